@@ -1,0 +1,34 @@
+/* job.h - what API and workers agree on about a job: kinds, states, lanes, and the names used in Redis.
+ *
+ * The record is a row of autodb.jobs (schema/); Redis only says "look". To add a kind: a row in job.c, a handler row in
+ * worker/kinds.c, a route in api/. */
+#ifndef AUTODB_JOB_H
+#define AUTODB_JOB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum job_lane { LANE_INTERACTIVE, LANE_DEFAULT, LANE_BULK, LANE_COUNT };
+extern const char *const job_lane_names[LANE_COUNT + 1]; /* "interactive", "default", "bulk", NULL */
+bool job_lane_parse(const char *text, enum job_lane *ret_lane);
+
+struct job_kind {
+  const char *name;        /* "migration.analyze" */
+  enum job_lane lane;      /* unless the request says otherwise */
+  int timeout_ms;          /* hard deadline of one attempt: the slot is killed then */
+  int max_attempts;        /* failures allowed before the job is dead */
+  int memory_mb;           /* RLIMIT_AS of the slot while it runs this kind */
+  bool brief;              /* ends in about a millisecond: may be claimed ahead of a free slot */
+};
+const struct job_kind *job_kind_find(const char *name); /* NULL when there is none */
+const struct job_kind *job_kind_at(size_t index);       /* NULL past the end */
+
+/* Redis names, all under one hash tag so that a cluster keeps them in one slot. "{autodb}:q:interactive" */
+#define JOB_KEY_MAX 96
+void job_stream_key(const char *prefix, enum job_lane lane, char out[JOB_KEY_MAX]);
+void job_done_channel(const char *prefix, char out[JOB_KEY_MAX]);   /* message: job id, sent after the finish commit */
+void job_cancel_channel(const char *prefix, char out[JOB_KEY_MAX]); /* message: job id, sent after cancel_requested is set */
+#define JOB_GROUP "workers" /* the consumer group on every stream */
+#define JOB_FIELD "id"      /* the one field of a stream entry: the job's id in text */
+
+#endif

@@ -1,0 +1,49 @@
+/* limits.h - every bound of the system, in one place.
+ *
+ * A bound belongs here when crossing it is a decision (an answer of 413, 431, a refused job), not when it is the size of
+ * a local array. Each states its unit and what happens beyond it. */
+#ifndef AUTODB_LIMITS_H
+#define AUTODB_LIMITS_H
+
+/* --- HTTP, per connection: beyond these the answer is 431, 413 or 408 and the connection closes --- */
+#define LIMIT_HTTP_HEAD_BYTES (16 * 1024)
+#define LIMIT_HTTP_HEADERS 64
+#define LIMIT_HTTP_URL_BYTES (8 * 1024)
+#define LIMIT_HTTP_HEAD_MS 5000        /* absolute, from the first byte of a request */
+#define LIMIT_HTTP_BODY_MS 30000       /* absolute, from the end of the head */
+#define LIMIT_HTTP_IDLE_MS 60000       /* keep-alive without a request */
+#define LIMIT_HTTP_REQUESTS_PER_CONN 100000
+#define LIMIT_HTTP_CONNS_PER_LOOP 8192 /* beyond: accepted, answered 503, closed */
+#define LIMIT_HTTP_BODY_DEFAULT (64 * 1024)
+#define LIMIT_HTTP_BODY_SQL (4 * 1024 * 1024) /* a 1 MiB statement may quadruple when JSON escapes it */
+
+/* --- requests --- */
+#define LIMIT_SQL_BYTES (1024 * 1024)
+#define LIMIT_ECHO_PAYLOAD_BYTES (64 * 1024)
+#define LIMIT_METADATA_BYTES (4 * 1024)
+#define LIMIT_WAIT_SECONDS 60
+#define LIMIT_LIST_DEFAULT 50
+#define LIMIT_LIST_MAX 200
+#define LIMIT_IDEMPOTENCY_KEY_BYTES 255
+#define LIMIT_JSON_DEPTH 256           /* request bodies; deeper is MALFORMED_REQUEST */
+
+/* --- jobs --- */
+#define LIMIT_RESULT_BYTES (64 * 1024 * 1024) /* a larger result fails the job */
+#define LIMIT_LEASE_SECONDS 30
+#define LIMIT_HEARTBEAT_SECONDS 10
+#define LIMIT_SUBMIT_BATCH 64          /* rows in one group commit */
+#define LIMIT_SWEEP_BATCH 1000
+#define LIMIT_SLOTS 64
+#define LIMIT_RETRY_BASE_MS 1000       /* full jitter: random(0, min(cap, base * 2^failures)) */
+#define LIMIT_RETRY_CAP_MS (15 * 60 * 1000)
+
+/* --- our own servers --- */
+#define LIMIT_PG_INFLIGHT 1024         /* queries waiting on one pipelined connection; beyond: ERR_UNAVAILABLE */
+#define LIMIT_RECONNECT_MIN_MS 50
+#define LIMIT_RECONNECT_MAX_MS 2000
+
+/* --- client databases --- */
+#define LIMIT_CLIENT_CONNECT_SECONDS 10
+#define LIMIT_SNAPSHOT_BYTES (256 * 1024 * 1024)
+
+#endif

@@ -1,0 +1,19 @@
+/* store.h - snapshots in AutoDB's own database: read and written by the agents' slots. */
+#ifndef AUTODB_STORE_H
+#define AUTODB_STORE_H
+
+#include "worker/agent.h"
+#include "worker/schema/snapshot.h"
+
+/* The latest snapshot of the job's connection (or the one named), with its model in the job's arena. ERR_NOT_FOUND (code
+ * "NO_SNAPSHOT") when there is none. */
+MUST_CHECK enum status store_latest(struct job *job, const char *snapshot_id, struct snapshot **ret_snapshot, struct error *err);
+/* The schema dump of a snapshot, inflated into the arena. ERR_NOT_FOUND with the reason pg_dump gave when there is no dump. */
+MUST_CHECK enum status store_dump(struct job *job, const char *snapshot_id, const char **ret_sql, struct error *err);
+/* The job's connection string, decrypted into the arena; ERR_NOT_FOUND when the connection was deleted. */
+MUST_CHECK enum status store_connection_string(struct job *job, const char **ret_string, char **ret_excluded_schemas_json, struct error *err);
+/* Introspects the job's connection and stores the snapshot if its fingerprint or statistics changed. Used by schema.introspect
+ * and by analyses of connections never introspected. */
+MUST_CHECK enum status store_refresh(struct job *job, const char *schemas_csv, struct snapshot **ret_snapshot, bool *ret_changed, struct error *err);
+
+#endif
