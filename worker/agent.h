@@ -19,6 +19,7 @@ struct job {
   struct arena *arena;         /* freed when the job ends */
   const struct config *cfg;
   const struct keyring *keyring;
+  const char *keeper_socket;   /* where warm sandboxes are to be had (sandbox/sandbox.h); NULL: start one */
   PGconn *db;                  /* AutoDB's own database, connected; the slot reconnects between jobs when it broke */
 };
 
