@@ -1,0 +1,54 @@
+/* job.c - the table of job kinds, and the names that API and workers meet under in Redis.
+ *
+ * One row per kind; everything that differs between kinds and that the queue must know is a column, so no code asks "is it an
+ * analysis?". Timeouts are of one attempt, in milliseconds. */
+#include "common/job.h"
+
+const char *const job_lane_names[LANE_COUNT + 1] = {"interactive", "default", "bulk", NULL};
+
+/* Somebody waits for the interactive ones. migration.execute has one attempt: what it may have done to a live database is never
+ * blindly done again. Memory is address space (RLIMIT_AS), which is larger than what is touched. */
+static const struct job_kind kinds[] = {
+    /* name                 lane              timeout_ms    tries  MB   brief */
+    {"system.echo", LANE_INTERACTIVE, 70 * 1000, 5, 512, true},
+    {"schema.introspect", LANE_DEFAULT, 300 * 1000, 5, 2048, false},
+    {"migration.analyze", LANE_INTERACTIVE, 120 * 1000, 5, 2048, false},
+    {"migration.sandbox", LANE_INTERACTIVE, 120 * 1000, 5, 2048, false},
+    {"migration.execute", LANE_INTERACTIVE, 3600 * 1000, 1, 2048, false},
+    {"query.optimize", LANE_INTERACTIVE, 120 * 1000, 5, 2048, false},
+    {"query.generate", LANE_INTERACTIVE, 120 * 1000, 5, 2048, false},
+    {"context.query", LANE_INTERACTIVE, 60 * 1000, 5, 2048, false},
+    {"plan.parse", LANE_INTERACTIVE, 30 * 1000, 5, 1024, false},
+    {"document.ingest", LANE_DEFAULT, 900 * 1000, 5, 2048, false},
+    {"s3.ingest", LANE_BULK, 3600 * 1000, 5, 2048, false},
+    {"workload.optimize", LANE_BULK, 1800 * 1000, 5, 4096, false},
+};
+enum { KIND_COUNT = sizeof kinds / sizeof *kinds };
+
+bool job_lane_parse(const char *text, enum job_lane *ret_lane) {
+  if (!text) return false;
+  for (int lane = 0; lane < LANE_COUNT; lane++)
+    if (strcmp(text, job_lane_names[lane]) == 0) {
+      *ret_lane = (enum job_lane)lane;
+      return true;
+    }
+  return false;
+}
+
+const struct job_kind *job_kind_find(const char *name) {
+  if (!name) return NULL;
+  for (size_t i = 0; i < KIND_COUNT; i++)
+    if (strcmp(kinds[i].name, name) == 0) return &kinds[i];
+  return NULL;
+}
+
+const struct job_kind *job_kind_at(size_t index) { return index < KIND_COUNT ? &kinds[index] : NULL; }
+
+/* The prefix is cut to 64 bytes, so that what comes after it, which tells keys apart, always fits. */
+void job_stream_key(const char *prefix, enum job_lane lane, char out[JOB_KEY_MAX]) {
+  snprintf(out, JOB_KEY_MAX, "{%.64s}:q:%s", prefix, job_lane_names[lane]);
+}
+
+void job_done_channel(const char *prefix, char out[JOB_KEY_MAX]) { snprintf(out, JOB_KEY_MAX, "{%.64s}:done", prefix); }
+
+void job_cancel_channel(const char *prefix, char out[JOB_KEY_MAX]) { snprintf(out, JOB_KEY_MAX, "{%.64s}:cancel", prefix); }
