@@ -15,7 +15,7 @@
 #define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
 
 /* One row each in error.c: the code clients see and the HTTP status it travels with. */
-typedef enum status {
+enum status {
   OK = 0,
   ERR_VALIDATION,      /* 422 VALIDATION_ERROR */
   ERR_MALFORMED,       /* 400 MALFORMED_REQUEST */
@@ -33,7 +33,7 @@ typedef enum status {
   ERR_UNAVAILABLE,     /* 503: the only one a job is retried for by itself */
   ERR_INTERNAL,        /* 500 */
   STATUS_COUNT
-} status;
+};
 
 struct error {
   enum status status;

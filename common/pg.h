@@ -18,17 +18,23 @@ static inline void pg_finishp(PGconn **conn) { PQfinish(*conn); *conn = NULL; }
  * set to "autodb <who>". Failure is ERR_UNAVAILABLE with the server's reason, passwords removed. */
 MUST_CHECK enum status pg_connect(const char *conninfo, const char *who, PGconn **ret_conn, struct error *err);
 
-/* One statement by the extended protocol. A server error becomes `on_error` status carrying the server's message, with details
- * {"sqlstate","message","detail","hint","position"}; a lost connection is ERR_UNAVAILABLE. */
+/* One statement by the extended protocol. Failure is as pg_error says. */
 MUST_CHECK enum status pg_query(PGconn *conn, const char *sql, int nparams, const char *const *params, PGresult **ret_res, struct error *err);
 /* As pg_query, for statements whose rows nobody reads. */
 MUST_CHECK enum status pg_exec(PGconn *conn, const char *sql, int nparams, const char *const *params, struct error *err);
 /* Several statements in one simple-protocol message: our own fixed text only. */
 MUST_CHECK enum status pg_script(PGconn *conn, const char *sql, struct error *err);
 
-/* Fills err from a failed result (or, res NULL, from the connection) and returns its status: ERR_UNAVAILABLE for class 08, 57P0x and lost
- * connections, else ERR_VALIDATION for 22/23/42/2B/0A and the like, which are the statement's fault. */
-enum status pg_error(PGconn *conn, const PGresult *res, struct error *err);
+/* Fills err from a failed result (or, res NULL, from the connection) and returns its status. ERR_UNAVAILABLE: a lost connection and the
+ * classes 08, 40, 53, 57P0x and 58, where trying again may help. ERR_INTERNAL: class XX and libpq's own refusals. ERR_VALIDATION: all others,
+ * which are the statement's fault. The message is the server's; details are {"sqlstate","message","detail","hint","position"} (position in
+ * characters, from 1), each null when the server gave none. */
+enum status pg_error(const PGconn *conn, const PGresult *res, struct error *err);
+/* Replaces every occurrence of `secret` in the message and the details by "***": the last line of defence before an error leaves.
+ * NULL and "" are no secrets. */
+void pg_scrub(struct error *err, const char *secret);
+/* Checks conninfo without connecting; ret_password (may be NULL) gets a malloc'd copy of its password, or NULL. The text is never echoed. */
+MUST_CHECK enum status pg_conninfo_check(const char *conninfo, char **ret_password, struct error *err);
 const char *pg_sqlstate(const PGresult *res); /* "" when none */
 
 /* Values of a row; NULL for SQL NULL; pg_str borrows from res. */
