@@ -1,0 +1,30 @@
+/* utf8.h - the one judge of UTF-8, as strict as jansson's: no overlong forms, no surrogates, nothing past U+10FFFF. */
+#ifndef AUTODB_UTF8_H
+#define AUTODB_UTF8_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Length of the valid character at `text` (1-4, at most len), 0 when the bytes there are not one. */
+static inline size_t utf8_char(const char *text, size_t len) {
+  const uint8_t *p = (const uint8_t *)text;
+  if (!len) return 0;
+  if (p[0] < 0x80) return 1;
+  size_t need = p[0] >= 0xF0 ? 4 : p[0] >= 0xE0 ? 3 : 2;
+  if (p[0] < 0xC2 || p[0] > 0xF4 || need > len) return 0;
+  /* the second byte's range is what rules out overlong forms, surrogates and the far end */
+  uint8_t low = p[0] == 0xE0 ? 0xA0 : p[0] == 0xF0 ? 0x90 : 0x80;
+  uint8_t high = p[0] == 0xED ? 0x9F : p[0] == 0xF4 ? 0x8F : 0xBF;
+  if (p[1] < low || p[1] > high) return 0;
+  for (size_t i = 2; i < need; i++)
+    if ((p[i] & 0xC0) != 0x80) return 0;
+  return need;
+}
+
+/* The largest cut <= at that does not split a character of the (valid) text. */
+static inline size_t utf8_cut(const char *text, size_t at) {
+  while (at && ((uint8_t)text[at] & 0xC0) == 0x80) at--;
+  return at;
+}
+
+#endif
