@@ -39,6 +39,13 @@
 
 /* --- our own servers --- */
 #define LIMIT_PG_INFLIGHT 1024         /* queries waiting on one pipelined connection; beyond: ERR_UNAVAILABLE */
+#define LIMIT_PG_INFLIGHT_BYTES (64 * 1024 * 1024) /* of parameters waiting there, before the newest; beyond: ERR_UNAVAILABLE */
+#define LIMIT_PG_PARAMS_BYTES (LIMIT_SNAPSHOT_BYTES + 1024 * 1024) /* of one query; beyond: the query is refused */
+#define LIMIT_PG_CONNECT_MS 5000       /* from the first packet to a usable connection; then it is tried anew */
+#define LIMIT_PG_QUERY_MS 30000        /* a query's deadline unless it names one */
+#define LIMIT_REDIS_CONNECT_MS 3000
+#define LIMIT_REDIS_REPLY_MS 10000     /* the oldest command unanswered that long: the connection is dropped. XREADGROUP blocks for less */
+#define LIMIT_REDIS_INFLIGHT 65536     /* commands awaiting replies; beyond: reply NULL at once */
 #define LIMIT_RECONNECT_MIN_MS 50
 #define LIMIT_RECONNECT_MAX_MS 2000
 

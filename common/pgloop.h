@@ -26,11 +26,13 @@ struct pg_stmt {
   int nparams;
 };
 
-/* Parameters in binary or text format, built by the pg_param_* helpers; at most 24. Values are copied when the query is sent. */
+/* Parameters in binary or text format, built by the pg_param_* helpers. Values are copied when the query is sent. One too many, one too
+ * large, or a text with a NUL byte (which Postgres can't hold) marks the whole set as failed: pgloop_query then refuses it. */
+#define PG_PARAMS_MAX 24
 struct pg_params {
   int count;
   struct buf store;           /* owns the bytes */
-  struct { long offset; int len, format; } at[24]; /* offset -1 = NULL */
+  struct { long offset; int len, format; } at[PG_PARAMS_MAX]; /* offset -1 = NULL */
 };
 void pg_params_init(struct pg_params *params);
 void pg_params_free(struct pg_params *params);
@@ -58,6 +60,8 @@ MUST_CHECK enum status pgloop_new(struct event_base *base, const char *conninfo,
 void pgloop_free(struct pgloop *pool); /* unanswered queries fail first; not from inside a pgloop_cb */
 bool pgloop_up(const struct pgloop *pool);
 int pgloop_inflight(const struct pgloop *pool);
+/* Why a connection was last lost or not made, for logs and /readyz; "" when that never happened. Holds no password. */
+const char *pgloop_why(const struct pgloop *pool);
 
 /* Sends on the least loaded live connection. On failure (none is up, LIMIT_PG_INFLIGHT reached, params failed) cb is not called.
  * `deadline_ms` from now (0 = 30 s): past it the query fails with ERR_UNAVAILABLE and its connection is dropped. */

@@ -23,6 +23,8 @@ MUST_CHECK enum status redis_new(struct event_base *base, const char *url, void 
                                  struct redis **ret_redis, struct error *err);
 void redis_free(struct redis *redis); /* outstanding callbacks run with NULL first */
 bool redis_up(const struct redis *redis);
+/* Why the connection was last lost or not made; "" when that never happened. Holds no password. */
+const char *redis_why(const struct redis *redis);
 /* argv form: bytes go as they are. cb may be NULL. lens NULL = strlen each. */
 void redis_command(struct redis *redis, redis_cb cb, void *arg, int argc, const char *const *argv, const size_t *lens);
 /* Fixed-arity convenience, ends with NULL. */
