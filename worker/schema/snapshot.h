@@ -94,6 +94,7 @@ struct snapshot {
   struct snap_function *functions; size_t function_count;
   struct snap_extension *extensions; size_t extension_count;
   const json_t *json;          /* the whole, borrowed */
+  const struct snap_lookup *lookup; /* private: names to objects */
 };
 
 /* Builds the model from snapshot JSON, linking foreign keys, partitions and views both ways. `json` must outlive the model. */
