@@ -1,0 +1,267 @@
+/* config.c - the table of settings, and reading it.
+ *
+ * Every row is read the same way: environment, else file, else default; then "file:" is followed, then the text is held
+ * against the row's type and bounds. All faults are gathered, so that one start shows them all. Called at start, before
+ * there are threads. */
+#include "common/config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/arena.h"
+#include "common/buf.h"
+#include "common/crypto.h"
+#include "common/limits.h"
+
+#define FILE_BYTES (256 * 1024) /* of autodb.conf, and of what "file:" names */
+#define STRINGS_BYTES (8 * 1024 * 1024)
+#define DEFAULT_FILE "autodb.conf"
+
+enum type { TYPE_STRING, TYPE_INT, TYPE_BOOL };
+
+struct row {
+  const char *name;
+  enum type type;
+  size_t offset;
+  const char *otherwise; /* the default */
+  int min, max;          /* numbers: the value; strings: bytes */
+  const char *help;
+  bool secret;           /* its value appears in no message */
+  const char *choices;   /* strings: "a|b|c" or NULL */
+};
+
+#define STRING(name, field, otherwise, max, help) {name, TYPE_STRING, offsetof(struct config, field), otherwise, 0, max, help, false, NULL}
+#define SECRET(name, field, max, help) {name, TYPE_STRING, offsetof(struct config, field), "", 0, max, help, true, NULL}
+#define CHOICE(name, field, otherwise, choices, help) {name, TYPE_STRING, offsetof(struct config, field), otherwise, 0, 64, help, false, choices}
+#define NUMBER(name, field, otherwise, min, max, help) {name, TYPE_INT, offsetof(struct config, field), otherwise, min, max, help, false, NULL}
+#define SWITCH(name, field, otherwise, help) {name, TYPE_BOOL, offsetof(struct config, field), otherwise, 0, 1, help, false, NULL}
+
+/* clang-format off: rows */
+static const struct row rows[] = {
+  SECRET("AUTODB_DATABASE_URL", database_url, 8192, "AutoDB's own Postgres: a URI or key=value; deploy/up starts a private one when unset"),
+  SECRET("AUTODB_REDIS_URL", redis_url, 8192, "Redis: redis://[:password@]host:port[/db] or unix:///path; deploy/up starts a private one when unset"),
+  STRING("AUTODB_REDIS_PREFIX", redis_prefix, "autodb", 32, "what our names in Redis begin with: two installations on one server differ in it"),
+  SECRET("AUTODB_MASTER_KEY", master_key, 8192, "seals secrets at rest: 32 bytes in base64, or id:base64,id:base64 to rotate (the first seals, all open)"),
+  STRING("AUTODB_LISTEN", listen_address, "127.0.0.1", 255, "address the API listens on"),
+  NUMBER("AUTODB_PORT", port, "8080", 0, 65535, "port the API listens on; 0 picks a free one"),
+  NUMBER("AUTODB_API_LOOPS", api_loops, "0", 0, 256, "event loops of the API; 0 = one per core"),
+  STRING("AUTODB_METRICS_LISTEN", metrics_listen, "127.0.0.1:0", 300, "host:port that serves GET /metrics; empty = off"),
+  STRING("AUTODB_PORT_FILE", port_file, "", 4096, "file the API writes its real port to"),
+  STRING("AUTODB_METRICS_PORT_FILE", metrics_port_file, "", 4096, "file the real metrics port is written to"),
+  NUMBER("AUTODB_SLOTS", slots, "0", 0, LIMIT_SLOTS, "jobs one worker runs at once; 0 = one per core"),
+  STRING("AUTODB_WORKER_NAME", worker_name, "", 128, "name of this worker, unique among all; empty = <host>-<pid>-<random>"),
+  SWITCH("AUTODB_ENABLE_FAULTS", enable_faults, "0", "1 lets /jobs/echo fail on request: for tests only"),
+  STRING("AUTODB_CONNECTION_ALLOW_CIDRS", connection_allow, "", 16384, "networks client databases may be in besides the public and private ones, comma-separated"),
+  STRING("AUTODB_CONNECTION_DENY_CIDRS", connection_deny, "", 16384, "networks client databases may not be in; wins over what is allowed"),
+  SWITCH("AUTODB_CONNECTION_ALLOW_UNIX", connection_allow_unix, "0", "1 lets client databases be reached by unix sockets"),
+  STRING("AUTODB_WEBHOOK_ALLOW_CIDRS", webhook_allow, "", 16384, "networks webhooks may go to besides public ones, comma-separated"),
+  STRING("AUTODB_SANDBOX_DIR", sandbox_dir, "", 80, "where sandboxes live, in memory best; empty = /dev/shm/autodb-<uid>"),
+  NUMBER("AUTODB_SANDBOX_WARM", sandbox_warm, "0", 0, LIMIT_SLOTS, "spare sandboxes a worker keeps ready; 0 = one per slot"),
+  NUMBER("AUTODB_SANDBOX_MEMORY_MB", sandbox_memory_mb, "1024", 128, 1048576, "memory of one sandbox, in MiB"),
+  CHOICE("AUTODB_LOG_LEVEL", log_level, "info", "debug|info|warn|error", "least level that is logged"),
+};
+/* clang-format on */
+#define ROWS (sizeof rows / sizeof rows[0])
+
+static struct arena *strings; /* lives as long as the process, as the values do */
+
+/* Up to FILE_BYTES of a file as text. On failure NULL and errno. */
+static char *read_text(const char *path) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return NULL;
+  BUF_AUTO text;
+  buf_init(&text, FILE_BYTES);
+  char piece[4096];
+  ssize_t got;
+  while ((got = read(fd, piece, sizeof piece)) > 0 && buf_append(&text, piece, (size_t)got)) continue;
+  int fault = got < 0 ? errno : !buf_ok(&text) ? EFBIG : strlen(buf_str(&text)) < text.len ? EILSEQ : 0;
+  close(fd);
+  errno = fault;
+  return fault ? NULL : arena_strdup(strings, buf_str(&text));
+}
+
+static char *trim(char *text) {
+  text += strspn(text, " \t\r");
+  size_t len = strlen(text);
+  while (len && strchr(" \t\r", text[len - 1])) len--;
+  text[len] = '\0';
+  return text;
+}
+
+static const struct row *find_row(const char *name, size_t *ret_index) {
+  for (size_t i = 0; i < ROWS; i++)
+    if (!strcmp(rows[i].name, name)) {
+      *ret_index = i;
+      return &rows[i];
+    }
+  return NULL;
+}
+
+/* Names that others read from the environment: a line in the file reaches them there. */
+static bool is_passed_on(const char *name) {
+  static const char binaries[] = "AUTODB_PG_BIN_";
+  if (!strcmp(name, "AUTODB_WORKERS")) return true;
+  return !strncmp(name, binaries, sizeof binaries - 1) && name[sizeof binaries - 1] &&
+         !name[sizeof binaries - 1 + strspn(name + sizeof binaries - 1, "0123456789")];
+}
+
+static void read_line(char *line, int number, const char *values[ROWS], struct error *err) {
+  line = trim(line);
+  if (!*line || *line == '#') return;
+  char *equals = strchr(line, '=');
+  if (!equals) {
+    error_add_field(err, "AUTODB_CONF", "line %d must be NAME=value or a # comment", number);
+    return;
+  }
+  *equals = '\0';
+  const char *name = trim(line), *value = trim(equals + 1);
+  size_t index;
+  if (is_passed_on(name)) setenv(name, value, 0);
+  else if (!find_row(name, &index)) error_add_field(err, name, "line %d of the configuration file: there is no such setting", number);
+  else if (values[index]) error_add_field(err, name, "line %d of the configuration file sets it a second time", number);
+  else values[index] = value;
+}
+
+static void read_file(const char *values[ROWS], struct error *err) {
+  const char *path = getenv("AUTODB_CONF");
+  if (path && !*path) return; /* set but empty: no file at all */
+  char *text = read_text(path ? path : DEFAULT_FILE);
+  if (!text && (path || errno != ENOENT)) error_add_field(err, "AUTODB_CONF", "cannot read %s: %s", path ? path : DEFAULT_FILE, strerror(errno));
+  for (int number = 1; text; number++) {
+    char *line = strsep(&text, "\n");
+    read_line(line, number, values, err);
+  }
+}
+
+/* Follows "file:<path>"; NULL after a fault was added. */
+static const char *follow(const struct row *row, const char *value, struct error *err) {
+  if (!strncmp(value, "secret:", 7)) {
+    error_add_field(err, row->name, "names a secret of AWS, which needs the AWS client this build does not have; use file:<path> or the value itself");
+    return NULL;
+  }
+  if (strncmp(value, "file:", 5) != 0) return arena_strdup(strings, value);
+  char *text = read_text(value + 5);
+  if (!text) {
+    error_add_field(err, row->name, "cannot read %s: %s", value + 5, strerror(errno));
+    return NULL;
+  }
+  size_t len = strlen(text);
+  if (len && text[len - 1] == '\n') text[--len] = '\0';
+  if (len && text[len - 1] == '\r') text[--len] = '\0';
+  return text;
+}
+
+static bool is_choice(const char *choices, const char *value) {
+  size_t len = strlen(value);
+  for (const char *at = choices; at; at = strchr(at, '|') ? strchr(at, '|') + 1 : NULL)
+    if (strcspn(at, "|") == len && !strncmp(at, value, len)) return true;
+  return false;
+}
+
+static void set_string(const struct row *row, const char *value, const char **field, struct error *err) {
+  const char *shown = row->secret ? "(hidden)" : value;
+  if (strlen(value) > (size_t)row->max) error_add_field(err, row->name, "holds %zu bytes, must hold at most %d", strlen(value), row->max);
+  else if (row->choices && !is_choice(row->choices, value)) error_add_field(err, row->name, "is \"%s\", must be one of %s", shown, row->choices);
+  else *field = value;
+}
+
+static void set_number(const struct row *row, const char *value, int *field, struct error *err) {
+  char *end;
+  errno = 0;
+  long number = strtol(value, &end, 10);
+  if (*end || errno || number < row->min || number > row->max)
+    error_add_field(err, row->name, "is \"%.64s\", must be a number from %d to %d", value, row->min, row->max);
+  else *field = (int)number;
+}
+
+static void set_switch(const struct row *row, const char *value, bool *field, struct error *err) {
+  bool on = !strcmp(value, "1") || !strcmp(value, "true"), off = !strcmp(value, "0") || !strcmp(value, "false");
+  if (on || off) *field = on;
+  else error_add_field(err, row->name, "is \"%.64s\", must be 0 or 1", value);
+}
+
+static void set_row(const struct row *row, const char *from_file, struct config *config, struct error *err) {
+  const char *value = getenv(row->name);
+  if (!value) value = from_file ? from_file : row->otherwise;
+  if (!(value = follow(row, value, err))) return;
+  if (!*value && (row->type != TYPE_STRING || row->choices)) value = row->otherwise; /* NAME= in a compose file means unset */
+  void *field = (char *)config + row->offset;
+  switch (row->type) {
+  case TYPE_STRING: set_string(row, value, field, err); break;
+  case TYPE_INT: set_number(row, value, field, err); break;
+  case TYPE_BOOL: set_switch(row, value, field, err); break;
+  }
+}
+
+static int cores(void) {
+  cpu_set_t set;
+  long count = sched_getaffinity(0, sizeof set, &set) ? sysconf(_SC_NPROCESSORS_ONLN) : CPU_COUNT(&set);
+  return count < 1 ? 1 : count > LIMIT_SLOTS ? LIMIT_SLOTS : (int)count;
+}
+
+/* The defaults that depend on where we run. */
+static bool resolve(struct config *config) {
+  if (!config->api_loops) config->api_loops = cores();
+  if (!config->slots) config->slots = cores();
+  if (!config->sandbox_warm) config->sandbox_warm = config->slots;
+  if (!*config->redis_prefix) config->redis_prefix = "autodb";
+  if (!*config->sandbox_dir) config->sandbox_dir = arena_printf(strings, "/dev/shm/autodb-%u", (unsigned)getuid());
+  if (!*config->worker_name) {
+    char host[65] = "", tag[7];
+    uint8_t random[3];
+    gethostname(host, sizeof host - 1);
+    crypto_random(random, sizeof random);
+    crypto_hex(random, sizeof random, tag);
+    config->worker_name = arena_printf(strings, "%s-%d-%s", host, (int)getpid(), tag);
+  }
+  return config->sandbox_dir && config->worker_name;
+}
+
+enum status config_load(struct config *ret_config, struct error *err) {
+  if (!strings && !(strings = arena_new(STRINGS_BYTES))) return error_oom(err);
+  struct config config = {0};
+  const char *from_file[ROWS] = {0};
+  ERROR_AUTO faults = {0};
+  read_file(from_file, &faults);
+  for (size_t i = 0; i < ROWS; i++) set_row(&rows[i], from_file[i], &config, &faults);
+  if (faults.status) {
+    error_clear(err);
+    *err = faults;
+    faults = (struct error){0};
+    return err->status;
+  }
+  if (!resolve(&config)) return error_oom(err);
+  *ret_config = config;
+  return OK;
+}
+
+void config_print_help(FILE *out, const char *program, const char *usage) {
+  fprintf(out, "usage: %s %s\n\nSettings, from the environment or lines NAME=value of %s (another file: AUTODB_CONF);\n"
+               "a value may be file:<path>:\n\n", program, usage, DEFAULT_FILE);
+  for (size_t i = 0; i < ROWS; i++) {
+    fprintf(out, "  %-30s %s", rows[i].name, rows[i].help);
+    if (rows[i].choices) fprintf(out, " (%s)", rows[i].choices);
+    fprintf(out, *rows[i].otherwise ? " [%s]\n" : "\n", rows[i].otherwise);
+  }
+}
+
+/* A bar inside a cell would end it. */
+static void print_cell(FILE *out, const char *text) {
+  for (; *text; text++) fprintf(out, *text == '|' ? "\\|" : "%c", *text);
+}
+
+void config_print_markdown(FILE *out) {
+  fputs("| setting | default | meaning |\n|---|---|---|\n", out);
+  for (size_t i = 0; i < ROWS; i++) {
+    fprintf(out, "| `%s` | %s%s%s | ", rows[i].name, *rows[i].otherwise ? "`" : "", rows[i].otherwise, *rows[i].otherwise ? "`" : "");
+    print_cell(out, rows[i].help);
+    if (rows[i].choices) print_cell(out, ": "), print_cell(out, rows[i].choices);
+    fputs(" |\n", out);
+  }
+}
