@@ -1,0 +1,183 @@
+/* HTTP by libcurl. Proxies of the environment are honoured for other hosts, as curl does, never for loopback. */
+#include "cli/client.h"
+
+#include <ctype.h>
+#include <curl/curl.h>
+#include <unistd.h>
+
+#include "common/buf.h"
+#include "common/clock.h"
+#include "common/json.h"
+
+#define CLIENT_ANSWER_MAX (128 * 1024 * 1024)
+#define CLIENT_WAIT_SECONDS 20 /* of one long poll */
+
+struct client {
+  CURL *curl;
+  char url[1024];
+  struct curl_slist *headers; /* key, content type: sent with every call */
+};
+
+/* Printable, so that nothing slips another header in. */
+static bool header_safe(const char *text) {
+  for (; *text; text++)
+    if (!isgraph((unsigned char)*text)) return false;
+  return true;
+}
+
+static enum status add_header(struct client *client, const char *fmt, const char *value, struct error *err) {
+  BUF_AUTO line;
+  buf_init(&line, 1024);
+  buf_puts(&line, fmt);
+  buf_puts(&line, value);
+  struct curl_slist *list = buf_ok(&line) ? curl_slist_append(client->headers, buf_str(&line)) : NULL;
+  if (!list) return error_oom(err);
+  client->headers = list;
+  return OK;
+}
+
+enum status client_new(struct client **ret_client, struct error *err) {
+  const char *url = getenv("AUTODB_URL"), *key = getenv("AUTODB_API_KEY");
+  if (!url || !*url) url = "http://127.0.0.1:8080";
+  if (!key || !*key) return error_set(err, ERR_UNAUTHORIZED, "AUTODB_API_KEY is not set");
+  if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
+    return error_set(err, ERR_VALIDATION, "AUTODB_URL must begin with http:// or https://");
+  struct client *client = calloc(1, sizeof *client);
+  if (!client) return error_oom(err);
+  size_t len = strlen(url);
+  while (len && url[len - 1] == '/') len--;
+  snprintf(client->url, sizeof client->url, "%.*s", (int)len, url);
+  curl_global_init(CURL_GLOBAL_DEFAULT);
+  client->curl = curl_easy_init();
+  enum status status = client->curl ? OK : error_oom(err);
+  if (!status && !header_safe(key)) status = error_set(err, ERR_VALIDATION, "AUTODB_API_KEY holds characters that no key has");
+  if (!status) status = add_header(client, "X-API-Key: ", key, err);
+  if (!status) status = add_header(client, "Content-Type: ", "application/json", err);
+  if (!status) status = add_header(client, "Expect:", "", err);
+  if (status) client_free(client);
+  else *ret_client = client;
+  return status;
+}
+
+void client_free(struct client *client) {
+  if (!client) return;
+  curl_slist_free_all(client->headers);
+  curl_easy_cleanup(client->curl);
+  free(client);
+}
+
+/* --- one call --- */
+
+static size_t collect(char *data, size_t size, size_t count, void *arg) {
+  return buf_append(arg, data, size * count) ? size * count : 0;
+}
+
+static enum status refused(const struct client *client, long http, const json_t *envelope, struct error *err) {
+  const json_t *error = json_object_get(envelope, "error");
+  const char *message = json_str(error, "message", NULL);
+  if (!message) return error_set(err, ERR_INTERNAL, "%s answered %ld, and not as AutoDB does", client->url, http);
+  enum status status = http == 401 ? ERR_UNAUTHORIZED : http == 404 ? ERR_NOT_FOUND : http == 503 ? ERR_UNAVAILABLE : ERR_VALIDATION;
+  error_set_code(err, status, json_str(error, "code", "INTERNAL"), "%s", message);
+  err->details = json_incref(json_object_get(error, "details"));
+  return status;
+}
+
+static enum status unwrap(const struct client *client, const struct buf *answer, json_t **ret_data, struct error *err) {
+  long http = 0;
+  curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &http);
+  json_t *envelope = json_loadb(buf_str(answer), answer->len, 0, NULL);
+  json_t *data = http >= 200 && http < 300 ? json_object_get(envelope, "data") : NULL;
+  enum status status = OK;
+  if (data) *ret_data = json_incref(data);
+  else status = refused(client, http, envelope, err);
+  json_decref(envelope);
+  return status;
+}
+
+enum status client_call(struct client *client, const char *method, const char *path, const json_t *body, const char *prefer, json_t **ret_data, struct error *err) {
+  BUF_AUTO url, answer, sent, preference;
+  char reason[CURL_ERROR_SIZE] = "";
+  buf_init(&url, 8192);
+  buf_init(&answer, CLIENT_ANSWER_MAX);
+  buf_init(&sent, CLIENT_ANSWER_MAX);
+  buf_init(&preference, 256);
+  buf_printf(&url, "%s%s", client->url, path);
+  buf_printf(&preference, "Prefer: %s", prefer ? prefer : "");
+  if (body) buf_put_json(&sent, body);
+  if (!buf_ok(&url) || !buf_ok(&sent) || !buf_ok(&preference)) return error_oom(err);
+  struct curl_slist extra = {.data = preference.data, .next = client->headers}; // a node of ours before the common ones
+
+  CURL *curl = client->curl;
+  curl_easy_reset(curl);
+  curl_easy_setopt(curl, CURLOPT_URL, buf_str(&url));
+  curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+  curl_easy_setopt(curl, CURLOPT_NOPROXY, "127.0.0.1,localhost,::1");
+  curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, 10L);
+  curl_easy_setopt(curl, CURLOPT_TIMEOUT, 120L);
+  curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
+  curl_easy_setopt(curl, CURLOPT_HTTPHEADER, prefer ? &extra : client->headers);
+  curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, reason);
+  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, collect);
+  curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer);
+  if (body) {
+    curl_easy_setopt(curl, CURLOPT_POSTFIELDS, buf_str(&sent));
+    curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)sent.len);
+  }
+  CURLcode code = curl_easy_perform(curl);
+  if (code != CURLE_OK) return error_set(err, ERR_UNAVAILABLE, "%s: %s", client->url, *reason ? reason : curl_easy_strerror(code));
+  return unwrap(client, &answer, ret_data, err);
+}
+
+const char *client_hint(const struct error *err) {
+  if (err->status == ERR_UNAUTHORIZED) return "set AUTODB_API_KEY; deploy/up writes it into .autodb/env: `. .autodb/env`";
+  if (err->status == ERR_UNAVAILABLE) return "is the server running? deploy/up starts one; AUTODB_URL says where it is";
+  if (err->status == ERR_TIMEOUT) return "it goes on without us; `autodb job ID` waits again";
+  return NULL;
+}
+
+/* --- waiting for a job --- */
+
+static bool ended(const json_t *job) {
+  const char *state = json_str(job, "status", "");
+  return strcmp(state, "queued") != 0 && strcmp(state, "running") != 0;
+}
+
+static void show_progress(const json_t *job) {
+  if (!isatty(STDERR_FILENO)) return;
+  const json_t *progress = json_object_get(job, "progress");
+  fprintf(stderr, "\r\033[K%s %lld%% %s", json_str(job, "status", ""), json_int(progress, "percent", 0), json_str(progress, "step", ""));
+  if (ended(job)) fprintf(stderr, "\r\033[K");
+}
+
+static enum status outcome(const json_t *job, struct error *err) {
+  const char *state = json_str(job, "status", "");
+  if (strcmp(state, "succeeded") == 0) return OK;
+  const json_t *error = json_object_get(job, "error");
+  error_set_code(err, ERR_VALIDATION, json_str(error, "code", "INTERNAL"), "the job %s %s: %s", json_str(job, "job_id", ""),
+                 strcmp(state, "cancelled") == 0 ? "was cancelled" : "failed", json_str(error, "message", "no reason was given"));
+  err->details = json_incref(json_object_get(error, "details"));
+  return err->status;
+}
+
+enum status client_wait(struct client *client, json_t *take_job, int timeout_seconds, json_t **ret_job, struct error *err) {
+  json_t *job = take_job;
+  int64_t end = clock_mono_ms() + (int64_t)timeout_seconds * 1000;
+  enum status status = OK;
+  char path[128];
+  snprintf(path, sizeof path, "/api/v1/jobs/%.40s?wait=%d", json_str(job, "job_id", ""), CLIENT_WAIT_SECONDS);
+  show_progress(job);
+  while (!status && !ended(job)) {
+    json_t *next = NULL;
+    if (clock_mono_ms() > end) status = error_set(err, ERR_TIMEOUT, "job %s has not ended after %d s", json_str(job, "job_id", ""), timeout_seconds);
+    else status = client_call(client, "GET", path, NULL, NULL, &next, err);
+    if (status) break;
+    json_decref(job);
+    job = next;
+    show_progress(job);
+  }
+  if (!status) status = outcome(job, err);
+  if (status) json_decref(job);
+  else *ret_job = job;
+  return status;
+}

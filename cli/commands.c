@@ -1,0 +1,136 @@
+/* The commands of `autodb`, one row each; help and dispatch read the rows. */
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "common/config.h"
+
+static int run_help(const struct cli_command *self, int argc, char **argv);
+static int run_version(const struct cli_command *self, int argc, char **argv);
+static int run_config(const struct cli_command *self, int argc, char **argv);
+
+#define REMOTE_HELP \
+  "Talks to the server AUTODB_URL names (default http://127.0.0.1:8080) with the key in AUTODB_API_KEY;\n" \
+  "`. .autodb/env` sets both for the one deploy/up started.\n"
+#define CONNECTION_HELP "Without --connection: AUTODB_CONNECTION_ID, else the only connection there is.\n"
+
+static const struct cli_command commands[] = {
+    {"analyze", "FILE [--connection ID] [--no-sandbox] [--json] [--timeout SECONDS]", remote_analyze, "analyze a migration and print the risk report",
+     "FILE \"-\" reads standard input. --no-sandbox leaves out the trial run (and with it the approval token); --json prints the\n"
+     "job as the server gave it. Exit 0: there is a report, whatever it says.\n" CONNECTION_HELP REMOTE_HELP},
+    {"introspect", "[--connection ID] [--schemas a,b] [--json]", remote_introspect, "read a database's schema into a new snapshot", CONNECTION_HELP REMOTE_HELP},
+    {"connection add", "--name NAME [--type postgresql] [--no-verify] CONNECTION_STRING", remote_connection_add, "register a client database",
+     "CONNECTION_STRING is a postgresql:// URI or key=value pairs; \"-\" reads it from standard input, which keeps the password out of the\n"
+     "process list. --no-verify stores it without connecting first. Prints the connection's id.\n" REMOTE_HELP},
+    {"connection list", "[--json]", remote_connection_list, "list the client databases", REMOTE_HELP},
+    {"job", "ID [--json] [--timeout SECONDS]", remote_job, "wait for a job and print its outcome", REMOTE_HELP},
+    {"schema up", "", schema_up, "bring AutoDB's own database to this version",
+     "Applies schema/NNNN_*.sql (AUTODB_SCHEMA_DIR, else beside this program) to AUTODB_DATABASE_URL, each in a transaction, under a lock:\n"
+     "any number may run at once. Refuses when a file that was applied has been edited, or one is missing.\n"},
+    {"schema status", "", schema_status, "list which of its versions are applied", "Exit 1 when something is pending or does not match.\n"},
+    {"key create", "--owner NAME --role admin|user [--name TEXT]", key_create, "make an API key, directly in AUTODB_DATABASE_URL",
+     "Prints the key once; only its SHA-256 is stored. The owner is made when it is new.\n"},
+    {"config", "[--markdown]", run_config, "print every setting, as help or as the table in README.md", NULL},
+    {"version", "", run_version, "print the version", NULL},
+    {"help", "[COMMAND]", run_help, "explain a command", NULL},
+};
+enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
+
+static void print_overview(FILE *out) {
+  fprintf(out, "autodb " AUTODB_VERSION " - analyses, tries and explains database migrations before they run\n\nusage: autodb COMMAND …\n\n");
+  for (int i = 0; i < COMMAND_COUNT; i++) fprintf(out, "  %-16s %s\n", commands[i].name, commands[i].help);
+  fprintf(out, "\n`autodb help COMMAND` tells more. Exit status: 0 done, 1 could not be done, 2 wrong usage.\n");
+}
+
+static void print_command(FILE *out, const struct cli_command *command) {
+  fprintf(out, "usage: autodb %s %s\n\n%s\n", command->name, command->args, command->help);
+  if (command->details) fprintf(out, "\n%s", command->details);
+}
+
+/* The row whose name argv begins with; its words are counted in ret_words. */
+static const struct cli_command *find(int argc, char **argv, int *ret_words) {
+  char two[64] = "";
+  if (argc > 1) snprintf(two, sizeof two, "%s %s", argv[0], argv[1]);
+  for (int i = 0; i < COMMAND_COUNT; i++) {
+    bool second = strcmp(commands[i].name, two) == 0;
+    if (!second && strcmp(commands[i].name, argv[0]) != 0) continue;
+    *ret_words = second ? 2 : 1;
+    return &commands[i];
+  }
+  return NULL;
+}
+
+/* "schema" alone names no command but a family of them. */
+static int unknown(int argc, char **argv) {
+  size_t len = strlen(argv[0]);
+  bool family = false;
+  for (int i = 0; i < COMMAND_COUNT; i++) {
+    if (strncmp(commands[i].name, argv[0], len) != 0 || commands[i].name[len] != ' ') continue;
+    if (!family) fprintf(stderr, "autodb: `%s%s%s` is not a command; there are:\n", argv[0], argc > 1 ? " " : "", argc > 1 ? argv[1] : "");
+    fprintf(stderr, "  autodb %s %s\n", commands[i].name, commands[i].args);
+    family = true;
+  }
+  if (!family) fprintf(stderr, "autodb: `%s` is not a command; `autodb help` lists them\n", argv[0]);
+  return CLI_USAGE;
+}
+
+static int run_help(const struct cli_command *self, int argc, char **argv) {
+  (void)self;
+  int words = 0;
+  const struct cli_command *command = argc > 0 ? find(argc, argv, &words) : NULL;
+  if (argc > 0 && !command) return unknown(argc, argv);
+  if (command) print_command(stdout, command);
+  else print_overview(stdout);
+  return CLI_OK;
+}
+
+static int run_version(const struct cli_command *self, int argc, char **argv) {
+  int count = 0;
+  if (!cli_args(self, argc, argv, NULL, 0, NULL, 0, &count)) return CLI_USAGE;
+  printf("autodb " AUTODB_VERSION "\n");
+  return CLI_OK;
+}
+
+static int run_config(const struct cli_command *self, int argc, char **argv) {
+  bool markdown = false;
+  int count = 0;
+  const struct cli_option options[] = {{"--markdown", NULL, &markdown}};
+  if (!cli_args(self, argc, argv, options, 1, NULL, 0, &count)) return CLI_USAGE;
+  if (markdown) config_print_markdown(stdout);
+  else config_print_help(stdout, "autodb", "COMMAND …");
+  return CLI_OK;
+}
+
+static bool wants_help(int argc, char **argv) {
+  for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
+    if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return true;
+  return false;
+}
+
+/* Output that could not be written (a full disk) is a failure, not silence. */
+static int flushed(int code) {
+  if (fflush(stdout) == 0 && !ferror(stdout)) return code;
+  perror("autodb: standard output");
+  return CLI_FAILED;
+}
+
+int cli_main(int argc, char **argv) {
+  if (argc < 2) {
+    print_overview(stderr);
+    return CLI_USAGE;
+  }
+  argc--;
+  argv++;
+  if (strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0) {
+    print_overview(stdout);
+    return flushed(CLI_OK);
+  }
+  if (strcmp(argv[0], "--version") == 0) return flushed(run_version(&commands[COMMAND_COUNT - 2], 0, NULL));
+  int words = 0;
+  const struct cli_command *command = find(argc, argv, &words);
+  if (!command) return unknown(argc, argv);
+  if (wants_help(argc - words, argv + words)) {
+    print_command(stdout, command);
+    return flushed(CLI_OK);
+  }
+  return flushed(command->handler(command, argc - words, argv + words));
+}

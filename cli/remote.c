@@ -1,0 +1,203 @@
+/* The commands that are calls of the HTTP API: connections, introspection, analysis, jobs. */
+#include <curl/curl.h>
+#include <errno.h>
+
+#include "cli/cli.h"
+#include "cli/client.h"
+#include "cli/report.h"
+#include "common/buf.h"
+#include "common/json.h"
+#include "common/limits.h"
+
+#define REMOTE_TIMEOUT_SECONDS 900
+#define REMOTE_STRING_MAX 8192 /* of a connection string */
+
+static void json_freep(json_t **value) { json_decref(*value); }
+#define JSON_AUTO __attribute__((cleanup(json_freep))) json_t
+
+static int failed(const struct error *err) { return cli_fail(err, client_hint(err)); }
+
+static void print_json(const json_t *value) {
+  json_dumpf(value, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
+  putchar('\n');
+}
+
+static bool parse_timeout(const char *text, int *ret_seconds) {
+  char *end;
+  errno = 0;
+  long value = strtol(text, &end, 10);
+  if (errno || *end || end == text || value < 1 || value > 86400) return false;
+  *ret_seconds = (int)value;
+  return true;
+}
+
+/* Ids go into paths: only what an id is made of. */
+static bool id_like(const char *text) { return *text && strlen(text) <= 40 && strspn(text, "0123456789abcdefABCDEF-") == strlen(text); }
+
+/* The connection meant: the one named, AUTODB_CONNECTION_ID, or the only one. */
+static enum status pick_connection(struct client *client, const char *named, char out[64], struct error *err) {
+  if (!named) named = getenv("AUTODB_CONNECTION_ID");
+  if (named && *named) {
+    if (!id_like(named)) return error_set(err, ERR_VALIDATION, "%.64s is not a connection's id", named);
+    snprintf(out, 64, "%s", named);
+    return OK;
+  }
+  JSON_AUTO *list = NULL;
+  enum status status = client_call(client, "GET", "/api/v1/connections?limit=2", NULL, NULL, &list, err);
+  if (status) return status;
+  const json_t *items = json_object_get(list, "items");
+  if (json_array_size(items) == 0) return error_set(err, ERR_NOT_FOUND, "there is no connection yet: `autodb connection add` makes one");
+  if (json_array_size(items) > 1) return error_set(err, ERR_VALIDATION, "there are several connections: say which by --connection ID (`autodb connection list`)");
+  snprintf(out, 64, "%s", json_str(json_array_get(items, 0), "id", ""));
+  return OK;
+}
+
+/* --- connections --- */
+
+static enum status read_connection_string(const char *given, struct buf *out, struct error *err) {
+  if (strcmp(given, "-") != 0) return buf_puts(out, given) ? OK : error_set(err, ERR_TOO_LARGE, "the connection string is longer than %d bytes", REMOTE_STRING_MAX);
+  char *text = NULL;
+  size_t len = 0;
+  enum status status = cli_read_file("-", REMOTE_STRING_MAX, &text, &len, err);
+  if (status) return status;
+  text[strcspn(text, "\r\n")] = 0;
+  buf_puts(out, text);
+  free(text);
+  return OK;
+}
+
+int remote_connection_add(const struct cli_command *self, int argc, char **argv) {
+  const char *name = NULL, *type = "postgresql", *given = NULL;
+  bool no_verify = false;
+  int count = 0;
+  const struct cli_option options[] = {{"--name", &name, NULL}, {"--type", &type, NULL}, {"--no-verify", NULL, &no_verify}};
+  if (!cli_args(self, argc, argv, options, 3, &given, 1, &count)) return CLI_USAGE;
+  if (count != 1 || !name) return cli_usage(self, "a --name and a connection string are needed");
+  ERROR_AUTO err = {0};
+  CLIENT_AUTO *client = NULL;
+  JSON_AUTO *made = NULL;
+  BUF_AUTO string;
+  buf_init(&string, REMOTE_STRING_MAX);
+  if (read_connection_string(given, &string, &err) || client_new(&client, &err)) return failed(&err);
+  JSON_AUTO *body = json_pack("{s:s, s:s, s:s}", "name", name, "db_type", type, "connection_string", buf_str(&string));
+  if (!body) return cli_usage(self, "name and connection string must be UTF-8");
+  if (client_call(client, "POST", no_verify ? "/api/v1/connections?verify=false" : "/api/v1/connections", body, NULL, &made, &err)) return failed(&err);
+  printf("%s\n", json_str(made, "id", ""));
+  return CLI_OK;
+}
+
+static void print_connection(const json_t *item) {
+  printf("%-36s  %-24s  %s:%lld/%s  %s\n", json_str(item, "id", ""), json_str(item, "name", ""), json_str(item, "host", ""), json_int(item, "port", 0),
+         json_str(item, "database_name", ""), json_str(item, "server_version", "never reached"));
+}
+
+/* Pages through the whole list into one array. */
+static enum status all_connections(struct client *client, json_t *items, struct error *err) {
+  BUF_AUTO path;
+  buf_init(&path, 4096);
+  buf_puts(&path, "/api/v1/connections?limit=200");
+  for (;;) {
+    JSON_AUTO *page = NULL;
+    enum status status = client_call(client, "GET", buf_str(&path), NULL, NULL, &page, err);
+    if (status) return status;
+    json_array_extend(items, json_object_get(page, "items"));
+    const char *cursor = json_str(page, "next_cursor", NULL);
+    if (!cursor) return OK;
+    char *escaped = curl_easy_escape(NULL, cursor, 0);
+    buf_reset(&path);
+    buf_printf(&path, "/api/v1/connections?limit=200&cursor=%s", escaped ? escaped : "");
+    curl_free(escaped);
+  }
+}
+
+int remote_connection_list(const struct cli_command *self, int argc, char **argv) {
+  bool as_json = false;
+  int count = 0;
+  const struct cli_option options[] = {{"--json", NULL, &as_json}};
+  if (!cli_args(self, argc, argv, options, 1, NULL, 0, &count)) return CLI_USAGE;
+  ERROR_AUTO err = {0};
+  CLIENT_AUTO *client = NULL;
+  JSON_AUTO *items = json_array();
+  if (client_new(&client, &err) || all_connections(client, items, &err)) return failed(&err);
+  if (as_json) return print_json(items), CLI_OK;
+  size_t index;
+  json_t *item;
+  json_array_foreach(items, index, item) print_connection(item);
+  return CLI_OK;
+}
+
+/* --- jobs --- */
+
+static int print_job(const json_t *job, bool as_json) {
+  const json_t *result = json_object_get(job, "result");
+  if (as_json) print_json(job);
+  else if (strcmp(json_str(job, "kind", ""), "migration.analyze") == 0) report_print(stdout, result);
+  else print_json(result);
+  return CLI_OK;
+}
+
+static int run_job(struct client *client, const char *path, const json_t *body, bool as_json, int timeout_seconds) {
+  ERROR_AUTO err = {0};
+  json_t *made = NULL;
+  JSON_AUTO *job = NULL;
+  if (client_call(client, "POST", path, body, NULL, &made, &err) || client_wait(client, made, timeout_seconds, &job, &err)) return failed(&err);
+  return print_job(job, as_json);
+}
+
+int remote_introspect(const struct cli_command *self, int argc, char **argv) {
+  const char *connection = NULL, *schemas = NULL;
+  bool as_json = false;
+  int count = 0;
+  const struct cli_option options[] = {{"--connection", &connection, NULL}, {"--schemas", &schemas, NULL}, {"--json", NULL, &as_json}};
+  if (!cli_args(self, argc, argv, options, 3, NULL, 0, &count)) return CLI_USAGE;
+  ERROR_AUTO err = {0};
+  CLIENT_AUTO *client = NULL;
+  BUF_AUTO path;
+  char id[64];
+  buf_init(&path, 4096);
+  if (client_new(&client, &err) || pick_connection(client, connection, id, &err)) return failed(&err);
+  char *escaped = curl_easy_escape(NULL, schemas ? schemas : "", 0);
+  buf_printf(&path, "/api/v1/connections/%s/introspect%s%s", id, schemas ? "?schemas=" : "", escaped ? escaped : "");
+  curl_free(escaped);
+  return run_job(client, buf_str(&path), NULL, as_json, REMOTE_TIMEOUT_SECONDS);
+}
+
+int remote_analyze(const struct cli_command *self, int argc, char **argv) {
+  const char *file = NULL, *connection = NULL, *timeout = "900";
+  bool as_json = false, no_sandbox = false;
+  int count = 0, seconds = 0;
+  const struct cli_option options[] = {{"--connection", &connection, NULL}, {"--timeout", &timeout, NULL}, {"--json", NULL, &as_json}, {"--no-sandbox", NULL, &no_sandbox}};
+  if (!cli_args(self, argc, argv, options, 4, &file, 1, &count)) return CLI_USAGE;
+  if (count != 1) return cli_usage(self, "which file?");
+  if (!parse_timeout(timeout, &seconds)) return cli_usage(self, "--timeout is a number of seconds from 1 to 86400");
+  ERROR_AUTO err = {0};
+  CLIENT_AUTO *client = NULL;
+  char id[64], path[160], *sql = NULL;
+  size_t len = 0;
+  if (cli_read_file(file, LIMIT_SQL_BYTES, &sql, &len, &err)) return cli_fail(&err, NULL);
+  JSON_AUTO *body = json_pack("{s:s%}", "sql", sql, len);
+  free(sql);
+  if (!body) return cli_usage(self, "%s is not UTF-8 text", file);
+  if (client_new(&client, &err) || pick_connection(client, connection, id, &err)) return failed(&err);
+  snprintf(path, sizeof path, "/api/v1/connections/%s/migrations/analyze%s", id, no_sandbox ? "?sandbox=false" : "");
+  return run_job(client, path, body, as_json, seconds);
+}
+
+int remote_job(const struct cli_command *self, int argc, char **argv) {
+  const char *id = NULL, *timeout = "900";
+  bool as_json = false;
+  int count = 0, seconds = 0;
+  const struct cli_option options[] = {{"--json", NULL, &as_json}, {"--timeout", &timeout, NULL}};
+  if (!cli_args(self, argc, argv, options, 2, &id, 1, &count)) return CLI_USAGE;
+  if (count != 1 || !id_like(id)) return cli_usage(self, "the id of a job is needed");
+  if (!parse_timeout(timeout, &seconds)) return cli_usage(self, "--timeout is a number of seconds from 1 to 86400");
+  ERROR_AUTO err = {0};
+  CLIENT_AUTO *client = NULL;
+  json_t *first = NULL;
+  JSON_AUTO *job = NULL;
+  char path[96];
+  snprintf(path, sizeof path, "/api/v1/jobs/%s", id);
+  if (client_new(&client, &err) || client_call(client, "GET", path, NULL, NULL, &first, &err)) return failed(&err);
+  if (client_wait(client, first, seconds, &job, &err)) return failed(&err);
+  return print_job(job, as_json);
+}
