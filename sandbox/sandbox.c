@@ -1,0 +1,162 @@
+/* sandbox.c - getting a sandbox, connecting to it, ending it.
+ *
+ * A sandbox is a descriptor of its private tmpfs plus whatever keeps it alive: our own child, or a connection to the keeper. */
+#include "sandbox/sandbox.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/buf.h"
+#include "common/limits.h"
+#include "common/pg.h"
+#include "engine.h"
+#include "keeper.h"
+#include "process.h"
+#include "servers.h"
+
+#define HOST_MAX 48
+#define DUMP_MS 60000
+
+struct sandbox {
+  struct engine engine; /* ours; pid 0 when the keeper owns it */
+  int keeper_fd;        /* the sandbox lives as long as this connection; -1 when it's ours */
+  int root_fd;          /* borrowed from the engine, or ours */
+  int version_num;
+  char name[ENGINE_NAME];
+};
+
+static enum status open_own(const struct config *cfg, int major, struct sandbox *sandbox, struct error *err) {
+  enum status status = engine_start(cfg, major, &sandbox->engine, err);
+  if (!status) status = engine_wait(&sandbox->engine, err);
+  if (status) return status;
+  sandbox->root_fd = sandbox->engine.root_fd;
+  sandbox->version_num = sandbox->engine.version_num;
+  snprintf(sandbox->name, sizeof sandbox->name, "%s", sandbox->engine.name);
+  return OK;
+}
+
+static enum status open_kept(const char *keeper_socket, int major, struct sandbox *sandbox, struct error *err) {
+  struct keeper_answer answer;
+  enum status status = keeper_ask(keeper_socket, major, &answer, &sandbox->keeper_fd, &sandbox->root_fd, err);
+  if (status) return status;
+  sandbox->version_num = answer.version_num;
+  snprintf(sandbox->name, sizeof sandbox->name, "%s", answer.name);
+  return OK;
+}
+
+enum status sandbox_open(const struct config *cfg, const char *keeper_socket, int major, struct sandbox **ret_sandbox, struct error *err) {
+  struct sandbox *sandbox = calloc(1, sizeof *sandbox);
+  if (!sandbox) return error_oom(err);
+  sandbox->keeper_fd = sandbox->root_fd = -1;
+  enum status status = keeper_socket ? open_kept(keeper_socket, major, sandbox, err) : open_own(cfg, major, sandbox, err);
+  if (status) {
+    free(sandbox);
+    return status;
+  }
+  *ret_sandbox = sandbox;
+  return OK;
+}
+
+void sandbox_close(struct sandbox *sandbox) {
+  if (!sandbox) return;
+  if (sandbox->keeper_fd >= 0) {
+    close(sandbox->keeper_fd);
+    close(sandbox->root_fd);
+  } else {
+    engine_destroy(&sandbox->engine);
+  }
+  free(sandbox);
+}
+
+int sandbox_version_num(const struct sandbox *sandbox) { return sandbox->version_num; }
+const char *sandbox_engine(const struct sandbox *sandbox) { return sandbox->name; }
+
+static void ignore_notice(void *arg, const char *message) { (void)arg, (void)message; }
+
+/* What lies in s/ belongs to the sandbox: never follow a link from there. */
+static bool socket_is_one(const struct sandbox *sandbox) {
+  struct stat info;
+  return fstatat(sandbox->root_fd, "s/.s.PGSQL.5432", &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISSOCK(info.st_mode);
+}
+
+/* Every parameter that an environment variable could set is given, so that none does. */
+static enum status connect_as(struct sandbox *sandbox, const char *user, PGconn **ret_conn, struct error *err) {
+  char host[HOST_MAX];
+  snprintf(host, sizeof host, "/proc/self/fd/%d/s", sandbox->root_fd);
+  const char *const keys[] = {"host", "port", "user", "dbname", "connect_timeout", "client_encoding", "sslmode", "gssencmode", "application_name", "options",
+                              "hostaddr", NULL};
+  const char *const values[] = {host, "5432", user, "sandbox", "10", "UTF8", "disable", "disable", "autodb sandbox", "-c statement_timeout=0", "", NULL};
+  if (!socket_is_one(sandbox)) return error_set(err, ERR_UNAVAILABLE, "the sandbox is gone");
+  PGconn *conn = PQconnectdbParams(keys, values, 0);
+  if (PQstatus(conn) != CONNECTION_OK) {
+    error_set(err, ERR_UNAVAILABLE, "can't connect to the sandbox: %.500s", conn ? PQerrorMessage(conn) : "out of memory");
+    PQfinish(conn);
+    return ERR_UNAVAILABLE;
+  }
+  PQsetNoticeProcessor(conn, ignore_notice, NULL);
+  *ret_conn = conn;
+  return OK;
+}
+
+enum status sandbox_connect_migrator(struct sandbox *sandbox, PGconn **ret_conn, struct error *err) {
+  return connect_as(sandbox, "migrator", ret_conn, err);
+}
+
+enum status sandbox_connect_tracer(struct sandbox *sandbox, PGconn **ret_conn, struct error *err) {
+  return connect_as(sandbox, "autodb_tracer", ret_conn, err);
+}
+
+/* --- the schema as text --- */
+
+/* What differs between two dumps of one schema: pg_dump's own lines, and what sandbox_clone granted for itself. */
+static bool is_volatile(const char *line, size_t len) {
+  if (len == 0 || (len >= 2 && !memcmp(line, "--", 2)) || line[0] == '\\') return true;
+  return memmem(line, len, " TO autodb_owners;", 18) && !memcmp(line, "GRANT ", 6);
+}
+
+/* A "\" or "--" line inside a function body goes as well: both sides of a comparison lose it, so at worst a changed comment is missed. */
+static void keep_lasting_lines(const char *text, struct buf *out) {
+  for (const char *line = text; *line;) {
+    size_t len = strcspn(line, "\n");
+    if (!is_volatile(line, len)) {
+      buf_append(out, line, len);
+      buf_putc(out, '\n');
+    }
+    line += len + (line[len] == '\n');
+  }
+}
+
+/* The newest pg_dump installed: it must not be older than the server. */
+static enum status find_pg_dump(const struct sandbox *sandbox, char path[SERVERS_PATH + 16], struct error *err) {
+  int majors[SERVERS_NEWEST];
+  int count = sandbox_majors(majors, SERVERS_NEWEST);
+  for (int i = 0; i < count; i++) {
+    struct server server;
+    if (majors[i] < sandbox->version_num / 10000) continue;
+    if (servers_find(majors[i], &server, err)) return err->status;
+    snprintf(path, SERVERS_PATH + 16, "%s/bin/pg_dump", server.prefix);
+    if (access(path, X_OK) == 0) return OK;
+  }
+  return error_set(err, ERR_UNAVAILABLE, "no pg_dump for PostgreSQL %d is installed", sandbox->version_num / 10000);
+}
+
+enum status sandbox_dump(struct sandbox *sandbox, struct arena *arena, const char **ret_sql, struct error *err) {
+  char program[SERVERS_PATH + 16], conninfo[160];
+  enum status status = find_pg_dump(sandbox, program, err);
+  if (status) return status;
+  if (!socket_is_one(sandbox)) return error_set(err, ERR_UNAVAILABLE, "the sandbox is gone");
+  BUF_AUTO raw, lasting;
+  buf_init(&raw, LIMIT_SNAPSHOT_BYTES);
+  buf_init(&lasting, LIMIT_SNAPSHOT_BYTES);
+  snprintf(conninfo, sizeof conninfo, "host=/proc/self/fd/%d/s port=5432 user=autodb_tracer dbname=sandbox sslmode=disable", sandbox->root_fd);
+  const char *const argv[] = {program, "--schema-only", "--dbname", conninfo, NULL};
+  status = process_run(&(struct process_run){.argv = argv, .keep_fd = sandbox->root_fd, .timeout_ms = DUMP_MS, .output = &raw}, err);
+  if (status) return status;
+  keep_lasting_lines(buf_str(&raw), &lasting);
+  if (!buf_ok(&raw) || !buf_ok(&lasting)) return error_set(err, ERR_TOO_LARGE, "the sandbox's schema dump is larger than %d bytes", LIMIT_SNAPSHOT_BYTES);
+  const char *sql = arena_strndup(arena, buf_str(&lasting), lasting.len);
+  if (!sql) return error_oom(err);
+  *ret_sql = sql;
+  return OK;
+}
