@@ -32,39 +32,57 @@ struct row {
   const char *otherwise; /* the default */
   int min, max;          /* numbers: the value; strings: bytes */
   const char *help;
-  bool secret;           /* its value appears in no message */
-  const char *choices;   /* strings: "a|b|c" or NULL */
+  bool secret;         /* its value appears in no message */
+  const char *choices; /* strings: "a|b|c" or NULL */
 };
 
-#define STRING(name, field, otherwise, max, help) {name, TYPE_STRING, offsetof(struct config, field), otherwise, 0, max, help, false, NULL}
-#define SECRET(name, field, max, help) {name, TYPE_STRING, offsetof(struct config, field), "", 0, max, help, true, NULL}
-#define CHOICE(name, field, otherwise, choices, help) {name, TYPE_STRING, offsetof(struct config, field), otherwise, 0, 64, help, false, choices}
-#define NUMBER(name, field, otherwise, min, max, help) {name, TYPE_INT, offsetof(struct config, field), otherwise, min, max, help, false, NULL}
-#define SWITCH(name, field, otherwise, help) {name, TYPE_BOOL, offsetof(struct config, field), otherwise, 0, 1, help, false, NULL}
+#define STRING(name, field, otherwise, max, help) \
+  { name, TYPE_STRING, offsetof(struct config, field), otherwise, 0, max, help, false, NULL }
+#define SECRET(name, field, max, help) \
+  { name, TYPE_STRING, offsetof(struct config, field), "", 0, max, help, true, NULL }
+#define CHOICE(name, field, otherwise, choices, help) \
+  { name, TYPE_STRING, offsetof(struct config, field), otherwise, 0, 64, help, false, choices }
+#define NUMBER(name, field, otherwise, min, max, help) \
+  { name, TYPE_INT, offsetof(struct config, field), otherwise, min, max, help, false, NULL }
+#define SWITCH(name, field, otherwise, help) \
+  { name, TYPE_BOOL, offsetof(struct config, field), otherwise, 0, 1, help, false, NULL }
+
+#define NUMBER_TEXT_OF(number) #number
+#define NUMBER_TEXT(limit) NUMBER_TEXT_OF(limit)
 
 /* clang-format off: rows */
 static const struct row rows[] = {
-  SECRET("AUTODB_DATABASE_URL", database_url, 8192, "AutoDB's own Postgres: a URI or key=value; deploy/up starts a private one when unset"),
-  SECRET("AUTODB_REDIS_URL", redis_url, 8192, "Redis: redis://[:password@]host:port[/db] or unix:///path; deploy/up starts a private one when unset"),
-  STRING("AUTODB_REDIS_PREFIX", redis_prefix, "autodb", 32, "what our names in Redis begin with: two installations on one server differ in it"),
-  SECRET("AUTODB_MASTER_KEY", master_key, 8192, "seals secrets at rest: 32 bytes in base64, or id:base64,id:base64 to rotate (the first seals, all open)"),
-  STRING("AUTODB_LISTEN", listen_address, "127.0.0.1", 255, "address the API listens on"),
-  NUMBER("AUTODB_PORT", port, "8080", 0, 65535, "port the API listens on; 0 picks a free one"),
-  NUMBER("AUTODB_API_LOOPS", api_loops, "0", 0, 256, "event loops of the API; 0 = one per core"),
-  STRING("AUTODB_METRICS_LISTEN", metrics_listen, "127.0.0.1:0", 300, "host:port that serves GET /metrics; empty = off"),
-  STRING("AUTODB_PORT_FILE", port_file, "", 4096, "file the API writes its real port to"),
-  STRING("AUTODB_METRICS_PORT_FILE", metrics_port_file, "", 4096, "file the real metrics port is written to"),
-  NUMBER("AUTODB_SLOTS", slots, "0", 0, LIMIT_SLOTS, "jobs one worker runs at once; 0 = one per core"),
-  STRING("AUTODB_WORKER_NAME", worker_name, "", 128, "name of this worker, unique among all; empty = <host>-<pid>-<random>"),
-  SWITCH("AUTODB_ENABLE_FAULTS", enable_faults, "0", "1 lets /jobs/echo fail on request: for tests only"),
-  STRING("AUTODB_CONNECTION_ALLOW_CIDRS", connection_allow, "", 16384, "networks client databases may be in besides the public and private ones, comma-separated"),
-  STRING("AUTODB_CONNECTION_DENY_CIDRS", connection_deny, "", 16384, "networks client databases may not be in; wins over what is allowed"),
-  SWITCH("AUTODB_CONNECTION_ALLOW_UNIX", connection_allow_unix, "0", "1 lets client databases be reached by unix sockets"),
-  STRING("AUTODB_WEBHOOK_ALLOW_CIDRS", webhook_allow, "", 16384, "networks webhooks may go to besides public ones, comma-separated"),
-  STRING("AUTODB_SANDBOX_DIR", sandbox_dir, "", 80, "where sandboxes live, in memory best; empty = /dev/shm/autodb-<uid>"),
-  NUMBER("AUTODB_SANDBOX_WARM", sandbox_warm, "0", 0, LIMIT_SLOTS, "spare sandboxes a worker keeps ready; 0 = one per slot"),
-  NUMBER("AUTODB_SANDBOX_MEMORY_MB", sandbox_memory_mb, "1024", 128, 1048576, "memory of one sandbox, in MiB"),
-  CHOICE("AUTODB_LOG_LEVEL", log_level, "info", "debug|info|warn|error", "least level that is logged"),
+    SECRET("AUTODB_DATABASE_URL", database_url, 8192,
+           "AutoDB's own Postgres: a URI or key=value; deploy/up starts a private one when unset"),
+    SECRET("AUTODB_REDIS_URL", redis_url, 8192,
+           "Redis: redis://[:password@]host:port[/db] or unix:///path; deploy/up starts a private one when unset"),
+    STRING("AUTODB_REDIS_PREFIX", redis_prefix, "autodb", 32,
+           "what our names in Redis begin with: two installations on one server differ in it"),
+    SECRET("AUTODB_MASTER_KEY", master_key, 8192,
+           "seals secrets at rest: 32 bytes in base64, or id:base64,id:base64 to rotate (the first seals, all open)"),
+    STRING("AUTODB_LISTEN", listen_address, "127.0.0.1", 255, "address the API listens on"),
+    NUMBER("AUTODB_PORT", port, "8080", 0, 65535, "port the API listens on; 0 picks a free one"),
+    NUMBER("AUTODB_API_LOOPS", api_loops, "0", 0, 256, "event loops of the API; 0 = one per core"),
+    STRING("AUTODB_METRICS_LISTEN", metrics_listen, "127.0.0.1:0", 300, "host:port that serves GET /metrics; empty = off"),
+    STRING("AUTODB_PORT_FILE", port_file, "", 4096, "file the API writes its real port to"),
+    STRING("AUTODB_METRICS_PORT_FILE", metrics_port_file, "", 4096, "file the real metrics port is written to"),
+    NUMBER("AUTODB_SLOTS", slots, "0", 0, LIMIT_SLOTS, "jobs one worker runs at once; 0 = one per core"),
+    STRING("AUTODB_WORKER_NAME", worker_name, "", 128, "name of this worker, unique among all; empty = <host>-<pid>-<random>"),
+    NUMBER("AUTODB_LEASE_SECONDS", lease_seconds, NUMBER_TEXT(LIMIT_LEASE_SECONDS), 2, 3600,
+           "how long a claimed job is its worker's without a heartbeat; then another worker runs it again"),
+    NUMBER("AUTODB_HEARTBEAT_SECONDS", heartbeat_seconds, NUMBER_TEXT(LIMIT_HEARTBEAT_SECONDS), 1, 1200,
+           "time between heartbeats: at most a third of the lease"),
+    SWITCH("AUTODB_ENABLE_FAULTS", enable_faults, "0", "1 lets /jobs/echo fail on request: for tests only"),
+    STRING("AUTODB_CONNECTION_ALLOW_CIDRS", connection_allow, "", 16384,
+           "networks client databases may be in besides the public and private ones, comma-separated"),
+    STRING("AUTODB_CONNECTION_DENY_CIDRS", connection_deny, "", 16384,
+           "networks client databases may not be in; wins over what is allowed"),
+    SWITCH("AUTODB_CONNECTION_ALLOW_UNIX", connection_allow_unix, "0", "1 lets client databases be reached by unix sockets"),
+    STRING("AUTODB_WEBHOOK_ALLOW_CIDRS", webhook_allow, "", 16384, "networks webhooks may go to besides public ones, comma-separated"),
+    STRING("AUTODB_SANDBOX_DIR", sandbox_dir, "", 80, "where sandboxes live, in memory best; empty = /dev/shm/autodb-<uid>"),
+    NUMBER("AUTODB_SANDBOX_WARM", sandbox_warm, "0", 0, LIMIT_SLOTS, "spare sandboxes a worker keeps ready; 0 = one per slot"),
+    NUMBER("AUTODB_SANDBOX_MEMORY_MB", sandbox_memory_mb, "1024", 128, 1048576, "memory of one sandbox, in MiB"),
+    CHOICE("AUTODB_LOG_LEVEL", log_level, "info", "debug|info|warn|error", "least level that is logged"),
 };
 /* clang-format on */
 #define ROWS (sizeof rows / sizeof rows[0])
@@ -122,17 +140,22 @@ static void read_line(char *line, int number, const char *values[ROWS], struct e
   *equals = '\0';
   const char *name = trim(line), *value = trim(equals + 1);
   size_t index;
-  if (is_passed_on(name)) setenv(name, value, 0);
-  else if (!find_row(name, &index)) error_add_field(err, name, "line %d of the configuration file: there is no such setting", number);
-  else if (values[index]) error_add_field(err, name, "line %d of the configuration file sets it a second time", number);
-  else values[index] = value;
+  if (is_passed_on(name))
+    setenv(name, value, 0);
+  else if (!find_row(name, &index))
+    error_add_field(err, name, "line %d of the configuration file: there is no such setting", number);
+  else if (values[index])
+    error_add_field(err, name, "line %d of the configuration file sets it a second time", number);
+  else
+    values[index] = value;
 }
 
 static void read_file(const char *values[ROWS], struct error *err) {
   const char *path = getenv("AUTODB_CONF");
   if (path && !*path) return; /* set but empty: no file at all */
   char *text = read_text(path ? path : DEFAULT_FILE);
-  if (!text && (path || errno != ENOENT)) error_add_field(err, "AUTODB_CONF", "cannot read %s: %s", path ? path : DEFAULT_FILE, strerror(errno));
+  if (!text && (path || errno != ENOENT))
+    error_add_field(err, "AUTODB_CONF", "cannot read %s: %s", path ? path : DEFAULT_FILE, strerror(errno));
   for (int number = 1; text; number++) {
     char *line = strsep(&text, "\n");
     read_line(line, number, values, err);
@@ -142,7 +165,8 @@ static void read_file(const char *values[ROWS], struct error *err) {
 /* Follows "file:<path>"; NULL after a fault was added. */
 static const char *follow(const struct row *row, const char *value, struct error *err) {
   if (!strncmp(value, "secret:", 7)) {
-    error_add_field(err, row->name, "names a secret of AWS, which needs the AWS client this build does not have; use file:<path> or the value itself");
+    error_add_field(err, row->name,
+                    "names a secret of AWS, which needs the AWS client this build does not have; use file:<path> or the value itself");
     return NULL;
   }
   if (strncmp(value, "file:", 5) != 0) return arena_strdup(strings, value);
@@ -166,9 +190,12 @@ static bool is_choice(const char *choices, const char *value) {
 
 static void set_string(const struct row *row, const char *value, const char **field, struct error *err) {
   const char *shown = row->secret ? "(hidden)" : value;
-  if (strlen(value) > (size_t)row->max) error_add_field(err, row->name, "holds %zu bytes, must hold at most %d", strlen(value), row->max);
-  else if (row->choices && !is_choice(row->choices, value)) error_add_field(err, row->name, "is \"%s\", must be one of %s", shown, row->choices);
-  else *field = value;
+  if (strlen(value) > (size_t)row->max)
+    error_add_field(err, row->name, "holds %zu bytes, must hold at most %d", strlen(value), row->max);
+  else if (row->choices && !is_choice(row->choices, value))
+    error_add_field(err, row->name, "is \"%s\", must be one of %s", shown, row->choices);
+  else
+    *field = value;
 }
 
 static void set_number(const struct row *row, const char *value, int *field, struct error *err) {
@@ -177,13 +204,16 @@ static void set_number(const struct row *row, const char *value, int *field, str
   long number = strtol(value, &end, 10);
   if (*end || errno || number < row->min || number > row->max)
     error_add_field(err, row->name, "is \"%.64s\", must be a number from %d to %d", value, row->min, row->max);
-  else *field = (int)number;
+  else
+    *field = (int)number;
 }
 
 static void set_switch(const struct row *row, const char *value, bool *field, struct error *err) {
   bool on = !strcmp(value, "1") || !strcmp(value, "true"), off = !strcmp(value, "0") || !strcmp(value, "false");
-  if (on || off) *field = on;
-  else error_add_field(err, row->name, "is \"%.64s\", must be 0 or 1", value);
+  if (on || off)
+    *field = on;
+  else
+    error_add_field(err, row->name, "is \"%.64s\", must be 0 or 1", value);
 }
 
 static void set_row(const struct row *row, const char *from_file, struct config *config, struct error *err) {
@@ -242,8 +272,10 @@ enum status config_load(struct config *ret_config, struct error *err) {
 }
 
 void config_print_help(FILE *out, const char *program, const char *usage) {
-  fprintf(out, "usage: %s %s\n\nSettings, from the environment or lines NAME=value of %s (another file: AUTODB_CONF);\n"
-               "a value may be file:<path>:\n\n", program, usage, DEFAULT_FILE);
+  fprintf(out,
+          "usage: %s %s\n\nSettings, from the environment or lines NAME=value of %s (another file: AUTODB_CONF);\n"
+          "a value may be file:<path>:\n\n",
+          program, usage, DEFAULT_FILE);
   for (size_t i = 0; i < ROWS; i++) {
     fprintf(out, "  %-30s %s", rows[i].name, rows[i].help);
     if (rows[i].choices) fprintf(out, " (%s)", rows[i].choices);

@@ -5,11 +5,11 @@
 #include "common/crypto.h"
 
 #include <errno.h>
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/kdf.h>
-#include <openssl/core_names.h>
 #include <openssl/sha.h>
 #include <sys/random.h>
 
@@ -68,7 +68,8 @@ void crypto_hex(const void *data, size_t len, char *out) {
 static bool encode(const uint8_t *in, size_t len, const char *alphabet, bool pad, struct buf *out) {
   for (; len; in += 3, len -= len < 3 ? len : 3) {
     uint32_t bits = (uint32_t)in[0] << 16 | (len > 1 ? (uint32_t)in[1] << 8 : 0) | (len > 2 ? in[2] : 0);
-    char four[4] = {alphabet[bits >> 18], alphabet[bits >> 12 & 63], len > 1 ? alphabet[bits >> 6 & 63] : '=', len > 2 ? alphabet[bits & 63] : '='};
+    char four[4] = {alphabet[bits >> 18], alphabet[bits >> 12 & 63], len > 1 ? alphabet[bits >> 6 & 63] : '=',
+                    len > 2 ? alphabet[bits & 63] : '='};
     if (!buf_append(out, four, pad || len > 2 ? 4 : len + 1)) return false;
     if (len <= 3) break;
   }
@@ -154,9 +155,12 @@ enum status keyring_new(const char *setting, struct keyring **ret_ring, struct e
     struct key key = {0};
     len = strcspn(at, ",");
     if (!read_key(at, len, &key))
-      error_add_field(err, name, "key %zu must be 32 bytes in base64, optionally as id:base64 (openssl rand -base64 32 makes one)", ring->count + 1);
-    else if (find_key(ring, key.id)) error_add_field(err, name, "holds two keys with the id \"%s\"", key.id);
-    else if (ring->count == KEYS_MAX) error_add_field(err, name, "holds more than %d keys", KEYS_MAX);
+      error_add_field(err, name, "key %zu must be 32 bytes in base64, optionally as id:base64 (openssl rand -base64 32 makes one)",
+                      ring->count + 1);
+    else if (find_key(ring, key.id))
+      error_add_field(err, name, "holds two keys with the id \"%s\"", key.id);
+    else if (ring->count == KEYS_MAX)
+      error_add_field(err, name, "holds more than %d keys", KEYS_MAX);
     else {
       ring->keys[ring->count++] = key;
       OPENSSL_cleanse(&key, sizeof key);
@@ -179,19 +183,20 @@ void keyring_free(struct keyring *ring) {
 const char *keyring_current(const struct keyring *ring) { return ring->keys[0].id; }
 
 /* One pass of AES-256-GCM over `len` bytes; sealing writes the tag, opening verifies it. */
-static bool gcm(bool seal, const struct key *key, const uint8_t *nonce, const char *context, const uint8_t *in, size_t len, uint8_t *out, uint8_t *tag) {
+static bool gcm(bool seal, const struct key *key, const uint8_t *nonce, const char *context, const uint8_t *in, size_t len, uint8_t *out,
+                uint8_t *tag) {
   EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
   int n = 0;
   bool ok = ctx && EVP_CipherInit_ex2(ctx, EVP_aes_256_gcm(), key->bytes, nonce, seal, NULL) &&
             EVP_CipherUpdate(ctx, NULL, &n, (const uint8_t *)context, (int)strlen(context)) &&
-            EVP_CipherUpdate(ctx, out, &n, in, (int)len) &&
-            (seal || EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, TAG_BYTES, tag)) && EVP_CipherFinal_ex(ctx, out + n, &n) == 1 &&
-            (!seal || EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, TAG_BYTES, tag));
+            EVP_CipherUpdate(ctx, out, &n, in, (int)len) && (seal || EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, TAG_BYTES, tag)) &&
+            EVP_CipherFinal_ex(ctx, out + n, &n) == 1 && (!seal || EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, TAG_BYTES, tag));
   EVP_CIPHER_CTX_free(ctx);
   return ok;
 }
 
-enum status keyring_seal(const struct keyring *ring, const char *context, const void *plain, size_t len, struct buf *ret_blob, struct error *err) {
+enum status keyring_seal(const struct keyring *ring, const char *context, const void *plain, size_t len, struct buf *ret_blob,
+                         struct error *err) {
   if (len > PLAIN_MAX) return error_set(err, ERR_TOO_LARGE, "a secret of %zu bytes is too large to seal", len);
   uint8_t *blob = malloc(OVERHEAD + len);
   if (!blob) return error_oom(err);
@@ -206,10 +211,11 @@ enum status keyring_seal(const struct keyring *ring, const char *context, const 
   return stored ? OK : error_oom(err);
 }
 
-enum status keyring_open(const struct keyring *ring, const char *key_id, const char *context, const void *blob, size_t len, struct buf *ret_plain,
-                         struct error *err) {
+enum status keyring_open(const struct keyring *ring, const char *key_id, const char *context, const void *blob, size_t len,
+                         struct buf *ret_plain, struct error *err) {
   const struct key *key = find_key(ring, key_id);
-  if (!key) return error_set(err, ERR_INTERNAL, "a stored secret is sealed with the key \"%s\", which AUTODB_MASTER_KEY does not hold", key_id);
+  if (!key)
+    return error_set(err, ERR_INTERNAL, "a stored secret is sealed with the key \"%s\", which AUTODB_MASTER_KEY does not hold", key_id);
   const uint8_t *bytes = blob;
   if (len < OVERHEAD || len > PLAIN_MAX + OVERHEAD || bytes[0] != VERSION)
     return error_set(err, ERR_INTERNAL, "a stored secret is damaged: it is no sealed secret of version %d", VERSION);
@@ -221,13 +227,14 @@ enum status keyring_open(const struct keyring *ring, const char *key_id, const c
   bool stored = opened && buf_append(ret_plain, plain, plain_len);
   OPENSSL_cleanse(plain, plain_len);
   free(plain);
-  if (!opened) return error_set(err, ERR_INTERNAL, "a stored secret does not open: it was altered, moved, or sealed with another key of that id");
+  if (!opened)
+    return error_set(err, ERR_INTERNAL, "a stored secret does not open: it was altered, moved, or sealed with another key of that id");
   return stored ? OK : error_oom(err);
 }
 
 void keyring_derive(const struct keyring *ring, const char *purpose, uint8_t out[SHA256_BYTES]) {
   OSSL_PARAM params[] = {
-      OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)(uintptr_t)"SHA256", 0),
+      OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)(uintptr_t) "SHA256", 0),
       OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)(uintptr_t)ring->keys[0].bytes, KEY_BYTES),
       OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)(uintptr_t)purpose, strlen(purpose)),
       OSSL_PARAM_construct_end(),

@@ -11,8 +11,8 @@
 #include "common/crypto.h"
 
 #define POOL_BYTES 4096
-#define COUNTER_MAX 0xFFF    /* rand_a */
-#define COUNTER_SEED 0x7FF   /* a new millisecond starts in the lower half, to leave room to count */
+#define COUNTER_MAX 0xFFF  /* rand_a */
+#define COUNTER_SEED 0x7FF /* a new millisecond starts in the lower half, to leave room to count */
 
 static _Atomic unsigned generation = 1; /* grows in every forked child */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -136,8 +136,10 @@ static void random_hex(int bytes, char *out) {
 char *trace_child(const char *incoming, char out[TRACE_TEXT]) {
   char trace[33], span[17];
   bool valid = trace_valid(incoming);
-  if (valid) snprintf(trace, sizeof trace, "%.32s", incoming + 3);
-  else random_hex(16, trace);
+  if (valid)
+    snprintf(trace, sizeof trace, "%.32s", incoming + 3);
+  else
+    random_hex(16, trace);
   random_hex(8, span);
   bool sampled = valid && (hex_digit(incoming[54]) & 1); /* the one flag version 00 passes on */
   snprintf(out, TRACE_TEXT, "00-%s-%s-%s", trace, span, sampled ? "01" : "00");

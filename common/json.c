@@ -17,18 +17,25 @@ static enum status malformed(struct error *err, int line, int column, const char
   return ERR_MALFORMED;
 }
 
-/* Counts brackets outside strings; what is wrong otherwise is for the parser to say. */
-static enum status check_depth(const char *text, size_t len, struct error *err) {
+/* Counts brackets outside strings and finds NUL bytes; what is wrong otherwise is for the parser to say. */
+static enum status scan(const char *text, size_t len, struct error *err) {
   int depth = 0, line = 1, column = 0;
-  bool in_string = false;
+  bool in_string = false, escaped = false;
   for (size_t i = 0; i < len; i++) {
     char c = text[i];
     if (((unsigned char)c & 0xC0) != 0x80) column++; /* characters, as jansson counts */
+    if (!c) return malformed(err, line, column, "holds a NUL byte, which no text may hold");
     if (c == '\n') line++, column = 0;
-    if (c == '"') in_string = !in_string;
-    else if (in_string && c == '\\' && i + 1 < len) i++, column++;
-    else if (!in_string && (c == '}' || c == ']')) depth--;
-    else if (!in_string && (c == '{' || c == '[') && ++depth > LIMIT_JSON_DEPTH) break;
+    if (escaped)
+      escaped = false;
+    else if (c == '"')
+      in_string = !in_string;
+    else if (in_string && c == '\\')
+      escaped = true;
+    else if (!in_string && (c == '}' || c == ']'))
+      depth--;
+    else if (!in_string && (c == '{' || c == '[') && ++depth > LIMIT_JSON_DEPTH)
+      break;
   }
   if (depth <= LIMIT_JSON_DEPTH) return OK;
   char what[64];
@@ -39,8 +46,10 @@ static enum status check_depth(const char *text, size_t len, struct error *err) 
 /* jansson names the key as "duplicate object key near '"a"'" unless it is long; a key's name is no secret. */
 static void describe_duplicate(const json_error_t *fault, char *out, size_t size) {
   const char *begin = strstr(fault->text, "near '"), *end = strrchr(fault->text, '\'');
-  if (begin && end > begin + 6) snprintf(out, size, "has the duplicate key %.*s", (int)(end - begin - 6), begin + 6);
-  else snprintf(out, size, "has a duplicate key");
+  if (begin && end > begin + 6)
+    snprintf(out, size, "has the duplicate key %.*s", (int)(end - begin - 6), begin + 6);
+  else
+    snprintf(out, size, "has a duplicate key");
 }
 
 static enum status parse_failed(const json_error_t *fault, struct error *err) {
@@ -52,7 +61,9 @@ static enum status parse_failed(const json_error_t *fault, struct error *err) {
   case json_error_null_character:
   case json_error_null_byte_in_key: snprintf(what, sizeof what, "holds the character \\u0000, which no text may hold"); break;
   case json_error_premature_end_of_input: snprintf(what, sizeof what, "ends too early: a bracket, a quote or a value is missing"); break;
-  case json_error_end_of_input_expected: snprintf(what, sizeof what, "goes on after its end: one value and nothing more was expected"); break;
+  case json_error_end_of_input_expected:
+    snprintf(what, sizeof what, "goes on after its end: one value and nothing more was expected");
+    break;
   case json_error_numeric_overflow: snprintf(what, sizeof what, "has a number that is too large"); break;
   default: break;
   }
@@ -61,7 +72,7 @@ static enum status parse_failed(const json_error_t *fault, struct error *err) {
 
 enum status json_parse(const char *text, size_t len, json_t **ret_value, struct error *err) {
   if (!len) return malformed(err, 1, 1, "is empty: a value was expected");
-  if (check_depth(text, len, err)) return err->status;
+  if (scan(text, len, err)) return err->status;
   json_error_t fault;
   json_t *value = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &fault);
   if (!value) return parse_failed(&fault, err);
@@ -82,8 +93,8 @@ static const char *type_name(const json_t *value) {
 }
 
 static const char *const want_names[] = {
-    [JSON_WANT_STRING] = "a string",   [JSON_WANT_INT] = "an integer",  [JSON_WANT_BOOL] = "true or false",
-    [JSON_WANT_OBJECT] = "an object",  [JSON_WANT_ARRAY] = "an array",  [JSON_WANT_STRING_ARRAY] = "an array of strings",
+    [JSON_WANT_STRING] = "a string",  [JSON_WANT_INT] = "an integer", [JSON_WANT_BOOL] = "true or false",
+    [JSON_WANT_OBJECT] = "an object", [JSON_WANT_ARRAY] = "an array", [JSON_WANT_STRING_ARRAY] = "an array of strings",
     [JSON_WANT_ANY] = "any value",
 };
 
@@ -128,9 +139,12 @@ static void fault(struct check *check, const char *name, const char *fmt, ...) {
 static void check_bounds(struct check *check, const struct json_field *field, long long is, const char *unit) {
   if ((!field->min && !field->max) || (is >= field->min && is <= field->max)) return;
   const char *verb = *unit ? "hold " : "be ";
-  if (field->min == field->max) fault(check, field->name, "must %s%lld%s, is %lld", verb, field->max, unit, is);
-  else if (*unit && !field->min) fault(check, field->name, "must %sat most %lld%s, is %lld", verb, field->max, unit, is);
-  else fault(check, field->name, "must %s%lld to %lld%s, is %lld", verb, field->min, field->max, unit, is);
+  if (field->min == field->max)
+    fault(check, field->name, "must %s%lld%s, is %lld", verb, field->max, unit, is);
+  else if (*unit && !field->min)
+    fault(check, field->name, "must %sat most %lld%s, is %lld", verb, field->max, unit, is);
+  else
+    fault(check, field->name, "must %s%lld to %lld%s, is %lld", verb, field->min, field->max, unit, is);
 }
 
 static void check_choice(struct check *check, const struct json_field *field, const char *text) {
@@ -223,7 +237,8 @@ enum status json_check(const json_t *object, const char *path, const struct json
     char name[PATH_BYTES];
     size_t len = strlen(path_to(&check, "", name));
     if (len && name[len - 1] == '.') name[len - 1] = '\0';
-    return error_add_field(err, name, "%s a JSON object, is %s", *name ? "must be" : "the request must be", object ? type_name(object) : "missing");
+    return error_add_field(err, name, "%s a JSON object, is %s", *name ? "must be" : "the request must be",
+                           object ? type_name(object) : "missing");
   }
   const char *name;
   const json_t *value;
@@ -247,7 +262,9 @@ bool json_bool(const json_t *object, const char *key, bool otherwise) {
   return json_is_boolean(value) ? json_is_true(value) : otherwise;
 }
 
-void json_set_str(json_t *object, const char *key, const char *value) { json_object_set_new(object, key, value ? json_string(value) : json_null()); }
+void json_set_str(json_t *object, const char *key, const char *value) {
+  json_object_set_new(object, key, value ? json_string(value) : json_null());
+}
 
 void json_append_str(json_t *array, const char *value) { json_array_append_new(array, json_string(value)); }
 

@@ -59,10 +59,14 @@ static void put_escaped(struct line *line, const char *text) {
     uint8_t c = (uint8_t)text[at];
     step = utf8_char(text + at, len - at);
     bool fits;
-    if (!step) fits = put(line, "\\ufffd", 6);
-    else if (c < 0x20) fits = put(line, escape, (size_t)snprintf(escape, sizeof escape, "\\u%04x", c));
-    else if (c == '"' || c == '\\') fits = put(line, (char[]){'\\', (char)c}, 2);
-    else fits = put(line, text + at, step);
+    if (!step)
+      fits = put(line, "\\ufffd", 6);
+    else if (c < 0x20)
+      fits = put(line, escape, (size_t)snprintf(escape, sizeof escape, "\\u%04x", c));
+    else if (c == '"' || c == '\\')
+      fits = put(line, (char[]){'\\', (char)c}, 2);
+    else
+      fits = put(line, text + at, step);
     if (!fits) return;
     if (!step) step = 1;
   }

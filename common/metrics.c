@@ -15,7 +15,7 @@
 #define RENDER_BYTES (4 * 1024 * 1024)
 #define SERVER_TIMEOUT_SECONDS 5
 
-static const int64_t bounds_us[] = {500,    1000,   2500,   5000,    10000,   25000,   50000,    100000,
+static const int64_t bounds_us[] = {500,    1000,   2500,    5000,    10000,   25000,    50000,    100000,
                                     250000, 500000, 1000000, 2500000, 5000000, 10000000, 30000000, 60000000};
 #define BOUNDS (sizeof bounds_us / sizeof bounds_us[0])
 
@@ -96,7 +96,8 @@ void metric_observe_us(struct metric *metric, const char *label_value, int64_t m
 
 static void put_escaped(struct buf *out, const char *text, bool quotes) {
   for (; *text; text++) {
-    if (*text == '\n') buf_puts(out, "\\n");
+    if (*text == '\n')
+      buf_puts(out, "\\n");
     else {
       if (*text == '\\' || (quotes && *text == '"')) buf_putc(out, '\\');
       buf_putc(out, *text);
@@ -105,7 +106,8 @@ static void put_escaped(struct buf *out, const char *text, bool quotes) {
 }
 
 /* name_suffix{label="value",le="bound"} - each part only where there is one. */
-static void put_series(struct buf *out, const struct metric *metric, const struct metric_cell *cell, const char *suffix, const char *bound) {
+static void put_series(struct buf *out, const struct metric *metric, const struct metric_cell *cell, const char *suffix,
+                       const char *bound) {
   buf_printf(out, "%s%s", metric->name, suffix);
   if (metric->label || bound) buf_putc(out, '{');
   if (metric->label) {
@@ -182,7 +184,8 @@ static void on_request(struct evhttp_request *request, void *arg) {
   evhttp_add_header(headers, "Content-Type", "text/plain; version=0.0.4; charset=utf-8");
   if (!buf_ok(&text) || evbuffer_add(evhttp_request_get_output_buffer(request), text.data, text.len))
     evhttp_send_reply(request, HTTP_INTERNAL, "Internal Server Error", NULL);
-  else evhttp_send_reply(request, HTTP_OK, "OK", NULL);
+  else
+    evhttp_send_reply(request, HTTP_OK, "OK", NULL);
 }
 
 /* Splits "host:port" or "[v6]:port". */
@@ -205,7 +208,8 @@ static int real_port(evutil_socket_t fd) {
   return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port : ((struct sockaddr_in *)&address)->sin_port);
 }
 
-enum status metrics_serve(struct event_base *base, const char *listen, struct metrics_server **ret_server, int *ret_port, struct error *err) {
+enum status metrics_serve(struct event_base *base, const char *listen, struct metrics_server **ret_server, int *ret_port,
+                          struct error *err) {
   char host[256];
   uint16_t port;
   if (!split_listen(listen, host, &port)) return error_add_field(err, "AUTODB_METRICS_LISTEN", "is \"%s\", must be host:port", listen);
