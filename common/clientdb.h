@@ -1,6 +1,6 @@
 /* clientdb.h - connecting to a client's database: hostile until proven otherwise.
  *
- * A connection string (URI or key=value) may use only the parameters on a safe list (clientdb.c): no passfile, service, key or
+ * A connection string (URI or key=value) may use only the parameters on a safe list (conninfo.c): no passfile, service, key or
  * certificate files, no several hosts, no unix sockets unless allowed. The host is resolved once, every address is held
  * against the policy, and libpq is given the chosen address as hostaddr, so what was checked is what is connected to. */
 #ifndef AUTODB_CLIENTDB_H
@@ -18,7 +18,7 @@ struct clientdb_target {   /* strings live in the arena given to clientdb_parse 
   int port;                /* 5432 by default */
   const char *dbname, *user;
   const char *sslmode;     /* as written, else "prefer" for loopback and sockets, "require" for everything else */
-  const char *normalized;  /* key=value form with the password: what is encrypted and stored */
+  const char *normalized;  /* as a URI, password included, all ASCII: what is encrypted and stored; parses to the same target */
 };
 
 /* No network. A refused or unknown parameter is a VALIDATION_ERROR on "connection_string" naming it; the value is never echoed. */

@@ -53,11 +53,8 @@ static json_t *diag(const PGresult *res, int field) {
 static enum status set_message(struct error *err, enum status status, const char *text) {
   size_t len = strlen(text);
   while (len && (text[len - 1] == '\n' || text[len - 1] == ' ')) len--;
-  json_t *clean = json_text(text, len);
-  const char *message = json_is_string(clean) && len ? json_string_value(clean) : lost;
-  error_set(err, status, "%s", message);
-  json_decref(clean);
-  return status;
+  return len ? error_set(err, status, "%.*s", (int)(len < sizeof err->message ? len : sizeof err->message), text)
+             : error_set(err, status, "%s", lost);
 }
 
 static enum status server_error(const PGresult *res, const char *state, struct error *err) {
