@@ -32,7 +32,7 @@ struct row {
   const char *otherwise; /* the default */
   int min, max;          /* numbers: the value; strings: bytes */
   const char *help;
-  bool secret;         /* its value appears in no message */
+  bool secret;         /* its value appears in no message: a secret is a STRING without choices */
   const char *choices; /* strings: "a|b|c" or NULL */
 };
 
@@ -50,7 +50,6 @@ struct row {
 #define NUMBER_TEXT_OF(number) #number
 #define NUMBER_TEXT(limit) NUMBER_TEXT_OF(limit)
 
-/* clang-format off: rows */
 static const struct row rows[] = {
     SECRET("AUTODB_DATABASE_URL", database_url, 8192,
            "AutoDB's own Postgres: a URI or key=value; deploy/up starts a private one when unset"),
@@ -71,7 +70,7 @@ static const struct row rows[] = {
     NUMBER("AUTODB_LEASE_SECONDS", lease_seconds, NUMBER_TEXT(LIMIT_LEASE_SECONDS), 2, 3600,
            "how long a claimed job is its worker's without a heartbeat; then another worker runs it again"),
     NUMBER("AUTODB_HEARTBEAT_SECONDS", heartbeat_seconds, NUMBER_TEXT(LIMIT_HEARTBEAT_SECONDS), 1, 1200,
-           "time between heartbeats: at most a third of the lease"),
+           "time between heartbeats: at most half the lease, better a third"),
     SWITCH("AUTODB_ENABLE_FAULTS", enable_faults, "0", "1 lets /jobs/echo fail on request: for tests only"),
     STRING("AUTODB_CONNECTION_ALLOW_CIDRS", connection_allow, "", 16384,
            "networks client databases may be in besides the public and private ones, comma-separated"),
@@ -84,7 +83,6 @@ static const struct row rows[] = {
     NUMBER("AUTODB_SANDBOX_MEMORY_MB", sandbox_memory_mb, "1024", 128, 1048576, "memory of one sandbox, in MiB"),
     CHOICE("AUTODB_LOG_LEVEL", log_level, "info", "debug|info|warn|error", "least level that is logged"),
 };
-/* clang-format on */
 #define ROWS (sizeof rows / sizeof rows[0])
 
 static struct arena *strings; /* lives as long as the process, as the values do */
@@ -100,8 +98,9 @@ static char *read_text(const char *path) {
   while ((got = read(fd, piece, sizeof piece)) > 0 && buf_append(&text, piece, (size_t)got)) continue;
   int fault = got < 0 ? errno : !buf_ok(&text) ? EFBIG : strlen(buf_str(&text)) < text.len ? EILSEQ : 0;
   close(fd);
-  errno = fault;
-  return fault ? NULL : arena_strdup(strings, buf_str(&text));
+  char *copy = fault ? NULL : arena_strdup(strings, buf_str(&text));
+  errno = fault || copy ? fault : ENOMEM;
+  return copy;
 }
 
 static char *trim(char *text) {
@@ -112,21 +111,20 @@ static char *trim(char *text) {
   return text;
 }
 
-static const struct row *find_row(const char *name, size_t *ret_index) {
-  for (size_t i = 0; i < ROWS; i++)
-    if (!strcmp(rows[i].name, name)) {
-      *ret_index = i;
-      return &rows[i];
-    }
-  return NULL;
+/* ROWS when there is no such setting. */
+static size_t find_row(const char *name) {
+  size_t index = 0;
+  while (index < ROWS && strcmp(rows[index].name, name) != 0) index++;
+  return index;
 }
 
 /* Names that others read from the environment: a line in the file reaches them there. */
 static bool is_passed_on(const char *name) {
   static const char binaries[] = "AUTODB_PG_BIN_";
   if (!strcmp(name, "AUTODB_WORKERS")) return true;
-  return !strncmp(name, binaries, sizeof binaries - 1) && name[sizeof binaries - 1] &&
-         !name[sizeof binaries - 1 + strspn(name + sizeof binaries - 1, "0123456789")];
+  if (strncmp(name, binaries, sizeof binaries - 1) != 0) return false;
+  const char *major = name + sizeof binaries - 1;
+  return *major && !major[strspn(major, "0123456789")];
 }
 
 static void read_line(char *line, int number, const char *values[ROWS], struct error *err) {
@@ -139,10 +137,10 @@ static void read_line(char *line, int number, const char *values[ROWS], struct e
   }
   *equals = '\0';
   const char *name = trim(line), *value = trim(equals + 1);
-  size_t index;
+  size_t index = find_row(name);
   if (is_passed_on(name))
     setenv(name, value, 0);
-  else if (!find_row(name, &index))
+  else if (index == ROWS)
     error_add_field(err, name, "line %d of the configuration file: there is no such setting", number);
   else if (values[index])
     error_add_field(err, name, "line %d of the configuration file sets it a second time", number);
@@ -169,7 +167,11 @@ static const char *follow(const struct row *row, const char *value, struct error
                     "names a secret of AWS, which needs the AWS client this build does not have; use file:<path> or the value itself");
     return NULL;
   }
-  if (strncmp(value, "file:", 5) != 0) return arena_strdup(strings, value);
+  if (strncmp(value, "file:", 5) != 0) {
+    char *copy = arena_strdup(strings, value);
+    if (!copy) error_oom(err);
+    return copy;
+  }
   char *text = read_text(value + 5);
   if (!text) {
     error_add_field(err, row->name, "cannot read %s: %s", value + 5, strerror(errno));
@@ -189,11 +191,10 @@ static bool is_choice(const char *choices, const char *value) {
 }
 
 static void set_string(const struct row *row, const char *value, const char **field, struct error *err) {
-  const char *shown = row->secret ? "(hidden)" : value;
   if (strlen(value) > (size_t)row->max)
     error_add_field(err, row->name, "holds %zu bytes, must hold at most %d", strlen(value), row->max);
   else if (row->choices && !is_choice(row->choices, value))
-    error_add_field(err, row->name, "is \"%s\", must be one of %s", shown, row->choices);
+    error_add_field(err, row->name, "is \"%.64s\", must be one of %s", value, row->choices);
   else
     *field = value;
 }
@@ -253,6 +254,13 @@ static bool resolve(struct config *config) {
   return config->sandbox_dir && config->worker_name;
 }
 
+/* What each row alone cannot see. */
+static void check_together(const struct config *config, struct error *err) {
+  if (config->heartbeat_seconds * 2 > config->lease_seconds)
+    error_add_field(err, "AUTODB_HEARTBEAT_SECONDS", "is %d, must be at most half of AUTODB_LEASE_SECONDS, which is %d",
+                    config->heartbeat_seconds, config->lease_seconds);
+}
+
 enum status config_load(struct config *ret_config, struct error *err) {
   if (!strings && !(strings = arena_new(STRINGS_BYTES))) return error_oom(err);
   struct config config = {0};
@@ -260,6 +268,7 @@ enum status config_load(struct config *ret_config, struct error *err) {
   ERROR_AUTO faults = {0};
   read_file(from_file, &faults);
   for (size_t i = 0; i < ROWS; i++) set_row(&rows[i], from_file[i], &config, &faults);
+  if (!faults.status) check_together(&config, &faults);
   if (faults.status) {
     error_clear(err);
     *err = faults;
@@ -279,13 +288,17 @@ void config_print_help(FILE *out, const char *program, const char *usage) {
   for (size_t i = 0; i < ROWS; i++) {
     fprintf(out, "  %-30s %s", rows[i].name, rows[i].help);
     if (rows[i].choices) fprintf(out, " (%s)", rows[i].choices);
-    fprintf(out, *rows[i].otherwise ? " [%s]\n" : "\n", rows[i].otherwise);
+    if (*rows[i].otherwise) fprintf(out, " [%s]", rows[i].otherwise);
+    fputc('\n', out);
   }
 }
 
 /* A bar inside a cell would end it. */
 static void print_cell(FILE *out, const char *text) {
-  for (; *text; text++) fprintf(out, *text == '|' ? "\\|" : "%c", *text);
+  for (; *text; text++) {
+    if (*text == '|') fputc('\\', out);
+    fputc(*text, out);
+  }
 }
 
 void config_print_markdown(FILE *out) {
@@ -293,7 +306,7 @@ void config_print_markdown(FILE *out) {
   for (size_t i = 0; i < ROWS; i++) {
     fprintf(out, "| `%s` | %s%s%s | ", rows[i].name, *rows[i].otherwise ? "`" : "", rows[i].otherwise, *rows[i].otherwise ? "`" : "");
     print_cell(out, rows[i].help);
-    if (rows[i].choices) print_cell(out, ": "), print_cell(out, rows[i].choices);
+    if (rows[i].choices) fputs(": ", out), print_cell(out, rows[i].choices);
     fputs(" |\n", out);
   }
 }

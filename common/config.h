@@ -29,6 +29,8 @@ struct config {
   /* worker */
   int slots;                       /* AUTODB_SLOTS, default 0 = cores */
   const char *worker_name;         /* AUTODB_WORKER_NAME, default host-pid-boot */
+  int lease_seconds;               /* AUTODB_LEASE_SECONDS, default LIMIT_LEASE_SECONDS */
+  int heartbeat_seconds;           /* AUTODB_HEARTBEAT_SECONDS, default LIMIT_HEARTBEAT_SECONDS */
   bool enable_faults;              /* AUTODB_ENABLE_FAULTS */
   /* network policy: comma-separated CIDRs */
   const char *connection_allow;    /* AUTODB_CONNECTION_ALLOW_CIDRS */

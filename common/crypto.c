@@ -66,12 +66,12 @@ void crypto_hex(const void *data, size_t len, char *out) {
 #define LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 static bool encode(const uint8_t *in, size_t len, const char *alphabet, bool pad, struct buf *out) {
-  for (; len; in += 3, len -= len < 3 ? len : 3) {
-    uint32_t bits = (uint32_t)in[0] << 16 | (len > 1 ? (uint32_t)in[1] << 8 : 0) | (len > 2 ? in[2] : 0);
-    char four[4] = {alphabet[bits >> 18], alphabet[bits >> 12 & 63], len > 1 ? alphabet[bits >> 6 & 63] : '=',
-                    len > 2 ? alphabet[bits & 63] : '='};
-    if (!buf_append(out, four, pad || len > 2 ? 4 : len + 1)) return false;
-    if (len <= 3) break;
+  for (size_t at = 0; at < len; at += 3) {
+    size_t left = len - at;
+    uint32_t bits = (uint32_t)in[at] << 16 | (left > 1 ? (uint32_t)in[at + 1] << 8 : 0) | (left > 2 ? in[at + 2] : 0);
+    char four[4] = {alphabet[bits >> 18], alphabet[bits >> 12 & 63], left > 1 ? alphabet[bits >> 6 & 63] : '=',
+                    left > 2 ? alphabet[bits & 63] : '='};
+    buf_append(out, four, pad || left > 2 ? 4 : left + 1);
   }
   return buf_ok(out);
 }
@@ -146,32 +146,34 @@ static const struct key *find_key(const struct keyring *ring, const char *id) {
   return NULL;
 }
 
-enum status keyring_new(const char *setting, struct keyring **ret_ring, struct error *err) {
+static enum status add_key(struct keyring *ring, const char *text, size_t len, struct error *err) {
   static const char name[] = "AUTODB_MASTER_KEY";
+  if (ring->count == KEYS_MAX) return error_add_field(err, name, "holds more than %d keys", KEYS_MAX);
+  struct key *key = &ring->keys[ring->count];
+  if (!read_key(text, len, key))
+    return error_add_field(err, name, "key %zu must be 32 bytes in base64, optionally as id:base64 (openssl rand -base64 32 makes one)",
+                           ring->count + 1);
+  if (find_key(ring, key->id)) return error_add_field(err, name, "holds two keys with the id \"%s\"", key->id);
+  ring->count++;
+  return OK;
+}
+
+enum status keyring_new(const char *setting, struct keyring **ret_ring, struct error *err) {
   struct keyring *ring = calloc(1, sizeof *ring);
   if (!ring) return error_oom(err);
   const char *at = setting ? setting : "";
-  for (size_t len;; at += len + 1) {
-    struct key key = {0};
+  size_t len = strcspn(at, ",");
+  enum status status = add_key(ring, at, len, err);
+  while (!status && at[len]) {
+    at += len + 1;
     len = strcspn(at, ",");
-    if (!read_key(at, len, &key))
-      error_add_field(err, name, "key %zu must be 32 bytes in base64, optionally as id:base64 (openssl rand -base64 32 makes one)",
-                      ring->count + 1);
-    else if (find_key(ring, key.id))
-      error_add_field(err, name, "holds two keys with the id \"%s\"", key.id);
-    else if (ring->count == KEYS_MAX)
-      error_add_field(err, name, "holds more than %d keys", KEYS_MAX);
-    else {
-      ring->keys[ring->count++] = key;
-      OPENSSL_cleanse(&key, sizeof key);
-      if (at[len]) continue;
-      *ret_ring = ring;
-      return OK;
-    }
-    OPENSSL_cleanse(&key, sizeof key);
-    keyring_free(ring);
-    return err->status;
+    status = add_key(ring, at, len, err);
   }
+  if (status)
+    keyring_free(ring);
+  else
+    *ret_ring = ring;
+  return status;
 }
 
 void keyring_free(struct keyring *ring) {

@@ -105,9 +105,9 @@ enum status error_oom(struct error *err) { return error_set(err, ERR_UNAVAILABLE
 static void summarise(struct error *err, const json_t *fields) {
   size_t count = json_array_size(fields), used = 0, i;
   char text[sizeof err->message] = "";
-  if (count > 1) used = (size_t)snprintf(text, sizeof text, "%zu fields are wrong: ", count);
+  if (count > 1) used = (size_t)snprintf(text, sizeof text, "%zu%s fields are wrong: ", count, count < FIELDS_MAX ? "" : " or more");
   const json_t *field;
-  json_array_foreach((json_t *)(uintptr_t)fields, i, field) {
+  json_array_foreach(fields, i, field) {
     const char *path = json_string_value(json_object_get(field, "path"));
     const char *message = json_string_value(json_object_get(field, "message"));
     int wrote = snprintf(text + used, sizeof text - used, "%s%s%s%s", i ? "; " : "", path, *path ? ": " : "", message);

@@ -146,6 +146,14 @@ static void all_faults_are_told_at_once(void **state) {
   refused("AUTODB_SLOTS", "2 fields are wrong");
 }
 
+static void a_lease_outlives_its_heartbeats(void **state) {
+  (void)state;
+  setenv("AUTODB_LEASE_SECONDS", "12", 1);
+  refused("AUTODB_HEARTBEAT_SECONDS", "is 10, must be at most half of AUTODB_LEASE_SECONDS, which is 12");
+  setenv("AUTODB_HEARTBEAT_SECONDS", "6", 1);
+  assert_int_equal(load().heartbeat_seconds, 6);
+}
+
 static void a_secret_is_never_shown(void **state) {
   (void)state;
   static char secret[10000];
@@ -249,17 +257,12 @@ static int teardown(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test_setup(defaults_fit_the_machine, clean),
-      cmocka_unit_test_setup(the_environment_wins_over_the_file, clean),
-      cmocka_unit_test_setup(empty_means_unset_or_off, clean),
-      cmocka_unit_test_setup(bad_values_are_refused_by_name, clean),
-      cmocka_unit_test_setup(all_faults_are_told_at_once, clean),
-      cmocka_unit_test_setup(a_secret_is_never_shown, clean),
-      cmocka_unit_test_setup(a_value_may_be_in_a_file, clean),
-      cmocka_unit_test_setup(bad_lines_are_refused, clean),
-      cmocka_unit_test_setup(what_others_read_is_passed_on, clean),
-      cmocka_unit_test_setup(loading_many_times_is_fine, clean),
-      cmocka_unit_test_setup(help_and_markdown_come_from_the_rows, clean),
+      cmocka_unit_test_setup(defaults_fit_the_machine, clean),    cmocka_unit_test_setup(the_environment_wins_over_the_file, clean),
+      cmocka_unit_test_setup(empty_means_unset_or_off, clean),    cmocka_unit_test_setup(bad_values_are_refused_by_name, clean),
+      cmocka_unit_test_setup(all_faults_are_told_at_once, clean), cmocka_unit_test_setup(a_lease_outlives_its_heartbeats, clean),
+      cmocka_unit_test_setup(a_secret_is_never_shown, clean),     cmocka_unit_test_setup(a_value_may_be_in_a_file, clean),
+      cmocka_unit_test_setup(bad_lines_are_refused, clean),       cmocka_unit_test_setup(what_others_read_is_passed_on, clean),
+      cmocka_unit_test_setup(loading_many_times_is_fine, clean),  cmocka_unit_test_setup(help_and_markdown_come_from_the_rows, clean),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
 }
