@@ -1,0 +1,99 @@
+/* request.h - a request on its way through router, handler and database to its answer.
+ *
+ * A handler either fails (the router answers with the error), or answers, or starts one thing that will (request_query, submit,
+ * waiters_add, probe_connect) and returns OK. Each request is answered exactly once. It stays alive until then, whatever the client does. */
+#ifndef AUTODB_API_REQUEST_H
+#define AUTODB_API_REQUEST_H
+
+#include "api/http.h"
+#include "api/loop.h"
+#include "common/id.h"
+#include "common/json.h"
+
+struct conn;
+struct request;
+
+enum auth_level { AUTH_NONE, AUTH_USER, AUTH_ADMIN };
+struct identity {
+  struct id key_id, owner_id;
+  bool admin;
+};
+
+enum param_want { PARAM_TEXT, PARAM_INT, PARAM_BOOL, PARAM_ID, PARAM_TIME };
+struct param { /* a query parameter a route takes */
+  const char *name;
+  enum param_want want;
+  long long min, max;         /* PARAM_INT */
+  const char *const *choices; /* PARAM_TEXT: NULL-terminated, or NULL */
+};
+
+enum route_flag { ROUTE_JOB = 1 /* takes the members and headers of every [job] */ };
+
+/* To add a route: a row in the table of its resource's file (res_*.c). */
+struct route {
+  uint8_t method;              /* llhttp's; GET serves HEAD too */
+  const char *pattern;         /* "/api/v1/jobs/{id}": {id} matches a UUID */
+  enum status (*handler)(struct request *req, struct error *err);
+  enum auth_level auth;
+  unsigned flags;
+  size_t body_cap;             /* bytes; 0 = LIMIT_HTTP_BODY_DEFAULT for other methods than GET */
+  const struct param *params;  /* ends with a NULL name; NULL = none */
+  const struct json_field *fields; /* members of the body; checked before the handler runs */
+  size_t field_count;
+};
+
+#define REQUEST_PARAMS 12
+#define REQUEST_ID_MAX 129
+struct request {
+  struct conn *conn;
+  struct loop *loop;
+  struct arena *arena;         /* reset when the request has been answered */
+  struct http *http;
+  const struct route *route;
+  struct identity who;
+  struct id ids[2];            /* of the path, in order */
+  char request_id[REQUEST_ID_MAX];
+  char trace[TRACE_TEXT];      /* our child of the client's traceparent */
+  json_t *body;                /* object, borrowed from the arena; empty when none was sent */
+  struct { const char *name, *value; } params[REQUEST_PARAMS];
+  size_t param_count;
+  int64_t started_us;
+  void *state;                 /* the handler's, in the arena */
+  void (*hurry)(struct request *req); /* set while the request merely waits: the client hung up or we drain, answer now */
+  /* private */
+  enum status (*rows)(struct request *req, const PGresult *res, struct error *err);
+  struct buf headers;          /* extra header lines of the answer */
+  bool answered;
+};
+
+/* --- query string, checked against the route's params --- */
+MUST_CHECK enum status request_parse_query(struct request *req, struct error *err);
+const char *request_param(const struct request *req, const char *name, const char *otherwise);
+long long request_param_int(const struct request *req, const char *name, long long otherwise);
+bool request_param_bool(const struct request *req, const char *name, bool otherwise);
+
+/* Parses the body (Content-Type, JSON) and checks it against the route's fields. */
+MUST_CHECK enum status request_parse_body(struct request *req, struct error *err);
+
+/* N of "Prefer: wait=N" (RFC 7240), at most LIMIT_WAIT_SECONDS; 0 when absent or not understood. */
+int request_prefer_wait(const struct request *req);
+
+/* Runs the statement; `rows` is called with its answer and ends the request as a handler would. A failure is answered with 503 or,
+ * when the statement itself was refused, 500. Nothing is promised about a write that failed. */
+typedef enum status (*request_rows)(struct request *req, const PGresult *res, struct error *err);
+MUST_CHECK enum status request_query(struct request *req, const struct pg_stmt *stmt, const struct pg_params *params, request_rows rows, struct error *err);
+
+/* Turns a database failure into what a client is told: 503 stays, everything else is ours: logged, and 500. */
+enum status request_database_error(const struct request *req, const struct error *cause, struct error *err);
+
+/* --- answers: exactly one of these ends the request --- */
+void request_header(struct request *req, const char *name, const char *fmt, ...) PRINTF_LIKE(3, 4); /* before the answer */
+void reply_error(struct request *req, const struct error *err);
+void reply_expectation_failed(struct request *req); /* 417 */
+void reply_json(struct request *req, int http_status, const char *json, size_t len); /* data of a success */
+void reply_buf(struct request *req, int http_status, struct buf *data);              /* the same; empties data; 500 when it failed */
+void reply_value(struct request *req, int http_status, json_t *take);
+void reply_raw(struct request *req, int http_status, const char *content_type, const void *body, size_t len);
+void reply_empty(struct request *req, int http_status);
+
+#endif

@@ -1,0 +1,179 @@
+/* res_jobs.c - jobs: look, list, cancel, retry, and echo. */
+#include "api/cursor.h"
+#include "api/jobview.h"
+#include "api/router.h"
+#include "api/submit.h"
+#include "api/waiters.h"
+
+/* Terminal states, as SQL. */
+#define ENDED "('succeeded', 'failed', 'cancelled', 'dead')"
+#define LIST_RESULT_BYTES "16384" /* a larger result is null in a list; GET /jobs/{id} has it */
+
+/* --- look --- */
+
+static const struct param get_params[] = {{.name = "wait", .want = PARAM_INT, .min = 0, .max = LIMIT_WAIT_SECONDS}, {0}};
+
+static enum status get_job(struct request *req, struct error *err) {
+  (void)err;
+  int seconds = (int)request_param_int(req, "wait", request_prefer_wait(req));
+  waiters_add(req, &req->ids[0], seconds, WAIT_LOOK);
+  return OK;
+}
+
+/* --- list --- */
+
+static const char *const states[] = {"queued", "running", "succeeded", "failed", "cancelled", "dead", NULL};
+static const struct param list_params[] = {CURSOR_PARAMS,
+                                           {.name = "status", .want = PARAM_TEXT, .choices = states},
+                                           {.name = "kind", .want = PARAM_TEXT},
+                                           {.name = "connection_id", .want = PARAM_ID},
+                                           {.name = "created_after", .want = PARAM_TIME},
+                                           {.name = "created_before", .want = PARAM_TIME},
+                                           {0}};
+
+/* The ranges of ids are what prunes partitions; a minute of slack covers a clock that differs from the database's. */
+static const struct pg_stmt list_jobs = {
+    "list_jobs",
+    "SELECT " JOBVIEW_SELECT("CASE WHEN pg_column_size(r.body) <= " LIST_RESULT_BYTES " THEN r.body END") " FROM autodb.jobs j "
+    "LEFT JOIN autodb.results r ON r.job_id = j.id "
+    "WHERE j.owner_id = $1::uuid AND j.id < $2::uuid AND ($3::text IS NULL OR j.state = $3::autodb.job_state) AND ($4::text IS NULL OR j.kind = $4::text) "
+    "AND ($5::uuid IS NULL OR j.connection_id = $5::uuid) "
+    "AND ($6::timestamptz IS NULL OR (j.created_at > $6::timestamptz AND j.id > autodb.uuid7_floor($6::timestamptz - interval '1 minute'))) "
+    "AND ($7::timestamptz IS NULL OR (j.created_at < $7::timestamptz AND j.id < autodb.uuid7_floor($7::timestamptz + interval '1 minute'))) "
+    "ORDER BY j.id DESC LIMIT $8::int4 + 1",
+    8};
+
+static enum status on_list(struct request *req, const PGresult *res, struct error *err) { return cursor_reply(req, "jobs", res, jobview_put, err); }
+
+/* Text without an offset means UTC, whatever the server's zone. */
+static const char *time_param(const struct request *req, const char *name) {
+  const char *value = request_param(req, name, NULL);
+  return value && strlen(value) == 10 ? arena_printf(req->arena, "%sT00:00:00Z", value) : value;
+}
+
+static enum status get_jobs(struct request *req, struct error *err) {
+  struct id below;
+  enum status status = cursor_read(req, "jobs", &below, err);
+  const char *kind = request_param(req, "kind", NULL);
+  if (kind && !job_kind_find(kind)) status = error_add_field(err, "kind", "is not a kind of job");
+  if (status != OK) return status;
+  PG_PARAMS_AUTO params;
+  pg_params_init(&params);
+  pg_param_uuid(&params, &req->who.owner_id);
+  pg_param_uuid(&params, &below);
+  pg_param_text(&params, request_param(req, "status", NULL));
+  pg_param_text(&params, kind);
+  pg_param_text(&params, request_param(req, "connection_id", NULL));
+  pg_param_text(&params, time_param(req, "created_after"));
+  pg_param_text(&params, time_param(req, "created_before"));
+  pg_param_int(&params, cursor_limit(req));
+  return request_query(req, &list_jobs, &params, on_list, err);
+}
+
+/* --- cancel and retry: one guarded statement each; the answer's first column says what was found --- */
+
+static enum status not_found(struct error *err) { return error_set(err, ERR_NOT_FOUND, "There is no such job."); }
+
+static void id_and_owner(struct pg_params *params, const struct request *req) {
+  pg_params_init(params);
+  pg_param_uuid(params, &req->ids[0]);
+  pg_param_uuid(params, &req->who.owner_id);
+}
+
+/* A queued job ends here, with its result row; a running one is marked for its worker. The row is locked first, so a claim happens
+ * before all of this or not at all. */
+static const struct pg_stmt cancel_job = {
+    "cancel_job",
+    "WITH found AS (SELECT id, state, attempt FROM autodb.jobs WHERE id = $1::uuid AND owner_id = $2::uuid FOR UPDATE), "
+    "ended AS (UPDATE autodb.jobs j SET state = 'cancelled', cancel_requested = true, finished_at = now() FROM found f "
+    "WHERE j.id = $1::uuid AND j.id = f.id AND f.state = 'queued' RETURNING j.id, j.attempt), "
+    "result AS (INSERT INTO autodb.results (job_id, attempt, state, error) SELECT id, attempt, 'cancelled', "
+    "'{\"code\": \"CANCELLED\", \"message\": \"The job was cancelled before it started.\", \"details\": null}'::json FROM ended RETURNING job_id), "
+    "marked AS (UPDATE autodb.jobs j SET cancel_requested = true FROM found f WHERE j.id = $1::uuid AND j.id = f.id AND f.state = 'running' RETURNING j.id) "
+    "SELECT f.state, (SELECT count(*) FROM result), (SELECT count(*) FROM marked) FROM found f",
+    2};
+
+static void publish(struct request *req, const char *channel) {
+  char id[ID_TEXT];
+  redis_cmd(req->loop->redis, NULL, NULL, "PUBLISH", channel, id_format(&req->ids[0], id), NULL);
+}
+
+static enum status on_cancelled(struct request *req, const PGresult *res, struct error *err) {
+  if (PQntuples(res) == 0) return not_found(err);
+  const char *state = PQgetvalue(res, 0, 0);
+  if (strcmp(state, "queued") == 0)
+    publish(req, req->loop->api->done_channel);
+  else if (strcmp(state, "running") == 0)
+    publish(req, req->loop->api->cancel_channel);
+  else
+    return error_set(err, ERR_CONFLICT, "The job has already ended (%s).", state);
+  waiters_add(req, &req->ids[0], request_prefer_wait(req), WAIT_SUBMITTED);
+  return OK;
+}
+
+static enum status post_cancel(struct request *req, struct error *err) {
+  PG_PARAMS_AUTO params;
+  id_and_owner(&params, req);
+  return request_query(req, &cancel_job, &params, on_cancelled, err);
+}
+
+/* `attempt` is the fence and stays; the budget of failures starts anew. */
+static const struct pg_stmt retry_job = {
+    "retry_job",
+    "WITH found AS (SELECT id, state FROM autodb.jobs WHERE id = $1::uuid AND owner_id = $2::uuid FOR UPDATE), "
+    "again AS (UPDATE autodb.jobs j SET state = 'queued', failures = 0, crashes = 0, cancel_requested = false, run_at = now(), dispatched_at = now(), "
+    "started_at = NULL, finished_at = NULL, progress = NULL, lease_owner = NULL, lease_until = NULL "
+    "FROM found f WHERE j.id = $1::uuid AND j.id = f.id AND f.state IN ('failed', 'cancelled', 'dead') RETURNING j.id, j.lane), "
+    "gone AS (DELETE FROM autodb.results r USING again a WHERE r.job_id = $1::uuid AND r.job_id = a.id) "
+    "SELECT f.state, a.lane FROM found f LEFT JOIN again a ON a.id = f.id",
+    2};
+
+static enum status on_retried(struct request *req, const PGresult *res, struct error *err) {
+  char id[ID_TEXT];
+  if (PQntuples(res) == 0) return not_found(err);
+  if (PQgetisnull(res, 0, 1))
+    return error_set(err, ERR_CONFLICT, "Only a failed, cancelled or dead job can be retried; this one is %s.", PQgetvalue(res, 0, 0));
+  submit_ring(req->loop, &req->ids[0], PQgetvalue(res, 0, 1));
+  request_header(req, "Location", "/api/v1/jobs/%s", id_format(&req->ids[0], id));
+  waiters_add(req, &req->ids[0], request_prefer_wait(req), WAIT_SUBMITTED);
+  return OK;
+}
+
+static enum status post_retry(struct request *req, struct error *err) {
+  PG_PARAMS_AUTO params;
+  id_and_owner(&params, req);
+  return request_query(req, &retry_job, &params, on_retried, err);
+}
+
+/* --- echo --- */
+
+static const char *const faults[] = {"error", "crash", "hang", NULL};
+static const struct json_field echo_fields[] = {{.name = "payload", .want = JSON_WANT_ANY},
+                                                {.name = "sleep_ms", .want = JSON_WANT_INT, .min = 0, .max = 60000},
+                                                {.name = "fail", .want = JSON_WANT_STRING, .choices = faults}};
+
+static enum status post_echo(struct request *req, struct error *err) {
+  json_t *echoed = json_object_get(req->body, "payload");
+  const char *fail = json_str(req->body, "fail", NULL);
+  long long sleep_ms = json_int(req->body, "sleep_ms", 0);
+  if (fail && !req->loop->api->cfg->enable_faults)
+    return error_set(err, ERR_FORBIDDEN, "\"fail\" is only allowed where the server runs with AUTODB_ENABLE_FAULTS=1.");
+  char *text = echoed ? json_dumps(echoed, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+  if (text && arena_defer(req->arena, free, text) != 0) return error_oom(err);
+  if (text && strlen(text) > LIMIT_ECHO_PAYLOAD_BYTES) return error_add_field(err, "payload", "must be at most %d bytes of JSON", LIMIT_ECHO_PAYLOAD_BYTES);
+  char *payload = arena_printf(req->arena, "{\"payload\":%s,\"sleep_ms\":%lld%s%s%s}", text ? text : "null", sleep_ms, fail ? ",\"fail\":\"" : "",
+                               fail ? fail : "", fail ? "\"" : "");
+  if (!payload) return error_oom(err);
+  return submit_job(req, "system.echo", NULL, payload, strlen(payload), err);
+}
+
+#define ECHO_BODY_CAP (2 * LIMIT_ECHO_PAYLOAD_BYTES + 16 * 1024) /* white space and escapes; the payload itself is measured */
+#define FIELDS(table) .fields = (table), .field_count = sizeof(table) / sizeof *(table)
+const struct route jobs_routes[] = {
+    {.method = HTTP_POST, .pattern = "/api/v1/jobs/echo", .handler = post_echo, .auth = AUTH_USER, .flags = ROUTE_JOB, .body_cap = ECHO_BODY_CAP, FIELDS(echo_fields)},
+    {.method = HTTP_GET, .pattern = "/api/v1/jobs/{id}", .handler = get_job, .auth = AUTH_USER, .params = get_params},
+    {.method = HTTP_GET, .pattern = "/api/v1/jobs", .handler = get_jobs, .auth = AUTH_USER, .params = list_params},
+    {.method = HTTP_POST, .pattern = "/api/v1/jobs/{id}/cancel", .handler = post_cancel, .auth = AUTH_USER},
+    {.method = HTTP_POST, .pattern = "/api/v1/jobs/{id}/retry", .handler = post_retry, .auth = AUTH_USER},
+    {0},
+};

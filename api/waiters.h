@@ -1,0 +1,26 @@
+/* waiters.h - requests that wait for a job to end: Prefer: wait and GET /jobs/{id}?wait=.
+ *
+ * Workers publish each finished id on the done channel; a waiting request is woken by that and reads the job from Postgres. Nothing depends
+ * on the message: each waiter also looks every second (every 250 ms while Redis is away). Looks of one turn are one SELECT. */
+#ifndef AUTODB_API_WAITERS_H
+#define AUTODB_API_WAITERS_H
+
+#include "api/request.h"
+
+struct waiters;
+enum wait_mode {
+  WAIT_SUBMITTED, /* 200 when the job ends in time, else 202 */
+  WAIT_LOOK,      /* always 200 */
+};
+
+struct waiters *waiters_new(struct loop *loop);
+void waiters_free(struct waiters *waiters);
+void waiters_turn(struct waiters *waiters);                           /* end of a turn: looks at what is due */
+void waiters_done(struct waiters *waiters, const struct id *job_id);  /* a done message */
+
+/* Ends the request with the job when it has ended or `seconds` have passed; 0 = with the job as it is now. Another owner's job is NOT_FOUND. */
+void waiters_add(struct request *req, const struct id *job_id, int seconds, enum wait_mode mode);
+/* For a job just committed, whose view is known: what is answered when Postgres can't be asked again, since the job is accepted whatever happens. */
+void waiters_add_committed(struct request *req, const struct id *job_id, int seconds, const char *view);
+
+#endif
