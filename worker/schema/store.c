@@ -1,0 +1,221 @@
+/* store.c - snapshots and connections in AutoDB's own database.
+ *
+ * Every read names the job's owner as well as its connection, so a job can't reach into another tenant's rows. A snapshot row is written once and
+ * never changed; an introspection adds one even when nothing changed, because the statistics in it did. Old ones go, except those an
+ * approval refers to. Bodies and dumps are zlib data; inflating is bounded. */
+#include "worker/schema/store.h"
+
+#include <limits.h>
+#include <zlib.h>
+
+#include "common/buf.h"
+#include "common/id.h"
+#include "common/json.h"
+#include "common/limits.h"
+#include "common/log.h"
+#include "common/pg.h"
+#include "worker/schema/introspect.h"
+
+/* ---- zlib ---- */
+
+/* NUL-terminated in the arena; NULL with the error set when damaged or larger than max. */
+static char *inflate_all(struct arena *arena, void *data, size_t len, size_t max, size_t *ret_len, struct error *err) {
+  BUF_AUTO out = {0};
+  buf_init(&out, max);
+  z_stream stream = {.next_in = data, .avail_in = (uInt)len};
+  int result = len <= UINT_MAX ? inflateInit(&stream) : Z_MEM_ERROR;
+  char chunk[32 * 1024];
+  while (result == Z_OK) {
+    stream.next_out = (Bytef *)chunk;
+    stream.avail_out = sizeof chunk;
+    result = inflate(&stream, Z_NO_FLUSH);
+    if (result != Z_OK && result != Z_STREAM_END) break;
+    if (!buf_append(&out, chunk, sizeof chunk - stream.avail_out)) result = Z_MEM_ERROR;
+  }
+  inflateEnd(&stream);
+  char *text = result == Z_STREAM_END ? arena_strndup(arena, buf_str(&out), out.len) : NULL;
+  if (!text) error_set(err, ERR_INTERNAL, "the stored snapshot is damaged or too large: introspect the connection again");
+  *ret_len = out.len;
+  return text;
+}
+
+struct deflater { z_stream stream; struct buf out; };
+
+static int deflate_more(struct deflater *deflater, const char *text, size_t len, int flush) {
+  char chunk[32 * 1024];
+  deflater->stream.next_in = (Bytef *)(uintptr_t)text;
+  deflater->stream.avail_in = (uInt)len;
+  do {
+    deflater->stream.next_out = (Bytef *)chunk;
+    deflater->stream.avail_out = sizeof chunk;
+    if (deflate(&deflater->stream, flush) == Z_STREAM_ERROR) return -1;
+    if (!buf_append(&deflater->out, chunk, sizeof chunk - deflater->stream.avail_out)) return -1;
+  } while (deflater->stream.avail_out == 0);
+  return 0;
+}
+
+static int deflate_json(const char *text, size_t len, void *deflater) { return deflate_more(deflater, text, len, Z_NO_FLUSH); }
+
+/* JSON is compressed as it is printed: its text, tens of megabytes for a large schema, never exists. */
+static enum status pack_json(const json_t *json, struct arena *arena, const char **ret_param, struct error *err) {
+  struct deflater deflater = {0};
+  buf_init(&deflater.out, LIMIT_SNAPSHOT_BYTES);
+  bool ok = deflateInit(&deflater.stream, 4) == Z_OK && json_dump_callback(json, deflate_json, &deflater, JSON_COMPACT) == 0 &&
+            deflate_more(&deflater, NULL, 0, Z_FINISH) == 0;
+  deflateEnd(&deflater.stream);
+  const char *param = ok ? pg_bytea_param(arena, deflater.out.data, deflater.out.len) : NULL;
+  buf_free(&deflater.out);
+  if (!param) return error_oom(err);
+  *ret_param = param;
+  return OK;
+}
+
+/* ---- connections ---- */
+
+static const char connection_sql[] =
+  "SELECT secret, secret_key_id, array_to_json(excluded_schemas) FROM autodb.connections "
+  "WHERE id = $1 AND owner_id = $2 AND deleted_at IS NULL AND secret IS NOT NULL";
+
+static enum status require_connection(const struct job *job, struct error *err) {
+  return job->connection_id ? OK : error_set(err, ERR_INTERNAL, "the job names no connection");
+}
+
+enum status store_connection_string(struct job *job, const char **ret_string, char **ret_excluded_schemas_json, struct error *err) {
+  const char *const params[] = {job->connection_id, job->owner_id};
+  PGRESULT_AUTO res = NULL;
+  enum status status = require_connection(job, err);
+  if (status || (status = pg_query(job->db, connection_sql, 2, params, &res, err))) return status;
+  if (PQntuples(res) == 0) return error_set(err, ERR_NOT_FOUND, "the connection was deleted");
+  size_t len = 0;
+  void *blob = pg_bytes(res, 0, 0, job->arena, &len);
+  char *excluded = arena_strdup(job->arena, pg_str(res, 0, 2));
+  BUF_AUTO plain = {0};
+  buf_init(&plain, 64 * 1024);
+  if (!blob || !excluded) return error_oom(err);
+  if ((status = keyring_open(job->keyring, pg_str(res, 0, 1), job->connection_id, blob, len, &plain, err))) return status;
+  char *string = arena_strndup(job->arena, buf_str(&plain), plain.len);
+  if (plain.data) explicit_bzero(plain.data, plain.len);
+  if (!string) return error_oom(err);
+  *ret_string = string;
+  *ret_excluded_schemas_json = excluded;
+  return OK;
+}
+
+/* ---- reading snapshots ---- */
+
+static const char latest_sql[] =
+  "SELECT s.id, s.body FROM autodb.snapshots s JOIN autodb.connections c ON c.id = s.connection_id "
+  "WHERE s.connection_id = $1 AND c.owner_id = $2 AND ($3::uuid IS NULL OR s.id = $3::uuid) ORDER BY s.id DESC LIMIT 1";
+static const char dump_sql[] =
+  "SELECT s.dump, s.dump_error FROM autodb.snapshots s JOIN autodb.connections c ON c.id = s.connection_id "
+  "WHERE s.connection_id = $1 AND c.owner_id = $2 AND s.id = $3::uuid";
+
+static enum status query_snapshot(struct job *job, const char *sql, const char *snapshot_id, PGresult **ret_res, struct error *err) {
+  const char *const params[] = {job->connection_id, job->owner_id, snapshot_id};
+  PGRESULT_AUTO res = NULL;
+  enum status status = require_connection(job, err);
+  if (status || (status = pg_query(job->db, sql, 3, params, &res, err))) return status;
+  if (PQntuples(res) == 0)
+    return snapshot_id ? error_set_code(err, ERR_NOT_FOUND, "NO_SNAPSHOT", "there is no snapshot %s of this connection (any more)", snapshot_id)
+                       : error_set_code(err, ERR_NOT_FOUND, "NO_SNAPSHOT", "the connection was never introspected");
+  *ret_res = res;
+  res = NULL;
+  return OK;
+}
+
+enum status store_latest(struct job *job, const char *snapshot_id, struct snapshot **ret_snapshot, struct error *err) {
+  PGRESULT_AUTO res = NULL;
+  enum status status = query_snapshot(job, latest_sql, snapshot_id, &res, err);
+  if (status) return status;
+  size_t packed_len = 0, len = 0;
+  void *packed = pg_bytes(res, 0, 1, job->arena, &packed_len);
+  if (!packed) return error_oom(err);
+  char *text = inflate_all(job->arena, packed, packed_len, LIMIT_SNAPSHOT_BYTES, &len, err);
+  if (!text) return err->status;
+  json_t *json = arena_json(job->arena, json_loadb(text, len, 0, NULL));
+  if (!json) return error_set(err, ERR_INTERNAL, "the stored snapshot is damaged: introspect the connection again");
+  return snapshot_load(json, job->arena, ret_snapshot, err);
+}
+
+enum status store_dump(struct job *job, const char *snapshot_id, const char **ret_sql, struct error *err) {
+  PGRESULT_AUTO res = NULL;
+  enum status status = query_snapshot(job, dump_sql, snapshot_id, &res, err);
+  if (status) return status;
+  if (PQgetisnull(res, 0, 0))
+    return error_set_code(err, ERR_NOT_FOUND, "NO_DUMP", "the snapshot has no schema dump: %s", pg_str(res, 0, 1) ? pg_str(res, 0, 1) : "unknown reason");
+  size_t packed_len = 0, len = 0;
+  void *packed = pg_bytes(res, 0, 0, job->arena, &packed_len);
+  if (!packed) return error_oom(err);
+  char *text = inflate_all(job->arena, packed, packed_len, LIMIT_DUMP_BYTES, &len, err);
+  if (!text) return err->status;
+  *ret_sql = text;
+  return OK;
+}
+
+/* ---- writing ---- */
+
+/* The row, and what the connection shows, in one statement; gives back the fingerprint that was the latest before. */
+static const char insert_sql[] =
+  "WITH before AS (SELECT fingerprint FROM autodb.snapshots WHERE connection_id = $2 ORDER BY id DESC LIMIT 1), "
+  "seen AS (UPDATE autodb.connections SET last_introspected_at = now(), server_version = $4, capabilities = $9::jsonb "
+  "  WHERE id = $2 AND owner_id = $10 AND deleted_at IS NULL RETURNING id) "
+  "INSERT INTO autodb.snapshots (id, connection_id, fingerprint, server_version, server_version_num, table_count, body, dump, dump_error) "
+  "SELECT $1, seen.id, $3, $4, $5, $6, $7, $8, $11 FROM seen RETURNING (SELECT fingerprint FROM before)";
+static const char prune_sql[] =
+  "DELETE FROM autodb.snapshots s WHERE s.connection_id = $1 AND s.id < (SELECT id FROM autodb.snapshots WHERE connection_id = $1 "
+  "  ORDER BY id DESC OFFSET $2::integer - 1 LIMIT 1) AND NOT EXISTS (SELECT FROM autodb.approvals a WHERE a.snapshot_id = s.id)";
+
+/* Not worth failing for: an approval may have taken hold of one just now, and the next introspection prunes again. */
+static void prune(struct job *job) {
+  char keep[16];
+  snprintf(keep, sizeof keep, "%d", LIMIT_SNAPSHOTS_KEPT);
+  const char *const params[] = {job->connection_id, keep};
+  ERROR_AUTO err = {0};
+  if (pg_exec(job->db, prune_sql, 2, params, &err)) log_event(LOG_WARN, "old snapshots not pruned", "reason", err.message, NULL);
+}
+
+static char *capabilities_of(const struct clientdb_facts *facts, struct arena *arena) {
+#define TRUTH(value) ((value) ? "true" : "false")
+  return arena_printf(arena, "{\"hypopg\":%s,\"pg_stat_statements\":%s,\"is_superuser\":%s,\"can_write\":%s}", TRUTH(facts->hypopg),
+                      TRUTH(facts->pg_stat_statements), TRUTH(facts->is_superuser), TRUTH(facts->can_write));
+#undef TRUTH
+}
+
+static enum status insert(struct job *job, const struct introspection *taken, const char *id, bool *ret_changed, struct error *err) {
+  const json_t *json = taken->json;
+  const char *fingerprint = json_str(json, "fingerprint", ""), *body = NULL;
+  char version_num[16], tables[16];
+  snprintf(version_num, sizeof version_num, "%d", taken->facts.server_version_num);
+  snprintf(tables, sizeof tables, "%zu", json_array_size(json_object_get(json, "tables")));
+  enum status status = pack_json(json, job->arena, &body, err);
+  if (status) return status;
+  const char *dump = taken->dump ? pg_bytea_param(job->arena, taken->dump, taken->dump_len) : NULL;
+  const char *capabilities = capabilities_of(&taken->facts, job->arena);
+  if (!capabilities || (taken->dump && !dump)) return error_oom(err);
+  const char *const params[] = {id, job->connection_id, fingerprint, taken->facts.server_version, version_num, tables, body, dump, capabilities,
+                                job->owner_id, taken->dump_error};
+  PGRESULT_AUTO res = NULL;
+  if ((status = pg_query(job->db, insert_sql, 11, params, &res, err))) return status;
+  if (PQntuples(res) == 0) return error_set(err, ERR_NOT_FOUND, "the connection was deleted");
+  const char *before = pg_str(res, 0, 0);
+  *ret_changed = !before || strcmp(before, fingerprint) != 0;
+  return OK;
+}
+
+enum status store_refresh(struct job *job, const char *schemas_csv, struct snapshot **ret_snapshot, bool *ret_changed, struct error *err) {
+  struct introspection taken;
+  enum status status = introspect_take(job, schemas_csv, &taken, err);
+  if (status) return status;
+  struct id id;
+  char text[ID_TEXT];
+  id_new(&id);
+  json_set_str(taken.json, "snapshot_id", id_format(&id, text));
+  job_progress(job, 95, "store", NULL);
+  struct snapshot *snapshot;
+  bool changed;
+  if ((status = snapshot_load(taken.json, job->arena, &snapshot, err)) || (status = insert(job, &taken, text, &changed, err))) return status;
+  prune(job);
+  *ret_snapshot = snapshot;
+  *ret_changed = changed;
+  return OK;
+}
