@@ -1,7 +1,7 @@
 /* config.h - every setting is one row of one table (config.c): name, type, default, bounds, one line of help.
  *
  * A value comes from the environment, else from the file AUTODB_CONF names (default: autodb.conf in the working directory,
- * if there is one; lines NAME=value, # comments), else from the default. A value may be "file:<path>" (its content, trailing
+ * if there is one; none when AUTODB_CONF is set but empty; lines NAME=value, # comments), else from the default. A value may be "file:<path>" (its content, trailing
  * newline cut) or "secret:<arn>" (needs the AWS client; refused with a clear message until that is built).
  * `--help` of each program and the table in README.md are printed from the rows (config_print_help, config_print_markdown).
  *
@@ -28,7 +28,7 @@ struct config {
   const char *metrics_port_file;   /* AUTODB_METRICS_PORT_FILE */
   /* worker */
   int slots;                       /* AUTODB_SLOTS, default 0 = cores */
-  const char *worker_name;         /* AUTODB_WORKER_NAME, default host-pid-boot */
+  const char *worker_name;         /* AUTODB_WORKER_NAME, default <host>-<pid>-<random> */
   int lease_seconds;               /* AUTODB_LEASE_SECONDS, default LIMIT_LEASE_SECONDS */
   int heartbeat_seconds;           /* AUTODB_HEARTBEAT_SECONDS, default LIMIT_HEARTBEAT_SECONDS */
   bool enable_faults;              /* AUTODB_ENABLE_FAULTS */
@@ -45,9 +45,10 @@ struct config {
   const char *log_level;           /* AUTODB_LOG_LEVEL, default info */
 };
 
-/* Reads environment and file. Every string lives as long as the process. A bad value is an ERR_VALIDATION naming the setting,
- * what it holds (never for secrets) and what would be right. Unknown AUTODB_* lines in the file are refused; unknown AUTODB_*
- * in the environment are left alone (AUTODB_PG_BIN_<major> is looked up by sandbox/). */
+/* Reads environment and file, at start: before there are threads. Every string lives as long as the process. Bad values make one
+ * ERR_VALIDATION naming each setting, what it holds (never for secrets) and what would be right. An empty number or switch is unset.
+ * Lines of the file with another name are refused, but for AUTODB_WORKERS and AUTODB_PG_BIN_<major>, which deploy/ and sandbox/
+ * read from the environment: they are put there. Unknown AUTODB_* in the environment are left alone. */
 MUST_CHECK enum status config_load(struct config *ret_config, struct error *err);
 void config_print_help(FILE *out, const char *program, const char *usage);
 void config_print_markdown(FILE *out);
