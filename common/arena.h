@@ -25,7 +25,7 @@ void *arena_calloc(struct arena *arena, size_t count, size_t size); /* NULL on o
 char *arena_strdup(struct arena *arena, const char *text);          /* NULL in, NULL out */
 char *arena_strndup(struct arena *arena, const char *text, size_t len);
 char *arena_printf(struct arena *arena, const char *fmt, ...) PRINTF_LIKE(2, 3);
-char *arena_vprintf(struct arena *arena, const char *fmt, va_list args);
+char *arena_vprintf(struct arena *arena, const char *fmt, va_list args) PRINTF_LIKE(2, 0);
 #define ARENA_NEW(arena, type) ((type *)arena_alloc((arena), sizeof(type)))
 
 /* Calls fn(arg) when the arena is freed or reset: how a json_t or PGresult gets the arena's lifetime. -1 when out of memory

@@ -63,6 +63,7 @@ static void store(char *out, size_t size, const char *text) {
 }
 
 /* vsnprintf may cut inside a character; the rest of that character is dropped rather than shown as '?'. */
+PRINTF_LIKE(3, 0)
 static void format(char *out, size_t size, const char *fmt, va_list args) {
   int wanted = vsnprintf(out, size, fmt, args);
   if (wanted < 0) out[0] = '\0';
@@ -71,6 +72,7 @@ static void format(char *out, size_t size, const char *fmt, va_list args) {
   if (!utf8_char(out + start, size - 1 - start)) out[start] = '\0';
 }
 
+PRINTF_LIKE(4, 0)
 static enum status fill(struct error *err, enum status status, const char *code, const char *fmt, va_list args) {
   assert(status != OK);
   char message[sizeof err->message], kept[sizeof err->code];
