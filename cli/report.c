@@ -107,7 +107,7 @@ static void print_work(const struct term *term, const json_t *statement) {
   add_names(&text, "reads all of", json_object_get(statement, "scans"));
   const json_t *estimate = json_object_get(statement, "estimated_duration_ms");
   if (json_is_number(estimate)) buf_printf(&text, "%sabout %s", text.len ? "; " : "", duration(json_number_value(estimate), words));
-  if (!text.len) buf_puts(&text, "catalog only: no table is rewritten or read in full");
+  if (!text.len) buf_puts(&text, "no table is rewritten or read in full");
   term_para(term, INDENT, COLUMN, TERM_DIM, "work", TERM_PLAIN, buf_str(&text));
 }
 

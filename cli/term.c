@@ -65,7 +65,7 @@ static void pad(const struct term *term, int count) {
   if (count > 0) fprintf(term->out, "%*s", count, "");
 }
 
-/* Words of one line of text, from column `at` on; a word longer than a line stands alone. */
+/* Words of one line of text, in the columns from `column` on. */
 static void wrap_line(const struct term *term, int column, enum term_style style, const char *text, size_t len) {
   int at = column;
   size_t i = strspn(text, " ");
@@ -73,22 +73,21 @@ static void wrap_line(const struct term *term, int column, enum term_style style
     pad(term, (int)i);
     at += (int)i;
   }
+  // A word that does not fit begins the next line; one longer than a line stands alone.
   while (i < len) {
-    size_t word = 0;
-    while (i + word < len && text[i + word] != ' ') word++;
-    int wide = columns(text + i, word);
-    if (at > column && at + wide > term->width) {
+    size_t word = strcspn(text + i, " \n"), gap = strspn(text + i + word, " ");
+    put_styled(term, style, text + i, word);
+    at += columns(text + i, word);
+    i += word + gap;
+    if (i >= len) break;
+    if (at + 1 + columns(text + i, strcspn(text + i, " \n")) <= term->width) {
+      putc(' ', term->out);
+      at++;
+    } else {
       putc('\n', term->out);
       pad(term, column);
       at = column;
     }
-    put_styled(term, style, text + i, word);
-    at += wide;
-    i += word;
-    size_t gap = strspn(text + i, " ");
-    if (i + gap < len && at + 1 < term->width) putc(' ', term->out), at++;
-    else if (i + gap < len) at = term->width + 1; // the next word opens a line
-    i += gap;
   }
 }
 
