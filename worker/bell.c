@@ -1,0 +1,369 @@
+/* bell.c - streams, channels and the list of workers; see bell.h.
+ *
+ * The weighted read is a script, because only the server can give what one lane didn't use to another without a second round trip and
+ * without reading more than may be claimed. Groups are made at "0" whenever the connection comes up and whenever a reply says NOGROUP (a
+ * FLUSHALL, a destroyed group), so whatever the streams hold is delivered. */
+#include "worker/bell.h"
+
+#include <stdlib.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/metrics.h"
+#include "common/redis.h"
+
+#define BLOCK_MS "2000"
+#define RECLAIM_MS "10000"
+#define WORKERS_KEPT_MS (3600 * 1000)
+
+struct bell {
+  const struct config *cfg;
+  struct bell_hooks hooks;
+  struct redis *redis, *waiter;
+  struct redis_sub *sub;
+  char streams[LANE_COUNT][JOB_KEY_MAX], done[JOB_KEY_MAX], cancel[JOB_KEY_MAX], workers[JOB_KEY_MAX];
+  bool closing;
+};
+
+static struct metric regroups = METRIC_COUNTER("autodb_stream_groups_made_total", "Times the consumer groups were made anew after a NOGROUP.", NULL);
+static struct metric rings = METRIC_COUNTER("autodb_stream_rings_total", "Dispatches by this worker, by outcome.", "outcome");
+static struct metric changes = METRIC_COUNTER("autodb_redis_state_changes_total", "Redis becoming reachable and unreachable.", "state");
+
+/* KEYS: the streams. ARGV: group, consumer, capacity, quota of each stream. Returns per stream {stamp, id, stamp, id, …}, then per stream
+ * its length. */
+static const char read_script[] =
+    "local left, out, short = tonumber(ARGV[3]), {}, {}\n"
+    "local function take(i, n)\n"
+    "  if n <= 0 then return end\n"
+    "  local got = redis.call('XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'COUNT', n, 'STREAMS', KEYS[i], '>')\n"
+    "  if not got then short[i] = true return end\n"
+    "  local entries, lane = got[1][2], out[i]\n"
+    "  for _, e in ipairs(entries) do lane[#lane + 1] = e[1] lane[#lane + 1] = e[2] and e[2][2] or '' end\n"
+    "  left = left - #entries\n"
+    "  if #entries < n then short[i] = true end\n"
+    "end\n"
+    "for i = 1, #KEYS do out[i] = {} end\n"
+    "for i = 1, #KEYS do take(i, tonumber(ARGV[3 + i])) end\n"
+    "for i = 1, #KEYS do if not short[i] then take(i, left) end end\n"
+    "for i = 1, #KEYS do out[#KEYS + i] = redis.call('XLEN', KEYS[i]) end\n"
+    "return out";
+
+/* KEYS: the streams. ARGV: group, consumer. */
+static const char leave_script[] =
+    "for i = 1, #KEYS do\n"
+    "  local got = redis.pcall('XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'STREAMS', KEYS[i], '0')\n"
+    "  for _, e in ipairs(got and not got.err and got[1][2] or {}) do\n"
+    "    if e[2] then redis.call('XADD', KEYS[i], '*', unpack(e[2])) end\n"
+    "    redis.call('XACK', KEYS[i], ARGV[1], e[1])\n"
+    "    redis.call('XDEL', KEYS[i], e[1])\n"
+    "  end\n"
+    "  redis.pcall('XGROUP', 'DELCONSUMER', KEYS[i], ARGV[1], ARGV[2])\n"
+    "end\n"
+    "return 1";
+
+/* --- groups --- */
+
+static void make_groups(struct bell *bell) {
+  for (int lane = 0; lane < LANE_COUNT; lane++) /* -BUSYGROUP says that it exists already */
+    redis_cmd(bell->redis, NULL, NULL, "XGROUP", "CREATE", bell->streams[lane], JOB_GROUP, "0", "MKSTREAM", NULL);
+}
+
+/* True for replies that are errors; a missing group is made. */
+static bool is_error(struct bell *bell, const redisReply *reply) {
+  if (reply && reply->type != REDIS_REPLY_ERROR) return false;
+  if (!reply) return true;
+  if (strstr(reply->str, "NOGROUP") || strstr(reply->str, "no longer exists") || strstr(reply->str, "UNBLOCKED")) {
+    metric_add(&regroups, NULL, 1);
+    log_event(LOG_WARN, "a stream or its group is gone from Redis; making it anew", "reply", reply->str, NULL);
+    make_groups(bell);
+  } else {
+    log_event(LOG_WARN, "Redis refused a command", "reply", reply->str, NULL);
+  }
+  return true;
+}
+
+static void on_state(void *arg, bool up) {
+  struct bell *bell = arg;
+  metric_add(&changes, up ? "up" : "down", 1);
+  log_event(up ? LOG_INFO : LOG_WARN, up ? "Redis is reachable" : "Redis is away: polling Postgres for work", NULL);
+  if (up) {
+    make_groups(bell);
+    bell_beat(bell);
+  }
+  if (!bell->closing) bell->hooks.state(bell->hooks.arg, up);
+}
+
+static void on_cancel(void *arg, const char *channel, const char *message, size_t len) {
+  struct bell *bell = arg;
+  char text[ID_TEXT];
+  struct id id;
+  (void)channel;
+  snprintf(text, sizeof text, "%.*s", (int)(len < ID_TEXT ? len : ID_TEXT - 1), message);
+  if (id_parse(text, &id)) bell->hooks.cancel(bell->hooks.arg, &id);
+}
+
+/* --- entries out of replies --- */
+
+struct found {
+  struct bell_entry *entries;
+  int count, room;
+};
+
+static void add_entry(struct found *found, enum job_lane lane, const redisReply *stamp, const redisReply *id) {
+  if (found->count == found->room) {
+    int room = found->room ? found->room * 2 : 64;
+    struct bell_entry *grown = reallocarray(found->entries, (size_t)room, sizeof *grown);
+    if (!grown) return; /* it stays pending and is taken over later */
+    found->entries = grown;
+    found->room = room;
+  }
+  if (stamp->type != REDIS_REPLY_STRING) return;
+  struct bell_entry *entry = &found->entries[found->count++];
+  *entry = (struct bell_entry){.lane = lane};
+  snprintf(entry->stamp, sizeof entry->stamp, "%s", stamp->str);
+  entry->valid = id && id->type == REDIS_REPLY_STRING && id_parse(id->str, &entry->id);
+}
+
+/* entries: [[stamp, [field, value]], …], as XREADGROUP and XAUTOCLAIM give them. */
+static void add_entries(struct found *found, enum job_lane lane, const redisReply *entries) {
+  for (size_t i = 0; entries->type == REDIS_REPLY_ARRAY && i < entries->elements; i++) {
+    const redisReply *entry = entries->element[i];
+    if (entry->type != REDIS_REPLY_ARRAY || entry->elements < 2) continue;
+    const redisReply *fields = entry->element[1];
+    add_entry(found, lane, entry->element[0], fields->type == REDIS_REPLY_ARRAY && fields->elements >= 2 ? fields->element[1] : NULL);
+  }
+}
+
+static int lane_of(const struct bell *bell, const redisReply *key) {
+  for (int lane = 0; lane < LANE_COUNT; lane++)
+    if (key->type == REDIS_REPLY_STRING && strcmp(key->str, bell->streams[lane]) == 0) return lane;
+  return -1;
+}
+
+/* --- reading --- */
+
+static void on_read(void *arg, const redisReply *reply) {
+  struct bell *bell = arg;
+  if (bell->closing) return;
+  if (is_error(bell, reply) || reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 * LANE_COUNT) {
+    bell->hooks.read(bell->hooks.arg, NULL, 0, NULL, true);
+    return;
+  }
+  struct found found = {0};
+  bool has_more[LANE_COUNT];
+  for (int lane = 0; lane < LANE_COUNT; lane++) {
+    const redisReply *flat = reply->element[lane];
+    for (size_t i = 0; i + 1 < flat->elements; i += 2) add_entry(&found, (enum job_lane)lane, flat->element[i], flat->element[i + 1]);
+    has_more[lane] = reply->element[LANE_COUNT + lane]->integer > (long long)flat->elements / 2;
+  }
+  bell->hooks.read(bell->hooks.arg, found.entries, found.count, has_more, false);
+  free(found.entries);
+}
+
+void bell_read(struct bell *bell, int capacity, const int quota[LANE_COUNT]) {
+  char numbers[1 + LANE_COUNT][12];
+  const char *argv[6 + LANE_COUNT + 1 + LANE_COUNT] = {"EVAL", read_script, "3"};
+  int argc = 3;
+  _Static_assert(LANE_COUNT == 3, "the script is told the number of streams");
+  for (int lane = 0; lane < LANE_COUNT; lane++) argv[argc++] = bell->streams[lane];
+  argv[argc++] = JOB_GROUP;
+  argv[argc++] = bell->cfg->worker_name;
+  for (int i = 0; i <= LANE_COUNT; i++) {
+    snprintf(numbers[i], sizeof numbers[i], "%d", i ? quota[i - 1] : capacity);
+    argv[argc++] = numbers[i];
+  }
+  redis_command(bell->redis, on_read, bell, argc, argv, NULL);
+}
+
+static void on_waited(void *arg, const redisReply *reply) {
+  struct bell *bell = arg;
+  if (bell->closing) return;
+  bool failed = is_error(bell, reply);
+  struct found found = {0};
+  for (size_t i = 0; !failed && reply->type == REDIS_REPLY_ARRAY && i < reply->elements; i++) {
+    const redisReply *stream = reply->element[i];
+    int lane = stream->type == REDIS_REPLY_ARRAY && stream->elements == 2 ? lane_of(bell, stream->element[0]) : -1;
+    if (lane >= 0) add_entries(&found, (enum job_lane)lane, stream->element[1]);
+  }
+  bell->hooks.read(bell->hooks.arg, found.entries, found.count, NULL, failed);
+  free(found.entries);
+}
+
+void bell_wait(struct bell *bell, int count) {
+  char number[12];
+  snprintf(number, sizeof number, "%d", count);
+  redis_cmd(bell->waiter, on_waited, bell, "XREADGROUP", "GROUP", JOB_GROUP, bell->cfg->worker_name, "COUNT", number, "BLOCK", BLOCK_MS, "STREAMS",
+            bell->streams[0], bell->streams[1], bell->streams[2], ">", ">", ">", NULL);
+}
+
+struct reclaim {
+  struct bell *bell;
+  enum job_lane lane;
+};
+
+static void on_reclaimed(void *arg, const redisReply *reply) {
+  struct reclaim *reclaim = arg;
+  struct bell *bell = reclaim->bell;
+  struct found found = {0};
+  if (!bell->closing && !is_error(bell, reply) && reply->type == REDIS_REPLY_ARRAY && reply->elements >= 2)
+    add_entries(&found, reclaim->lane, reply->element[1]);
+  if (found.count) bell->hooks.reclaimed(bell->hooks.arg, found.entries, found.count);
+  free(found.entries);
+  free(reclaim);
+}
+
+void bell_reclaim(struct bell *bell, int count) {
+  char number[12];
+  snprintf(number, sizeof number, "%d", count);
+  for (int lane = 0; lane < LANE_COUNT; lane++) {
+    struct reclaim *reclaim = malloc(sizeof *reclaim);
+    if (!reclaim) return;
+    *reclaim = (struct reclaim){bell, (enum job_lane)lane};
+    redis_cmd(bell->redis, on_reclaimed, reclaim, "XAUTOCLAIM", bell->streams[lane], JOB_GROUP, bell->cfg->worker_name, RECLAIM_MS, "0-0", "COUNT", number,
+              NULL);
+  }
+}
+
+static void ack_lane(struct bell *bell, enum job_lane lane, const char **argv, int stamps) {
+  argv[0] = "XACK";
+  argv[1] = bell->streams[lane];
+  argv[2] = JOB_GROUP;
+  redis_command(bell->redis, NULL, NULL, 3 + stamps, argv, NULL);
+  argv[1] = "XDEL";
+  argv[2] = bell->streams[lane];
+  redis_command(bell->redis, NULL, NULL, 2 + stamps, argv + 1, NULL);
+}
+
+void bell_ack(struct bell *bell, const struct bell_entry *entries, int count) {
+  const char **argv = calloc((size_t)count + 3, sizeof *argv);
+  if (!argv || !count || !bell_up(bell)) { /* not acknowledged: read once more later, and found claimed */
+    free(argv);
+    return;
+  }
+  redis_cmd(bell->redis, NULL, NULL, "MULTI", NULL);
+  for (int lane = 0; lane < LANE_COUNT; lane++) {
+    int stamps = 0;
+    for (int i = 0; i < count; i++)
+      if ((int)entries[i].lane == lane) argv[3 + stamps++] = entries[i].stamp;
+    if (stamps) ack_lane(bell, (enum job_lane)lane, argv, stamps);
+  }
+  redis_cmd(bell->redis, NULL, NULL, "EXEC", NULL);
+  free(argv);
+}
+
+/* --- telling --- */
+
+static void on_rung(void *arg, const redisReply *reply) {
+  (void)arg;
+  metric_add(&rings, reply && reply->type != REDIS_REPLY_ERROR ? "sent" : "lost", 1);
+}
+
+void bell_ring(struct bell *bell, enum job_lane lane, const struct id *id) {
+  char text[ID_TEXT];
+  redis_cmd(bell->redis, on_rung, NULL, "XADD", bell->streams[lane], "*", JOB_FIELD, id_format(id, text), NULL);
+}
+
+void bell_announce(struct bell *bell, const struct id *id) {
+  char text[ID_TEXT];
+  redis_cmd(bell->redis, NULL, NULL, "PUBLISH", bell->done, id_format(id, text), NULL);
+}
+
+void bell_beat(struct bell *bell) {
+  char now[24], old[24];
+  snprintf(now, sizeof now, "%lld", (long long)clock_wall_ms());
+  snprintf(old, sizeof old, "%lld", (long long)clock_wall_ms() - WORKERS_KEPT_MS);
+  redis_cmd(bell->redis, NULL, NULL, "ZADD", bell->workers, now, bell->cfg->worker_name, NULL);
+  redis_cmd(bell->redis, NULL, NULL, "ZREMRANGEBYSCORE", bell->workers, "-inf", old, NULL);
+}
+
+/* --- asking --- */
+
+struct oldest {
+  struct bell *bell;
+  enum job_lane lane;
+  bell_oldest_cb cb;
+  void *arg;
+  int64_t ms;
+  bool known;
+};
+
+static void on_first(void *arg, const redisReply *reply) {
+  struct oldest *oldest = arg;
+  if (!reply || reply->type != REDIS_REPLY_ARRAY) return;
+  oldest->known = true;
+  const redisReply *entry = reply->elements ? reply->element[0] : NULL;
+  if (entry && entry->type == REDIS_REPLY_ARRAY && entry->elements && entry->element[0]->type == REDIS_REPLY_STRING)
+    oldest->ms = strtoll(entry->element[0]->str, NULL, 10);
+}
+
+static void on_length(void *arg, const redisReply *reply) {
+  struct oldest *oldest = arg;
+  if (oldest->known && reply && reply->type == REDIS_REPLY_INTEGER && !oldest->bell->closing)
+    oldest->cb(oldest->arg, oldest->lane, oldest->ms, reply->integer);
+  free(oldest);
+}
+
+void bell_oldest(struct bell *bell, enum job_lane lane, bell_oldest_cb cb, void *arg) {
+  struct oldest *oldest = malloc(sizeof *oldest);
+  if (!oldest) return;
+  *oldest = (struct oldest){.bell = bell, .lane = lane, .cb = cb, .arg = arg};
+  redis_cmd(bell->redis, on_first, oldest, "XRANGE", bell->streams[lane], "-", "+", "COUNT", "1", NULL);
+  redis_cmd(bell->redis, on_length, oldest, "XLEN", bell->streams[lane], NULL);
+}
+
+/* --- coming and going --- */
+
+struct leaving {
+  void (*done)(void *arg);
+  void *arg;
+};
+
+static void on_left(void *arg, const redisReply *reply) {
+  struct leaving *leaving = arg;
+  (void)reply;
+  leaving->done(leaving->arg);
+  free(leaving);
+}
+
+void bell_leave(struct bell *bell, void (*done)(void *arg), void *arg) {
+  struct leaving *leaving = malloc(sizeof *leaving);
+  redis_free(bell->waiter); /* a read that still blocks would take entries after the script has put them back */
+  bell->waiter = NULL;
+  redis_cmd(bell->redis, NULL, NULL, "ZREM", bell->workers, bell->cfg->worker_name, NULL);
+  if (!leaving) {
+    done(arg);
+    return;
+  }
+  *leaving = (struct leaving){done, arg};
+  redis_cmd(bell->redis, on_left, leaving, "EVAL", leave_script, "3", bell->streams[0], bell->streams[1], bell->streams[2], JOB_GROUP,
+            bell->cfg->worker_name, NULL);
+}
+
+bool bell_up(const struct bell *bell) { return redis_up(bell->redis); }
+
+enum status bell_new(struct event_base *base, const struct config *cfg, const struct bell_hooks *hooks, struct bell **ret_bell, struct error *err) {
+  struct bell *bell = calloc(1, sizeof *bell);
+  if (!bell) return error_oom(err);
+  bell->cfg = cfg;
+  bell->hooks = *hooks;
+  for (int lane = 0; lane < LANE_COUNT; lane++) job_stream_key(cfg->redis_prefix, (enum job_lane)lane, bell->streams[lane]);
+  job_done_channel(cfg->redis_prefix, bell->done);
+  job_cancel_channel(cfg->redis_prefix, bell->cancel);
+  snprintf(bell->workers, sizeof bell->workers, "{%.64s}:workers", cfg->redis_prefix);
+  const char *channels[] = {bell->cancel};
+  enum status status = redis_new(base, cfg->redis_url, on_state, bell, &bell->redis, err);
+  if (status == OK) status = redis_new(base, cfg->redis_url, NULL, NULL, &bell->waiter, err);
+  if (status == OK) status = redis_subscribe(base, cfg->redis_url, channels, 1, on_cancel, NULL, bell, &bell->sub, err);
+  if (status == OK) *ret_bell = bell;
+  else bell_free(bell);
+  return status;
+}
+
+void bell_free(struct bell *bell) {
+  if (!bell) return;
+  bell->closing = true;
+  redis_free(bell->waiter);
+  redis_free(bell->redis);
+  redis_sub_free(bell->sub);
+  free(bell);
+}

@@ -1,0 +1,406 @@
+/* claim.c - the half of the queue that gets work: reading the bell, claiming rows, polling when there is no bell.
+ *
+ * How much is asked for: free slots plus 20 ms of work, as recent durations tell. When: at once if no claim is in flight, else when half of
+ * the room is free or a claim ends, so claims grow into batches by themselves. A read that found nothing is followed by a blocking one.
+ *
+ * A claim whose outcome is unknown may have made rows ours. They are looked for first (`astray`): what runs under our name and isn't held
+ * is queued again, free of charge; then the claim is sent again. */
+#include <stdlib.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/metrics.h"
+#include "worker/publish.h"
+#include "worker/queue_impl.h"
+#include "worker/wire.h"
+
+#define CLAIMS_INFLIGHT 2
+#define PAUSE_MS 100
+#define POLL_MS 200
+#define RECLAIM_EVERY_MS 5000
+#define DEFAULT_KIND_MS (60 * 1000)
+
+#define SQL_CLAIM_SET                                                                                                                  \
+  "UPDATE autodb.jobs j SET state = 'running', attempt = j.attempt + 1, lease_owner = $1, lease_until = now() + $2::int4 * interval '1 second'," \
+  " started_at = now(), progress = NULL "
+#define SQL_CLAIM_RETURNING " RETURNING j.id, j.kind, j.lane, j.attempt, j.owner_id, j.connection_id, j.trace, j.payload"
+
+static const struct pg_stmt claim_stmt = {
+    "claim",
+    SQL_CLAIM_SET "WHERE j.id = ANY ($3::uuid[]) AND j.id BETWEEN $4::uuid AND $5::uuid AND j.state = 'queued' AND j.run_at <= now()"
+                  " AND NOT j.cancel_requested" SQL_CLAIM_RETURNING,
+    5};
+
+#define SQL_POLL_LANE(lane, quota)                                                                                       \
+  "(SELECT id FROM autodb.jobs WHERE state = 'queued' AND lane = '" lane "' AND run_at <= now() AND NOT cancel_requested" \
+  " ORDER BY run_at, id LIMIT " quota "::int4 FOR UPDATE SKIP LOCKED)"
+
+static const struct pg_stmt poll_stmt = {
+    "claim_poll",
+    "WITH a AS " SQL_POLL_LANE("interactive", "$3") ", b AS " SQL_POLL_LANE("default", "$4") ", c AS " SQL_POLL_LANE("bulk", "$5") " " SQL_CLAIM_SET
+    "FROM (SELECT id FROM a UNION ALL SELECT id FROM b UNION ALL SELECT id FROM c) p WHERE j.id = p.id AND j.state = 'queued'" SQL_CLAIM_RETURNING,
+    5};
+
+static const struct pg_stmt astray_stmt = {
+    "claim_astray",
+    "UPDATE autodb.jobs j SET state = 'queued', lease_owner = NULL, lease_until = NULL, dispatched_at = now()"
+    " WHERE j.state = 'running' AND j.lease_owner = $1 AND NOT (j.id = ANY ($2::uuid[])) RETURNING j.id, j.lane",
+    2};
+
+static const struct pg_stmt cancel_stmt = {
+    "cancel_queued",
+    "WITH done AS (UPDATE autodb.jobs j SET state = 'cancelled', finished_at = now()"
+    " WHERE j.id = ANY ($1::uuid[]) AND j.id BETWEEN $2::uuid AND $3::uuid AND j.state = 'queued' AND j.cancel_requested"
+    " RETURNING j.id, j.owner_id, j.kind, j.attempt, j.state, j.callback_url, NULL::json AS body, '" JSON_CANCELLED "'::json AS error), "
+    SQL_PUBLISH "SELECT id FROM done",
+    3};
+
+struct claim {
+  TAILQ_ENTRY(claim) next;
+  struct queue *queue;
+  int64_t sent_ms;
+  int polled[LANE_COUNT]; /* quotas, when it was a poll */
+  int count;              /* entries; 0 for a poll */
+  struct bell_entry entries[];
+};
+
+static struct metric claimed = METRIC_COUNTER("autodb_jobs_claimed_total", "Jobs claimed, by the way they were found.", "source");
+static struct metric duplicates = METRIC_COUNTER("autodb_dispatches_not_claimed_total", "Stream entries whose job was not to be had: duplicates, mostly.", NULL);
+static struct metric strays = METRIC_COUNTER("autodb_claims_given_back_total", "Rows queued again after a claim whose outcome was unknown.", NULL);
+static struct metric errors = METRIC_COUNTER("autodb_claim_errors_total", "Claim statements that failed.", NULL);
+
+/* --- rows become tasks --- */
+
+static struct job_kind kind_of(const char *name) {
+  const struct job_kind *kind = job_kind_find(name);
+  return kind ? *kind : (struct job_kind){.name = "unknown", .lane = LANE_DEFAULT, .timeout_ms = DEFAULT_KIND_MS, .max_attempts = 1, .memory_mb = 512};
+}
+
+static const char *text_at(const PGresult *res, int row, int col) { return PQgetisnull(res, row, col) ? NULL : PQgetvalue(res, row, col); }
+
+static struct task *task_of_row(const struct queue *queue, const PGresult *res, int row, int64_t sent_ms) {
+  struct task *task = task_new();
+  if (!task) return NULL;
+  struct wire_job job = {.id = PQgetvalue(res, row, 0), .kind = PQgetvalue(res, row, 1), .attempt = (int)strtol(PQgetvalue(res, row, 3), NULL, 10),
+                         .owner_id = text_at(res, row, 4), .connection_id = text_at(res, row, 5), .trace = text_at(res, row, 6),
+                         .payload = PQgetvalue(res, row, 7), .payload_len = (size_t)PQgetlength(res, row, 7)};
+  task->kind = kind_of(job.kind);
+  task->attempt = job.attempt;
+  task->lease_ms = queue_lease_ms(queue, sent_ms);
+  snprintf(task->name, sizeof task->name, "%s", job.id);
+  snprintf(task->kind_name, sizeof task->kind_name, "%s", job.kind);
+  if (!id_parse(job.id, &task->id) || !job_lane_parse(PQgetvalue(res, row, 2), &task->lane) || !wire_put_job(&task->frame, &job)) {
+    task_free(task); /* out of memory: its lease runs out */
+    return NULL;
+  }
+  return task;
+}
+
+static void take_rows(struct queue *queue, const PGresult *res, int64_t sent_ms, const char *source) {
+  for (int row = 0; row < PQntuples(res); row++) {
+    struct task *task = task_of_row(queue, res, row, sent_ms);
+    if (task) queue_take(queue, task);
+    else queue->astray = true;
+  }
+  if (PQntuples(res)) metric_add(&claimed, source, PQntuples(res));
+}
+
+/* --- claiming what was read --- */
+
+/* Ids of the entries that name a job, as parameters uuid[], least, greatest. Count. */
+static int put_ids(struct pg_params *params, const struct id *ids, int count) {
+  const struct id *least = NULL, *greatest = NULL;
+  pg_param_array_begin(params, PG_ELEM_UUID);
+  for (int i = 0; i < count; i++) {
+    pg_param_array_item(params, ids[i].bytes, sizeof ids[i].bytes);
+    if (!least || memcmp(ids[i].bytes, least->bytes, sizeof least->bytes) < 0) least = &ids[i];
+    if (!greatest || memcmp(ids[i].bytes, greatest->bytes, sizeof greatest->bytes) > 0) greatest = &ids[i];
+  }
+  pg_param_array_end(params);
+  pg_param_uuid(params, least);
+  pg_param_uuid(params, greatest);
+  return count;
+}
+
+static bool in_rows(const PGresult *res, const struct id *id) {
+  char text[ID_TEXT];
+  id_format(id, text);
+  for (int row = 0; row < PQntuples(res); row++)
+    if (strcmp(PQgetvalue(res, row, 0), text) == 0) return true;
+  return false;
+}
+
+/* What was read and couldn't be claimed is a duplicate, or was cancelled while it was queued. */
+static void handle_unclaimed(struct claim *claim, const PGresult *res) {
+  struct id *ids = calloc((size_t)claim->count, sizeof *ids);
+  int count = 0;
+  for (int i = 0; ids && i < claim->count; i++)
+    if (claim->entries[i].valid && !in_rows(res, &claim->entries[i].id)) ids[count++] = claim->entries[i].id;
+  if (count) claim_cancel_queued(claim->queue, ids, count);
+  metric_add(&duplicates, NULL, count);
+  free(ids);
+}
+
+static void to_limbo(struct claim *claim, const struct error *err) {
+  struct queue *queue = claim->queue;
+  metric_add(&errors, NULL, 1);
+  log_event(LOG_WARN, "claim failed; it is tried again", "error", err->message, NULL);
+  if (err->status == ERR_UNAVAILABLE) queue->astray = true;
+  TAILQ_INSERT_TAIL(&queue->limbo, claim, next);
+  queue->pause_ms = clock_mono_ms() + PAUSE_MS;
+}
+
+static void on_claimed(void *arg, const PGresult *res, const struct error *err) {
+  struct claim *claim = arg;
+  struct queue *queue = claim->queue;
+  queue->claims--;
+  queue->claiming -= claim->count;
+  if (!res) {
+    to_limbo(claim, err);
+  } else {
+    bell_ack(queue->bell, claim->entries, claim->count);
+    take_rows(queue, res, claim->sent_ms, "stream");
+    if (PQntuples(res) < claim->count) handle_unclaimed(claim, res);
+    free(claim);
+  }
+  queue_pump(queue);
+}
+
+static void put_owner(const struct queue *queue, struct pg_params *params) {
+  pg_params_init(params);
+  pg_param_text(params, queue->cfg->worker_name);
+  pg_param_int(params, queue->cfg->lease_seconds);
+}
+
+static void send_claim(struct claim *claim) {
+  struct queue *queue = claim->queue;
+  ERROR_AUTO err = {0};
+  PG_PARAMS_AUTO params;
+  put_owner(queue, &params);
+  struct id *ids = calloc((size_t)claim->count, sizeof *ids);
+  int count = 0;
+  for (int i = 0; ids && i < claim->count; i++)
+    if (claim->entries[i].valid) ids[count++] = claim->entries[i].id;
+  if (ids && !count) { /* nothing in it names a job */
+    bell_ack(queue->bell, claim->entries, claim->count);
+    free(claim);
+    free(ids);
+    return;
+  }
+  put_ids(&params, ids, count);
+  free(ids);
+  claim->sent_ms = clock_mono_ms();
+  if (pgloop_query(queue->pool, &claim_stmt, &params, 0, on_claimed, claim, &err) != OK) {
+    to_limbo(claim, &err);
+    return;
+  }
+  queue->claims++;
+  queue->claiming += claim->count;
+}
+
+static void claim_entries(struct queue *queue, const struct bell_entry *entries, int count) {
+  struct claim *claim = malloc(sizeof *claim + (size_t)count * sizeof claim->entries[0]);
+  if (!claim) return; /* they stay pending and are taken over later */
+  *claim = (struct claim){.queue = queue, .count = count};
+  memcpy(claim->entries, entries, (size_t)count * sizeof claim->entries[0]);
+  queue_hurry(queue);
+  send_claim(claim);
+}
+
+/* --- cancelled while queued --- */
+
+static void on_cancelled(void *arg, const PGresult *res, const struct error *err) {
+  struct queue *queue = arg;
+  if (!res) log_event(LOG_WARN, "cancelling queued jobs failed", "error", err->message, NULL);
+  for (int row = 0; res && row < PQntuples(res); row++) {
+    struct id id;
+    if (id_parse(PQgetvalue(res, row, 0), &id)) bell_announce(queue->bell, &id);
+    log_event(LOG_INFO, "cancelled before it began", "job", PQgetvalue(res, row, 0), NULL);
+  }
+}
+
+void claim_cancel_queued(struct queue *queue, const struct id *ids, int count) {
+  ERROR_AUTO err = {0};
+  PG_PARAMS_AUTO params;
+  pg_params_init(&params);
+  put_ids(&params, ids, count);
+  if (pgloop_query(queue->pool, &cancel_stmt, &params, 0, on_cancelled, queue, &err) != OK)
+    log_event(LOG_WARN, "cancelling queued jobs failed", "error", err.message, NULL);
+}
+
+/* --- claims gone astray --- */
+
+static void on_found(void *arg, const PGresult *res, const struct error *err) {
+  struct queue *queue = arg;
+  queue->finding = false;
+  if (!res) log_event(LOG_WARN, "looking for claims gone astray failed", "error", err->message, NULL);
+  else queue->astray = false;
+  for (int row = 0; res && row < PQntuples(res); row++) {
+    struct id id;
+    enum job_lane lane;
+    if (id_parse(PQgetvalue(res, row, 0), &id) && job_lane_parse(PQgetvalue(res, row, 1), &lane)) bell_ring(queue->bell, lane, &id);
+    metric_add(&strays, NULL, 1);
+  }
+  queue_pump(queue);
+}
+
+static void find_astray(struct queue *queue) {
+  ERROR_AUTO err = {0};
+  PG_PARAMS_AUTO params;
+  if (queue->finding || queue->claims || !pgloop_up(queue->pool)) return;
+  pg_params_init(&params);
+  pg_param_text(&params, queue->cfg->worker_name);
+  queue_put_held(queue, &params);
+  queue->finding = pgloop_query(queue->pool, &astray_stmt, &params, 0, on_found, queue, &err) == OK;
+}
+
+/* True when everything read before has been sent again. */
+static bool leave_limbo(struct queue *queue) {
+  if (clock_mono_ms() < queue->pause_ms) return false;
+  int count = 0;
+  for (struct claim *claim; (claim = TAILQ_FIRST(&queue->limbo)) && count < CLAIMS_INFLIGHT; count++) {
+    TAILQ_REMOVE(&queue->limbo, claim, next);
+    send_claim(claim);
+  }
+  return count == 0;
+}
+
+/* --- polling, without a bell --- */
+
+static bool all_empty(const struct lanes *lanes) {
+  for (int lane = 0; lane < LANE_COUNT; lane++)
+    if (!lanes->empty[lane]) return false;
+  return true;
+}
+
+/* A lane that didn't fill its quota is empty; the others are polled again at once. */
+static void on_polled(void *arg, const PGresult *res, const struct error *err) {
+  struct claim *claim = arg;
+  struct queue *queue = claim->queue;
+  queue->claims--;
+  queue->reading = false;
+  int got[LANE_COUNT] = {0};
+  for (int row = 0; res && row < PQntuples(res); row++) {
+    enum job_lane lane;
+    if (job_lane_parse(PQgetvalue(res, row, 2), &lane)) got[lane]++;
+  }
+  for (int lane = 0; res && lane < LANE_COUNT; lane++)
+    if (claim->polled[lane]) lanes_saw(&queue->lanes, (enum job_lane)lane, got[lane] == claim->polled[lane]);
+  if (res) take_rows(queue, res, claim->sent_ms, "poll");
+  else if (err->status == ERR_UNAVAILABLE) queue->astray = true;
+  if (!res || all_empty(&queue->lanes)) {
+    queue->poll_ms = clock_mono_ms() + POLL_MS / 2 + arc4random_uniform(POLL_MS);
+    memset(queue->lanes.empty, 0, sizeof queue->lanes.empty);
+    if (res) queue->leftovers = false;
+  }
+  free(claim);
+  queue_pump(queue);
+}
+
+static void poll(struct queue *queue, int capacity) {
+  ERROR_AUTO err = {0};
+  PG_PARAMS_AUTO params;
+  struct claim *claim = calloc(1, sizeof *claim);
+  if (!claim) return;
+  claim->queue = queue;
+  claim->sent_ms = clock_mono_ms();
+  lanes_share(&queue->lanes, capacity, claim->polled);
+  put_owner(queue, &params);
+  for (int lane = 0; lane < LANE_COUNT; lane++) pg_param_int(&params, claim->polled[lane]);
+  if (pgloop_query(queue->pool, &poll_stmt, &params, 0, on_polled, claim, &err) != OK) {
+    free(claim);
+    queue->poll_ms = clock_mono_ms() + POLL_MS;
+    return;
+  }
+  queue->reading = true;
+  queue->claims++;
+}
+
+/* --- reading --- */
+
+static int responsive(const struct queue *queue) { return slots_responsive(queue->slots, clock_mono_ms(), 50); }
+
+/* How many more jobs may be claimed now; 0 also when it is better to let room gather. */
+static int room(const struct queue *queue) {
+  int limit = slots_count(queue->slots) + queue_ahead(queue->ewma_ms, responsive(queue));
+  int room = limit - queue->held - queue->claiming;
+  if (room <= 0 || (queue->claims && room < limit / 2)) return 0;
+  return room;
+}
+
+static bool may_claim(const struct queue *queue) {
+  return !queue->draining && !queue->astray && queue->claims < CLAIMS_INFLIGHT && TAILQ_EMPTY(&queue->limbo) && pgloop_up(queue->pool) &&
+         !finish_full(queue->finish);
+}
+
+static void read_bell(struct queue *queue, int capacity) {
+  int quota[LANE_COUNT];
+  queue->reading = true;
+  if (queue->dry) {
+    bell_wait(queue->bell, capacity / LANE_COUNT > 0 ? capacity / LANE_COUNT : 1);
+    return;
+  }
+  lanes_share(&queue->lanes, capacity, quota);
+  bell_read(queue->bell, capacity, quota);
+}
+
+void claim_pump(struct queue *queue) {
+  int64_t now = clock_mono_ms();
+  if (queue->astray) find_astray(queue);
+  if (queue->astray || !pgloop_up(queue->pool) || !leave_limbo(queue) || queue->reading || !may_claim(queue)) return;
+  int capacity = room(queue);
+  if (capacity <= 0) return;
+  bool polling = !bell_up(queue->bell) || queue->leftovers;
+  if (polling && now >= queue->poll_ms) poll(queue, capacity);
+  else if (!polling && now >= queue->pause_ms) read_bell(queue, capacity);
+}
+
+void claim_read(void *arg, const struct bell_entry *entries, int count, const bool has_more[LANE_COUNT], bool failed) {
+  struct queue *queue = arg;
+  queue->reading = false;
+  if (failed) {
+    queue->pause_ms = clock_mono_ms() + PAUSE_MS;
+    queue_hurry(queue);
+  }
+  for (int lane = 0; has_more && lane < LANE_COUNT; lane++) lanes_saw(&queue->lanes, (enum job_lane)lane, has_more[lane]);
+  for (int i = 0; !has_more && i < count; i++) lanes_saw(&queue->lanes, entries[i].lane, true);
+  queue->dry = count == 0 && !failed;
+  if (count && !queue->draining) claim_entries(queue, entries, count); /* while draining: put back by bell_leave */
+  queue_pump(queue);
+}
+
+void claim_reclaimed(void *arg, const struct bell_entry *entries, int count) {
+  struct queue *queue = arg;
+  if (queue->draining) return;
+  log_event(LOG_INFO, "took over stream entries that were read and never claimed", "count", log_fmt("%d", count), NULL);
+  claim_entries(queue, entries, count);
+}
+
+void claim_tick(struct queue *queue, int64_t now_ms) {
+  if (now_ms < queue->reclaim_ms || !bell_up(queue->bell) || !may_claim(queue)) return;
+  int capacity = room(queue);
+  if (capacity <= 0) return;
+  queue->reclaim_ms = now_ms + RECLAIM_EVERY_MS / 2 + arc4random_uniform(RECLAIM_EVERY_MS);
+  bell_reclaim(queue->bell, capacity / LANE_COUNT > 0 ? capacity / LANE_COUNT : 1);
+}
+
+void claim_up(struct queue *queue) {
+  queue->dry = false;
+  queue_pump(queue);
+}
+
+void claim_bell(struct queue *queue, bool up) {
+  queue->dry = false;
+  queue->leftovers = up;
+  queue->poll_ms = 0;
+  queue->pause_ms = 0;
+  queue_hurry(queue);
+  queue_pump(queue);
+}
+
+void claim_free(struct queue *queue) {
+  for (struct claim *claim; (claim = TAILQ_FIRST(&queue->limbo));) {
+    TAILQ_REMOVE(&queue->limbo, claim, next);
+    free(claim);
+  }
+}

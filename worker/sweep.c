@@ -1,0 +1,316 @@
+/* sweep.c - the repairs; see sweep.h.
+ *
+ * lease      running, lease over: queued again (or dead, or cancelled), crashes + 1, and rung. Every 5 s.
+ * due        retries and delayed jobs whose time has come: rung. Every 500 ms, over the run_at window since the last time.
+ * lost       queued jobs whose stream entry is gone, one lane after the other. Streams are first in first out and entries are deleted once
+ *            claimed, so the first entry is the oldest dispatch not yet claimed: a job dispatched well before it (or 5 s ago, when the stream is empty)
+ *            can't be in the stream and is rung again. A backlog that is merely long is left alone. Every 5 s, page after page by (run_at, id).
+ * partitions daily. keys: idempotency keys older than 24 h, hourly, in batches.
+ *
+ * Statements of one sweep never overlap. While Redis is away nothing is rung: workers poll. */
+#include "worker/sweep.h"
+
+#include <stdlib.h>
+
+#include "common/clock.h"
+#include "common/limits.h"
+#include "common/log.h"
+#include "common/metrics.h"
+#include "common/pgloop.h"
+#include "worker/publish.h"
+
+#define TICK_MS 500
+#define LEAD_EVERY_MS 5000
+#define SWEEP_EVERY_MS 5000
+#define DAY_MS (24 * 3600 * 1000)
+#define HOUR_MS (3600 * 1000)
+#define SLACK_MS 5000 /* between Redis' clock and Postgres', and for dispatches on their way */
+#define DUE_OVERLAP_MS 1000
+#define DUE_FIRST_MS (10 * 60 * 1000)
+#define STRINGIFY_(x) #x
+#define STRINGIFY(x) STRINGIFY_(x)
+#define BATCH STRINGIFY(LIMIT_SWEEP_BATCH)
+
+static const struct pg_stmt lead_stmt = {"sweep_lead", "SELECT pg_try_advisory_lock(hashtext('autodb'), hashtext('sweeper'))", 0};
+
+static const struct pg_stmt lease_stmt = {
+    "sweep_lease",
+    "WITH over AS (SELECT id, attempt FROM autodb.jobs WHERE state = 'running' AND lease_until < now() ORDER BY id LIMIT " BATCH
+    " FOR UPDATE SKIP LOCKED), "
+    "done AS (UPDATE autodb.jobs j SET crashes = j.crashes + 1, lease_owner = NULL, lease_until = NULL, dispatched_at = now(),"
+    " state = CASE WHEN j.cancel_requested THEN 'cancelled' WHEN j.crashes + 1 >= j.max_attempts THEN 'dead' ELSE 'queued' END::autodb.job_state,"
+    " finished_at = CASE WHEN j.cancel_requested OR j.crashes + 1 >= j.max_attempts THEN now() END"
+    " FROM over WHERE j.id = over.id AND j.attempt = over.attempt AND j.state = 'running' AND j.lease_until < now()"
+    " RETURNING j.id, j.owner_id, j.kind, j.attempt, j.state, j.callback_url, j.lane, NULL::json AS body,"
+    " CASE j.state WHEN 'cancelled' THEN '" JSON_CANCELLED "'::json ELSE json_build_object('code', 'WORKER_LOST', 'message',"
+    " format('the worker running the job stopped renewing its lease, for the %s. time', j.crashes), 'details', NULL) END AS error), " SQL_PUBLISH
+    "SELECT id, lane, state, attempt FROM done",
+    0};
+
+static const struct pg_stmt due_stmt = {
+    "sweep_due",
+    "WITH due AS (SELECT id FROM autodb.jobs WHERE state = 'queued' AND lane = ANY ('{interactive,default,bulk}'::autodb.job_lane[])"
+    " AND run_at <= now() AND run_at > now() - $1::int4 * interval '1 millisecond' AND run_at > created_at"
+    " AND (dispatched_at IS NULL OR dispatched_at < run_at) LIMIT " BATCH " FOR UPDATE SKIP LOCKED)"
+    " UPDATE autodb.jobs j SET dispatched_at = now() FROM due WHERE j.id = due.id AND j.state = 'queued' RETURNING j.id, j.lane",
+    1};
+
+static const struct pg_stmt lost_stmt = {
+    "sweep_lost",
+    "WITH cut AS (SELECT CASE WHEN $2::text = '0' THEN now() ELSE to_timestamp($2::text::float8 / 1000) END"
+    " - interval '" STRINGIFY(SLACK_MS) " milliseconds' AS at), "
+    "lost AS (SELECT j.id, j.run_at FROM autodb.jobs j, cut WHERE j.state = 'queued' AND j.lane = $1::text::autodb.job_lane AND j.run_at <= now()"
+    " AND j.run_at < cut.at AND (j.run_at, j.id) > ($3::text::timestamptz, $4::text::uuid)"
+    " AND coalesce(j.dispatched_at, greatest(j.created_at, j.run_at)) < cut.at ORDER BY j.run_at, j.id LIMIT " BATCH " FOR UPDATE OF j SKIP LOCKED), "
+    "sent AS (UPDATE autodb.jobs j SET dispatched_at = now() FROM lost WHERE j.id = lost.id AND j.state = 'queued' RETURNING j.id, j.lane, j.run_at)"
+    " SELECT id, lane, run_at FROM sent ORDER BY run_at, id",
+    4};
+
+static const struct pg_stmt partitions_stmt = {"sweep_partitions", "SELECT autodb.ensure_partitions(1, 7)", 0};
+
+static const struct pg_stmt keys_stmt = {
+    "sweep_keys",
+    "DELETE FROM autodb.idempotency_keys WHERE ctid = ANY (ARRAY(SELECT ctid FROM autodb.idempotency_keys"
+    " WHERE created_at < now() - interval '24 hours' LIMIT " BATCH "))",
+    0};
+
+struct sweep {
+  const struct config *cfg;
+  struct bell *bell;
+  struct pgloop *pool; /* of one connection: it holds the lock */
+  struct event *tick;
+  bool leads, asking;
+  bool leasing, dueing, keying, partitioning;
+  int64_t lead_ms, lease_ms, lost_ms, keys_ms, partitions_ms; /* monotonic: not before */
+  int64_t due_ms;                                             /* monotonic: up to when the last due sweep has seen */
+  struct lost {                                               /* the page being looked at, per lane */
+    struct sweep *sweep;
+    enum job_lane lane;
+    bool busy;
+    char oldest[24], run_at[64], id[ID_TEXT];
+  } lost[LANE_COUNT];
+};
+
+static struct metric repairs = METRIC_COUNTER("autodb_sweeper_repairs_total", "Jobs the sweeper put right, by cause.", "cause");
+static struct metric leader = METRIC_GAUGE("autodb_sweeper_leader", "1 on the worker that sweeps.", NULL);
+static struct metric depth = METRIC_GAUGE("autodb_queue_depth", "Entries in a lane's stream (on the leader).", "lane");
+static struct metric failures = METRIC_COUNTER("autodb_sweeper_errors_total", "Sweeper statements that failed.", "sweep");
+
+/* --- answers --- */
+
+static void failed(const char *sweep, const struct error *err) {
+  metric_add(&failures, sweep, 1);
+  log_event(LOG_WARN, "a sweep failed", "sweep", sweep, "error", err->message, NULL);
+}
+
+/* Rings for each row (id, lane, …). */
+static void ring_rows(struct sweep *sweep, const PGresult *res, const char *cause) {
+  for (int row = 0; row < PQntuples(res); row++) {
+    struct id id;
+    enum job_lane lane;
+    if (id_parse(PQgetvalue(res, row, 0), &id) && job_lane_parse(PQgetvalue(res, row, 1), &lane)) bell_ring(sweep->bell, lane, &id);
+  }
+  if (!PQntuples(res)) return;
+  metric_add(&repairs, cause, PQntuples(res));
+  log_event(LOG_INFO, "dispatched again", "cause", cause, "jobs", log_fmt("%d", PQntuples(res)), NULL);
+}
+
+static bool submit(struct sweep *sweep, const struct pg_stmt *stmt, const struct pg_params *params, pgloop_cb cb, void *arg) {
+  ERROR_AUTO err = {0};
+  return pgloop_query(sweep->pool, stmt, params, 0, cb, arg, &err) == OK;
+}
+
+/* --- leases --- */
+
+static void on_leases(void *arg, const PGresult *res, const struct error *err) {
+  struct sweep *sweep = arg;
+  sweep->leasing = false;
+  if (!res) failed("lease", err);
+  for (int row = 0; res && row < PQntuples(res); row++) {
+    const char *state = PQgetvalue(res, row, 2);
+    struct id id;
+    enum job_lane lane;
+    if (!id_parse(PQgetvalue(res, row, 0), &id) || !job_lane_parse(PQgetvalue(res, row, 1), &lane)) continue;
+    if (strcmp(state, "queued") == 0) bell_ring(sweep->bell, lane, &id);
+    else bell_announce(sweep->bell, &id);
+    log_event(LOG_WARN, "lease expired", "job", PQgetvalue(res, row, 0), "attempt", PQgetvalue(res, row, 3), "state", state, NULL);
+  }
+  if (!res) return;
+  metric_add(&repairs, "lease", PQntuples(res));
+  if (PQntuples(res) == LIMIT_SWEEP_BATCH) sweep->lease_ms = 0;
+}
+
+/* --- due jobs --- */
+
+static void on_due(void *arg, const PGresult *res, const struct error *err) {
+  struct sweep *sweep = arg;
+  sweep->dueing = false;
+  if (!res) {
+    failed("due", err);
+    sweep->due_ms = 0;
+    return;
+  }
+  for (int row = 0; row < PQntuples(res); row++) {
+    struct id id;
+    enum job_lane lane;
+    if (id_parse(PQgetvalue(res, row, 0), &id) && job_lane_parse(PQgetvalue(res, row, 1), &lane)) bell_ring(sweep->bell, lane, &id);
+  }
+  if (PQntuples(res)) metric_add(&repairs, "due", PQntuples(res));
+  if (PQntuples(res) == LIMIT_SWEEP_BATCH) sweep->due_ms = 0;
+}
+
+static void sweep_due(struct sweep *sweep, int64_t now) {
+  PG_PARAMS_AUTO params;
+  int64_t window = sweep->due_ms ? now - sweep->due_ms + DUE_OVERLAP_MS : DUE_FIRST_MS;
+  pg_params_init(&params);
+  pg_param_int(&params, (int32_t)(window < DUE_FIRST_MS ? window : DUE_FIRST_MS));
+  sweep->dueing = submit(sweep, &due_stmt, &params, on_due, sweep);
+  if (sweep->dueing) sweep->due_ms = now;
+}
+
+/* --- lost dispatches --- */
+
+static void on_lost(void *arg, const PGresult *res, const struct error *err);
+
+static void sweep_lost_page(struct lost *lost) {
+  PG_PARAMS_AUTO params;
+  pg_params_init(&params);
+  pg_param_text(&params, job_lane_names[lost->lane]);
+  pg_param_text(&params, lost->oldest);
+  pg_param_text(&params, lost->run_at);
+  pg_param_text(&params, lost->id);
+  lost->busy = submit(lost->sweep, &lost_stmt, &params, on_lost, lost);
+}
+
+static void on_lost(void *arg, const PGresult *res, const struct error *err) {
+  struct lost *lost = arg;
+  lost->busy = false;
+  if (!res) {
+    failed("lost", err);
+    return;
+  }
+  int last = PQntuples(res) - 1;
+  ring_rows(lost->sweep, res, "lost dispatch");
+  if (last + 1 < LIMIT_SWEEP_BATCH || !bell_up(lost->sweep->bell)) return;
+  snprintf(lost->id, sizeof lost->id, "%s", PQgetvalue(res, last, 0));
+  snprintf(lost->run_at, sizeof lost->run_at, "%s", PQgetvalue(res, last, 2));
+  sweep_lost_page(lost);
+}
+
+static void on_oldest(void *arg, enum job_lane lane, int64_t oldest_ms, long long length) {
+  struct sweep *sweep = arg;
+  struct lost *lost = &sweep->lost[lane];
+  metric_set(&depth, job_lane_names[lane], length);
+  if (lost->busy || !sweep->leads) return;
+  snprintf(lost->oldest, sizeof lost->oldest, "%lld", (long long)oldest_ms);
+  snprintf(lost->run_at, sizeof lost->run_at, "-infinity");
+  snprintf(lost->id, sizeof lost->id, "00000000-0000-0000-0000-000000000000");
+  sweep_lost_page(lost);
+}
+
+static void sweep_lost(struct sweep *sweep) {
+  for (int lane = 0; lane < LANE_COUNT; lane++)
+    if (!sweep->lost[lane].busy) bell_oldest(sweep->bell, (enum job_lane)lane, on_oldest, sweep);
+}
+
+/* --- housekeeping --- */
+
+static void on_partitions(void *arg, const PGresult *res, const struct error *err) {
+  struct sweep *sweep = arg;
+  sweep->partitioning = false;
+  if (!res) {
+    failed("partitions", err);
+    sweep->partitions_ms = clock_mono_ms() + 60 * 1000;
+  } else if (strcmp(PQgetvalue(res, 0, 0), "0") != 0) {
+    log_event(LOG_INFO, "partitions made", "count", PQgetvalue(res, 0, 0), NULL);
+  }
+}
+
+static void on_keys(void *arg, const PGresult *res, const struct error *err) {
+  struct sweep *sweep = arg;
+  sweep->keying = false;
+  if (!res) {
+    failed("keys", err);
+    return;
+  }
+  long deleted = strtol(PQcmdTuples((PGresult *)(uintptr_t)res), NULL, 10); /* libpq forgot the const */
+  metric_add(&repairs, "old key", deleted);
+  if (deleted == LIMIT_SWEEP_BATCH) sweep->keys_ms = 0;
+}
+
+/* --- office --- */
+
+static void on_lead(void *arg, const PGresult *res, const struct error *err) {
+  struct sweep *sweep = arg;
+  (void)err;
+  sweep->asking = false;
+  if (!res || strcmp(PQgetvalue(res, 0, 0), "t") != 0) return;
+  sweep->leads = true;
+  sweep->due_ms = sweep->lease_ms = sweep->lost_ms = sweep->keys_ms = sweep->partitions_ms = 0;
+  metric_set(&leader, NULL, 1);
+  log_event(LOG_INFO, "this worker sweeps", NULL);
+}
+
+static void on_state(void *arg, bool up) {
+  struct sweep *sweep = arg;
+  sweep->lead_ms = 0;
+  if (up || !sweep->leads) return;
+  sweep->leads = false;
+  metric_set(&leader, NULL, 0);
+  log_event(LOG_INFO, "this worker sweeps no more: its session is gone", NULL);
+}
+
+static void stand(struct sweep *sweep, int64_t now) {
+  if (sweep->asking || now < sweep->lead_ms) return;
+  sweep->lead_ms = now + LEAD_EVERY_MS / 2 + arc4random_uniform(LEAD_EVERY_MS);
+  sweep->asking = submit(sweep, &lead_stmt, NULL, on_lead, sweep);
+}
+
+/* True once per interval. */
+static bool is_time(int64_t *not_before, int64_t now, int64_t every_ms) {
+  if (now < *not_before) return false;
+  *not_before = now + every_ms;
+  return true;
+}
+
+static void lead(struct sweep *sweep, int64_t now) {
+  if (!sweep->partitioning && is_time(&sweep->partitions_ms, now, DAY_MS))
+    sweep->partitioning = submit(sweep, &partitions_stmt, NULL, on_partitions, sweep);
+  if (!sweep->leasing && is_time(&sweep->lease_ms, now, SWEEP_EVERY_MS)) sweep->leasing = submit(sweep, &lease_stmt, NULL, on_leases, sweep);
+  if (!sweep->keying && is_time(&sweep->keys_ms, now, HOUR_MS)) sweep->keying = submit(sweep, &keys_stmt, NULL, on_keys, sweep);
+  if (!bell_up(sweep->bell)) return;
+  if (!sweep->dueing) sweep_due(sweep, now);
+  if (is_time(&sweep->lost_ms, now, SWEEP_EVERY_MS)) sweep_lost(sweep);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg) {
+  struct sweep *sweep = arg;
+  int64_t now = clock_mono_ms();
+  (void)fd, (void)what;
+  if (!pgloop_up(sweep->pool)) return;
+  if (sweep->leads) lead(sweep, now);
+  else stand(sweep, now);
+}
+
+enum status sweep_new(struct event_base *base, const struct config *cfg, struct bell *bell, struct sweep **ret_sweep, struct error *err) {
+  struct sweep *sweep = calloc(1, sizeof *sweep);
+  if (!sweep) return error_oom(err);
+  sweep->cfg = cfg;
+  sweep->bell = bell;
+  for (int lane = 0; lane < LANE_COUNT; lane++) sweep->lost[lane] = (struct lost){.sweep = sweep, .lane = (enum job_lane)lane};
+  enum status status = pgloop_new(base, cfg->database_url, "sweeper", 1, on_state, sweep, &sweep->pool, err);
+  sweep->tick = event_new(base, -1, EV_PERSIST, on_tick, sweep);
+  if (status == OK && (!sweep->tick || event_add(sweep->tick, &(struct timeval){.tv_usec = TICK_MS * 1000}))) status = error_oom(err);
+  if (status == OK) *ret_sweep = sweep;
+  else sweep_free(sweep);
+  return status;
+}
+
+void sweep_free(struct sweep *sweep) {
+  if (!sweep) return;
+  pgloop_free(sweep->pool);
+  if (sweep->tick) event_free(sweep->tick);
+  free(sweep);
+}
+
+bool sweep_leads(const struct sweep *sweep) { return sweep->leads; }

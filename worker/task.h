@@ -1,0 +1,50 @@
+/* task.h - a job this worker has claimed, from the claim's commit to the finish's.
+ *
+ * queue.c owns it until it ends, finish.c from then on; slots.c only borrows it while it runs. */
+#ifndef AUTODB_TASK_H
+#define AUTODB_TASK_H
+
+#include <sys/queue.h>
+
+#include "common/buf.h"
+#include "common/id.h"
+#include "common/job.h"
+
+enum task_state { TASK_READY, TASK_SENT, TASK_RUNNING, TASK_ENDED };
+
+/* How an attempt ended. The first three are final; the others give the job back, and the finish statement decides what becomes of it. */
+enum outcome { OUTCOME_SUCCEEDED, OUTCOME_FAILED, OUTCOME_CANCELLED, OUTCOME_RETRY, OUTCOME_CRASH, OUTCOME_RELEASE, OUTCOME_LOST };
+extern const char *const outcome_names[]; /* "succeeded", …; "lost": another owner has it, nothing is written */
+
+struct task {
+  TAILQ_ENTRY(task) all;  /* held by the queue, for heartbeats */
+  TAILQ_ENTRY(task) next; /* in the ready list, or in a list of the finisher */
+  struct id id;
+  char name[ID_TEXT];
+  int attempt;
+  enum job_lane lane;
+  struct job_kind kind;   /* a row of common/job.c, or the default for a kind unknown to this version */
+  char kind_name[64];
+  enum task_state state;
+  int64_t ready_ms;       /* monotonic: claimed, or given back by a dead slot */
+  int64_t lease_ms;       /* monotonic: past it, without a renewal, the work must have stopped */
+  unsigned beat;          /* heartbeat it was last sent with, 0 once answered */
+  bool cancel;            /* asked to be cancelled before it began */
+  struct buf frame;       /* for the slot */
+  struct buf progress;    /* latest, JSON */
+  bool progress_new;
+  int64_t progress_ms;    /* monotonic: when it was last written */
+  enum outcome outcome;
+  struct buf answer;      /* JSON: the result, or the error */
+  bool alone;             /* its batch was refused: it is tried by itself */
+};
+TAILQ_HEAD(task_list, task);
+
+struct task *task_new(void); /* NULL when out of memory */
+void task_free(struct task *task);
+/* Sets outcome and answer; json NULL for none. */
+void task_end(struct task *task, enum outcome outcome, const char *json, size_t len);
+/* The same with an error made here; `code` is a word of ours. */
+void task_end_error(struct task *task, enum outcome outcome, const char *code, const char *fmt, ...) PRINTF_LIKE(4, 5);
+
+#endif
