@@ -16,7 +16,7 @@
 #include "common/pgloop.h"
 #include "common/redis.h"
 
-struct probe;
+struct offload;
 
 /* What all loops share: set before they start, read-only after, but for the atomics. */
 struct api {
@@ -25,7 +25,7 @@ struct api {
   uint8_t cursor_key[SHA256_BYTES];
   char stream_keys[LANE_COUNT][JOB_KEY_MAX];
   char done_channel[JOB_KEY_MAX], cancel_channel[JOB_KEY_MAX], workers_key[JOB_KEY_MAX];
-  struct probe *probe;
+  struct offload *offload;
   atomic_bool draining;    /* /readyz fails from here on */
   atomic_uint keys_epoch;  /* raised by every revocation: cached keys of an older epoch are looked up again */
 };

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "api/loop.h"
-#include "api/probe.h"
+#include "api/offload.h"
 #include "api/server.h"
 #include "common/log.h"
 #include "common/metrics.h"
@@ -69,7 +69,7 @@ static enum status prepare(struct program *program, struct error *err) {
   job_done_channel(cfg->redis_prefix, api->done_channel);
   job_cancel_channel(cfg->redis_prefix, api->cancel_channel);
   snprintf(api->workers_key, sizeof api->workers_key, "{%.64s}:workers", cfg->redis_prefix);
-  return probe_new(api, &api->probe, err);
+  return offload_new(&api->offload, err);
 }
 
 static enum status start_loops(struct program *program, struct error *err) {
@@ -108,7 +108,7 @@ static enum status serve(struct program *program, struct error *err) {
 static void end(struct program *program) {
   for (int i = 0; i < program->loop_count; i++) loop_post(program->loops[i], drain_one, NULL); /* after a failed start */
   for (int i = 0; i < program->loop_count; i++) loop_join(program->loops[i]);
-  probe_free(program->api.probe); /* posts to loops: before they go */
+  offload_free(program->api.offload); /* posts to loops: before they go */
   for (int i = 0; i < program->loop_count; i++) loop_free(program->loops[i]);
   metrics_server_free(program->metrics);
   keyring_free(program->api.keyring);

@@ -53,7 +53,7 @@ static bool is_offset(const char *text) {
 }
 
 /* YYYY-MM-DD or RFC 3339. */
-static bool is_time(const char *text) {
+bool request_is_time(const char *text) {
   static const char shape[] = "0000-00-00T00:00:00";
   size_t i, fraction;
   for (i = 0; text[i] && i < sizeof shape - 1; i++)
@@ -97,7 +97,7 @@ static void check_param(const struct param *param, const char *value, struct err
     if (!id_parse(value, &id)) error_add_field(err, param->name, "must be a UUID");
     break;
   case PARAM_TIME:
-    if (!is_time(value)) error_add_field(err, param->name, "must be an RFC 3339 time such as 2026-01-31T12:00:00Z");
+    if (!request_is_time(value)) error_add_field(err, param->name, "must be an RFC 3339 time such as 2026-01-31T12:00:00Z");
     break;
   }
 }

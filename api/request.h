@@ -1,7 +1,7 @@
 /* request.h - a request on its way through router, handler and database to its answer.
  *
  * A handler either fails (the router answers with the error), or answers, or starts one thing that will (request_query, submit,
- * waiters_add, probe_connect) and returns OK. Each request is answered exactly once. It stays alive until then, whatever the client does. */
+ * waiters_add, offload_run) and returns OK. Each request is answered exactly once. It stays alive until then, whatever the client does. */
 #ifndef AUTODB_API_REQUEST_H
 #define AUTODB_API_REQUEST_H
 
@@ -18,6 +18,9 @@ struct identity {
   struct id key_id, owner_id;
   bool admin;
 };
+
+/* YYYY-MM-DD or RFC 3339 with an offset, of an instant that exists. */
+bool request_is_time(const char *text);
 
 enum param_want { PARAM_TEXT, PARAM_INT, PARAM_BOOL, PARAM_ID, PARAM_TIME };
 struct param { /* a query parameter a route takes */
