@@ -1,0 +1,308 @@
+/* forms_column.c - ALTER TABLE on columns: when is it a catalog change, when a pass over the rows, and what stands in the way. */
+#include "worker/migration/forms.h"
+#include "worker/migration/type_change.h"
+#include "worker/sql/text.h"
+#include "worker/sql/volatility.h"
+
+static const struct { const char *name, *type; } serials[] = {
+  {"serial", "integer"}, {"serial4", "integer"}, {"bigserial", "bigint"}, {"serial8", "bigint"}, {"smallserial", "smallint"}, {"serial2", "smallint"}};
+
+static const char *serial_type(const char *type) {
+  for (size_t i = 0; type && i < sizeof serials / sizeof *serials; i++)
+    if (strcmp(serials[i].name, type) == 0) return serials[i].type;
+  return NULL;
+}
+
+/* nextval('a.sq') in a default that is evaluated now locks the sequence. */
+static bool lock_sequences(void *arg, PgQuery__Node *node) {
+  struct form *form = arg;
+  if (node->node_case != PG_QUERY__NODE__NODE_FUNC_CALL || !node->func_call->n_args) return true;
+  const char *schema, *name;
+  sql_name_split(node->func_call->n_funcname, node->func_call->funcname, &schema, &name);
+  if (!name || strcmp(name, "nextval") != 0) return true;
+  const PgQuery__Node *argument = node->func_call->args[0];
+  if (argument->node_case == PG_QUERY__NODE__NODE_TYPE_CAST) argument = argument->type_cast->arg;
+  if (argument->node_case != PG_QUERY__NODE__NODE_A_CONST || argument->a_const->val_case != PG_QUERY__A__CONST__VAL_SVAL) return true;
+  PgQuery__Node *named = sql_parse_expression(form->arena, argument->a_const->sval->sval);
+  if (named && named->node_case == PG_QUERY__NODE__NODE_COLUMN_REF)
+    effect_lock(form->effect, shadow_named(form->shadow, named->column_ref->n_fields, named->column_ref->fields), LOCK_ROW_EXCLUSIVE);
+  return true;
+}
+
+static const PgQuery__Constraint *column_clause(const PgQuery__ColumnDef *definition, PgQuery__ConstrType type) {
+  for (size_t i = 0; i < definition->n_constraints; i++)
+    if (definition->constraints[i]->node_case == PG_QUERY__NODE__NODE_CONSTRAINT && definition->constraints[i]->constraint->contype == type)
+      return definition->constraints[i]->constraint;
+  return NULL;
+}
+
+static bool is_null_constant(const PgQuery__Node *node) {
+  return node && node->node_case == PG_QUERY__NODE__NODE_A_CONST && node->a_const->isnull;
+}
+
+#define CLAUSE(definition, type) column_clause((definition), PG_QUERY__CONSTR_TYPE__CONSTR_##type)
+
+void form_add_column_to(struct form *form, struct rel *rel, const PgQuery__ColumnDef *definition) {
+  const char *type = definition->type_name ? sql_type(form->arena, definition->type_name) : NULL, *serial = serial_type(type);
+  struct snap_column *column = shadow_add_column(form->shadow, rel, definition->colname, serial ? serial : type);
+  if (!column) return;
+  const PgQuery__Constraint *fallback = CLAUSE(definition, DEFAULT), *generated = CLAUSE(definition, GENERATED), *identity = CLAUSE(definition, IDENTITY);
+  column->not_null = serial || identity || CLAUSE(definition, NOTNULL) || CLAUSE(definition, PRIMARY);
+  if (fallback) column->default_expr = sql_expression(form->arena, fallback->raw_expr);
+  if (generated) column->generated = sql_expression(form->arena, generated->raw_expr);
+  if (identity) column->identity = strcmp(identity->generated_when, "a") == 0 ? "always" : "by default";
+}
+
+/* A style remark has its place on new columns only. */
+static void note_type(struct form *form, struct rel *rel, const char *name, const char *type) {
+  if (strcmp(type, "json") == 0) effect_fact(form->effect, FACT_COLUMN_JSON, rel, name, type);
+  if (strncmp(type, "character(", 10) == 0) effect_fact(form->effect, FACT_COLUMN_CHAR, rel, name, type);
+  if (strncmp(type, "timestamp", 9) == 0 && strstr(type, "without")) effect_fact(form->effect, FACT_COLUMN_TIMESTAMP, rel, name, type);
+}
+
+/* Whether adding the column fills in a value for every row, and why. */
+static bool column_rewrites(struct form *form, struct rel *rel, const PgQuery__ColumnDef *definition, const char *type) {
+  const PgQuery__Constraint *fallback = CLAUSE(definition, DEFAULT);
+  const char *function = NULL, *name = definition->colname;
+  struct effect *effect = form->effect;
+  size_t before = effect->facts.count;
+  if (serial_type(type)) effect_fact(effect, FACT_COLUMN_SERIAL, rel, name, type);
+  if (CLAUSE(definition, IDENTITY)) effect_fact(effect, FACT_COLUMN_IDENTITY, rel, name, type);
+  if (CLAUSE(definition, GENERATED)) effect_fact(effect, FACT_COLUMN_STORED_GENERATED, rel, name, type);
+  if (fallback && sql_volatile(form->shadow->snapshot, fallback->raw_expr, &function))
+    effect_fact(effect, FACT_COLUMN_VOLATILE_DEFAULT, rel, name, function);
+  if (shadow_domain_constrained(shadow_domain(form->shadow, type))) effect_fact(effect, FACT_COLUMN_CONSTRAINED_DOMAIN, rel, name, type);
+  bool rewrites = effect->facts.count > before;
+  if (rewrites && fallback) sql_walk(fallback->raw_expr, lock_sequences, form);
+  return rewrites;
+}
+
+static void inline_constraints(struct form *form, struct rel *rel, const PgQuery__ColumnDef *definition, bool all_null) {
+  static const struct { PgQuery__ConstrType type; enum fact fact; } kinds[] = {
+    {PG_QUERY__CONSTR_TYPE__CONSTR_CHECK, FACT_COLUMN_INLINE_CHECK}, {PG_QUERY__CONSTR_TYPE__CONSTR_UNIQUE, FACT_COLUMN_INLINE_UNIQUE},
+    {PG_QUERY__CONSTR_TYPE__CONSTR_PRIMARY, FACT_COLUMN_INLINE_UNIQUE}, {PG_QUERY__CONSTR_TYPE__CONSTR_FOREIGN, FACT_COLUMN_INLINE_FK}};
+  for (size_t i = 0; i < definition->n_constraints; i++) {
+    if (definition->constraints[i]->node_case != PG_QUERY__NODE__NODE_CONSTRAINT) continue;
+    const PgQuery__Constraint *constraint = definition->constraints[i]->constraint;
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+      if (constraint->contype != kinds[k].type) continue;
+      bool harmless = all_null && kinds[k].fact == FACT_COLUMN_INLINE_FK;
+      if (!harmless) effect_fact(form->effect, kinds[k].fact, rel, definition->colname, NULL);
+      form_constraint(form, rel, constraint, definition->colname, all_null);
+    }
+  }
+}
+
+void alter_add_column(struct alter *alter, const PgQuery__AlterTableCmd *command) {
+  struct form *form = alter->form;
+  struct rel *rel = alter->rel;
+  if (!command->def || command->def->node_case != PG_QUERY__NODE__NODE_COLUMN_DEF) return;
+  const PgQuery__ColumnDef *definition = command->def->column_def;
+  const char *type = definition->type_name ? sql_type(form->arena, definition->type_name) : "", *name = definition->colname;
+  effect_column(form->effect, name);
+  if (snap_table_column(rel->t, name)) {
+    if (!command->missing_ok) form_fails(form, "42701", "no column %s of %s exists", sql_ident(form->arena, name), rel->t->qualified);
+    return;
+  }
+  if (rel->t->partition_of) form_fails(form, "42809", "%s is not a partition", rel->t->qualified);
+  if (!type) return;
+  const PgQuery__Constraint *fallback = CLAUSE(definition, DEFAULT);
+  bool rewrites = column_rewrites(form, rel, definition, type), has_value = rewrites || (fallback && !is_null_constant(fallback->raw_expr));
+  const struct snap_domain *domain = shadow_domain(form->shadow, type);
+  if (domain && domain->default_expr) has_value = true;
+  if (rewrites) form_rewrite_tree(form, rel);
+  if ((CLAUSE(definition, NOTNULL) || CLAUSE(definition, PRIMARY) || (domain && domain->not_null)) &&
+      !((serial_type(type) || CLAUSE(definition, IDENTITY) || CLAUSE(definition, GENERATED) || (fallback && !is_null_constant(fallback->raw_expr)) ||
+         (domain && domain->default_expr)))) {
+    effect_check(form->effect, arena_printf(form->arena, "not_null %s.%s", rel->t->qualified, name), form_verdict(rel, VERDICT_WILL_FAIL), "23502",
+                 arena_printf(form->arena, "SELECT EXISTS (SELECT 1 FROM %s)", sql_qualified(form->arena, rel->t->schema, rel->t->name)));
+    effect_fact(form->effect, FACT_COLUMN_NOT_NULL_NO_DEFAULT, rel, name, type);
+    form_scan_tree(form, rel);
+  }
+  note_type(form, rel, name, type);
+  form_add_column_to(form, rel, definition);
+  inline_constraints(form, rel, definition, !has_value);
+}
+
+void alter_drop_column(struct alter *alter, const PgQuery__AlterTableCmd *command) {
+  struct form *form = alter->form;
+  if (!form_column(form, alter->rel, command->name, command->missing_ok)) return;
+  if (alter->rel->t->partition_of) form_fails(form, "42P16", "column %s is not inherited", sql_ident(form->arena, command->name));
+  form_affects(form, alter->rel, command->name, true);
+  form_drop_dependents(form, alter->rel, command->name, command->behavior == PG_QUERY__DROP_BEHAVIOR__DROP_CASCADE);
+  effect_fact(form->effect, FACT_DROP_COLUMN, alter->rel, command->name, NULL);
+  effect_loss(form->effect, LOSS_DATA, arena_printf(form->arena, "the values of %s.%s are gone", alter->rel->t->qualified, command->name));
+  shadow_drop_column(alter->rel, command->name);
+}
+
+/* USING that is only the column, or the column cast to the new type, converts as no USING does. */
+static bool using_is_plain(struct form *form, const PgQuery__Node *using, const char *column, const char *type) {
+  if (!using) return true;
+  if (using->node_case == PG_QUERY__NODE__NODE_TYPE_CAST) {
+    const char *cast = sql_type(form->arena, using->type_cast->type_name);
+    return cast && strcmp(cast, type) == 0 && using_is_plain(form, using->type_cast->arg, column, type);
+  }
+  if (using->node_case != PG_QUERY__NODE__NODE_COLUMN_REF) return false;
+  const char *qualifier, *name;
+  sql_name_split(using->column_ref->n_fields, using->column_ref->fields, &qualifier, &name);
+  return name && strcmp(name, column) == 0;
+}
+
+static bool column_indexed(const struct rel *rel, const char *column) {
+  for (size_t i = 0; i < rel->t->index_count; i++)
+    for (size_t j = 0; j < rel->t->indexes[i].column_count; j++)
+      if (strcmp(rel->t->indexes[i].columns[j], column) == 0) return true;
+  return false;
+}
+
+static bool names_column(const char *const *columns, size_t count, const char *column) {
+  for (size_t i = 0; i < count; i++)
+    if (columns[i] && strcmp(columns[i], column) == 0) return true;
+  return false;
+}
+
+/* PostgreSQL refuses to change the type of a column that a view, generated column, policy or trigger definition reads. */
+static void type_obstacles(struct form *form, struct rel *rel, const char *column) {
+  size_t before = form->effect->objects.count;
+  form_affects(form, rel, column, true);
+  for (size_t i = before; i < form->effect->objects.count; i++) {
+    const struct effect_object *object = &form->effect->objects.items[i];
+    if (object->breaks) form_fails(form, "0A000", "no %s reads %s.%s (%s does)", object->kind, rel->t->qualified, column, object->name);
+  }
+  for (size_t i = 0; i < rel->t->column_count; i++) {
+    const struct snap_column *other = &rel->t->columns[i];
+    PgQuery__Node *node = other->generated ? sql_parse_expression(form->arena, other->generated) : NULL;
+    if (node && sql_mentions_column(node, column)) form_fails(form, "0A000", "no generated column uses %s.%s (%s does)", rel->t->qualified, column, other->name);
+  }
+  if (rel->t->partition_key && sql_parse_expression(form->arena, strchr(rel->t->partition_key, '(')) &&
+      sql_mentions_column(sql_parse_expression(form->arena, strchr(rel->t->partition_key, '(')), column))
+    form_fails(form, "42P16", "%s is not in the partition key of %s", column, rel->t->qualified);
+}
+
+/* Foreign keys on the column are rebuilt: the other table is locked, and read when the comparison changes. */
+static void type_foreign_keys(struct form *form, struct rel *rel, const char *column, bool recheck) {
+  for (size_t i = 0; i < rel->t->fk_count; i++) {
+    const struct snap_fk *fk = &rel->t->fks[i];
+    if (!names_column(fk->columns, fk->column_count, column)) continue;
+    struct rel *ref = shadow_of(form->shadow, fk->ref);
+    form_lock_tree(form, ref, LOCK_ACCESS_EXCLUSIVE, false);
+    if (recheck && fk->validated && ref) form_scan_tree(form, ref), form_scan_tree(form, rel);
+  }
+  for (size_t i = 0; i < rel->t->referenced_by_count; i++) {
+    const struct snap_fk *fk = rel->t->referenced_by[i];
+    if (!names_column(fk->ref_columns, fk->column_count, column)) continue;
+    struct rel *child = shadow_of(form->shadow, fk->table);
+    form_lock_tree(form, child, LOCK_ACCESS_EXCLUSIVE, false);
+    if (recheck && fk->validated && child) form_scan_tree(form, child), form_scan_tree(form, rel);
+  }
+}
+
+static bool column_checked(struct form *form, const struct rel *rel, const char *column) {
+  for (size_t i = 0; i < rel->t->constraint_count; i++) {
+    const struct snap_constraint *constraint = &rel->t->constraints[i];
+    if (constraint->type != 'c' || !constraint->validated || !strstr(constraint->definition, column)) continue;
+    const char *text = strncmp(constraint->definition, "CHECK ", 6) == 0 ? constraint->definition + 6 : constraint->definition;
+    if (sql_mentions_column(sql_parse_expression(form->arena, text), column)) return true;
+  }
+  return false;
+}
+
+static void type_passes(struct form *form, struct rel *rel, const char *column, const char *type, const struct type_change *change) {
+  if (change->kind == TYPE_REWRITE) {
+    form_rewrite_tree(form, rel);
+    effect_fact(form->effect, FACT_TYPE_REWRITE, rel, column, type);
+  } else if (change->kind == TYPE_REINDEX && column_indexed(rel, column)) {
+    form_build_tree(form, rel);
+    effect_fact(form->effect, FACT_TYPE_REINDEX, rel, column, type);
+  } else if (column_checked(form, rel, column)) {
+    form_scan_tree(form, rel);
+    effect_fact(form->effect, FACT_TYPE_RECHECK, rel, column, type);
+  }
+  if (change->lossy) {
+    effect_fact(form->effect, FACT_TYPE_LOSSY, rel, column, change->lossy);
+    effect_loss(form->effect, LOSS_DATA, arena_printf(form->arena, "%s.%s: %s", rel->t->qualified, column, change->lossy));
+  }
+  if (change->narrowing)
+    effect_check(form->effect, arena_printf(form->arena, "type %s.%s fits %s", rel->t->qualified, column, type), form_verdict(rel, VERDICT_MAY_FAIL),
+                 change->sqlstate,
+                 arena_printf(form->arena, "SELECT %s::%s FROM %s", sql_ident(form->arena, column), type,
+                              sql_qualified(form->arena, rel->t->schema, rel->t->name)));
+}
+
+void alter_column_type(struct alter *alter, const PgQuery__AlterTableCmd *command) {
+  struct form *form = alter->form;
+  struct snap_column *column = form_column(form, alter->rel, command->name, false);
+  if (!column || !command->def || command->def->node_case != PG_QUERY__NODE__NODE_COLUMN_DEF) return;
+  const PgQuery__ColumnDef *definition = command->def->column_def;
+  const char *type = sql_type(form->arena, definition->type_name);
+  if (!type) return;
+  struct type_change change = type_change_between(form->shadow, column->type, type);
+  bool plain = using_is_plain(form, definition->raw_default, command->name, type);
+  if (definition->raw_default && change.kind == TYPE_REFUSED) change = (struct type_change){.kind = TYPE_REWRITE, .narrowing = true, .sqlstate = "22P02"};
+  if (!plain) change = (struct type_change){.kind = TYPE_REWRITE, .lossy = "the values before USING was applied"};
+  if (change.kind == TYPE_METADATA && definition->coll_clause) change.kind = TYPE_REINDEX;
+  type_obstacles(form, alter->rel, command->name);
+  if (change.kind == TYPE_REFUSED) {
+    form_fails(form, "42804", "%s casts automatically to %s", column->type, type);
+    effect_fact(form->effect, FACT_TYPE_REFUSED, alter->rel, command->name, type);
+    return;
+  }
+  type_passes(form, alter->rel, command->name, type, &change);
+  type_foreign_keys(form, alter->rel, command->name, change.kind == TYPE_REWRITE || change.kind == TYPE_REINDEX);
+  column->type = type;
+}
+
+void alter_column_default(struct alter *alter, const PgQuery__AlterTableCmd *command) {
+  struct snap_column *column = form_column(alter->form, alter->rel, command->name, false);
+  if (column) column->default_expr = command->def ? sql_expression(alter->form->arena, command->def) : NULL;
+}
+
+void alter_set_not_null(struct alter *alter, const PgQuery__AlterTableCmd *command) {
+  struct form *form = alter->form;
+  struct rel *rel = alter->rel;
+  struct snap_column *column = form_column(form, rel, command->name, false);
+  if (!column || column->not_null) return;
+  column->not_null = true;
+  const char *check = arena_printf(form->arena, "not_null %s.%s", rel->t->qualified, command->name);
+  const char *preflight = arena_printf(form->arena, "SELECT EXISTS (SELECT 1 FROM %s WHERE %s IS NULL)",
+                                       sql_qualified(form->arena, rel->t->schema, rel->t->name), sql_ident(form->arena, command->name));
+  if (shadow_proves_not_null(form->shadow, rel, command->name)) {
+    effect_check(form->effect, check, VERDICT_PROVEN, "23502", preflight);
+    return;
+  }
+  bool nulls_seen = column->null_frac > 0 && !rel->written;
+  effect_check(form->effect, check, form_verdict(rel, nulls_seen ? VERDICT_WILL_FAIL : VERDICT_MAY_FAIL), "23502", preflight);
+  form_scan_tree(form, rel);
+  effect_fact(form->effect, FACT_SET_NOT_NULL_SCAN, rel, command->name, NULL);
+}
+
+void alter_drop_not_null(struct alter *alter, const PgQuery__AlterTableCmd *command) {
+  struct snap_column *column = form_column(alter->form, alter->rel, command->name, false);
+  if (!column || !column->not_null) return;
+  for (size_t i = 0; i < alter->rel->t->constraint_count; i++) {
+    const struct snap_constraint *key = &alter->rel->t->constraints[i];
+    if (key->type == 'p' && names_column(key->columns, key->column_count, command->name))
+      form_fails(alter->form, "42P16", "column %s is not in a primary key", command->name);
+  }
+  if (column->identity) form_fails(alter->form, "42601", "column %s is not an identity column", command->name);
+  column->not_null = false;
+  effect_fact(alter->form->effect, FACT_DROP_NOT_NULL, alter->rel, command->name, NULL);
+  effect_loss(alter->form->effect, LOSS_BEHAVIOUR, NULL);
+}
+
+void alter_identity(struct alter *alter, const PgQuery__AlterTableCmd *command) {
+  struct snap_column *column = form_column(alter->form, alter->rel, command->name, command->missing_ok);
+  if (!column) return;
+  bool add = command->subtype == PG_QUERY__ALTER_TABLE_TYPE__AT_AddIdentity;
+  if (add && !column->not_null) form_fails(alter->form, "55000", "column %s is declared NOT NULL before identity is added", command->name);
+  if (add && (column->identity || column->default_expr)) form_fails(alter->form, "55000", "column %s has no identity and no default yet", command->name);
+  column->identity = add ? "by default" : command->subtype == PG_QUERY__ALTER_TABLE_TYPE__AT_DropIdentity ? NULL : column->identity;
+}
+
+void alter_set_expression(struct alter *alter, const PgQuery__AlterTableCmd *command) {
+  struct snap_column *column = form_column(alter->form, alter->rel, command->name, false);
+  if (alter->form->shadow->version < 170000) form_fails(alter->form, "42601", "the server knows SET EXPRESSION (PostgreSQL 17)");
+  form_rewrite_tree(alter->form, alter->rel);
+  effect_fact(alter->form->effect, FACT_COLUMN_STORED_GENERATED, alter->rel, command->name, NULL);
+  if (column && command->def) column->generated = sql_expression(alter->form->arena, command->def);
+}

@@ -1,0 +1,360 @@
+/* forms_constraint.c - constraints and partitions: what is proven by what the schema already says, and what must be read to know. */
+#include "worker/migration/bounds.h"
+#include "worker/migration/forms.h"
+#include "worker/sql/text.h"
+
+static size_t key_names(struct arena *arena, size_t count, PgQuery__Node *const *keys, const char *column, const char ***ret_names) {
+  size_t number = count ? count : column ? 1 : 0;
+  const char **names = arena_calloc(arena, number + 1, sizeof *names);
+  *ret_names = names;
+  if (!names) return 0;
+  if (!count && column) names[0] = column;
+  for (size_t i = 0; i < count; i++) names[i] = sql_node_string(keys[i]) ? sql_node_string(keys[i]) : "";
+  return number;
+}
+
+static const char *default_name(struct form *form, const struct rel *rel, const char *const *columns, size_t count, const char *suffix) {
+  const char *middle = "";
+  for (size_t i = 0; i < count; i++) middle = arena_printf(form->arena, "%s_%s", middle, columns[i]);
+  return arena_printf(form->arena, "%s%s_%s", rel->t->name, middle, suffix);
+}
+
+static bool name_taken(struct form *form, struct rel *rel, const char *name) {
+  bool taken = name && *name && (shadow_constraint(rel, name) || shadow_fk(rel, name));
+  if (taken) form_fails(form, "42710", "no constraint %s of %s exists", name, rel->t->qualified);
+  return taken;
+}
+
+static const char *table_text(struct form *form, const struct rel *rel) { return sql_qualified(form->arena, rel->t->schema, rel->t->name); }
+
+static void add_check(struct form *form, struct rel *rel, const PgQuery__Constraint *constraint, const char *column) {
+  const char *expression = sql_expression(form->arena, constraint->raw_expr);
+  if (!expression) expression = "…";
+  const char *name = sql_or_null(constraint->conname) ? constraint->conname : default_name(form, rel, column ? &column : NULL, column ? 1 : 0, "check");
+  if (name_taken(form, rel, sql_or_null(constraint->conname))) return;
+  if (!constraint->skip_validation) {
+    form_scan_tree(form, rel);
+    if (!column) effect_fact(form->effect, FACT_CHECK_SCAN, rel, name, expression);
+    effect_check(form->effect, arena_printf(form->arena, "check %s.%s", rel->t->qualified, name), form_verdict(rel, VERDICT_MAY_FAIL), "23514",
+                 arena_printf(form->arena, "SELECT EXISTS (SELECT 1 FROM %s WHERE NOT (%s))", table_text(form, rel), expression));
+  }
+  shadow_add_constraint(form->shadow, rel, name, 'c', arena_printf(form->arena, "CHECK (%s)", expression), !constraint->skip_validation || rel->empty);
+}
+
+/* "a = r.x AND b = r.y" between the referencing and the referenced columns. */
+static const char *orphans_query(struct form *form, const struct rel *rel, const struct rel *ref, const char **columns, const char **ref_columns, size_t count) {
+  const char *match = "", *present = "";
+  for (size_t i = 0; i < count; i++) {
+    const char *mine = sql_ident(form->arena, columns[i]), *theirs = sql_ident(form->arena, ref_columns[i]);
+    match = arena_printf(form->arena, "%s%sr.%s = t.%s", match, i ? " AND " : "", theirs, mine);
+    present = arena_printf(form->arena, "%s%st.%s IS NOT NULL", present, i ? " AND " : "", mine);
+  }
+  return arena_printf(form->arena, "SELECT EXISTS (SELECT 1 FROM %s t WHERE %s AND NOT EXISTS (SELECT 1 FROM %s r WHERE %s))", table_text(form, rel), present,
+                      table_text(form, ref), match);
+}
+
+static const struct snap_constraint *primary_key(const struct rel *rel) {
+  for (size_t i = 0; i < rel->t->constraint_count; i++)
+    if (rel->t->constraints[i].type == 'p') return &rel->t->constraints[i];
+  return NULL;
+}
+
+static bool leads_index(const struct rel *rel, const char *column) {
+  for (size_t i = 0; i < rel->t->index_count; i++)
+    if (rel->t->indexes[i].column_count && strcmp(rel->t->indexes[i].columns[0], column) == 0 && !rel->t->indexes[i].predicate) return true;
+  return false;
+}
+
+static bool same_set(const char *const *a, size_t count_a, const char *const *b, size_t count_b) {
+  if (count_a != count_b) return false;
+  for (size_t i = 0; i < count_a; i++) {
+    bool found = false;
+    for (size_t j = 0; j < count_b; j++) found |= strcmp(a[i], b[j]) == 0;
+    if (!found) return false;
+  }
+  return true;
+}
+
+static bool referable(const struct rel *ref, const char *const *columns, size_t count) {
+  for (size_t i = 0; i < ref->t->index_count; i++) {
+    const struct snap_index *index = &ref->t->indexes[i];
+    if (index->unique && !index->predicate && same_set(index->columns, index->column_count, columns, count)) return true;
+  }
+  for (size_t i = 0; i < ref->t->constraint_count; i++) {
+    const struct snap_constraint *key = &ref->t->constraints[i];
+    if ((key->type == 'p' || key->type == 'u') && same_set(key->columns, key->column_count, columns, count)) return true;
+  }
+  return false;
+}
+
+static void add_foreign_key(struct form *form, struct rel *rel, const PgQuery__Constraint *constraint, const char *column, bool new_column_null) {
+  struct rel *ref = shadow_range(form->shadow, constraint->pktable);
+  const char **columns, **ref_columns;
+  size_t count = key_names(form->arena, constraint->n_fk_attrs, constraint->fk_attrs, column, &columns);
+  size_t ref_count = key_names(form->arena, constraint->n_pk_attrs, constraint->pk_attrs, NULL, &ref_columns);
+  const char *name = sql_or_null(constraint->conname) ? constraint->conname : default_name(form, rel, columns, count, "fkey");
+  if (!ref) {
+    form_fails(form, "42P01", "relation %s exists", sql_qualified(form->arena, sql_or_null(constraint->pktable->schemaname), constraint->pktable->relname));
+    return;
+  }
+  if (name_taken(form, rel, sql_or_null(constraint->conname))) return;
+  const struct snap_constraint *key = primary_key(ref);
+  if (!ref_count && key) {
+    ref_columns = key->columns;
+    ref_count = key->column_count;
+  }
+  if (ref->t->column_count && (ref_count != count || !referable(ref, ref_columns, ref_count)))
+    form_fails(form, "42830", "a unique constraint of %s matches the key", ref->t->qualified);
+  if (constraint->skip_validation && rel->t->kind == SNAP_PARTITIONED && form->shadow->version < 180000)
+    form_fails(form, "42809", "NOT VALID foreign keys from partitioned tables are allowed (PostgreSQL 18)");
+  form_lock_tree(form, rel, LOCK_SHARE_ROW_EXCLUSIVE, true);
+  form_lock_tree(form, ref, LOCK_SHARE_ROW_EXCLUSIVE, true);
+  bool reads = !constraint->skip_validation && !new_column_null && rel != form->effect->making;
+  if (reads) {
+    form_scan_tree(form, rel);
+    form_scan_tree(form, ref);
+    if (!column) effect_fact(form->effect, FACT_FK_SCAN, rel, name, ref->t->qualified);
+    effect_check(form->effect, arena_printf(form->arena, "foreign_key %s.%s", rel->t->qualified, name), form_verdict(rel, VERDICT_MAY_FAIL), "23503",
+                 orphans_query(form, rel, ref, columns, ref_columns, ref_count < count ? ref_count : count));
+  }
+  if (count && !leads_index(rel, columns[0])) effect_fact(form->effect, FACT_FK_WITHOUT_INDEX, rel, columns[0], ref->t->qualified);
+  struct snap_fk *fk = shadow_add_fk(form->shadow, rel, name, ref, !constraint->skip_validation);
+  if (fk) {
+    fk->columns = columns;
+    fk->ref_columns = ref_columns;
+    fk->column_count = ref_count < count ? ref_count : count;
+    struct snap_fk *back = ref->t->referenced_by[ref->t->referenced_by_count - 1];
+    back->columns = columns;
+    back->ref_columns = ref_columns;
+    back->column_count = fk->column_count;
+  }
+}
+
+/* Columns of a key become NOT NULL with it; true when one has to be read to know it holds. */
+static bool key_nullable(struct form *form, struct rel *rel, const char *const *columns, size_t count) {
+  bool unknown = false;
+  for (size_t i = 0; i < count; i++) {
+    struct snap_column *column = snap_table_column(rel->t, columns[i]);
+    if (!column || column->not_null) continue;
+    if (!shadow_proves_not_null(form->shadow, rel, columns[i])) {
+      unknown = true;
+      bool nulls_seen = column->null_frac > 0 && !rel->written;
+      effect_check(form->effect, arena_printf(form->arena, "not_null %s.%s", rel->t->qualified, columns[i]),
+                   form_verdict(rel, nulls_seen ? VERDICT_WILL_FAIL : VERDICT_MAY_FAIL), "23502",
+                   arena_printf(form->arena, "SELECT EXISTS (SELECT 1 FROM %s WHERE %s IS NULL)", table_text(form, rel), sql_ident(form->arena, columns[i])));
+    }
+    column->not_null = true;
+  }
+  return unknown;
+}
+
+/* Statistics can show duplicates (a positive or fractional n_distinct below the row count), never their absence for certain. */
+static enum verdict unique_verdict(const struct rel *rel, const char *const *columns, size_t count) {
+  const struct snap_column *column = count == 1 ? snap_table_column(rel->t, columns[0]) : NULL;
+  if (!column || rel->written || rel->t->rows <= 0 || column->null_frac < 0) return VERDICT_MAY_FAIL;
+  double rows = (double)rel->t->rows * (1 - column->null_frac);
+  double distinct = column->n_distinct < 0 ? -column->n_distinct * (double)rel->t->rows : column->n_distinct;
+  return distinct > 0 && distinct < 0.5 * rows ? VERDICT_WILL_FAIL : VERDICT_MAY_FAIL;
+}
+
+static void check_unique(struct form *form, struct rel *rel, const char *name, const char *const *columns, size_t count) {
+  const char *list = sql_ident_list(form->arena, columns, count);
+  effect_check(form->effect, arena_printf(form->arena, "unique %s.%s", rel->t->qualified, name), form_verdict(rel, unique_verdict(rel, columns, count)), "23505",
+               arena_printf(form->arena, "SELECT %s, count(*) FROM %s GROUP BY %s HAVING count(*) > 1 LIMIT 1", list, table_text(form, rel), list));
+}
+
+static void use_index(struct form *form, struct rel *rel, const PgQuery__Constraint *constraint, bool primary) {
+  struct rel *owner = NULL;
+  struct snap_index *index = shadow_index(form->shadow, rel->t->schema, constraint->indexname, &owner);
+  if (!index || owner != rel) {
+    form_fails(form, "42704", "index %s of %s exists", constraint->indexname, rel->t->qualified);
+    return;
+  }
+  if (!index->unique) form_fails(form, "42809", "index %s is unique", constraint->indexname);
+  if (!index->valid) form_fails(form, "55000", "index %s is valid", constraint->indexname);
+  if (primary && key_nullable(form, rel, index->columns, index->column_count)) {
+    form_scan_tree(form, rel);
+    effect_fact(form->effect, FACT_PK_USING_NULLABLE, rel, constraint->indexname, NULL);
+  }
+  const char *name = sql_or_null(constraint->conname) ? constraint->conname : constraint->indexname;
+  struct snap_constraint *added = shadow_add_constraint(form->shadow, rel, name, primary ? 'p' : 'u', "", true);
+  if (!added) return;
+  added->columns = index->columns;
+  added->column_count = index->column_count;
+  index->name = added->index = name;
+}
+
+static void add_key(struct form *form, struct rel *rel, const PgQuery__Constraint *constraint, const char *column) {
+  bool primary = constraint->contype == PG_QUERY__CONSTR_TYPE__CONSTR_PRIMARY, exclude = constraint->contype == PG_QUERY__CONSTR_TYPE__CONSTR_EXCLUSION;
+  if (primary && primary_key(rel)) form_fails(form, "42P16", "%s has no primary key yet", rel->t->qualified);
+  if (name_taken(form, rel, sql_or_null(constraint->conname))) return;
+  if (sql_or_null(constraint->indexname)) {
+    use_index(form, rel, constraint, primary);
+    return;
+  }
+  const char **columns;
+  size_t count = key_names(form->arena, constraint->n_keys, constraint->keys, column, &columns);
+  const char *name = sql_or_null(constraint->conname) ? constraint->conname
+                     : primary                        ? arena_printf(form->arena, "%s_pkey", rel->t->name)
+                                                      : default_name(form, rel, columns, count, exclude ? "excl" : "key");
+  for (size_t i = 0; i < rel->t->partition_count; i++)
+    form_lock_tree(form, shadow_of(form->shadow, rel->t->partitions[i]), primary ? LOCK_ACCESS_EXCLUSIVE : LOCK_SHARE, true);
+  form_build_tree(form, rel);
+  if (primary) key_nullable(form, rel, columns, count);
+  if (!exclude) check_unique(form, rel, name, columns, count);
+  else effect_check(form->effect, arena_printf(form->arena, "exclusion %s.%s", rel->t->qualified, name), form_verdict(rel, VERDICT_MAY_FAIL), "23P01", NULL);
+  if (!column) effect_fact(form->effect, primary ? FACT_PRIMARY_KEY_BUILD : exclude ? FACT_EXCLUDE_BUILD : FACT_UNIQUE_BUILD, rel, name, sql_ident_list(form->arena, columns, count));
+  struct snap_constraint *added = shadow_add_constraint(form->shadow, rel, name, primary ? 'p' : exclude ? 'x' : 'u', "", true);
+  struct snap_index *index = shadow_add_index(form->shadow, rel, name);
+  if (!added || !index) return;
+  added->columns = index->columns = columns;
+  added->column_count = index->column_count = count;
+  added->index = name;
+  index->unique = !exclude;
+  index->primary = primary;
+}
+
+void form_constraint(struct form *form, struct rel *rel, const PgQuery__Constraint *constraint, const char *column, bool new_column_null) {
+  switch (constraint->contype) {
+  case PG_QUERY__CONSTR_TYPE__CONSTR_CHECK: add_check(form, rel, constraint, column); break;
+  case PG_QUERY__CONSTR_TYPE__CONSTR_FOREIGN: add_foreign_key(form, rel, constraint, column, new_column_null); break;
+  case PG_QUERY__CONSTR_TYPE__CONSTR_PRIMARY:
+  case PG_QUERY__CONSTR_TYPE__CONSTR_UNIQUE:
+  case PG_QUERY__CONSTR_TYPE__CONSTR_EXCLUSION: add_key(form, rel, constraint, column); break;
+  default: break;
+  }
+}
+
+void alter_add_constraint(struct alter *alter, const PgQuery__AlterTableCmd *command) {
+  if (!command->def || command->def->node_case != PG_QUERY__NODE__NODE_CONSTRAINT) return;
+  const PgQuery__Constraint *constraint = command->def->constraint;
+  if (constraint->contype == PG_QUERY__CONSTR_TYPE__CONSTR_CHECK && !constraint->is_no_inherit)
+    form_lock_tree(alter->form, alter->rel, LOCK_ACCESS_EXCLUSIVE, !alter->only);
+  for (size_t i = 0; i < constraint->n_keys; i++)
+    if (sql_node_string(constraint->keys[i])) form_column(alter->form, alter->rel, sql_node_string(constraint->keys[i]), false);
+  for (size_t i = 0; i < constraint->n_fk_attrs; i++)
+    if (sql_node_string(constraint->fk_attrs[i])) form_column(alter->form, alter->rel, sql_node_string(constraint->fk_attrs[i]), false);
+  form_constraint(alter->form, alter->rel, constraint, NULL, false);
+}
+
+/* Every foreign key that needs the dropped key goes with it, or stops the drop. */
+static void drop_key_references(struct alter *alter, const struct snap_constraint *key, bool cascade) {
+  struct snap_table *table = alter->rel->t;
+  for (size_t i = 0; i < table->referenced_by_count;) {
+    const struct snap_fk *fk = table->referenced_by[i];
+    struct rel *child = shadow_of(alter->form->shadow, fk->table);
+    if (!child || !same_set(fk->ref_columns, fk->column_count, key->columns, key->column_count)) {
+      i++;
+      continue;
+    }
+    if (!cascade) {
+      form_fails(alter->form, "2BP01", "nothing depends on constraint %s (%s of %s does)", key->name, fk->name, child->t->qualified);
+      i++;
+      continue;
+    }
+    effect_lock(alter->form->effect, child, LOCK_ACCESS_EXCLUSIVE);
+    effect_object(alter->form->effect, "foreign key", arena_printf(alter->form->arena, "%s on %s", fk->name, child->t->qualified), table->qualified, true);
+    effect_fact(alter->form->effect, FACT_DROP_CASCADE, child, fk->name, table->qualified);
+    size_t before = table->referenced_by_count;
+    shadow_drop_fk(child, fk->name);
+    if (table->referenced_by_count == before) i++; /* not ours to forget: move on rather than look at it for ever */
+  }
+}
+
+void alter_drop_constraint(struct alter *alter, const PgQuery__AlterTableCmd *command) {
+  struct form *form = alter->form;
+  struct snap_fk *fk = shadow_fk(alter->rel, command->name);
+  struct snap_constraint *constraint = shadow_constraint(alter->rel, command->name);
+  if (fk) {
+    effect_lock(form->effect, shadow_of(form->shadow, fk->ref), LOCK_ACCESS_EXCLUSIVE);
+    for (size_t i = 0; i < fk->column_count; i++) effect_column(form->effect, fk->columns[i]);
+    shadow_drop_fk(alter->rel, command->name);
+  } else if (constraint) {
+    for (size_t i = 0; i < constraint->column_count; i++) effect_column(form->effect, constraint->columns[i]);
+    if (constraint->type == 'p' || constraint->type == 'u') {
+      drop_key_references(alter, constraint, command->behavior == PG_QUERY__DROP_BEHAVIOR__DROP_CASCADE);
+      shadow_drop_index(alter->rel, constraint->index ? constraint->index : command->name);
+    }
+    shadow_drop_constraint(alter->rel, command->name);
+  } else {
+    if (!command->missing_ok) form_fails(form, "42704", "constraint %s of %s exists", command->name, alter->rel->t->qualified);
+    return;
+  }
+  effect_fact(form->effect, FACT_DROP_CONSTRAINT, alter->rel, command->name, NULL);
+  effect_loss(form->effect, LOSS_BEHAVIOUR, NULL);
+}
+
+void alter_validate_constraint(struct alter *alter, const PgQuery__AlterTableCmd *command) {
+  struct form *form = alter->form;
+  struct rel *rel = alter->rel;
+  struct snap_fk *fk = shadow_fk(rel, command->name);
+  struct snap_constraint *constraint = shadow_constraint(rel, command->name);
+  if (!fk && !constraint) {
+    form_fails(form, "42704", "constraint %s of %s exists", command->name, rel->t->qualified);
+    return;
+  }
+  if (fk ? fk->validated : constraint->validated) return;
+  form_scan_tree(form, rel);
+  enum verdict verdict = form_verdict(rel, VERDICT_MAY_FAIL);
+  if (fk) {
+    struct rel *ref = shadow_of(form->shadow, fk->ref);
+    effect_lock(form->effect, ref, LOCK_ROW_SHARE);
+    form_scan_tree(form, ref);
+    fk->validated = true;
+    effect_check(form->effect, arena_printf(form->arena, "foreign_key %s.%s", rel->t->qualified, fk->name), verdict, "23503",
+                 ref ? orphans_query(form, rel, ref, fk->columns, fk->ref_columns, fk->column_count) : NULL);
+  } else {
+    const char *expression = strncmp(constraint->definition, "CHECK ", 6) == 0 ? constraint->definition + 6 : NULL;
+    constraint->validated = true;
+    effect_check(form->effect, arena_printf(form->arena, "check %s.%s", rel->t->qualified, constraint->name), verdict, "23514",
+                 expression ? arena_printf(form->arena, "SELECT EXISTS (SELECT 1 FROM %s WHERE NOT %s)", table_text(form, rel), expression) : NULL);
+  }
+  if (effect_lock_of(form->effect, rel) >= LOCK_SHARE) effect_fact(form->effect, FACT_VALIDATE_WITH_ADD, rel, command->name, NULL);
+}
+
+/* The default partition must not hold rows of a new one: it is locked, and read unless a CHECK rules them out. */
+static void touch_default(struct form *form, struct rel *parent, const PgQuery__PartitionBoundSpec *bound, enum fact fact) {
+  struct rel *fallback = shadow_default_partition(form->shadow, parent);
+  if (!fallback || bound->is_default) return;
+  form_lock_tree(form, fallback, LOCK_ACCESS_EXCLUSIVE, true);
+  if (bounds_excluded(form->shadow, parent, fallback, bound)) return;
+  form_scan_tree(form, fallback);
+  effect_fact(form->effect, fact, fallback, parent->t->qualified, NULL);
+  effect_check(form->effect, arena_printf(form->arena, "default_partition %s", fallback->t->qualified), form_verdict(fallback, VERDICT_MAY_FAIL), "23514", NULL);
+}
+
+void alter_attach_partition(struct alter *alter, const PgQuery__AlterTableCmd *command) {
+  struct form *form = alter->form;
+  if (!command->def || command->def->node_case != PG_QUERY__NODE__NODE_PARTITION_CMD) return;
+  const PgQuery__PartitionCmd *partition = command->def->partition_cmd;
+  struct rel *part = form_target(form, partition->name, false);
+  if (!part || !partition->bound) return;
+  form_lock_tree(form, part, LOCK_ACCESS_EXCLUSIVE, true);
+  for (size_t i = 0; i < alter->rel->t->fk_count; i++)
+    form_lock_tree(form, shadow_of(form->shadow, alter->rel->t->fks[i].ref), LOCK_SHARE_ROW_EXCLUSIVE, true);
+  if (!bounds_implied(form->shadow, alter->rel, part, partition->bound)) {
+    form_scan_tree(form, part);
+    effect_fact(form->effect, FACT_ATTACH_SCAN, part, alter->rel->t->qualified, NULL);
+    effect_check(form->effect, arena_printf(form->arena, "partition_bound %s", part->t->qualified), form_verdict(part, VERDICT_MAY_FAIL), "23514", NULL);
+  }
+  touch_default(form, alter->rel, partition->bound, FACT_PARTITION_DEFAULT_SCAN);
+  shadow_add_partition(form->shadow, alter->rel, part, bounds_text(form->arena, partition->bound));
+}
+
+void alter_detach_partition(struct alter *alter, const PgQuery__AlterTableCmd *command) {
+  struct form *form = alter->form;
+  if (!command->def || command->def->node_case != PG_QUERY__NODE__NODE_PARTITION_CMD) return;
+  const PgQuery__PartitionCmd *partition = command->def->partition_cmd;
+  struct rel *part = form_target(form, partition->name, false), *fallback = shadow_default_partition(form->shadow, alter->rel);
+  if (!part) return;
+  if (partition->concurrent) {
+    form->effect->transaction = TX_NEVER;
+    if (fallback) form_fails(form, "55000", "%s has no default partition", alter->rel->t->qualified);
+  } else {
+    effect_lock(form->effect, fallback, LOCK_ACCESS_EXCLUSIVE);
+    effect_fact(form->effect, FACT_DETACH_BLOCKING, part, alter->rel->t->qualified, NULL);
+  }
+  form_lock_tree(form, part, LOCK_ACCESS_EXCLUSIVE, false);
+  effect_loss(form->effect, LOSS_BEHAVIOUR, NULL);
+  shadow_detach(form->shadow, alter->rel, part);
+}

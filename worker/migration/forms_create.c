@@ -1,0 +1,301 @@
+/* forms_create.c - what CREATE does to relations that exist already: parents, partitions, referenced and read tables. */
+#include "worker/migration/bounds.h"
+#include "worker/migration/forms.h"
+#include "worker/sql/text.h"
+#include "worker/sql/volatility.h"
+
+/* The existing relation of that name, when there is one to stumble over. */
+static bool exists_already(struct form *form, const PgQuery__RangeVar *range, bool if_not_exists) {
+  const char *schema = shadow_schema(form->shadow, sql_or_null(range->schemaname));
+  struct rel *rel = shadow_find(form->shadow, schema, range->relname);
+  if (!rel) return false;
+  effect_table(form->effect, rel);
+  if (!if_not_exists) form_fails(form, "42P07", "no relation %s exists", rel->t->qualified);
+  return true;
+}
+
+static void copy_like(struct form *form, struct rel *rel, const PgQuery__TableLikeClause *like) {
+  struct rel *source = shadow_range(form->shadow, like->relation);
+  effect_lock(form->effect, source, LOCK_ACCESS_SHARE);
+  for (size_t i = 0; source && i < source->t->column_count; i++) {
+    struct snap_column *column = shadow_add_column(form->shadow, rel, source->t->columns[i].name, source->t->columns[i].type);
+    if (column) column->not_null = source->t->columns[i].not_null;
+  }
+}
+
+static void create_partition(struct form *form, struct rel *rel, struct rel *parent, const PgQuery__PartitionBoundSpec *bound) {
+  effect_table(form->effect, parent);
+  effect_lock(form->effect, parent, LOCK_ACCESS_EXCLUSIVE);
+  effect_fact(form->effect, FACT_PARTITION_CREATE, parent, rel->t->qualified, NULL);
+  for (size_t i = 0; i < parent->t->fk_count; i++)
+    form_lock_tree(form, shadow_of(form->shadow, parent->t->fks[i].ref), LOCK_SHARE_ROW_EXCLUSIVE, true);
+  for (size_t i = 0; i < parent->t->column_count; i++) {
+    struct snap_column *column = shadow_add_column(form->shadow, rel, parent->t->columns[i].name, parent->t->columns[i].type);
+    if (column) column->not_null = parent->t->columns[i].not_null;
+  }
+  struct rel *fallback = shadow_default_partition(form->shadow, parent);
+  if (fallback && !bound->is_default) {
+    form_lock_tree(form, fallback, LOCK_ACCESS_EXCLUSIVE, true);
+    if (!bounds_excluded(form->shadow, parent, fallback, bound)) {
+      form_scan_tree(form, fallback);
+      effect_fact(form->effect, FACT_PARTITION_DEFAULT_SCAN, fallback, parent->t->qualified, NULL);
+      effect_check(form->effect, arena_printf(form->arena, "default_partition %s", fallback->t->qualified), form_verdict(fallback, VERDICT_MAY_FAIL), "23514", NULL);
+    }
+  }
+  shadow_add_partition(form->shadow, parent, rel, bounds_text(form->arena, bound));
+}
+
+static void table_elements(struct form *form, struct rel *rel, const PgQuery__CreateStmt *statement) {
+  for (size_t i = 0; i < statement->n_table_elts; i++) {
+    const PgQuery__Node *element = statement->table_elts[i];
+    if (element->node_case == PG_QUERY__NODE__NODE_COLUMN_DEF) {
+      effect_column(form->effect, element->column_def->colname);
+      form_add_column_to(form, rel, element->column_def);
+    } else if (element->node_case == PG_QUERY__NODE__NODE_TABLE_LIKE_CLAUSE) {
+      copy_like(form, rel, element->table_like_clause);
+    }
+  }
+}
+
+static void table_constraints(struct form *form, struct rel *rel, const PgQuery__CreateStmt *statement) {
+  for (size_t i = 0; i < statement->n_table_elts; i++) {
+    const PgQuery__Node *element = statement->table_elts[i];
+    if (element->node_case == PG_QUERY__NODE__NODE_CONSTRAINT) form_constraint(form, rel, element->constraint, NULL, true);
+    if (element->node_case != PG_QUERY__NODE__NODE_COLUMN_DEF) continue;
+    for (size_t c = 0; c < element->column_def->n_constraints; c++)
+      if (element->column_def->constraints[c]->node_case == PG_QUERY__NODE__NODE_CONSTRAINT)
+        form_constraint(form, rel, element->column_def->constraints[c]->constraint, element->column_def->colname, true);
+  }
+  for (size_t i = 0; i < statement->n_constraints; i++)
+    if (statement->constraints[i]->node_case == PG_QUERY__NODE__NODE_CONSTRAINT) form_constraint(form, rel, statement->constraints[i]->constraint, NULL, true);
+}
+
+static const char *partition_key_text(struct form *form, const PgQuery__PartitionSpec *spec) {
+  static const char *const strategies[] = {"", "LIST", "RANGE", "HASH"};
+  const char *columns = "";
+  for (size_t i = 0; i < spec->n_part_params; i++) {
+    const PgQuery__PartitionElem *element = spec->part_params[i]->partition_elem;
+    const char *text = sql_or_null(element->name) ? sql_ident(form->arena, element->name) : sql_expression(form->arena, element->expr);
+    columns = arena_printf(form->arena, "%s%s%s", columns, i ? ", " : "", text ? text : "");
+  }
+  size_t strategy = (size_t)spec->strategy < sizeof strategies / sizeof *strategies ? (size_t)spec->strategy : 0;
+  return arena_printf(form->arena, "%s (%s)", strategies[strategy], columns);
+}
+
+void form_create_table(struct form *form, PgQuery__Node *node) {
+  const PgQuery__CreateStmt *statement = node->create_stmt;
+  if (exists_already(form, statement->relation, statement->if_not_exists)) return;
+  struct rel *rel = shadow_add(form->shadow, sql_or_null(statement->relation->schemaname), statement->relation->relname,
+                                statement->partspec ? SNAP_PARTITIONED : SNAP_TABLE);
+  if (!rel) return;
+  form->effect->making = rel;
+  effect_table(form->effect, rel);
+  if (statement->partspec) rel->t->partition_key = partition_key_text(form, statement->partspec);
+  rel->t->unlogged = strcmp(statement->relation->relpersistence, "u") == 0;
+  for (size_t i = 0; i < statement->n_inh_relations; i++) {
+    if (statement->inh_relations[i]->node_case != PG_QUERY__NODE__NODE_RANGE_VAR) continue;
+    struct rel *parent = form_target(form, statement->inh_relations[i]->range_var, false);
+    if (!parent) continue;
+    if (statement->partbound) create_partition(form, rel, parent, statement->partbound);
+    else effect_lock(form->effect, parent, LOCK_SHARE_UPDATE_EXCLUSIVE);
+  }
+  table_elements(form, rel, statement);
+  table_constraints(form, rel, statement);
+}
+
+/* Relations a query reads: locked in AccessShare; read in full when nothing narrows them. */
+struct reads { struct form *form; struct rel *view; bool scans; };
+
+static bool see_read(void *arg, PgQuery__Node *node) {
+  struct reads *reads = arg;
+  if (node->node_case == PG_QUERY__NODE__NODE_RANGE_VAR) {
+    struct rel *rel = shadow_range(reads->form->shadow, node->range_var);
+    if (rel) form_lock_tree(reads->form, rel, LOCK_ACCESS_SHARE, rel->t->kind == SNAP_PARTITIONED && reads->scans);
+    if (rel && reads->scans) form_scan_tree(reads->form, rel);
+    if (rel && reads->view) shadow_add_dependent(reads->form->shadow, rel, reads->view);
+  }
+  return true;
+}
+
+static void read_query(struct form *form, PgQuery__Node *query, struct rel *view, bool scans) {
+  struct reads reads = {.form = form, .view = view, .scans = scans};
+  sql_walk(query, see_read, &reads);
+}
+
+void form_create_as(struct form *form, PgQuery__Node *node) {
+  const PgQuery__CreateTableAsStmt *statement = node->create_table_as_stmt;
+  bool matview = statement->objtype == PG_QUERY__OBJECT_TYPE__OBJECT_MATVIEW;
+  form->effect->operation = matview ? "CREATE MATERIALIZED VIEW" : "CREATE TABLE AS";
+  if (!statement->into || exists_already(form, statement->into->rel, statement->if_not_exists)) return;
+  struct rel *rel = shadow_add(form->shadow, sql_or_null(statement->into->rel->schemaname), statement->into->rel->relname, matview ? SNAP_MATVIEW : SNAP_TABLE);
+  if (!rel) return;
+  form->effect->making = rel;
+  effect_table(form->effect, rel);
+  if (matview) {
+    rel->query = statement->query;
+    rel->query_tried = true;
+    rel->t->definition = sql_statement_text(form->arena, statement->query);
+  }
+  read_query(form, statement->query, matview ? rel : NULL, !statement->into->skip_data);
+}
+
+void form_create_view(struct form *form, PgQuery__Node *node) {
+  const PgQuery__ViewStmt *statement = node->view_stmt;
+  const char *schema = sql_or_null(statement->view->schemaname);
+  struct rel *rel = shadow_find(form->shadow, shadow_schema(form->shadow, schema), statement->view->relname);
+  if (rel && (!statement->replace || rel->t->kind != SNAP_VIEW)) {
+    form_fails(form, statement->replace ? "42809" : "42P07", "no other relation %s exists", rel->t->qualified);
+    return;
+  }
+  if (rel) {
+    effect_lock(form->effect, rel, LOCK_ACCESS_EXCLUSIVE);
+    form_affects(form, rel, NULL, false);
+    effect_loss(form->effect, LOSS_BEHAVIOUR, NULL);
+  } else {
+    rel = shadow_add(form->shadow, schema, statement->view->relname, SNAP_VIEW);
+    form->effect->making = rel;
+  }
+  if (!rel) return;
+  effect_table(form->effect, rel);
+  read_query(form, statement->query, rel, false);
+  rel->query = statement->query;
+  rel->query_tried = true;
+  rel->t->definition = sql_statement_text(form->arena, statement->query);
+}
+
+static const char *index_columns(struct form *form, const PgQuery__IndexStmt *statement, const char ***ret_columns) {
+  const char **columns = arena_calloc(form->arena, statement->n_index_params + 1, sizeof *columns), *name = statement->relation->relname;
+  for (size_t i = 0; columns && i < statement->n_index_params; i++) {
+    const PgQuery__IndexElem *element = statement->index_params[i]->index_elem;
+    const char *column = sql_or_null(element->name);
+    if (column) effect_column(form->effect, column);
+    columns[i] = column ? column : sql_expression(form->arena, element->expr);
+    if (!columns[i]) columns[i] = "expr";
+    name = arena_printf(form->arena, "%s_%s", name, column ? column : "expr");
+  }
+  *ret_columns = columns;
+  return arena_printf(form->arena, "%s_idx", name);
+}
+
+static void build_index(struct form *form, struct rel *rel, const PgQuery__IndexStmt *statement, const char *name, const char **columns) {
+  bool recurse = statement->relation->inh && !statement->concurrent;
+  form_lock_tree(form, rel, statement->concurrent ? LOCK_SHARE_UPDATE_EXCLUSIVE : LOCK_SHARE, recurse);
+  if (recurse) form_build_tree(form, rel);
+  else if (shadow_is_table(rel)) effect_scan(form->effect, rel), effect_build(form->effect, rel);
+  effect_fact(form->effect, statement->concurrent ? FACT_INDEX_CONCURRENT : FACT_INDEX_BLOCKING, rel, name, NULL);
+  if (statement->unique) {
+    const char *list = sql_ident_list(form->arena, columns, statement->n_index_params);
+    effect_check(form->effect, arena_printf(form->arena, "unique %s.%s", rel->t->qualified, name), form_verdict(rel, VERDICT_MAY_FAIL), "23505",
+                 arena_printf(form->arena, "SELECT %s, count(*) FROM %s GROUP BY %s HAVING count(*) > 1 LIMIT 1", list,
+                              sql_qualified(form->arena, rel->t->schema, rel->t->name), list));
+  }
+  struct snap_index *index = shadow_add_index(form->shadow, rel, name);
+  if (!index) return;
+  index->columns = columns;
+  index->column_count = statement->n_index_params;
+  index->unique = statement->unique;
+  index->method = sql_or_null(statement->access_method) ? statement->access_method : "btree";
+  index->predicate = statement->where_clause ? sql_expression(form->arena, statement->where_clause) : NULL;
+}
+
+void form_create_index(struct form *form, PgQuery__Node *node) {
+  const PgQuery__IndexStmt *statement = node->index_stmt;
+  form->effect->operation = statement->unique ? "CREATE UNIQUE INDEX" : "CREATE INDEX";
+  if (statement->concurrent) form->effect->transaction = TX_NEVER;
+  struct rel *rel = form_target(form, statement->relation, false), *owner = NULL;
+  if (!rel) return;
+  const char **columns, *chosen = index_columns(form, statement, &columns);
+  const char *name = sql_or_null(statement->idxname) ? statement->idxname : chosen;
+  if (!columns) return;
+  for (size_t i = 0; i < statement->n_index_params; i++)
+    if (sql_or_null(statement->index_params[i]->index_elem->name)) form_column(form, rel, columns[i], false);
+  struct snap_index *same = sql_or_null(statement->idxname) ? shadow_index(form->shadow, rel->t->schema, name, &owner) : NULL;
+  if (same) {
+    effect_lock(form->effect, rel, statement->concurrent ? LOCK_SHARE_UPDATE_EXCLUSIVE : LOCK_SHARE);
+    if (!statement->if_not_exists) form_fails(form, "42P07", "no index %s exists", name);
+    else if (!same->valid) effect_fact(form->effect, FACT_INDEX_EXISTS_SKIPPED, rel, name, NULL);
+    return;
+  }
+  if (statement->concurrent && rel->t->kind == SNAP_PARTITIONED) {
+    effect_lock(form->effect, rel, LOCK_SHARE_UPDATE_EXCLUSIVE);
+    form_fails(form, "0A000", "%s is not partitioned (indexes on partitioned tables can't be built concurrently)", rel->t->qualified);
+    return;
+  }
+  build_index(form, rel, statement, name, columns);
+}
+
+void form_create_trigger(struct form *form, PgQuery__Node *node) {
+  const PgQuery__CreateTrigStmt *statement = node->create_trig_stmt;
+  struct rel *rel = form_target(form, statement->relation, false);
+  if (!rel) return;
+  form_lock_tree(form, rel, LOCK_SHARE_ROW_EXCLUSIVE, statement->row);
+  if (statement->constrrel) effect_lock(form->effect, shadow_range(form->shadow, statement->constrrel), LOCK_ACCESS_SHARE);
+  for (size_t i = 0; i < rel->t->trigger_count && !statement->replace; i++)
+    if (strcmp(rel->t->triggers[i].name, statement->trigname) == 0) form_fails(form, "42710", "no trigger %s of %s exists", statement->trigname, rel->t->qualified);
+  if (!list_reserve(form->arena, &rel->t->triggers, rel->t->trigger_count, &rel->trigger_cap, sizeof *rel->t->triggers)) return;
+  const char *schema, *function;
+  sql_name_split(statement->n_funcname, statement->funcname, &schema, &function);
+  rel->t->triggers[rel->t->trigger_count++] =
+    (struct snap_trigger){.name = statement->trigname, .definition = sql_statement_text(form->arena, node), .function = function ? function : ""};
+}
+
+void form_create_sequence(struct form *form, PgQuery__Node *node) {
+  const PgQuery__CreateSeqStmt *statement = node->create_seq_stmt;
+  if (exists_already(form, statement->sequence, statement->if_not_exists)) return;
+  struct rel *rel = shadow_add(form->shadow, sql_or_null(statement->sequence->schemaname), statement->sequence->relname, SNAP_SEQUENCE);
+  form->effect->making = rel;
+  effect_table(form->effect, rel);
+}
+
+void form_create_type(struct form *form, PgQuery__Node *node) {
+  struct snapshot *snapshot = form->shadow->snapshot;
+  const char *schema, *name;
+  if (node->node_case == PG_QUERY__NODE__NODE_CREATE_ENUM_STMT) {
+    sql_name_split(node->create_enum_stmt->n_type_name, node->create_enum_stmt->type_name, &schema, &name);
+    struct snap_enum *wider = name ? arena_calloc(form->arena, snapshot->enum_count + 1, sizeof *wider) : NULL;
+    if (!wider) return;
+    if (snapshot->enum_count) memcpy(wider, snapshot->enums, snapshot->enum_count * sizeof *wider);
+    wider[snapshot->enum_count] = (struct snap_enum){.schema = shadow_schema(form->shadow, schema), .name = name};
+    snapshot->enums = wider;
+    snapshot->enum_count++;
+  } else if (node->node_case == PG_QUERY__NODE__NODE_CREATE_DOMAIN_STMT) {
+    const PgQuery__CreateDomainStmt *statement = node->create_domain_stmt;
+    sql_name_split(statement->n_domainname, statement->domainname, &schema, &name);
+    struct snap_domain *wider = name ? arena_calloc(form->arena, snapshot->domain_count + 1, sizeof *wider) : NULL;
+    if (!wider) return;
+    if (snapshot->domain_count) memcpy(wider, snapshot->domains, snapshot->domain_count * sizeof *wider);
+    struct snap_domain *domain = &wider[snapshot->domain_count];
+    *domain = (struct snap_domain){.schema = shadow_schema(form->shadow, schema), .name = name, .base_type = sql_type(form->arena, statement->type_name)};
+    for (size_t i = 0; i < statement->n_constraints; i++) {
+      if (statement->constraints[i]->node_case != PG_QUERY__NODE__NODE_CONSTRAINT) continue;
+      const PgQuery__Constraint *constraint = statement->constraints[i]->constraint;
+      if (constraint->contype == PG_QUERY__CONSTR_TYPE__CONSTR_NOTNULL) domain->not_null = true;
+      if (constraint->contype == PG_QUERY__CONSTR_TYPE__CONSTR_CHECK) domain->check_count++;
+      if (constraint->contype == PG_QUERY__CONSTR_TYPE__CONSTR_DEFAULT) domain->default_expr = sql_expression(form->arena, constraint->raw_expr);
+    }
+    if (domain->base_type) {
+      snapshot->domains = wider;
+      snapshot->domain_count++;
+    }
+  }
+}
+
+void form_create_function(struct form *form, PgQuery__Node *node) {
+  const PgQuery__CreateFunctionStmt *statement = node->create_function_stmt;
+  form->effect->operation = statement->is_procedure ? "CREATE PROCEDURE" : "CREATE FUNCTION";
+  if (!statement->replace) return;
+  const char *schema, *name;
+  sql_name_split(statement->n_funcname, statement->funcname, &schema, &name);
+  const struct snapshot *snapshot = form->shadow->snapshot;
+  for (size_t i = 0; name && i < snapshot->function_count; i++)
+    if (strcmp(snapshot->functions[i].name, name) == 0) effect_loss(form->effect, LOSS_BEHAVIOUR, NULL);
+}
+
+void form_create_schema(struct form *form, PgQuery__Node *node) {
+  for (size_t i = 0; i < node->create_schema_stmt->n_schema_elts; i++) {
+    PgQuery__Node *element = node->create_schema_stmt->schema_elts[i];
+    if (element->node_case == PG_QUERY__NODE__NODE_CREATE_STMT) form_create_table(form, element);
+  }
+  form->effect->making = NULL;
+  form->effect->operation = "CREATE SCHEMA";
+}

@@ -1,0 +1,223 @@
+/* forms_data.c - statements that read, write or reorganise rows: DML, VACUUM, CLUSTER, REINDEX, REFRESH, LOCK. */
+#include "worker/migration/forms.h"
+#include "worker/sql/text.h"
+
+static bool option_on(size_t count, PgQuery__Node *const *options, const char *name) {
+  for (size_t i = 0; i < count; i++) {
+    if (options[i]->node_case != PG_QUERY__NODE__NODE_DEF_ELEM || strcmp(options[i]->def_elem->defname, name) != 0) continue;
+    const PgQuery__Node *arg = options[i]->def_elem->arg;
+    const char *text = sql_node_string(arg);
+    long number = 1;
+    if (arg && arg->node_case == PG_QUERY__NODE__NODE_BOOLEAN) return arg->boolean->boolval;
+    sql_node_int(arg, &number);
+    return number != 0 && !(text && (strcmp(text, "off") == 0 || strcmp(text, "false") == 0));
+  }
+  return false;
+}
+
+static void vacuum(struct form *form, const PgQuery__VacuumStmt *statement) {
+  bool full = statement->is_vacuumcmd && option_on(statement->n_options, statement->options, "full");
+  form->effect->operation = full ? "VACUUM FULL" : statement->is_vacuumcmd ? "VACUUM" : "ANALYZE";
+  if (statement->is_vacuumcmd) form->effect->transaction = TX_NEVER;
+  for (size_t i = 0; i < statement->n_rels; i++) {
+    if (statement->rels[i]->node_case != PG_QUERY__NODE__NODE_VACUUM_RELATION) continue;
+    struct rel *rel = form_target(form, statement->rels[i]->vacuum_relation->relation, false);
+    if (!rel) continue;
+    form_lock_tree(form, rel, full ? LOCK_ACCESS_EXCLUSIVE : LOCK_SHARE_UPDATE_EXCLUSIVE, true);
+    if (!full) continue;
+    form_rewrite_tree(form, rel);
+    effect_fact(form->effect, FACT_VACUUM_FULL, rel, NULL, NULL);
+  }
+}
+
+static void cluster(struct form *form, const PgQuery__ClusterStmt *statement) {
+  if (!statement->relation) {
+    form->effect->transaction = TX_NEVER;
+    return;
+  }
+  struct rel *rel = form_target(form, statement->relation, false);
+  if (!rel) return;
+  form_lock_tree(form, rel, LOCK_ACCESS_EXCLUSIVE, true);
+  form_rewrite_tree(form, rel);
+  effect_fact(form->effect, FACT_CLUSTER, rel, sql_or_null(statement->indexname), NULL);
+}
+
+static void reindex_table(struct form *form, struct rel *rel, bool concurrent) {
+  bool partitioned = rel->t->kind == SNAP_PARTITIONED;
+  if (concurrent || partitioned) form->effect->transaction = TX_NEVER;
+  form_lock_tree(form, rel, concurrent ? LOCK_SHARE_UPDATE_EXCLUSIVE : LOCK_SHARE, true);
+  form_build_tree(form, rel);
+  if (!concurrent) effect_fact(form->effect, FACT_REINDEX_BLOCKING, rel, NULL, NULL);
+  else effect_fact(form->effect, FACT_INDEX_CONCURRENT, rel, rel->t->name, "reindex");
+}
+
+static void reindex(struct form *form, const PgQuery__ReindexStmt *statement) {
+  bool concurrent = option_on(statement->n_params, statement->params, "concurrently");
+  if (statement->kind == PG_QUERY__REINDEX_OBJECT_TYPE__REINDEX_OBJECT_INDEX && statement->relation) {
+    struct rel *rel = NULL;
+    const char *name = statement->relation->relname;
+    if (!shadow_index(form->shadow, sql_or_null(statement->relation->schemaname), name, &rel)) {
+      form_fails(form, "42P01", "index %s exists", name);
+      return;
+    }
+    effect_table(form->effect, rel);
+    reindex_table(form, rel, concurrent);
+    return;
+  }
+  if (statement->kind == PG_QUERY__REINDEX_OBJECT_TYPE__REINDEX_OBJECT_TABLE && statement->relation) {
+    struct rel *rel = form_target(form, statement->relation, false);
+    if (rel) reindex_table(form, rel, concurrent);
+    return;
+  }
+  form->effect->transaction = TX_NEVER; /* SCHEMA, DATABASE, SYSTEM: every table in turn */
+  for (size_t i = 0; i < form->shadow->rels.count; i++) {
+    struct rel *rel = form->shadow->rels.items[i];
+    bool within = statement->kind != PG_QUERY__REINDEX_OBJECT_TYPE__REINDEX_OBJECT_SCHEMA || strcmp(rel->t->schema, statement->name) == 0;
+    if (!rel->dropped && within && shadow_is_table(rel) && rel->t->index_count) reindex_table(form, rel, concurrent);
+  }
+}
+
+static void refresh(struct form *form, const PgQuery__RefreshMatViewStmt *statement) {
+  struct rel *rel = form_target(form, statement->relation, false);
+  if (!rel) return;
+  effect_lock(form->effect, rel, statement->concurrent ? LOCK_EXCLUSIVE : LOCK_ACCESS_EXCLUSIVE);
+  for (size_t i = 0; i < rel->t->depends_on_count; i++) {
+    struct rel *source = shadow_of(form->shadow, rel->t->depends_on[i]);
+    form_lock_tree(form, source, LOCK_ACCESS_SHARE, true);
+    if (source && !statement->skip_data) form_scan_tree(form, source);
+  }
+  bool unique = false;
+  for (size_t i = 0; i < rel->t->index_count; i++) unique |= rel->t->indexes[i].unique && !rel->t->indexes[i].predicate;
+  if (statement->concurrent && !unique) form_fails(form, "55000", "%s has a unique index without WHERE", rel->t->qualified);
+  if (!statement->concurrent) {
+    effect_rewrite(form->effect, rel);
+    effect_fact(form->effect, FACT_REFRESH_BLOCKING, rel, NULL, NULL);
+  }
+  effect_scan(form->effect, rel);
+}
+
+static void lock_tables(struct form *form, const PgQuery__LockStmt *statement) {
+  for (size_t i = 0; i < statement->n_relations; i++) {
+    if (statement->relations[i]->node_case != PG_QUERY__NODE__NODE_RANGE_VAR) continue;
+    struct rel *rel = form_target(form, statement->relations[i]->range_var, false);
+    enum lock_mode mode = statement->mode >= 1 && statement->mode <= 8 ? (enum lock_mode)statement->mode : LOCK_ACCESS_EXCLUSIVE;
+    form_lock_tree(form, rel, mode, statement->relations[i]->range_var->inh);
+    if (rel && lockmode_blocks_writes(mode)) effect_fact(form->effect, FACT_LOCK_TABLE, rel, lockmode_name(mode), NULL);
+  }
+}
+
+void form_maintenance(struct form *form, PgQuery__Node *node) {
+  switch (node->node_case) {
+  case PG_QUERY__NODE__NODE_VACUUM_STMT: vacuum(form, node->vacuum_stmt); break;
+  case PG_QUERY__NODE__NODE_CLUSTER_STMT: cluster(form, node->cluster_stmt); break;
+  case PG_QUERY__NODE__NODE_REINDEX_STMT: reindex(form, node->reindex_stmt); break;
+  case PG_QUERY__NODE__NODE_REFRESH_MAT_VIEW_STMT: refresh(form, node->refresh_mat_view_stmt); break;
+  case PG_QUERY__NODE__NODE_LOCK_STMT: lock_tables(form, node->lock_stmt); break;
+  default: break;
+  }
+}
+
+/* Whether some AND-ed condition compares the first column of an index: then the rows are found by it (probably). */
+static bool uses_index(const struct rel *rel, const PgQuery__Node *where) {
+  if (!where) return false;
+  if (where->node_case == PG_QUERY__NODE__NODE_BOOL_EXPR && where->bool_expr->boolop == PG_QUERY__BOOL_EXPR_TYPE__AND_EXPR) {
+    for (size_t i = 0; i < where->bool_expr->n_args; i++)
+      if (uses_index(rel, where->bool_expr->args[i])) return true;
+    return false;
+  }
+  const PgQuery__Node *left = where->node_case == PG_QUERY__NODE__NODE_A_EXPR ? where->a_expr->lexpr : NULL;
+  if (!left || left->node_case != PG_QUERY__NODE__NODE_COLUMN_REF) return false;
+  const char *qualifier, *name;
+  sql_name_split(left->column_ref->n_fields, left->column_ref->fields, &qualifier, &name);
+  for (size_t i = 0; name && i < rel->t->index_count; i++)
+    if (rel->t->indexes[i].column_count && strcmp(rel->t->indexes[i].columns[0], name) == 0) return true;
+  return false;
+}
+
+struct reads { struct form *form; const struct rel *target; };
+
+static bool see_read(void *arg, PgQuery__Node *node) {
+  struct reads *reads = arg;
+  if (node->node_case != PG_QUERY__NODE__NODE_RANGE_VAR) return true;
+  struct rel *rel = shadow_range(reads->form->shadow, node->range_var);
+  if (rel && rel != reads->target) effect_lock(reads->form->effect, rel, LOCK_ACCESS_SHARE);
+  return true;
+}
+
+static void locks_parents(struct form *form, const struct rel *rel, size_t count, PgQuery__Node *const *targets) {
+  for (size_t i = 0; i < rel->t->fk_count; i++) {
+    const struct snap_fk *fk = &rel->t->fks[i];
+    bool concerned = !targets;
+    for (size_t t = 0; t < count && !concerned; t++)
+      for (size_t c = 0; c < fk->column_count; c++)
+        concerned |= targets[t]->node_case == PG_QUERY__NODE__NODE_RES_TARGET && strcmp(targets[t]->res_target->name, fk->columns[c]) == 0;
+    if (concerned) effect_lock(form->effect, shadow_of(form->shadow, fk->ref), LOCK_ROW_SHARE);
+  }
+}
+
+/* Deleting referenced rows looks for, and by the key's action changes, the referencing ones. */
+static void locks_children(struct form *form, struct rel *rel, int depth) {
+  for (size_t i = 0; depth < 16 && i < rel->t->referenced_by_count; i++) {
+    const struct snap_fk *fk = rel->t->referenced_by[i];
+    struct rel *child = shadow_of(form->shadow, fk->table);
+    bool acts = fk->on_delete && strcmp(fk->on_delete, "NO ACTION") != 0 && strcmp(fk->on_delete, "RESTRICT") != 0;
+    if (!child || child == rel) continue;
+    bool seen = effect_lock_of(form->effect, child) != LOCK_NONE;
+    effect_lock(form->effect, child, acts ? LOCK_ROW_EXCLUSIVE : LOCK_ROW_SHARE);
+    if (acts && !seen && strcmp(fk->on_delete, "CASCADE") == 0) locks_children(form, child, depth + 1);
+  }
+}
+
+static void change_rows(struct form *form, struct rel *rel, const PgQuery__Node *where, bool deletes) {
+  form_lock_tree(form, rel, LOCK_ROW_EXCLUSIVE, rel->t->kind == SNAP_PARTITIONED);
+  if (!uses_index(rel, where)) form_scan_tree(form, rel);
+  if (!where) effect_fact(form->effect, deletes ? FACT_DELETE_ALL : FACT_UPDATE_ALL, rel, NULL, NULL);
+  effect_loss(form->effect, rel->created ? LOSS_NONE : LOSS_DATA,
+              rel->created ? NULL : arena_printf(form->arena, deletes ? "deleted rows of %s are gone" : "the values of %s before the UPDATE are gone", rel->t->qualified));
+  rel->written = true;
+}
+
+static void insert(struct form *form, const PgQuery__InsertStmt *statement) {
+  struct rel *rel = form_target(form, statement->relation, false);
+  if (!rel) return;
+  form_lock_tree(form, rel, LOCK_ROW_EXCLUSIVE, false);
+  locks_parents(form, rel, 0, NULL);
+  rel->empty = false;
+  rel->written = true;
+  effect_loss(form->effect, LOSS_BEHAVIOUR, arena_printf(form->arena, "which rows of %s were inserted is not recorded", rel->t->qualified));
+}
+
+void form_query(struct form *form, PgQuery__Node *node) {
+  struct rel *rel = NULL;
+  switch (node->node_case) {
+  case PG_QUERY__NODE__NODE_INSERT_STMT: insert(form, node->insert_stmt); break;
+  case PG_QUERY__NODE__NODE_UPDATE_STMT:
+    rel = form_target(form, node->update_stmt->relation, false);
+    if (!rel) break;
+    for (size_t i = 0; i < node->update_stmt->n_target_list; i++)
+      if (node->update_stmt->target_list[i]->node_case == PG_QUERY__NODE__NODE_RES_TARGET) form_column(form, rel, node->update_stmt->target_list[i]->res_target->name, false);
+    change_rows(form, rel, node->update_stmt->where_clause, false);
+    locks_parents(form, rel, node->update_stmt->n_target_list, node->update_stmt->target_list);
+    break;
+  case PG_QUERY__NODE__NODE_DELETE_STMT:
+    rel = form_target(form, node->delete_stmt->relation, false);
+    if (!rel) break;
+    change_rows(form, rel, node->delete_stmt->where_clause, true);
+    locks_children(form, rel, 0);
+    break;
+  case PG_QUERY__NODE__NODE_MERGE_STMT:
+    rel = form_target(form, node->merge_stmt->relation, false);
+    if (rel) change_rows(form, rel, node->merge_stmt->join_condition, false);
+    break;
+  case PG_QUERY__NODE__NODE_COPY_STMT:
+    rel = form_target(form, node->copy_stmt->relation, false);
+    effect_lock(form->effect, rel, node->copy_stmt->is_from ? LOCK_ROW_EXCLUSIVE : LOCK_ACCESS_SHARE);
+    return;
+  default: break;
+  }
+  if (!rel && form->effect->tables.count) rel = form->effect->tables.items[0];
+  struct reads reads = {form, rel};
+  sql_walk(node, see_read, &reads);
+  struct effect *effect = form->effect;
+  if (node->node_case == PG_QUERY__NODE__NODE_SELECT_STMT) effect->opaque = effect->locks.count == 0; /* SELECT f(): the function decides */
+}

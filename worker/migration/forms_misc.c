@@ -1,0 +1,288 @@
+/* forms_misc.c - renames, objects that hang on a table, types, sequences, transaction control, settings, and what only running tells. */
+#include <strings.h>
+
+#include "worker/migration/forms.h"
+#include "worker/sql/text.h"
+
+static void rename_relation(struct form *form, const PgQuery__RenameStmt *statement) {
+  if (statement->rename_type == PG_QUERY__OBJECT_TYPE__OBJECT_INDEX) {
+    struct rel *owner = NULL;
+    struct snap_index *index = shadow_index(form->shadow, sql_or_null(statement->relation->schemaname), statement->relation->relname, &owner);
+    if (!index && !statement->missing_ok) form_fails(form, "42P01", "index %s exists", statement->relation->relname);
+    if (!index) return;
+    effect_table(form->effect, owner);
+    index->name = statement->newname;
+    return;
+  }
+  struct rel *rel = form_target(form, statement->relation, statement->missing_ok);
+  if (!rel) return;
+  effect_lock(form->effect, rel, LOCK_ACCESS_EXCLUSIVE);
+  if (shadow_find(form->shadow, rel->t->schema, statement->newname)) form_fails(form, "42P07", "no relation %s.%s exists", rel->t->schema, statement->newname);
+  form_affects(form, rel, NULL, false);
+  effect_fact(form->effect, FACT_RENAME_TABLE, rel, statement->newname, NULL);
+  effect_loss(form->effect, LOSS_BEHAVIOUR, NULL);
+  shadow_rename(form->shadow, rel, rel->t->schema, statement->newname);
+}
+
+static void rename_column(struct form *form, const PgQuery__RenameStmt *statement) {
+  struct rel *rel = form_target(form, statement->relation, statement->missing_ok);
+  if (!rel) return;
+  form_lock_tree(form, rel, LOCK_ACCESS_EXCLUSIVE, statement->relation->inh);
+  struct snap_column *column = form_column(form, rel, statement->subname, false);
+  if (!column) return;
+  if (snap_table_column(rel->t, statement->newname)) form_fails(form, "42701", "no column %s of %s exists", statement->newname, rel->t->qualified);
+  form_affects(form, rel, statement->subname, false); /* views keep working: they hold the column's number */
+  if (rel->t->kind != SNAP_VIEW) effect_fact(form->effect, FACT_RENAME_COLUMN, rel, statement->subname, statement->newname);
+  effect_loss(form->effect, LOSS_BEHAVIOUR, NULL);
+  column->name = statement->newname;
+  for (size_t i = 0; i < rel->t->index_count; i++)
+    for (size_t c = 0; c < rel->t->indexes[i].column_count; c++)
+      if (strcmp(rel->t->indexes[i].columns[c], statement->subname) == 0) rel->t->indexes[i].columns[c] = statement->newname;
+}
+
+static void rename_on_table(struct form *form, const PgQuery__RenameStmt *statement) {
+  struct rel *rel = form_target(form, statement->relation, statement->missing_ok);
+  if (!rel) return;
+  effect_lock(form->effect, rel, LOCK_ACCESS_EXCLUSIVE);
+  if (statement->rename_type != PG_QUERY__OBJECT_TYPE__OBJECT_TABCONSTRAINT) return;
+  struct snap_constraint *constraint = shadow_constraint(rel, statement->subname);
+  struct snap_fk *fk = shadow_fk(rel, statement->subname);
+  if (constraint) constraint->name = statement->newname;
+  if (fk) fk->name = statement->newname;
+  if (!constraint && !fk) form_fails(form, "42704", "constraint %s of %s exists", statement->subname, rel->t->qualified);
+}
+
+void form_rename(struct form *form, PgQuery__Node *node) {
+  static const struct { PgQuery__ObjectType type; const char *operation; void (*apply)(struct form *, const PgQuery__RenameStmt *); } renames[] = {
+    {PG_QUERY__OBJECT_TYPE__OBJECT_TABLE, "ALTER TABLE", rename_relation}, {PG_QUERY__OBJECT_TYPE__OBJECT_VIEW, "ALTER VIEW", rename_relation},
+    {PG_QUERY__OBJECT_TYPE__OBJECT_MATVIEW, "ALTER MATERIALIZED VIEW", rename_relation}, {PG_QUERY__OBJECT_TYPE__OBJECT_SEQUENCE, "ALTER SEQUENCE", rename_relation},
+    {PG_QUERY__OBJECT_TYPE__OBJECT_INDEX, "ALTER INDEX", rename_relation}, {PG_QUERY__OBJECT_TYPE__OBJECT_FOREIGN_TABLE, "ALTER FOREIGN TABLE", rename_relation},
+    {PG_QUERY__OBJECT_TYPE__OBJECT_COLUMN, "ALTER TABLE", rename_column}, {PG_QUERY__OBJECT_TYPE__OBJECT_TABCONSTRAINT, "ALTER TABLE", rename_on_table},
+    {PG_QUERY__OBJECT_TYPE__OBJECT_TRIGGER, "ALTER TRIGGER", rename_on_table}, {PG_QUERY__OBJECT_TYPE__OBJECT_POLICY, "ALTER POLICY", rename_on_table},
+    {PG_QUERY__OBJECT_TYPE__OBJECT_RULE, "ALTER RULE", rename_on_table}, {PG_QUERY__OBJECT_TYPE__OBJECT_TYPE, "ALTER TYPE", NULL},
+    {PG_QUERY__OBJECT_TYPE__OBJECT_DOMAIN, "ALTER DOMAIN", NULL}, {PG_QUERY__OBJECT_TYPE__OBJECT_FUNCTION, "ALTER FUNCTION", NULL},
+    {PG_QUERY__OBJECT_TYPE__OBJECT_SCHEMA, "ALTER SCHEMA", NULL},
+  };
+  effect_loss(form->effect, LOSS_BEHAVIOUR, NULL);
+  for (size_t i = 0; i < sizeof renames / sizeof *renames; i++)
+    if (renames[i].type == node->rename_stmt->rename_type) {
+      form->effect->operation = renames[i].operation;
+      if (renames[i].apply && node->rename_stmt->relation) renames[i].apply(form, node->rename_stmt);
+      return;
+    }
+}
+
+void form_set_schema(struct form *form, PgQuery__Node *node) {
+  const PgQuery__AlterObjectSchemaStmt *statement = node->alter_object_schema_stmt;
+  effect_loss(form->effect, LOSS_BEHAVIOUR, NULL);
+  if (!statement->relation) return;
+  struct rel *rel = form_target(form, statement->relation, statement->missing_ok);
+  if (!rel) return;
+  form->effect->operation = rel->t->kind == SNAP_VIEW ? "ALTER VIEW" : rel->t->kind == SNAP_SEQUENCE ? "ALTER SEQUENCE" : "ALTER TABLE";
+  effect_lock(form->effect, rel, LOCK_ACCESS_EXCLUSIVE);
+  form_affects(form, rel, NULL, false);
+  effect_fact(form->effect, FACT_SET_SCHEMA, rel, statement->newschema, NULL);
+  shadow_rename(form->shadow, rel, statement->newschema, rel->t->name);
+}
+
+static void on_range(struct form *form, const PgQuery__RangeVar *range, enum lock_mode mode) {
+  effect_lock(form->effect, form_target(form, range, false), mode);
+}
+
+static void comment(struct form *form, const PgQuery__CommentStmt *statement) {
+  const PgQuery__Node *object = statement->object;
+  size_t count = object && object->node_case == PG_QUERY__NODE__NODE_LIST ? object->list->n_items : 0;
+  enum lock_mode mode = LOCK_SHARE_UPDATE_EXCLUSIVE;
+  size_t parts = count;
+  switch (statement->objtype) {
+  case PG_QUERY__OBJECT_TYPE__OBJECT_TABLE: case PG_QUERY__OBJECT_TYPE__OBJECT_VIEW: case PG_QUERY__OBJECT_TYPE__OBJECT_MATVIEW:
+  case PG_QUERY__OBJECT_TYPE__OBJECT_SEQUENCE: case PG_QUERY__OBJECT_TYPE__OBJECT_FOREIGN_TABLE: break;
+  case PG_QUERY__OBJECT_TYPE__OBJECT_COLUMN: parts = count ? count - 1 : 0; break;
+  case PG_QUERY__OBJECT_TYPE__OBJECT_TABCONSTRAINT: case PG_QUERY__OBJECT_TYPE__OBJECT_TRIGGER:
+  case PG_QUERY__OBJECT_TYPE__OBJECT_POLICY: case PG_QUERY__OBJECT_TYPE__OBJECT_RULE:
+    parts = count ? count - 1 : 0;
+    mode = LOCK_ACCESS_SHARE;
+    break;
+  default: return;
+  }
+  struct rel *rel = parts ? shadow_named(form->shadow, parts, object->list->items) : NULL;
+  effect_table(form->effect, rel);
+  effect_lock(form->effect, rel, mode);
+  if (!rel && parts) form_fails(form, "42P01", "the commented object's relation exists");
+  if (rel && statement->objtype == PG_QUERY__OBJECT_TYPE__OBJECT_COLUMN && sql_node_string(object->list->items[count - 1]))
+    form_column(form, rel, sql_node_string(object->list->items[count - 1]), false);
+}
+
+static void publication(struct form *form, size_t count, PgQuery__Node *const *objects) {
+  for (size_t i = 0; i < count; i++) {
+    const PgQuery__PublicationObjSpec *object = objects[i]->node_case == PG_QUERY__NODE__NODE_PUBLICATION_OBJ_SPEC ? objects[i]->publication_obj_spec : NULL;
+    if (object && object->pubtable && object->pubtable->relation) on_range(form, object->pubtable->relation, LOCK_SHARE_UPDATE_EXCLUSIVE);
+  }
+}
+
+static void add_policy(struct form *form, const PgQuery__CreatePolicyStmt *statement) {
+  struct rel *rel = form_target(form, statement->table, false);
+  effect_lock(form->effect, rel, LOCK_ACCESS_EXCLUSIVE);
+  if (!rel || !list_reserve(form->arena, &rel->t->policies, rel->t->policy_count, &rel->policy_cap, sizeof *rel->t->policies)) return;
+  rel->t->policies[rel->t->policy_count++] = (struct snap_policy){.name = statement->policy_name, .definition = statement->qual ? sql_expression(form->arena, statement->qual) : NULL};
+}
+
+static void owner(struct form *form, const PgQuery__AlterOwnerStmt *statement) {
+  if (statement->relation) on_range(form, statement->relation, LOCK_ACCESS_EXCLUSIVE);
+}
+
+void form_on_table(struct form *form, PgQuery__Node *node) {
+  switch (node->node_case) {
+  case PG_QUERY__NODE__NODE_COMMENT_STMT: comment(form, node->comment_stmt); break;
+  case PG_QUERY__NODE__NODE_ALTER_OWNER_STMT: owner(form, node->alter_owner_stmt); break;
+  case PG_QUERY__NODE__NODE_CREATE_POLICY_STMT: add_policy(form, node->create_policy_stmt); break;
+  case PG_QUERY__NODE__NODE_ALTER_POLICY_STMT: on_range(form, node->alter_policy_stmt->table, LOCK_ACCESS_EXCLUSIVE); break;
+  case PG_QUERY__NODE__NODE_RULE_STMT: on_range(form, node->rule_stmt->relation, LOCK_ACCESS_EXCLUSIVE); break;
+  case PG_QUERY__NODE__NODE_CREATE_STATS_STMT:
+    for (size_t i = 0; i < node->create_stats_stmt->n_relations; i++)
+      if (node->create_stats_stmt->relations[i]->node_case == PG_QUERY__NODE__NODE_RANGE_VAR)
+        on_range(form, node->create_stats_stmt->relations[i]->range_var, LOCK_SHARE_UPDATE_EXCLUSIVE);
+    break;
+  case PG_QUERY__NODE__NODE_CREATE_PUBLICATION_STMT:
+    publication(form, node->create_publication_stmt->n_pubobjects, node->create_publication_stmt->pubobjects);
+    break;
+  case PG_QUERY__NODE__NODE_ALTER_PUBLICATION_STMT:
+    publication(form, node->alter_publication_stmt->n_pubobjects, node->alter_publication_stmt->pubobjects);
+    break;
+  default: break;
+  }
+}
+
+static struct snap_domain *find_domain(struct form *form, const PgQuery__AlterDomainStmt *statement) {
+  const char *schema, *name;
+  sql_name_split(statement->n_type_name, statement->type_name, &schema, &name);
+  for (size_t i = 0; name && i < form->shadow->snapshot->domain_count; i++) {
+    struct snap_domain *domain = &form->shadow->snapshot->domains[i];
+    if (strcmp(domain->name, name) == 0 && (!schema || strcmp(domain->schema, schema) == 0)) return domain;
+  }
+  return NULL;
+}
+
+/* Every table with a column of the domain is read under a lock that stops writes. */
+static void scan_domain(struct form *form, const struct snap_domain *domain, const char *sqlstate) {
+  for (size_t i = 0; i < form->shadow->rels.count; i++) {
+    struct rel *rel = form->shadow->rels.items[i];
+    for (size_t c = 0; !rel->dropped && c < rel->t->column_count; c++) {
+      if (!shadow_is_table(rel) || shadow_domain(form->shadow, rel->t->columns[c].type) != domain) continue;
+      effect_table(form->effect, rel);
+      effect_lock(form->effect, rel, LOCK_SHARE);
+      effect_scan(form->effect, rel);
+      effect_fact(form->effect, FACT_DOMAIN_SCAN, rel, rel->t->columns[c].name, domain->name);
+      effect_check(form->effect, arena_printf(form->arena, "domain %s of %s.%s", domain->name, rel->t->qualified, rel->t->columns[c].name),
+                   form_verdict(rel, VERDICT_MAY_FAIL), sqlstate, NULL);
+    }
+  }
+}
+
+void form_domain(struct form *form, PgQuery__Node *node) {
+  const PgQuery__AlterDomainStmt *statement = node->alter_domain_stmt;
+  struct snap_domain *domain = find_domain(form, statement);
+  if (!domain) {
+    form_fails(form, "42704", "the domain exists");
+    return;
+  }
+  switch (*statement->subtype) {
+  case 'C': { /* ADD CONSTRAINT */
+    bool check_now = statement->def && statement->def->node_case == PG_QUERY__NODE__NODE_CONSTRAINT && !statement->def->constraint->skip_validation;
+    if (check_now) scan_domain(form, domain, "23514");
+    domain->check_count++;
+    break;
+  }
+  case 'V': scan_domain(form, domain, "23514"); break;
+  case 'O': /* SET NOT NULL */
+    if (!domain->not_null) scan_domain(form, domain, "23502");
+    domain->not_null = true;
+    break;
+  case 'N': domain->not_null = false; break;
+  default: break;
+  }
+}
+
+void form_enum(struct form *form, PgQuery__Node *node) {
+  const PgQuery__AlterEnumStmt *statement = node->alter_enum_stmt;
+  const char *schema, *name;
+  sql_name_split(statement->n_type_name, statement->type_name, &schema, &name);
+  const struct snap_enum *found = name ? shadow_enum(form->shadow, schema ? arena_printf(form->arena, "%s.%s", schema, name) : name) : NULL;
+  if (!found) form_fails(form, "42704", "type %s exists", name ? name : "?");
+  bool add = !sql_or_null(statement->old_val), exists = false;
+  for (size_t i = 0; found && i < found->label_count; i++) exists |= strcmp(found->labels[i], statement->new_val) == 0;
+  if (exists && !statement->skip_if_new_val_exists) form_fails(form, "42710", "%s has no value %s", name, sql_literal(form->arena, statement->new_val));
+  effect_fact(form->effect, add ? FACT_ENUM_ADD_VALUE : FACT_ENUM_RENAME_VALUE, NULL, name, statement->new_val);
+  effect_loss(form->effect, LOSS_BEHAVIOUR, add ? arena_printf(form->arena, "values of the enum %s can't be removed", name) : NULL);
+  if (add && form->shadow->version < 120000) form->effect->transaction = TX_NEVER;
+}
+
+void form_sequence(struct form *form, PgQuery__Node *node) {
+  const PgQuery__AlterSeqStmt *statement = node->alter_seq_stmt;
+  effect_lock(form->effect, form_target(form, statement->sequence, statement->missing_ok), LOCK_SHARE_ROW_EXCLUSIVE);
+  for (size_t i = 0; i < statement->n_options; i++) {
+    const PgQuery__DefElem *option = statement->options[i]->def_elem;
+    if (strcmp(option->defname, "owned_by") != 0 || !option->arg || option->arg->node_case != PG_QUERY__NODE__NODE_LIST || option->arg->list->n_items < 2) continue;
+    effect_lock(form->effect, shadow_named(form->shadow, option->arg->list->n_items - 1, option->arg->list->items), LOCK_ACCESS_SHARE);
+  }
+  effect_fact(form->effect, FACT_SEQUENCE_CHANGE, NULL, statement->sequence->relname, NULL);
+  effect_loss(form->effect, LOSS_BEHAVIOUR, NULL);
+}
+
+void form_transaction(struct form *form, PgQuery__Node *node) {
+  switch (node->transaction_stmt->kind) {
+  case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_BEGIN:
+  case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_START:
+    form->effect->operation = "BEGIN";
+    form->effect->transaction = TX_BEGIN;
+    break;
+  case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_COMMIT:
+    form->effect->operation = "COMMIT";
+    form->effect->transaction = TX_COMMIT;
+    break;
+  case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_ROLLBACK:
+    form->effect->operation = "ROLLBACK";
+    form->effect->transaction = TX_ROLLBACK;
+    break;
+  default:
+    form->effect->operation = "SAVEPOINT";
+    form->effect->transaction = TX_SAVEPOINT;
+    break;
+  }
+}
+
+static const char *set_value(const PgQuery__VariableSetStmt *statement, size_t index) {
+  const PgQuery__Node *node = index < statement->n_args ? statement->args[index] : NULL;
+  if (!node || node->node_case != PG_QUERY__NODE__NODE_A_CONST || node->a_const->val_case != PG_QUERY__A__CONST__VAL_SVAL) return NULL;
+  return node->a_const->sval->sval;
+}
+
+void form_set(struct form *form, PgQuery__Node *node) {
+  const PgQuery__VariableSetStmt *statement = node->variable_set_stmt;
+  struct shadow *shadow = form->shadow;
+  if (statement->kind != PG_QUERY__VARIABLE_SET_KIND__VAR_SET_VALUE) return;
+  if (strcmp(statement->name, "lock_timeout") == 0) shadow->lock_timeout_set = true;
+  if (strcasecmp(statement->name, "timezone") == 0 && set_value(statement, 0)) shadow->timezone = set_value(statement, 0);
+  if (strcmp(statement->name, "search_path") != 0) return;
+  shadow->schemas.count = 0;
+  for (size_t i = 0; i < statement->n_args; i++) {
+    const char *schema = set_value(statement, i), **slot = schema && *schema != '$' ? LIST_PUSH(form->arena, &shadow->schemas) : NULL;
+    if (slot) *slot = schema;
+  }
+}
+
+void form_opaque(struct form *form, PgQuery__Node *node) {
+  (void)node;
+  form->effect->opaque = true;
+  effect_fact(form->effect, FACT_OPAQUE, NULL, form->effect->operation, NULL);
+  effect_loss(form->effect, LOSS_BEHAVIOUR, "what it does is known only by running it");
+}
+
+void form_outside_transaction(struct form *form, PgQuery__Node *node) {
+  form->effect->transaction = TX_NEVER;
+  effect_loss(form->effect, LOSS_BEHAVIOUR, NULL);
+  if (node->node_case == PG_QUERY__NODE__NODE_DROPDB_STMT) {
+    effect_fact(form->effect, FACT_DROP_DATABASE, NULL, node->dropdb_stmt->dbname, NULL);
+    effect_loss(form->effect, LOSS_DATA, "the database is gone");
+  }
+}
