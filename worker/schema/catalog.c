@@ -164,7 +164,7 @@ static enum status begin_session(struct catalog_reader *reader, struct error *er
     return status;
   json_t *about = parse(database, 0, 0, err);
   json_t *schemas = about ? parse(database, 0, 2, err) : NULL;
-  json_object_set_new(reader->root, "database", about);
+  reader->database = about;
   json_object_set_new(reader->root, "search_path_schemas", schemas);
   if (!about || !schemas) return err->status;
   json_set_str(reader->root, "search_path", pg_str(database, 0, 1));
@@ -273,11 +273,15 @@ static void total_partitions(json_t *tables) {
 
 /* ---- reading ---- */
 
+/* From here on only what DDL doesn't make is added. */
 static enum status take_fingerprint(struct catalog_reader *reader, struct error *err) {
   char *canonical = json_canonical(reader->root);
   if (!canonical) return error_oom(err);
   crypto_sha256_hex(canonical, strlen(canonical), reader->fingerprint);
   free(canonical);
+  json_object_set(reader->root, "database", reader->database);
+  json_object_set_new(reader->root, "warnings", json_array());
+  json_object_set_new(reader->root, "roles", json_array());
   return OK;
 }
 
@@ -300,8 +304,6 @@ enum status catalog_read(struct catalog_reader *reader, struct error *err) {
     if (!query->structure && !fingerprinted) {
       fingerprinted = true;
       if ((status = take_fingerprint(reader, err))) return status;
-      json_object_set_new(reader->root, "warnings", json_array());
-      json_object_set_new(reader->root, "roles", json_array());
     }
     if (!query->structure)
       status = read_statistics(reader, query, err);
@@ -319,5 +321,6 @@ void catalog_end(struct catalog_reader *reader) {
     error_clear(&ignored); /* the connection is gone, and the transaction with it */
   json_decref(reader->root);
   json_decref(reader->by_oid);
-  reader->root = reader->by_oid = NULL;
+  json_decref(reader->database);
+  reader->root = reader->by_oid = reader->database = NULL;
 }

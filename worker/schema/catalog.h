@@ -24,6 +24,7 @@ struct catalog_reader {
   char fingerprint[65];        /* set by catalog_read */
   /* private */
   json_t *by_oid;              /* relations and indexes by oid */
+  json_t *database;            /* name, user, encoding: not part of the schema */
   const char *namespaces;      /* oid[] literal */
   size_t bytes;                /* of JSON received */
 };

@@ -28,7 +28,7 @@ const char catalog_session_sql[] =
 /* Set by name where the server knows it: what is read must not depend on how the role is configured. */
 const char catalog_guard_sql[] =
   "SELECT pg_catalog.set_config(s.name, v.value, true) FROM pg_catalog.pg_settings s JOIN (VALUES ('search_path', 'pg_catalog'), ('TimeZone', 'UTC'), "
-  "  ('DateStyle', 'ISO, YMD'), ('IntervalStyle', 'postgres'), ('extra_float_digits', '1'), ('bytea_output', 'hex'), ('quote_all_identifiers', 'off'), "
+  "  ('DateStyle', 'ISO, YMD'), ('IntervalStyle', 'postgres'), ('extra_float_digits', '1'), ('standard_conforming_strings', 'on'), ('bytea_output', 'hex'), ('quote_all_identifiers', 'off'), "
   "  ('lock_timeout', '2s'), ('idle_in_transaction_session_timeout', '0'), ('transaction_timeout', '0'), ('jit', 'off'), "
   "  ('max_parallel_workers_per_gather', '0')) v (name, value) ON v.name OPERATOR(pg_catalog.=) s.name";
 
@@ -76,7 +76,7 @@ static const char tables[] =
 static const char views[] =
   "SELECT c.oid, NULL, 'views', json_build_object('schema', n.nspname, 'name', c.relname, "
   "  'kind', CASE c.relkind WHEN 'v' THEN 'view' ELSE 'materialized_view' END, 'owner', pg_get_userbyid(c.relowner), 'comment', d.description, "
-  "  'options', c.reloptions, 'populated', c.relispopulated, 'privileges', c.relacl::text[], 'definition', pg_get_viewdef(c.oid), "
+  "  'options', c.reloptions, 'privileges', c.relacl::text[], 'definition', pg_get_viewdef(c.oid), "
   "  'columns', '[]'::json, 'indexes', '[]'::json, 'triggers', '[]'::json, 'rules', '[]'::json, 'statistics', '[]'::json, 'depends_on', '[]'::json) "
   "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace " COMMENT_JOIN("pg_class", "c.oid")
   "WHERE c.relkind IN ('v', 'm') AND c.relpersistence <> 't' AND " IN_SCHEMAS("c.relnamespace") " AND " NOT_EXTENSION("pg_class", "c.oid")
@@ -96,6 +96,10 @@ static const char sequences[] =
   "WHERE c.relpersistence <> 't' AND " IN_SCHEMAS("c.relnamespace") " AND " NOT_EXTENSION("pg_class", "c.oid")
   " ORDER BY n.nspname, c.relname";
 
+/* n_distinct and n_distinct_inherited are what a user can set. Some builds keep marks of their own there ("pg_attver", a WAL
+ * position), which would give the same schema another fingerprint in every database. */
+#define COLUMN_OPTIONS \
+  "CASE WHEN a.attoptions IS NOT NULL THEN (SELECT json_agg(o ORDER BY o) FROM unnest(a.attoptions) o WHERE starts_with(o, 'n_distinct')) END"
 #define COLUMNS(compression) \
   "SELECT NULL, a.attrelid, 'columns', json_agg(json_build_object('name', a.attname, 'position', a.attnum, " \
   "  'type', format_type(a.atttypid, a.atttypmod), 'type_kind', CASE t.typtype WHEN 'b' THEN CASE WHEN t.typcategory = 'A' THEN 'array' ELSE 'base' END " \
@@ -106,7 +110,7 @@ static const char sequences[] =
   "  'generated_kind', CASE a.attgenerated WHEN 's' THEN 'stored' WHEN 'v' THEN 'virtual' END, " \
   "  'comment', d.description, 'collation', CASE WHEN a.attcollation <> t.typcollation THEN quote_ident(cn.nspname) || '.' || quote_ident(co.collname) END, " \
   "  'storage', CASE a.attstorage WHEN 'p' THEN 'plain' WHEN 'e' THEN 'external' WHEN 'm' THEN 'main' ELSE 'extended' END, " \
-  "  'compression', " compression ", 'inherited', NOT a.attislocal, 'options', a.attoptions, 'privileges', a.attacl::text[]) ORDER BY a.attnum) " \
+  "  'compression', " compression ", 'inherited', NOT a.attislocal, 'options', " COLUMN_OPTIONS ", 'privileges', a.attacl::text[]) ORDER BY a.attnum) " \
   "FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_type t ON t.oid = a.atttypid " \
   "LEFT JOIN pg_attrdef ad ON ad.adrelid = a.attrelid AND ad.adnum = a.attnum " \
   "LEFT JOIN pg_description d ON d.classoid = 'pg_class'::regclass AND d.objoid = a.attrelid AND d.objsubid = a.attnum " \
@@ -121,7 +125,7 @@ static const char columns_14[] = COLUMNS("CASE a.attcompression WHEN 'p' THEN 'p
   "    WHEN 'x' THEN 'exclusions' ELSE 'not_nulls' END, " \
   "  json_build_object('name', con.conname, 'columns', " COLUMN_NAMES("con.conrelid", "con.conkey") ", " \
   "  'definition', pg_get_constraintdef(con.oid), 'validated', con.convalidated, 'deferrable', con.condeferrable, 'deferred', con.condeferred, " \
-  "  'enforced', " enforced ", 'no_inherit', con.connoinherit, 'inherited', NOT con.conislocal, 'index', ic.relname, 'comment', d.description) " \
+  "  'enforced', " enforced ", 'no_inherit', con.contype IN ('c', 'n') AND con.connoinherit, 'inherited', NOT con.conislocal, 'index', ic.relname, 'comment', d.description) " \
   "FROM pg_constraint con JOIN pg_class c ON c.oid = con.conrelid " COMMENT_JOIN("pg_constraint", "con.oid") \
   "LEFT JOIN pg_class ic ON ic.oid = con.conindid " \
   "WHERE con.contype IN ('p', 'u', 'c', 'x', 'n') AND " IN_SCHEMAS("c.relnamespace") " ORDER BY con.conrelid, con.conname"
@@ -289,7 +293,8 @@ static const char roles[] =
 /* Before 14 a table never analysed has 0 pages and 0 rows; since then -1 rows. */
 static const char row_estimates[] =
   "SELECT NULL, c.oid, NULL, json_build_object('estimated_rows', CASE WHEN c.reltuples = 0 AND c.relpages = 0 AND current_setting('server_version_num')::integer < 140000 "
-  "    THEN -1 ELSE c.reltuples::bigint END, 'pages', c.relpages, 'all_visible_pages', c.relallvisible) "
+  "    THEN -1 ELSE c.reltuples::bigint END, 'pages', c.relpages, 'all_visible_pages', c.relallvisible, "
+  "  'populated', c.relispopulated) "
   "FROM pg_class c WHERE c.relkind IN ('r', 'p', 'f', 'm') AND " IN_SCHEMAS("c.relnamespace");
 
 /* By page counts of the last VACUUM or ANALYZE: no relation is opened. Replaced by the next query where that may run. */
