@@ -353,7 +353,6 @@ static void conn_up(struct conn *conn) {
     return;
   }
   event_del(conn->timer);
-  PQsetNoticeReceiver(conn->pg, ignore_notice, NULL);
   conn->state = CONN_UP;
   conn->up_since = clock_mono_ms();
   conn->pool->up++;
@@ -388,6 +387,7 @@ static void conn_start(struct conn *conn) {
     conn_lose(conn, conn->pg ? PQerrorMessage(conn->pg) : "out of memory", INT64_MIN);
     return;
   }
+  PQsetNoticeReceiver(conn->pg, ignore_notice, NULL);
   set_timer(conn, LIMIT_PG_CONNECT_MS);
   conn_watch(conn, PGRES_POLLING_WRITING);
 }
