@@ -97,27 +97,42 @@ static void scrub_text(char *text, size_t size, const char *secret) {
   }
 }
 
-static void scrub_member(json_t *details, const char *key, const char *value, const char *secret) {
+/* A scrubbed copy of a string, a new reference. */
+static json_t *scrubbed(const char *value, const char *secret) {
   size_t size = strlen(value) * 3 + 4; /* the worst: each byte becomes "***" */
   char *copy = malloc(size);
-  if (copy) {
-    snprintf(copy, size, "%s", value);
-    scrub_text(copy, size, secret);
-  }
-  json_object_set_new(details, key, copy ? json_text(copy, strlen(copy)) : json_null());
+  if (!copy) return json_null();
+  snprintf(copy, size, "%s", value);
+  scrub_text(copy, size, secret);
+  json_t *clean = json_text(copy, strlen(copy));
   free(copy);
+  return clean;
+}
+
+/* Details are a few levels deep, and ours. */
+static void scrub_json(json_t *value, const char *secret) {
+  const char *key;
+  json_t *member;
+  void *next;
+  size_t i;
+  json_object_foreach_safe(value, next, key, member) {
+    if (json_is_string(member))
+      json_object_set_new(value, key, scrubbed(json_string_value(member), secret));
+    else
+      scrub_json(member, secret);
+  }
+  json_array_foreach(value, i, member) {
+    if (json_is_string(member))
+      json_array_set_new(value, i, scrubbed(json_string_value(member), secret));
+    else
+      scrub_json(member, secret);
+  }
 }
 
 void pg_scrub(struct error *err, const char *secret) {
   if (!secret || !*secret) return;
   scrub_text(err->message, sizeof err->message, secret);
-  const char *key;
-  json_t *value;
-  void *next;
-  json_object_foreach_safe(err->details, next, key, value) {
-    if (json_is_string(value) && strstr(json_string_value(value), secret))
-      scrub_member(err->details, key, json_string_value(value), secret);
-  }
+  scrub_json(err->details, secret);
 }
 
 enum status pg_conninfo_check(const char *conninfo, char **ret_password, struct error *err) {
