@@ -233,7 +233,7 @@ static enum status on_changeable(struct request *req, const PGresult *res, struc
 }
 
 static enum status patch_connection(struct request *req, struct error *err) {
-  if (json_object_size(req->body) == 0) return error_set(err, ERR_VALIDATION, "Nothing to change: give name, connection_string or excluded_schemas.");
+  if (json_object_size(req->body) == 0) return error_add_field(err, "body", "must hold name, connection_string or excluded_schemas");
   PG_PARAMS_AUTO params;
   id_and_owner(&params, req);
   return request_query(req, &get_one, &params, on_changeable, err);

@@ -156,12 +156,13 @@ static enum status post_echo(struct request *req, struct error *err) {
   json_t *echoed = json_object_get(req->body, "payload");
   const char *fail = json_str(req->body, "fail", NULL);
   long long sleep_ms = json_int(req->body, "sleep_ms", 0);
+  if (!echoed) return error_add_field(err, "payload", "is required: any JSON value");
   if (fail && !req->loop->api->cfg->enable_faults)
     return error_set(err, ERR_FORBIDDEN, "\"fail\" is only allowed where the server runs with AUTODB_ENABLE_FAULTS=1.");
-  char *text = echoed ? json_dumps(echoed, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
-  if (text && arena_defer(req->arena, free, text) != 0) return error_oom(err);
-  if (text && strlen(text) > LIMIT_ECHO_PAYLOAD_BYTES) return error_add_field(err, "payload", "must be at most %d bytes of JSON", LIMIT_ECHO_PAYLOAD_BYTES);
-  char *payload = arena_printf(req->arena, "{\"payload\":%s,\"sleep_ms\":%lld%s%s%s}", text ? text : "null", sleep_ms, fail ? ",\"fail\":\"" : "",
+  char *text = json_dumps(echoed, JSON_COMPACT | JSON_ENCODE_ANY);
+  if (!text || arena_defer(req->arena, free, text) != 0) return error_oom(err);
+  if (strlen(text) > LIMIT_ECHO_PAYLOAD_BYTES) return error_add_field(err, "payload", "must be at most %d bytes of JSON", LIMIT_ECHO_PAYLOAD_BYTES);
+  char *payload = arena_printf(req->arena, "{\"payload\":%s,\"sleep_ms\":%lld%s%s%s}", text, sleep_ms, fail ? ",\"fail\":\"" : "",
                                fail ? fail : "", fail ? "\"" : "");
   if (!payload) return error_oom(err);
   return submit_job(req, "system.echo", NULL, payload, strlen(payload), err);

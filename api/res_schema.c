@@ -100,7 +100,7 @@ static const struct pg_stmt find_snapshot = {
 static const struct param schema_params[] = {{.name = "snapshot_id", .want = PARAM_ID}, {0}};
 
 static enum status no_snapshot(struct error *err) {
-  return error_set_code(err, ERR_NOT_FOUND, "NO_SNAPSHOT", "There is no such snapshot of this connection; POST /connections/{id}/introspect makes one.");
+  return error_set(err, ERR_NOT_FOUND, "There is no such snapshot of this connection; POST /connections/{id}/introspect makes one.");
 }
 
 static enum status inflate_one(struct request *req, void *arg, struct error *err) {
@@ -174,7 +174,7 @@ static enum status compare(struct request *req, void *arg, struct error *err) {
 static enum status on_pair(struct request *req, const PGresult *res, struct error *err) {
   if (PQntuples(res) == 0) return connection_ref_missing(err);
   if (PQntuples(res) < 2)
-    return error_set_code(err, ERR_NOT_FOUND, "NO_SNAPSHOT", "There are no two such snapshots of this connection to compare.");
+    return error_set(err, ERR_NOT_FOUND, "There are no two such snapshots of this connection to compare.");
   struct snapshots *state = new_state(req);
   if (!state) return error_oom(err);
   enum status status = unpack(res, 0, req, &state->before, err);

@@ -1,17 +1,19 @@
 /* schema_diff.c - see schema_diff.h.
  *
  * A snapshot is lists of named things, some holding lists of named things. One algorithm serves all levels: match by name, report what only one side has,
- * and for the rest compare member by member, leaving out what measures instead of defines. To compare a new kind of object: a row in `sections`. */
+ * and for the rest compare member by member, leaving out what measures instead of defines. New kinds of objects in a snapshot are compared without a change here. */
 #include "api/schema_diff.h"
 
 #include <stdint.h>
 
 #include "common/json.h"
 
-static const char *const measured[] = {"estimated_rows", "total_bytes", "bytes", "scans", "rows", "stats", "null_frac", "n_distinct", "last_value",
-                                       "size_bytes", "tuples_read", "last_analyzed", NULL};
-static const char *const table_parts[] = {"columns", "unique", "foreign_keys", "checks", "indexes", "triggers", "policies", NULL};
-static const char *const sections[] = {"tables", "views", "enums", "domains", "sequences", "functions", "extensions", NULL};
+static const char *const measured[] = {"estimated_rows", "total_bytes", "heap_bytes", "bytes", "pages", "all_visible_pages", "scans", "activity", "null_frac",
+                                       "n_distinct", "avg_width", "correlation", "last_value", "position", NULL};
+static const char *const relation_parts[] = {"columns", "unique", "foreign_keys", "checks", "exclusions", "not_nulls", "indexes", "triggers", "policies",
+                                             "rules", "statistics", NULL};
+/* Always in the answer; other lists of the snapshot when they are in it. */
+static const char *const sections[] = {"schemas", "tables", "views", "enums", "domains", "sequences", "functions", "extensions", NULL};
 
 static bool listed(const char *const *list, const char *name) {
   for (; *list; list++)
@@ -21,7 +23,7 @@ static bool listed(const char *const *list, const char *name) {
 
 /* "schema.name", or with the arguments of a function. */
 static void name_of(const json_t *object, char *out, size_t size) {
-  const char *schema = json_str(object, "schema", NULL), *arguments = json_str(object, "arguments", json_str(object, "args", NULL));
+  const char *schema = json_str(object, "schema", NULL), *arguments = json_str(object, "identity_arguments", NULL);
   if (json_is_string(object))
     snprintf(out, size, "%s", json_string_value(object));
   else
@@ -61,10 +63,10 @@ static bool same(const json_t *a, const json_t *b) {
   return true;
 }
 
-static json_t *diff_lists(const json_t *before, const json_t *after, bool tables, bool *ret_identical);
+static json_t *diff_lists(const json_t *before, const json_t *after, bool relations, bool *ret_identical);
 
 /* Members that differ, as {"member": {"before", "after"}}; the lists inside a table get a diff of their own. */
-static json_t *diff_object(const json_t *before, const json_t *after, bool table) {
+static json_t *diff_object(const json_t *before, const json_t *after, bool relation) {
   json_t *changes = json_object(), *value;
   const char *key;
   json_t *keys = json_copy((json_t *)(uintptr_t)before);
@@ -72,7 +74,7 @@ static json_t *diff_object(const json_t *before, const json_t *after, bool table
   json_object_foreach(keys, key, value) {
     json_t *old = json_object_get(before, key), *new = json_object_get(after, key);
     if (listed(measured, key) || same(old ? old : json_null(), new ? new : json_null())) continue;
-    if (table && listed(table_parts, key)) {
+    if (relation && listed(relation_parts, key)) {
       bool identical;
       json_object_set_new(changes, key, diff_lists(old, new, false, &identical));
     } else {
@@ -83,7 +85,7 @@ static json_t *diff_object(const json_t *before, const json_t *after, bool table
   return changes;
 }
 
-static json_t *diff_lists(const json_t *before, const json_t *after, bool tables, bool *ret_identical) {
+static json_t *diff_lists(const json_t *before, const json_t *after, bool relations, bool *ret_identical) {
   json_t *old = by_name(before), *new = by_name(after), *value;
   json_t *added = json_array(), *removed = json_array(), *changed = json_array();
   const char *name;
@@ -94,7 +96,7 @@ static json_t *diff_lists(const json_t *before, const json_t *after, bool tables
     if (!now)
       json_array_append(removed, value);
     else if (!same(value, now))
-      json_array_append_new(changed, json_pack("{s:s, s:o}", "name", name, "changes", diff_object(value, now, tables)));
+      json_array_append_new(changed, json_pack("{s:s, s:o}", "name", name, "changes", diff_object(value, now, relations)));
   }
   *ret_identical = !json_array_size(added) && !json_array_size(removed) && !json_array_size(changed);
   json_decref(old);
@@ -102,13 +104,18 @@ static json_t *diff_lists(const json_t *before, const json_t *after, bool tables
   return json_pack("{s:o, s:o, s:o}", "added", added, "removed", removed, "changed", changed);
 }
 
+static void diff_section(json_t *diff, const json_t *before, const json_t *after, const char *section) {
+  bool identical, relations = strcmp(section, "tables") == 0 || strcmp(section, "views") == 0;
+  json_t *part = diff_lists(json_object_get(before, section), json_object_get(after, section), relations, &identical);
+  if (!identical) json_object_set_new(diff, "identical", json_false());
+  json_object_set_new(diff, section, part);
+}
+
 json_t *schema_diff(const json_t *before, const json_t *after) {
-  json_t *diff = json_pack("{s:b}", "identical", 1);
-  for (const char *const *section = sections; *section; section++) {
-    bool identical;
-    json_t *part = diff_lists(json_object_get(before, *section), json_object_get(after, *section), strcmp(*section, "tables") == 0, &identical);
-    if (!identical) json_object_set_new(diff, "identical", json_false());
-    json_object_set_new(diff, *section, part);
-  }
+  json_t *diff = json_pack("{s:b}", "identical", 1), *value;
+  const char *key;
+  for (const char *const *section = sections; *section; section++) diff_section(diff, before, after, *section);
+  json_object_foreach((json_t *)(uintptr_t)after, key, value)
+    if (json_is_array(value) && !json_object_get(diff, key)) diff_section(diff, before, after, key);
   return diff;
 }
