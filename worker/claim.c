@@ -175,7 +175,7 @@ static void put_owner(const struct queue *queue, struct pg_params *params) {
 static void send_claim(struct claim *claim) {
   struct queue *queue = claim->queue;
   ERROR_AUTO err = {0};
-  PG_PARAMS_AUTO params;
+  PG_PARAMS_AUTO params = {0};
   put_owner(queue, &params);
   struct id *ids = calloc((size_t)claim->count, sizeof *ids);
   int count = 0;
@@ -221,7 +221,7 @@ static void on_cancelled(void *arg, const PGresult *res, const struct error *err
 
 void claim_cancel_queued(struct queue *queue, const struct id *ids, int count) {
   ERROR_AUTO err = {0};
-  PG_PARAMS_AUTO params;
+  PG_PARAMS_AUTO params = {0};
   pg_params_init(&params);
   put_ids(&params, ids, count);
   if (pgloop_query(queue->pool, &cancel_stmt, &params, 0, on_cancelled, queue, &err) != OK)
@@ -246,7 +246,7 @@ static void on_found(void *arg, const PGresult *res, const struct error *err) {
 
 static void find_astray(struct queue *queue) {
   ERROR_AUTO err = {0};
-  PG_PARAMS_AUTO params;
+  PG_PARAMS_AUTO params = {0};
   if (queue->finding || queue->claims || !pgloop_up(queue->pool)) return;
   pg_params_init(&params);
   pg_param_text(&params, queue->cfg->worker_name);
@@ -299,7 +299,7 @@ static void on_polled(void *arg, const PGresult *res, const struct error *err) {
 
 static void poll(struct queue *queue, int capacity) {
   ERROR_AUTO err = {0};
-  PG_PARAMS_AUTO params;
+  PG_PARAMS_AUTO params = {0};
   struct claim *claim = calloc(1, sizeof *claim);
   if (!claim) return;
   claim->queue = queue;

@@ -208,7 +208,7 @@ static void on_beaten(void *arg, const PGresult *res, const struct error *err) {
 
 static void send_beat(struct queue *queue) {
   ERROR_AUTO err = {0};
-  PG_PARAMS_AUTO params;
+  PG_PARAMS_AUTO params = {0};
   struct task *task;
   struct beat *beat = malloc(sizeof *beat);
   if (!beat) return;
@@ -255,7 +255,7 @@ static bool wants_progress(const struct task *task, int64_t now_ms) {
 
 static void save_progress(struct queue *queue, int64_t now_ms) {
   ERROR_AUTO err = {0};
-  PG_PARAMS_AUTO params;
+  PG_PARAMS_AUTO params = {0};
   struct task *task;
   int count = 0;
   TAILQ_FOREACH(task, &queue->all, all) count += wants_progress(task, now_ms);

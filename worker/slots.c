@@ -193,6 +193,7 @@ static void bury(struct slot *slot) {
   if (ran) slots->hooks.ended(slots->hooks.arg, ran, -1);
   for (struct task *task; slot->count;)
     if ((task = shift(slot))) slots->hooks.returned(slots->hooks.arg, task);
+  slots->hooks.idle(slots->hooks.arg);
 }
 
 bool slots_reap(struct slots *slots, pid_t pid, int wait_status) {
@@ -226,7 +227,6 @@ static void on_event(struct bufferevent *bev, short what, void *arg) {
 /* False when the slot sent what it mustn't. */
 static bool on_answer(struct slot *slot, enum wire_type type, const char *body, size_t len) {
   if (!slot->count || (type == WIRE_ERROR && !len)) return false;
-  if (type == WIRE_DROPPED && entry_at(slot, 0)->task) return false;
   struct task *task = shift(slot);
   int64_t ran_us = clock_mono_us() - slot->began_us;
   if (slot->stop != STOP_NONE) { /* the signal will hit the next job, which has done nothing */
@@ -235,6 +235,10 @@ static bool on_answer(struct slot *slot, enum wire_type type, const char *body, 
   }
   if (slot->count) begin_first(slot);
   if (!task) return true;
+  if (type == WIRE_DROPPED) { /* the recall was read before the job it was sent behind had begun */
+    slot->slots->hooks.returned(slot->slots->hooks.arg, task);
+    return true;
+  }
   if (type == WIRE_RESULT) task_end(task, OUTCOME_SUCCEEDED, body, len);
   else task_end(task, *body == '1' ? OUTCOME_RETRY : OUTCOME_FAILED, body + 1, len - 1);
   slot->slots->hooks.ended(slot->slots->hooks.arg, task, ran_us);

@@ -87,6 +87,7 @@ struct sweep {
     struct sweep *sweep;
     enum job_lane lane;
     bool busy;
+    int found;
     char oldest[24], run_at[64], id[ID_TEXT];
   } lost[LANE_COUNT];
 };
@@ -103,16 +104,15 @@ static void failed(const char *sweep, const struct error *err) {
   log_event(LOG_WARN, "a sweep failed", "sweep", sweep, "error", err->message, NULL);
 }
 
-/* Rings for each row (id, lane, …). */
-static void ring_rows(struct sweep *sweep, const PGresult *res, const char *cause) {
+/* Rings for each row (id, lane, …); the number of rows. */
+static int ring_rows(struct sweep *sweep, const PGresult *res, const char *cause) {
   for (int row = 0; row < PQntuples(res); row++) {
     struct id id;
     enum job_lane lane;
     if (id_parse(PQgetvalue(res, row, 0), &id) && job_lane_parse(PQgetvalue(res, row, 1), &lane)) bell_ring(sweep->bell, lane, &id);
   }
-  if (!PQntuples(res)) return;
-  metric_add(&repairs, cause, PQntuples(res));
-  log_event(LOG_INFO, "dispatched again", "cause", cause, "jobs", log_fmt("%d", PQntuples(res)), NULL);
+  if (PQntuples(res)) metric_add(&repairs, cause, PQntuples(res));
+  return PQntuples(res);
 }
 
 static bool submit(struct sweep *sweep, const struct pg_stmt *stmt, const struct pg_params *params, pgloop_cb cb, void *arg) {
@@ -150,17 +150,11 @@ static void on_due(void *arg, const PGresult *res, const struct error *err) {
     sweep->due_ms = 0;
     return;
   }
-  for (int row = 0; row < PQntuples(res); row++) {
-    struct id id;
-    enum job_lane lane;
-    if (id_parse(PQgetvalue(res, row, 0), &id) && job_lane_parse(PQgetvalue(res, row, 1), &lane)) bell_ring(sweep->bell, lane, &id);
-  }
-  if (PQntuples(res)) metric_add(&repairs, "due", PQntuples(res));
-  if (PQntuples(res) == LIMIT_SWEEP_BATCH) sweep->due_ms = 0;
+  if (ring_rows(sweep, res, "due") == LIMIT_SWEEP_BATCH) sweep->due_ms = 0;
 }
 
 static void sweep_due(struct sweep *sweep, int64_t now) {
-  PG_PARAMS_AUTO params;
+  PG_PARAMS_AUTO params = {0};
   int64_t window = sweep->due_ms ? now - sweep->due_ms + DUE_OVERLAP_MS : DUE_FIRST_MS;
   pg_params_init(&params);
   pg_param_int(&params, (int32_t)(window < DUE_FIRST_MS ? window : DUE_FIRST_MS));
@@ -173,7 +167,7 @@ static void sweep_due(struct sweep *sweep, int64_t now) {
 static void on_lost(void *arg, const PGresult *res, const struct error *err);
 
 static void sweep_lost_page(struct lost *lost) {
-  PG_PARAMS_AUTO params;
+  PG_PARAMS_AUTO params = {0};
   pg_params_init(&params);
   pg_param_text(&params, job_lane_names[lost->lane]);
   pg_param_text(&params, lost->oldest);
@@ -189,9 +183,13 @@ static void on_lost(void *arg, const PGresult *res, const struct error *err) {
     failed("lost", err);
     return;
   }
-  int last = PQntuples(res) - 1;
-  ring_rows(lost->sweep, res, "lost dispatch");
-  if (last + 1 < LIMIT_SWEEP_BATCH || !bell_up(lost->sweep->bell)) return;
+  int rows = ring_rows(lost->sweep, res, "lost dispatch"), last = rows - 1;
+  lost->found += rows;
+  if (rows < LIMIT_SWEEP_BATCH || !bell_up(lost->sweep->bell)) {
+    if (lost->found)
+      log_event(LOG_WARN, "dispatches were lost and are sent again", "lane", job_lane_names[lost->lane], "jobs", log_fmt("%d", lost->found), NULL);
+    return;
+  }
   snprintf(lost->id, sizeof lost->id, "%s", PQgetvalue(res, last, 0));
   snprintf(lost->run_at, sizeof lost->run_at, "%s", PQgetvalue(res, last, 2));
   sweep_lost_page(lost);
@@ -202,6 +200,7 @@ static void on_oldest(void *arg, enum job_lane lane, int64_t oldest_ms, long lon
   struct lost *lost = &sweep->lost[lane];
   metric_set(&depth, job_lane_names[lane], length);
   if (lost->busy || !sweep->leads) return;
+  lost->found = 0;
   snprintf(lost->oldest, sizeof lost->oldest, "%lld", (long long)oldest_ms);
   snprintf(lost->run_at, sizeof lost->run_at, "-infinity");
   snprintf(lost->id, sizeof lost->id, "00000000-0000-0000-0000-000000000000");
