@@ -81,12 +81,12 @@ static bool socket_is_one(const struct sandbox *sandbox) {
 }
 
 /* Every parameter that an environment variable could set is given, so that none does. */
-static enum status connect_as(struct sandbox *sandbox, const char *user, PGconn **ret_conn, struct error *err) {
+static enum status connect_as(struct sandbox *sandbox, const char *user, const char *options, PGconn **ret_conn, struct error *err) {
   char host[HOST_MAX];
   snprintf(host, sizeof host, "/proc/self/fd/%d/s", sandbox->root_fd);
   const char *const keys[] = {"host", "port", "user", "dbname", "connect_timeout", "client_encoding", "sslmode", "gssencmode", "application_name", "options",
                               "hostaddr", NULL};
-  const char *const values[] = {host, "5432", user, "sandbox", "10", "UTF8", "disable", "disable", "autodb sandbox", "-c statement_timeout=0", "", NULL};
+  const char *const values[] = {host, "5432", user, "sandbox", "10", "UTF8", "disable", "disable", "autodb sandbox", options, "", NULL};
   if (!socket_is_one(sandbox)) return error_set(err, ERR_UNAVAILABLE, "the sandbox is gone");
   PGconn *conn = PQconnectdbParams(keys, values, 0);
   if (PQstatus(conn) != CONNECTION_OK) {
@@ -100,11 +100,12 @@ static enum status connect_as(struct sandbox *sandbox, const char *user, PGconn 
 }
 
 enum status sandbox_connect_migrator(struct sandbox *sandbox, PGconn **ret_conn, struct error *err) {
-  return connect_as(sandbox, "migrator", ret_conn, err);
+  return connect_as(sandbox, "migrator", "-c statement_timeout=0", ret_conn, err);
 }
 
+/* Its search_path is fixed: a function or operator of the clone's own schemas must never run as the superuser. */
 enum status sandbox_connect_tracer(struct sandbox *sandbox, PGconn **ret_conn, struct error *err) {
-  return connect_as(sandbox, "autodb_tracer", ret_conn, err);
+  return connect_as(sandbox, "autodb_tracer", "-c statement_timeout=0 -c search_path=pg_catalog", ret_conn, err);
 }
 
 /* --- the schema as text --- */
@@ -149,7 +150,7 @@ enum status sandbox_dump(struct sandbox *sandbox, struct arena *arena, const cha
   BUF_AUTO raw, lasting;
   buf_init(&raw, LIMIT_SNAPSHOT_BYTES);
   buf_init(&lasting, LIMIT_SNAPSHOT_BYTES);
-  snprintf(conninfo, sizeof conninfo, "host=/proc/self/fd/%d/s port=5432 user=autodb_tracer dbname=sandbox sslmode=disable", sandbox->root_fd);
+  snprintf(conninfo, sizeof conninfo, "host=/proc/self/fd/%d/s port=5432 user=migrator dbname=sandbox sslmode=disable", sandbox->root_fd);
   const char *const argv[] = {program, "--schema-only", "--dbname", conninfo, NULL};
   status = process_run(&(struct process_run){.argv = argv, .keep_fd = sandbox->root_fd, .timeout_ms = DUMP_MS, .output = &raw}, err);
   if (status) return status;

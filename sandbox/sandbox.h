@@ -60,8 +60,10 @@ struct sandbox_lock { const char *relation; char relkind; const char *mode; }; /
 struct sandbox_step {           /* what one statement did; strings in the arena */
   double duration_ms;
   bool ok;
-  struct error error;           /* when not ok: details {"sqlstate","message",…} */
-  struct sandbox_lock *locks; size_t lock_count;    /* on relations that existed before the statement */
+  struct error error;           /* when not ok: details {"sqlstate","message",…}, in the arena too: don't clear it */
+  struct sandbox_lock *locks; size_t lock_count;    /* taken by this statement, on relations that existed before it */
+  struct sandbox_lock *held; size_t held_count;     /* kept from earlier statements of the transaction, where this one took no other mode:
+                                                       whether it asked for the same again can't be seen */
   const char **rewrites; size_t rewrite_count;      /* existing relations with a new relfilenode */
   const char **scans; size_t scan_count;            /* existing tables whose rows were read in full */
   const char **created; size_t created_count;       /* relations new after it */
