@@ -177,8 +177,8 @@ void form_affects(struct form *form, struct rel *rel, const char *column, bool b
   }
   for (size_t i = 0; i < rel->t->policy_count; i++) {
     const struct snap_policy *policy = &rel->t->policies[i];
-    PgQuery__Node *node = column && policy->definition ? sql_parse_expression(form->arena, policy->definition) : NULL;
-    bool uses = !column || (node ? sql_mentions_column(node, column) : policy->definition && strstr(policy->definition, column));
+    PgQuery__Node *node = column ? sql_parse_statement(form->arena, policy->definition) : NULL;
+    bool uses = !column || (node && sql_mentions_column(node, column));
     if (uses) effect_object(form->effect, "policy", arena_printf(form->arena, "%s on %s", policy->name, rel->t->qualified), via, breaks);
   }
   for (size_t i = 0; i < rel->t->trigger_count; i++) {

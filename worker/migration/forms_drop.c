@@ -1,6 +1,7 @@
 /* forms_drop.c - dropping: what goes along, what stands in the way, and which tables elsewhere are locked for it.
  *
  * PostgreSQL locks every relation it drops, both ends of every foreign key, the parent of a partition and its default partition. */
+#include "common/json.h"
 #include "worker/migration/forms.h"
 #include "worker/sql/text.h"
 
@@ -238,6 +239,30 @@ static void drop_function(struct form *form, const PgQuery__DropStmt *statement,
   }
 }
 
+static bool has_statistics(const json_t *table, const char *name) {
+  size_t index;
+  json_t *one;
+  json_array_foreach(json_object_get(table, "statistics"), index, one)
+    if (strcmp(json_str(one, "name", ""), name) == 0) return true;
+  return false;
+}
+
+/* Extended statistics are not modelled: the snapshot's JSON says which table they are on. */
+static void drop_statistics(struct form *form, const PgQuery__DropStmt *statement, size_t count, PgQuery__Node *const *parts) {
+  const char *schema, *name;
+  sql_name_split(count, parts, &schema, &name);
+  size_t index;
+  json_t *table;
+  json_array_foreach(json_object_get(form->shadow->snapshot->json, "tables"), index, table) {
+    if (!name || !has_statistics(table, name)) continue;
+    struct rel *rel = shadow_find(form->shadow, json_str(table, "schema", NULL), json_str(table, "name", NULL));
+    effect_table(form->effect, rel);
+    effect_lock(form->effect, rel, LOCK_SHARE_UPDATE_EXCLUSIVE);
+    return;
+  }
+  if (!statement->missing_ok) form->effect->opaque = true; /* made by an earlier statement of this migration, or not at all */
+}
+
 static void drop_schema(struct form *form, const PgQuery__DropStmt *statement, const char *name) {
   bool cascade = statement->behavior == PG_QUERY__DROP_BEHAVIOR__DROP_CASCADE, any = false;
   effect_fact(form->effect, FACT_DROP_SCHEMA, NULL, name, NULL);
@@ -303,7 +328,7 @@ static void drop_object(struct form *form, const PgQuery__DropStmt *statement, c
   case PG_QUERY__OBJECT_TYPE__OBJECT_MATVIEW: case PG_QUERY__OBJECT_TYPE__OBJECT_SEQUENCE: case PG_QUERY__OBJECT_TYPE__OBJECT_INDEX:
     drop_named(form, statement, count, parts);
     break;
-  case PG_QUERY__OBJECT_TYPE__OBJECT_STATISTIC_EXT: form->effect->opaque = true; break; /* which table it is on, the snapshot doesn't say */
+  case PG_QUERY__OBJECT_TYPE__OBJECT_STATISTIC_EXT: drop_statistics(form, statement, count, parts); break;
   default: effect_loss(form->effect, LOSS_BEHAVIOUR, NULL); break;
   }
 }

@@ -120,11 +120,13 @@ static void publication(struct form *form, size_t count, PgQuery__Node *const *o
   }
 }
 
-static void add_policy(struct form *form, const PgQuery__CreatePolicyStmt *statement) {
+static void add_policy(struct form *form, PgQuery__Node *node) {
+  const PgQuery__CreatePolicyStmt *statement = node->create_policy_stmt;
+  const char *definition = sql_statement_text(form->arena, node);
   struct rel *rel = form_target(form, statement->table, false);
   effect_lock(form->effect, rel, LOCK_ACCESS_EXCLUSIVE);
   if (!rel || !list_reserve(form->arena, &rel->t->policies, rel->t->policy_count, &rel->policy_cap, sizeof *rel->t->policies)) return;
-  rel->t->policies[rel->t->policy_count++] = (struct snap_policy){.name = statement->policy_name, .definition = statement->qual ? sql_expression(form->arena, statement->qual) : NULL};
+  rel->t->policies[rel->t->policy_count++] = (struct snap_policy){.name = statement->policy_name, .definition = definition};
 }
 
 static void owner(struct form *form, const PgQuery__AlterOwnerStmt *statement) {
@@ -135,7 +137,7 @@ void form_on_table(struct form *form, PgQuery__Node *node) {
   switch (node->node_case) {
   case PG_QUERY__NODE__NODE_COMMENT_STMT: comment(form, node->comment_stmt); break;
   case PG_QUERY__NODE__NODE_ALTER_OWNER_STMT: owner(form, node->alter_owner_stmt); break;
-  case PG_QUERY__NODE__NODE_CREATE_POLICY_STMT: add_policy(form, node->create_policy_stmt); break;
+  case PG_QUERY__NODE__NODE_CREATE_POLICY_STMT: add_policy(form, node); break;
   case PG_QUERY__NODE__NODE_ALTER_POLICY_STMT: on_range(form, node->alter_policy_stmt->table, LOCK_ACCESS_EXCLUSIVE); break;
   case PG_QUERY__NODE__NODE_RULE_STMT: on_range(form, node->rule_stmt->relation, LOCK_ACCESS_EXCLUSIVE); break;
   case PG_QUERY__NODE__NODE_CREATE_STATS_STMT:

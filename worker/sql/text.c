@@ -129,7 +129,7 @@ const char *sql_type(struct arena *arena, const PgQuery__TypeName *type) {
     put_ident(&out, schema);
     buf_putc(&out, '.');
   }
-  if (spelled) buf_puts(&out, spelled);
+  if (spelled || (builtin && schema)) buf_puts(&out, spelled ? spelled : name);
   else put_ident(&out, name);
   put_modifiers(&out, name, type);
   buf_puts(&out, suffix);
