@@ -13,12 +13,12 @@ extern const char *const job_lane_names[LANE_COUNT + 1]; /* "interactive", "defa
 bool job_lane_parse(const char *text, enum job_lane *ret_lane);
 
 struct job_kind {
-  const char *name;        /* "migration.analyze" */
-  enum job_lane lane;      /* unless the request says otherwise */
-  int timeout_ms;          /* hard deadline of one attempt: the slot is killed then */
-  int max_attempts;        /* failures allowed before the job is dead */
-  int memory_mb;           /* RLIMIT_AS of the slot while it runs this kind */
-  bool brief;              /* ends in about a millisecond: may be claimed ahead of a free slot */
+  const char *name;   /* "migration.analyze" */
+  enum job_lane lane; /* unless the request says otherwise */
+  int timeout_ms;     /* hard deadline of one attempt: the slot is killed then */
+  int max_attempts;   /* failures allowed before the job is dead */
+  int memory_mb;      /* RLIMIT_AS of the slot while it runs this kind */
+  bool brief;         /* ends in about a millisecond: may be claimed ahead of a free slot */
 };
 const struct job_kind *job_kind_find(const char *name); /* NULL when there is none */
 const struct job_kind *job_kind_at(size_t index);       /* NULL past the end */
@@ -28,7 +28,7 @@ const struct job_kind *job_kind_at(size_t index);       /* NULL past the end */
 void job_stream_key(const char *prefix, enum job_lane lane, char out[JOB_KEY_MAX]);
 void job_done_channel(const char *prefix, char out[JOB_KEY_MAX]);   /* message: job id, sent after the finish commit */
 void job_cancel_channel(const char *prefix, char out[JOB_KEY_MAX]); /* message: job id, sent after cancel_requested is set */
-#define JOB_GROUP "workers" /* the consumer group on every stream */
-#define JOB_FIELD "id"      /* the one field of a stream entry: the job's id in text */
+#define JOB_GROUP "workers"                                         /* the consumer group on every stream */
+#define JOB_FIELD "id"                                              /* the one field of a stream entry: the job's id in text */
 
 #endif

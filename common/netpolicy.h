@@ -13,7 +13,8 @@
 struct netpolicy;
 /* Comma- or space-separated CIDRs ("127.0.0.0/8, ::1/128"); NULL or "" = none. `private_ok`: whether RFC 1918, 100.64/10 and
  * fc00::/7 are allowed by default (client databases: yes; webhooks: no). */
-MUST_CHECK enum status netpolicy_new(const char *allow, const char *deny, bool private_ok, struct netpolicy **ret_policy, struct error *err);
+MUST_CHECK enum status netpolicy_new(const char *allow, const char *deny, bool private_ok, struct netpolicy **ret_policy,
+                                     struct error *err);
 void netpolicy_free(struct netpolicy *policy);
 /* NULL when allowed, else why not ("is a link-local or metadata address"). */
 const char *netpolicy_refusal(const struct netpolicy *policy, const struct sockaddr *address);

@@ -9,8 +9,14 @@
 #include "arena.h"
 #include "error.h"
 
-static inline void pg_clearp(PGresult **res) { PQclear(*res); *res = NULL; }
-static inline void pg_finishp(PGconn **conn) { PQfinish(*conn); *conn = NULL; }
+static inline void pg_clearp(PGresult **res) {
+  PQclear(*res);
+  *res = NULL;
+}
+static inline void pg_finishp(PGconn **conn) {
+  PQfinish(*conn);
+  *conn = NULL;
+}
 #define PGRESULT_AUTO __attribute__((cleanup(pg_clearp))) PGresult *
 #define PGCONN_AUTO __attribute__((cleanup(pg_finishp))) PGconn *
 
@@ -19,21 +25,23 @@ static inline void pg_finishp(PGconn **conn) { PQfinish(*conn); *conn = NULL; }
 MUST_CHECK enum status pg_connect(const char *conninfo, const char *who, PGconn **ret_conn, struct error *err);
 
 /* One statement by the extended protocol. Failure is as pg_error says. */
-MUST_CHECK enum status pg_query(PGconn *conn, const char *sql, int nparams, const char *const *params, PGresult **ret_res, struct error *err);
+MUST_CHECK enum status pg_query(PGconn *conn, const char *sql, int nparams, const char *const *params, PGresult **ret_res,
+                                struct error *err);
 /* As pg_query, for statements whose rows nobody reads. */
 MUST_CHECK enum status pg_exec(PGconn *conn, const char *sql, int nparams, const char *const *params, struct error *err);
 /* Several statements in one simple-protocol message: our own fixed text only. */
 MUST_CHECK enum status pg_script(PGconn *conn, const char *sql, struct error *err);
 
 /* Fills err from a failed result (or, res NULL, from the connection) and returns its status. ERR_UNAVAILABLE: a lost connection and the
- * classes 08, 40, 53, 57P0x and 58, where trying again may help. ERR_INTERNAL: class XX and libpq's own refusals. ERR_VALIDATION: all others,
- * which are the statement's fault. The message is the server's; details are {"sqlstate","message","detail","hint","position"} (position in
- * characters, from 1), each null when the server gave none. */
+ * classes 08, 40, 53, 57P0x and 58, where trying again may help. ERR_INTERNAL: class XX and libpq's own refusals. ERR_VALIDATION: all
+ * others, which are the statement's fault. The message is the server's; details are {"sqlstate","message","detail","hint","position"}
+ * (position in characters, from 1), each null when the server gave none. */
 enum status pg_error(const PGconn *conn, const PGresult *res, struct error *err);
 /* Replaces every occurrence of `secret` in the message and the details by "***": the last line of defence before an error leaves.
  * NULL and "" are no secrets. */
 void pg_scrub(struct error *err, const char *secret);
-/* Checks conninfo without connecting; ret_password (may be NULL) gets a malloc'd copy of its password, or NULL. The text is never echoed. */
+/* Checks conninfo without connecting; ret_password (may be NULL) gets a malloc'd copy of its password, or NULL. The text is never echoed.
+ */
 MUST_CHECK enum status pg_conninfo_check(const char *conninfo, char **ret_password, struct error *err);
 const char *pg_sqlstate(const PGresult *res); /* "" when none */
 

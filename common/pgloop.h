@@ -31,16 +31,19 @@ struct pg_stmt {
 #define PG_PARAMS_MAX 24
 struct pg_params {
   int count;
-  struct buf store;           /* owns the bytes */
-  struct { long offset; int len, format; } at[PG_PARAMS_MAX]; /* offset -1 = NULL */
+  struct buf store; /* owns the bytes */
+  struct {
+    long offset;
+    int len, format;
+  } at[PG_PARAMS_MAX]; /* offset -1 = NULL */
 };
 void pg_params_init(struct pg_params *params);
 void pg_params_free(struct pg_params *params);
 #define PG_PARAMS_AUTO __attribute__((cleanup(pg_params_free))) struct pg_params
 void pg_param_text(struct pg_params *params, const char *text); /* any type, in its text form; NULL = SQL NULL */
 void pg_param_textn(struct pg_params *params, const char *text, size_t len);
-void pg_param_uuid(struct pg_params *params, const struct id *id);  /* binary; NULL = SQL NULL */
-void pg_param_int(struct pg_params *params, int32_t value);         /* binary int4 */
+void pg_param_uuid(struct pg_params *params, const struct id *id);           /* binary; NULL = SQL NULL */
+void pg_param_int(struct pg_params *params, int32_t value);                  /* binary int4 */
 void pg_param_bytes(struct pg_params *params, const void *data, size_t len); /* binary bytea */
 
 /* One-dimensional array parameters in binary form, for batches: begin with the element type, add items, end.

@@ -20,7 +20,8 @@ struct redis;
 typedef void (*redis_cb)(void *arg, const redisReply *reply);
 
 /* url: redis://[[user]:password@]host[:port][/db] or unix://[[user]:password@]/path, percent-encoded where a URL needs it; never echoed.
- * Authenticates and selects before any other command; a server that wants a password or is still loading is not up. on_state as in pgloop.h. */
+ * Authenticates and selects before any other command; a server that wants a password or is still loading is not up. on_state as in
+ * pgloop.h. */
 MUST_CHECK enum status redis_new(struct event_base *base, const char *url, void (*on_state)(void *arg, bool up), void *arg,
                                  struct redis **ret_redis, struct error *err);
 void redis_free(struct redis *redis); /* outstanding callbacks run with NULL first; not from inside a callback of this redis */
@@ -37,7 +38,8 @@ void redis_cmd(struct redis *redis, redis_cb cb, void *arg, ...) __attribute__((
 struct redis_sub;
 typedef void (*redis_message_cb)(void *arg, const char *channel, const char *message, size_t len);
 MUST_CHECK enum status redis_subscribe(struct event_base *base, const char *url, const char *const *channels, int count,
-                                       redis_message_cb cb, void (*on_state)(void *arg, bool up), void *arg, struct redis_sub **ret_sub, struct error *err);
+                                       redis_message_cb cb, void (*on_state)(void *arg, bool up), void *arg, struct redis_sub **ret_sub,
+                                       struct error *err);
 void redis_sub_free(struct redis_sub *sub);
 
 #endif

@@ -440,7 +440,9 @@ static void callbacks_may_ask_again(void **state) {
 static void connections_carry_their_name(void **state) {
   (void)state;
   struct pgloop *pool = live_pool(2);
-  LOOP_UNTIL(harness_count(server->url, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'autodb test'") == 2, 10000);
+  LOOP_UNTIL(
+      harness_count(server->url, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'autodb test' AND state = 'idle'") == 2,
+      10000);
   static const struct pg_stmt sync = {"sync", "SELECT (current_setting('synchronous_commit') = 'on')::int", 0};
   struct tally tally = {0};
   assert_int_equal(ask(pool, &sync, 0, 0, &tally), OK);
