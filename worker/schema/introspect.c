@@ -101,9 +101,9 @@ out:
 
 enum status introspect_take(struct job *job, const char *schemas_csv, struct introspection *ret_taken, struct error *err) {
   struct introspection taken = {0};
-  struct scope scope;
-  const char *string;
-  char *excluded_json;
+  struct scope scope = {0};
+  const char *string = NULL;
+  char *excluded_json = NULL;
   PGCONN_AUTO conn = NULL;
   job_progress(job, 1, "connect", NULL);
   enum status status = store_connection_string(job, &string, &excluded_json, err);
@@ -151,9 +151,9 @@ static json_t *table_names(const struct snapshot *snapshot) {
 }
 
 enum status introspect_run(struct job *job, json_t **ret_result, struct error *err) {
-  const char *csv;
-  struct snapshot *snapshot;
-  bool changed;
+  const char *csv = NULL;
+  struct snapshot *snapshot = NULL;
+  bool changed = false;
   enum status status = wanted_of(job, &csv, err);
   if (status || (status = store_refresh(job, csv, &snapshot, &changed, err))) return status;
   json_t *tables = table_names(snapshot);

@@ -211,8 +211,8 @@ enum status store_refresh(struct job *job, const char *schemas_csv, struct snaps
   id_new(&id);
   json_set_str(taken.json, "snapshot_id", id_format(&id, text));
   job_progress(job, 95, "store", NULL);
-  struct snapshot *snapshot;
-  bool changed;
+  struct snapshot *snapshot = NULL;
+  bool changed = false;
   if ((status = snapshot_load(taken.json, job->arena, &snapshot, err)) || (status = insert(job, &taken, text, &changed, err))) return status;
   prune(job);
   *ret_snapshot = snapshot;
