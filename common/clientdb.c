@@ -94,8 +94,8 @@ static bool wait_socket(const struct attempt *attempt, const PGconn *conn, bool 
 
 static enum status refuse_late(const struct attempt *attempt) {
   char reason[REASON];
-  snprintf(reason, sizeof reason, "%.255s port %d did not complete the connection within %d seconds", conninfo_get(attempt->info, "host"),
-           attempt->info->port, LIMIT_CLIENT_CONNECT_SECONDS);
+  snprintf(reason, sizeof reason, "%.255s port %d did not complete the connection in time (%d seconds in all)",
+           conninfo_get(attempt->info, "host"), attempt->info->port, LIMIT_CLIENT_CONNECT_SECONDS);
   return refuse(attempt, "CONNECTION_FAILED", reason);
 }
 
@@ -164,11 +164,14 @@ static enum status resolve(const struct attempt *attempt, struct addrinfo **ret_
   return refuse(attempt, "CONNECTION_FAILED", reason);
 }
 
-/* Tries the allowed addresses in the resolver's order. The error is the last attempt's, or the last refusal when nothing was tried. */
+/* Tries the allowed addresses in the resolver's order; each gets an equal share of the time left, so that one that swallows packets leaves
+ * some to the next. The error is the last attempt's, or the last refusal when nothing was tried. */
 static enum status connect_any(const struct attempt *attempt, const struct addrinfo *list, int statement_timeout_ms, PGconn **ret_conn) {
+  int left = 0;
+  for (const struct addrinfo *at = list; at; at = at->ai_next) left++;
   bool tried = false;
   enum status got = refuse(attempt, "CONNECTION_FAILED", "the host has no address");
-  for (const struct addrinfo *at = list; at && clock_mono_ms() < attempt->deadline_ms; at = at->ai_next) {
+  for (const struct addrinfo *at = list; at; at = at->ai_next, left--) {
     char numeric[NI_MAXHOST];
     const char *refusal = netpolicy_refusal(attempt->policy, at->ai_addr);
     if (getnameinfo(at->ai_addr, at->ai_addrlen, numeric, sizeof numeric, NULL, 0, NI_NUMERICHOST)) continue;
@@ -176,8 +179,11 @@ static enum status connect_any(const struct attempt *attempt, const struct addri
       if (!tried) got = refuse_address(attempt, at->ai_addr, refusal);
       continue;
     }
+    struct attempt one = *attempt;
+    int64_t now = clock_mono_ms();
+    one.deadline_ms = now + (attempt->deadline_ms - now) / left;
     tried = true;
-    got = connect_to(attempt, numeric, statement_timeout_ms, ret_conn);
+    got = connect_to(&one, numeric, statement_timeout_ms, ret_conn);
     if (!got) break;
   }
   return got;

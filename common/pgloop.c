@@ -300,6 +300,7 @@ static void answer(struct conn *conn, struct query *query) {
     PQclear(query->res);
     query->res = NULL;
     if (conn_send(conn, query)) return;
+    error_set(&err, ERR_UNAVAILABLE, "the connection to the database was lost; try again");
   }
   query_end(query, NULL, &err);
 }

@@ -152,9 +152,27 @@ static void a_silent_server_costs_no_more_than_the_deadline(void **state) {
   char url[128];
   snprintf(url, sizeof url, "postgresql://u:" SECRET "@127.0.0.1:%d/d?connect_timeout=9999", ntohs(address.sin_port));
   int64_t began = harness_now_ms();
-  assert_refused(&open_cfg, url, "CONNECTION_FAILED", "within 10 seconds");
+  assert_refused(&open_cfg, url, "CONNECTION_FAILED", "10 seconds in all");
   assert_true(harness_now_ms() - began < (LIMIT_CLIENT_CONNECT_SECONDS + 3) * 1000);
   close(fd);
+}
+
+/* A certificate nobody signed: enough to encrypt, not enough to be believed. */
+static void tls_is_used_and_verified_when_asked(void **state) {
+  (void)state;
+  harness_sql(server->url, "COPY (SELECT 1) TO PROGRAM 'openssl req -x509 -newkey rsa:2048 -nodes -keyout server.key -out server.crt"
+                           " -subj /CN=localhost -days 2 2>&1 && chmod 600 server.key'");
+  harness_sql(server->url, "ALTER SYSTEM SET ssl = on");
+  harness_sql(server->url, "SELECT pg_reload_conf()");
+  assert_true(POLL_UNTIL(harness_count(server->url, "SELECT (current_setting('ssl') = 'on')::int") == 1, 10000));
+  static const char *const modes[] = {"?sslmode=require", "", "?sslmode=require&channel_binding=require"}; /* "": prefer, for loopback */
+  for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
+    PGCONN_AUTO conn = connected(url_of("ann:" SECRET, "127.0.0.1", modes[i]));
+    assert_int_equal(PQsslInUse(conn), 1);
+  }
+  PGCONN_AUTO plain = connected(url_of("ann:" SECRET, "127.0.0.1", "?sslmode=disable"));
+  assert_int_equal(PQsslInUse(plain), 0);
+  assert_refused(&open_cfg, url_of("ann:" SECRET, "localhost", "?sslmode=verify-full"), "CONNECTION_FAILED", "certificate verify failed");
 }
 
 static struct clientdb_facts probed(PGconn *conn) {
@@ -202,6 +220,7 @@ int main(void) {
       cmocka_unit_test(no_password_of_ours_is_sent),
       cmocka_unit_test(a_malformed_policy_names_its_setting),
       cmocka_unit_test(a_silent_server_costs_no_more_than_the_deadline),
+      cmocka_unit_test(tls_is_used_and_verified_when_asked),
       cmocka_unit_test(probing_tells_what_the_role_may),
       cmocka_unit_test(probing_a_lost_connection_is_unavailable),
   };
