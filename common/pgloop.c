@@ -380,8 +380,10 @@ static void conn_step(struct conn *conn) {
 
 static void conn_start(struct conn *conn) {
   const struct pgloop *pool = conn->pool;
-  const char *const keys[] = {"dbname", "application_name", "client_encoding", NULL};
-  const char *const values[] = {pool->conninfo, pool->name, "UTF8", NULL};
+  /* A peer that vanished is noticed in seconds. What stands before dbname yields to the connection string, what stands after it wins. */
+  const char *const keys[] = {"keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
+                              "dbname",          "application_name",    "client_encoding",  NULL};
+  const char *const values[] = {"15", "5", "3", "10000", pool->conninfo, pool->name, "UTF8", NULL};
   conn->state = CONN_CONNECTING;
   conn->pg = PQconnectStartParams(keys, values, 1);
   if (!conn->pg || PQstatus(conn->pg) == CONNECTION_BAD) {
