@@ -35,9 +35,9 @@ check '/healthz is 200' test "$(code "$AUTODB_URL/healthz")" = 200
 check '/readyz is 200' test "$(code "$AUTODB_URL/readyz")" = 200
 check 'no key is 401' test "$(curl -s --noproxy '*' -o /dev/null -w '%{http_code}' "$AUTODB_URL/api/v1/jobs")" = 401
 check 'metrics have a listener of their own' test "$(code "$AUTODB_METRICS_URL")" = 200
-check 'an echo comes back' grep -q '"status": *"succeeded"' <(call -H 'Prefer: wait=20' -H 'Content-Type: application/json' -d '{"payload":1}' "$AUTODB_URL/api/v1/jobs/echo")
+check 'an echo comes back' grep -q '"status" *: *"succeeded"' <(call -H 'Prefer: wait=20' -H 'Content-Type: application/json' -d '{"payload":1}' "$AUTODB_URL/api/v1/jobs/echo")
 grep '^  curl ' "$out" | while read -r line; do
-  if bash -c "$line -s" 2>/dev/null | grep -q '"success": *true'; then ok "works as printed: ${line:0:60}…"; else no "works as printed: $line"; exit 1; fi
+  if bash -c "$line -s" 2>/dev/null | grep -q '"success" *: *true'; then ok "works as printed: ${line:0:60}…"; else no "works as printed: $line"; exit 1; fi
 done || bad=1
 
 echo 'again'

@@ -300,15 +300,16 @@ static bool no_orphans(void) {
   return false;
 }
 
+/* Each live sandbox has a claim in <sandbox_dir>/run; the rest of the directory (templates, a mount point) is kept on purpose. */
 static bool no_sandboxes(struct harness *h) {
-  DIR *dir = opendir(h->sandbox_dir);
+  char path[HARNESS_PATH + 8];
+  snprintf(path, sizeof path, "%s/run", h->sandbox_dir);
+  DIR *dir = opendir(path);
   struct dirent *entry;
   bool clean = true;
   while (dir && (entry = readdir(dir))) {
-    // Templates of data directories are kept on purpose; anything else is a sandbox nobody removed.
-    if (entry->d_name[0] == '.' || strncmp(entry->d_name, "template", 8) == 0) continue;
-    if (strstr(entry->d_name, "lock")) continue;
-    fprintf(stderr, "left in %s: %s\n", h->sandbox_dir, entry->d_name);
+    if (entry->d_name[0] == '.') continue;
+    fprintf(stderr, "a sandbox was left behind: %s/%s\n", path, entry->d_name);
     clean = false;
   }
   if (dir) closedir(dir);
