@@ -1,8 +1,11 @@
 /* kinds.c - the handlers, one row per kind of job. To add one: a row here and a row in common/job.c. */
 #include "worker/kinds.h"
 
+#include "worker/schema/introspect.h"
+
 static const struct kind kinds[] = {
     {"system.echo", echo_run, false},
+    {"schema.introspect", introspect_run, true},
 };
 
 const struct kind *kind_find(const char *name) {

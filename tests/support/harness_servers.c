@@ -123,7 +123,7 @@ struct harness_pg *harness_postgres(struct harness *h, int major) {
   pg->proc = harness_spawn(h, name, program,
                            (const char *[]){program, "-D", data, "-p", port, "-k", pg->socket_dir, "-h", "127.0.0.1", "-c", "fsync=off", "-c",
                                             "full_page_writes=off", "-c", "shared_buffers=64MB", "-c", "max_connections=200", "-c", "log_min_messages=warning",
-                                            "-c", "max_wal_size=256MB", NULL},
+                                            "-c", "max_wal_size=256MB", "-c", "dynamic_shared_memory_type=mmap", NULL},
                            NULL);
   pg->proc->death_signal = SIGQUIT; // an immediate shutdown, which frees its shared memory
   pg->proc->stop_signal = SIGINT;   // a fast one
