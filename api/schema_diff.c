@@ -9,7 +9,7 @@
 #include "common/json.h"
 
 static const char *const measured[] = {"estimated_rows", "total_bytes", "heap_bytes", "bytes", "pages", "all_visible_pages", "scans", "activity", "null_frac",
-                                       "n_distinct", "avg_width", "correlation", "last_value", "position", NULL};
+                                       "n_distinct", "avg_width", "correlation", "last_value", "position", "stats", "populated", NULL};
 static const char *const relation_parts[] = {"columns", "unique", "foreign_keys", "checks", "exclusions", "not_nulls", "indexes", "triggers", "policies",
                                              "rules", "statistics", NULL};
 /* Always in the answer; other lists of the snapshot when they are in it. */

@@ -13,36 +13,53 @@
 #include "worker/schema/snapshot.h"
 
 static const char shop_json[] =
-  "{\"snapshot_id\":\"id\",\"fingerprint\":\"f\",\"server_version\":\"17.2\",\"server_version_num\":170002,\"timezone\":\"UTC\","
-  "\"search_path\":\"shop, public\",\"search_path_schemas\":[\"shop\",\"public\"],"
-  "\"tables\":["
-  "{\"schema\":\"shop\",\"name\":\"orders\",\"kind\":\"table\",\"comment\":\"c\",\"owner\":\"o\",\"estimated_rows\":20,\"total_bytes\":8192,\"rls\":true,"
-  " \"persistence\":\"unlogged\",\"columns\":[{\"name\":\"id\",\"type\":\"bigint\",\"nullable\":false,\"identity\":\"always\"},"
-  "  {\"name\":\"customer_id\",\"type\":\"bigint\",\"nullable\":true,\"default\":\"1\",\"stats\":{\"null_frac\":0.25,\"n_distinct\":-0.5}}],"
-  " \"primary_key\":{\"name\":\"orders_pkey\",\"columns\":[\"id\"],\"definition\":\"PRIMARY KEY (id)\",\"index\":\"orders_pkey\"},"
-  " \"checks\":[{\"name\":\"ck\",\"columns\":[\"id\"],\"definition\":\"CHECK ((id > 0))\",\"validated\":false}],\"unique\":[],"
-  " \"foreign_keys\":[{\"name\":\"fk\",\"columns\":[\"customer_id\"],\"ref_schema\":\"shop\",\"ref_table\":\"customers\",\"ref_columns\":[\"id\"],"
-  "   \"on_delete\":\"CASCADE\",\"on_update\":\"NO ACTION\",\"validated\":true},"
-  "  {\"name\":\"away\",\"columns\":[\"x\"],\"ref_schema\":\"hidden\",\"ref_table\":\"t\",\"ref_columns\":[\"x\"]}],"
-  " \"indexes\":[{\"name\":\"orders_pkey\",\"definition\":\"d\",\"method\":\"btree\",\"columns\":[\"id\"],\"unique\":true,\"primary\":true,\"valid\":true,\"bytes\":16384,\"scans\":3}],"
-  " \"triggers\":[{\"name\":\"tr\",\"definition\":\"t\",\"function\":\"shop.f\"}],\"policies\":[{\"name\":\"po\",\"definition\":\"p\"}]},"
-  "{\"schema\":\"shop\",\"name\":\"customers\",\"kind\":\"table\",\"columns\":[{\"name\":\"id\",\"type\":\"bigint\"}],"
-  " \"foreign_keys\":[{\"name\":\"self\",\"columns\":[\"id\"],\"ref_schema\":\"shop\",\"ref_table\":\"customers\",\"ref_columns\":[\"id\"]}],"
-  " \"indexes\":[{\"name\":\"same\"}]},"
-  "{\"schema\":\"shop\",\"name\":\"log\",\"kind\":\"partitioned_table\",\"partition_key\":\"RANGE (at)\"},"
-  "{\"schema\":\"shop\",\"name\":\"log_1\",\"kind\":\"table\",\"partition_of\":\"shop.log\",\"partition_bound\":\"DEFAULT\",\"parents\":[{\"schema\":\"shop\",\"name\":\"log\"}]},"
-  "{\"schema\":\"other\",\"name\":\"twice\",\"indexes\":[{\"name\":\"same\"}]},{\"schema\":\"third\",\"name\":\"twice\"},{\"schema\":\"other\",\"name\":\"once\"},"
-  "{\"schema\":\"public\",\"name\":\"orders\"}],"
-  "\"views\":[{\"schema\":\"shop\",\"name\":\"v\",\"kind\":\"view\",\"definition\":\"SELECT 1\",\"depends_on\":[{\"schema\":\"shop\",\"name\":\"orders\",\"columns\":[\"id\"]}]},"
-  " {\"schema\":\"shop\",\"name\":\"mv\",\"kind\":\"materialized_view\",\"depends_on\":[{\"schema\":\"shop\",\"name\":\"v\"},{\"schema\":\"gone\",\"name\":\"g\"}]}],"
-  "\"enums\":[{\"schema\":\"shop\",\"name\":\"e\",\"labels\":[\"a\",\"b\"]}],"
-  "\"domains\":[{\"schema\":\"shop\",\"name\":\"d\",\"base_type\":\"integer\",\"default\":\"1\",\"not_null\":true,\"checks\":[{\"name\":\"c\",\"definition\":\"CHECK ((VALUE > 0))\"}]}],"
-  "\"sequences\":[{\"schema\":\"shop\",\"name\":\"s\",\"owned_by\":\"shop.orders.id\"}],"
-  "\"functions\":[{\"schema\":\"shop\",\"name\":\"f\",\"volatility\":\"immutable\"},{\"schema\":\"shop\",\"name\":\"f\",\"volatility\":\"stable\",\"security_definer\":true},"
-  " {\"schema\":\"other\",\"name\":\"f\",\"volatility\":\"volatile\"},{\"schema\":\"shop\",\"name\":\"calm\",\"volatility\":\"immutable\"}],"
-  "\"extensions\":[{\"name\":\"vector\",\"version\":\"0.8\",\"schema\":\"public\"}]}";
+    "{\"snapshot_id\":\"id\",\"fingerprint\":\"f\",\"server_version\":\"17.2\",\"server_version_num\":170002,\"timezone\":\"UTC\","
+    "\"search_path\":\"shop, public\",\"search_path_schemas\":[\"shop\",\"public\"],"
+    "\"tables\":["
+    "{\"schema\":\"shop\",\"name\":\"orders\",\"kind\":\"table\",\"comment\":\"c\",\"owner\":\"o\",\"estimated_rows\":20,\"total_bytes\":"
+    "8192,\"rls\":true,"
+    " \"persistence\":\"unlogged\",\"columns\":[{\"name\":\"id\",\"type\":\"bigint\",\"nullable\":false,\"identity\":\"always\"},"
+    "  "
+    "{\"name\":\"customer_id\",\"type\":\"bigint\",\"nullable\":true,\"default\":\"1\",\"stats\":{\"null_frac\":0.25,\"n_distinct\":-0.5}}]"
+    ","
+    " \"primary_key\":{\"name\":\"orders_pkey\",\"columns\":[\"id\"],\"definition\":\"PRIMARY KEY (id)\",\"index\":\"orders_pkey\"},"
+    " \"checks\":[{\"name\":\"ck\",\"columns\":[\"id\"],\"definition\":\"CHECK ((id > 0))\",\"validated\":false}],\"unique\":[],"
+    " \"foreign_keys\":[{\"name\":\"fk\",\"columns\":[\"customer_id\"],\"ref_schema\":\"shop\",\"ref_table\":\"customers\",\"ref_columns\":"
+    "[\"id\"],"
+    "   \"on_delete\":\"CASCADE\",\"on_update\":\"NO ACTION\",\"validated\":true},"
+    "  {\"name\":\"away\",\"columns\":[\"x\"],\"ref_schema\":\"hidden\",\"ref_table\":\"t\",\"ref_columns\":[\"x\"]}],"
+    " \"indexes\":[{\"name\":\"orders_pkey\",\"definition\":\"d\",\"method\":\"btree\",\"columns\":[\"id\"],\"unique\":true,\"primary\":"
+    "true,\"valid\":true,\"bytes\":16384,\"scans\":3}],"
+    " \"triggers\":[{\"name\":\"tr\",\"definition\":\"t\",\"function\":\"shop.f\"}],\"policies\":[{\"name\":\"po\",\"definition\":\"p\"}]},"
+    "{\"schema\":\"shop\",\"name\":\"customers\",\"kind\":\"table\",\"columns\":[{\"name\":\"id\",\"type\":\"bigint\"}],"
+    " \"foreign_keys\":[{\"name\":\"self\",\"columns\":[\"id\"],\"ref_schema\":\"shop\",\"ref_table\":\"customers\",\"ref_columns\":["
+    "\"id\"]}],"
+    " \"indexes\":[{\"name\":\"same\"}]},"
+    "{\"schema\":\"shop\",\"name\":\"log\",\"kind\":\"partitioned_table\",\"partition_key\":\"RANGE (at)\"},"
+    "{\"schema\":\"shop\",\"name\":\"log_1\",\"kind\":\"table\",\"partition_of\":\"shop.log\",\"partition_bound\":\"DEFAULT\",\"parents\":["
+    "{\"schema\":\"shop\",\"name\":\"log\"}]},"
+    "{\"schema\":\"other\",\"name\":\"twice\",\"indexes\":[{\"name\":\"same\"}]},{\"schema\":\"third\",\"name\":\"twice\"},{\"schema\":"
+    "\"other\",\"name\":\"once\"},"
+    "{\"schema\":\"public\",\"name\":\"orders\"}],"
+    "\"views\":[{\"schema\":\"shop\",\"name\":\"v\",\"kind\":\"view\",\"definition\":\"SELECT "
+    "1\",\"depends_on\":[{\"schema\":\"shop\",\"name\":\"orders\",\"columns\":[\"id\"]}]},"
+    " {\"schema\":\"shop\",\"name\":\"mv\",\"kind\":\"materialized_view\",\"depends_on\":[{\"schema\":\"shop\",\"name\":\"v\"},{\"schema\":"
+    "\"gone\",\"name\":\"g\"}]}],"
+    "\"enums\":[{\"schema\":\"shop\",\"name\":\"e\",\"labels\":[\"a\",\"b\"]}],"
+    "\"domains\":[{\"schema\":\"shop\",\"name\":\"d\",\"base_type\":\"integer\",\"default\":\"1\",\"not_null\":true,\"checks\":[{\"name\":"
+    "\"c\",\"definition\":\"CHECK ((VALUE > 0))\"}]}],"
+    "\"sequences\":[{\"schema\":\"shop\",\"name\":\"s\",\"owned_by\":\"shop.orders.id\"}],"
+    "\"functions\":[{\"schema\":\"shop\",\"name\":\"f\",\"volatility\":\"immutable\"},{\"schema\":\"shop\",\"name\":\"f\",\"volatility\":"
+    "\"stable\",\"security_definer\":true},"
+    " {\"schema\":\"other\",\"name\":\"f\",\"volatility\":\"volatile\"},{\"schema\":\"shop\",\"name\":\"calm\",\"volatility\":"
+    "\"immutable\"}],"
+    "\"extensions\":[{\"name\":\"vector\",\"version\":\"0.8\",\"schema\":\"public\"}]}";
 
-struct fixture { struct arena *arena; json_t *json; struct snapshot *snap; };
+struct fixture {
+  struct arena *arena;
+  json_t *json;
+  struct snapshot *snap;
+};
 
 static int setup(void **state) {
   struct fixture *f = calloc(1, sizeof *f);
@@ -173,19 +190,30 @@ static enum status load_text(const char *text) {
 
 static void what_is_no_snapshot_is_refused(void **state) {
   (void)state;
-  static const char *const damaged[] = {"null", "[]", "1", "\"x\"", "{\"tables\":[1]}", "{\"tables\":[{}]}", "{\"tables\":[{\"schema\":\"a\"}]}",
-                                        "{\"tables\":[{\"schema\":1,\"name\":\"b\"}]}", "{\"views\":[{\"name\":\"b\"}]}"};
+  static const char *const damaged[] = {"null",
+                                        "[]",
+                                        "1",
+                                        "\"x\"",
+                                        "{\"tables\":[1]}",
+                                        "{\"tables\":[{}]}",
+                                        "{\"tables\":[{\"schema\":\"a\"}]}",
+                                        "{\"tables\":[{\"schema\":1,\"name\":\"b\"}]}",
+                                        "{\"views\":[{\"name\":\"b\"}]}"};
   for (size_t i = 0; i < sizeof damaged / sizeof *damaged; i++) assert_int_equal(load_text(damaged[i]), ERR_INTERNAL);
 }
 
 static void missing_parts_are_unknown(void **state) {
   (void)state;
   static const char *const thin[] = {
-    "{}", "{\"tables\":{}}", "{\"tables\":null,\"functions\":[1,null,{}],\"enums\":[{\"labels\":[1,\"a\"]}],\"domains\":[{\"checks\":[1,{},{\"definition\":2}]}]}",
-    "{\"tables\":[{\"schema\":\"a\",\"name\":\"b\",\"columns\":[1,{}],\"primary_key\":[],\"unique\":[[]],\"indexes\":[{\"columns\":7}],\"parents\":[1],"
-    "\"foreign_keys\":[{\"columns\":[\"x\",\"y\"],\"ref_columns\":[\"x\"]}],\"depends_on\":[null]},{\"schema\":\"a\",\"name\":\"b\"}]}",
-    "{\"tables\":[{\"schema\":\"a\",\"name\":\"b\",\"partition_of\":\"a.b\",\"parents\":[{\"schema\":\"a\",\"name\":\"b\"}],\"depends_on\":[{\"schema\":\"a\",\"name\":\"b\"}]}]}",
-    "{\"search_path_schemas\":[1,\"x\"],\"search_path\":3,\"server_version_num\":\"x\"}"};
+      "{}",
+      "{\"tables\":{}}",
+      "{\"tables\":null,\"functions\":[1,null,{}],\"enums\":[{\"labels\":[1,\"a\"]}],\"domains\":[{\"checks\":[1,{},{\"definition\":2}]}]}",
+      "{\"tables\":[{\"schema\":\"a\",\"name\":\"b\",\"columns\":[1,{}],\"primary_key\":[],\"unique\":[[]],\"indexes\":[{\"columns\":7}],"
+      "\"parents\":[1],"
+      "\"foreign_keys\":[{\"columns\":[\"x\",\"y\"],\"ref_columns\":[\"x\"]}],\"depends_on\":[null]},{\"schema\":\"a\",\"name\":\"b\"}]}",
+      "{\"tables\":[{\"schema\":\"a\",\"name\":\"b\",\"partition_of\":\"a.b\",\"parents\":[{\"schema\":\"a\",\"name\":\"b\"}],\"depends_"
+      "on\":[{\"schema\":\"a\",\"name\":\"b\"}]}]}",
+      "{\"search_path_schemas\":[1,\"x\"],\"search_path\":3,\"server_version_num\":\"x\"}"};
   for (size_t i = 0; i < sizeof thin / sizeof *thin; i++) assert_int_equal(load_text(thin[i]), OK);
 }
 
@@ -257,8 +285,9 @@ static void loading_is_linear(void **state) {
     char name[32], ref[32];
     snprintf(name, sizeof name, "t%d", i);
     snprintf(ref, sizeof ref, "t%d", i / 2);
-    json_array_append_new(tables, json_pack("{s:s,s:s,s:[{s:s,s:[s],s:s,s:s,s:[s]}],s:[{s:s}]}", "schema", "s", "name", name, "foreign_keys", "name", "fk",
-                                            "columns", "a", "ref_schema", "s", "ref_table", ref, "ref_columns", "id", "indexes", "name", name));
+    json_array_append_new(tables, json_pack("{s:s,s:s,s:[{s:s,s:[s],s:s,s:s,s:[s]}],s:[{s:s}]}", "schema", "s", "name", name,
+                                            "foreign_keys", "name", "fk", "columns", "a", "ref_schema", "s", "ref_table", ref,
+                                            "ref_columns", "id", "indexes", "name", name));
   }
   json_t *json = json_pack("{s:o}", "tables", tables);
   ARENA_AUTO arena = arena_new(256 * 1024 * 1024);
@@ -308,25 +337,26 @@ static void passwords_of_user_mappings_are_cut_out(void **state) {
   check_redacted("CREATE TABLE a ();\n", "CREATE TABLE a ();\n");
   check_redacted("a\nCREATE USER MAPPING FOR x SERVER y;\nb", "a\n\nb");
   check_redacted("a\nCREATE USER MAPPING FOR \"x;\" SERVER y OPTIONS (\n    password 'it''s; mine',\n    \"user\" 'z'\n);\nb", "a\n\nb");
-  check_redacted("a\nCREATE USER MAPPING FOR x SERVER y OPTIONS (\n    password E'\\\\\\';\n);secret'\n);\nb\nCREATE USER MAPPING FOR u SERVER y;\nc",
-                 "a\n\nb\n\nc");
+  check_redacted(
+      "a\nCREATE USER MAPPING FOR x SERVER y OPTIONS (\n    password E'\\\\\\';\n);secret'\n);\nb\nCREATE USER MAPPING FOR u SERVER y;\nc",
+      "a\n\nb\n\nc");
   check_redacted("a\nCREATE USER MAPPING FOR x SERVER y OPTIONS (password 'never ends", "a\n");
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test_setup_teardown(fields_are_read, setup, teardown),
-    cmocka_unit_test_setup_teardown(relations_are_sorted, setup, teardown),
-    cmocka_unit_test_setup_teardown(links_go_both_ways, setup, teardown),
-    cmocka_unit_test_setup_teardown(names_follow_the_search_path, setup, teardown),
-    cmocka_unit_test_setup_teardown(the_most_volatile_overload_counts, setup, teardown),
-    cmocka_unit_test(what_is_no_snapshot_is_refused),
-    cmocka_unit_test(missing_parts_are_unknown),
-    cmocka_unit_test(mutations_never_crash),
-    cmocka_unit_test(running_out_of_memory_is_an_error),
-    cmocka_unit_test(loading_is_linear),
-    cmocka_unit_test(lookup_keeps_names_apart),
-    cmocka_unit_test(passwords_of_user_mappings_are_cut_out),
+      cmocka_unit_test_setup_teardown(fields_are_read, setup, teardown),
+      cmocka_unit_test_setup_teardown(relations_are_sorted, setup, teardown),
+      cmocka_unit_test_setup_teardown(links_go_both_ways, setup, teardown),
+      cmocka_unit_test_setup_teardown(names_follow_the_search_path, setup, teardown),
+      cmocka_unit_test_setup_teardown(the_most_volatile_overload_counts, setup, teardown),
+      cmocka_unit_test(what_is_no_snapshot_is_refused),
+      cmocka_unit_test(missing_parts_are_unknown),
+      cmocka_unit_test(mutations_never_crash),
+      cmocka_unit_test(running_out_of_memory_is_an_error),
+      cmocka_unit_test(loading_is_linear),
+      cmocka_unit_test(lookup_keeps_names_apart),
+      cmocka_unit_test(passwords_of_user_mappings_are_cut_out),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,13 +1,14 @@
 /* catalog.c - runs the catalog queries and hangs their rows into one JSON tree.
  *
- * The server builds the JSON of each object; here a row only has to find its place: the object of its parent's oid (a hash), so the work is linear in
- * the number of rows. Rows arrive in chunks, so what a server can make us hold is bounded by LIMIT_SNAPSHOT_BYTES, not by what it likes to send.
+ * The server builds the JSON of each object; here a row only has to find its place: the object of its parent's oid (a hash), so the work is
+ * linear in the number of rows. Rows arrive in chunks, so what a server can make us hold is bounded by LIMIT_SNAPSHOT_BYTES, not by what it
+ * likes to send.
  *
- * Structure comes first and is fingerprinted before the first statistic is merged in: what changes without DDL can't change the fingerprint.
- * Statistics queries run under a savepoint each; one that fails (no right, a locked table) becomes a warning.
+ * Structure comes first and is fingerprinted before the first statistic is merged in: what changes without DDL can't change the
+ * fingerprint. Statistics queries run under a savepoint each; one that fails (no right, a locked table) becomes a warning.
  *
- * Catalog rows are read at the transaction's snapshot, but pg_get_*() look at the present: an object dropped in between shows as an error or a NULL.
- * Errors of that kind are reported as SCHEMA_CHANGING and the caller starts over. */
+ * Catalog rows are read at the transaction's snapshot, but pg_get_*() look at the present: an object dropped in between shows as an error
+ * or a NULL. Errors of that kind are reported as SCHEMA_CHANGING and the caller starts over. */
 #include "worker/schema/catalog.h"
 
 #include "common/crypto.h"
@@ -44,7 +45,7 @@ static void set_column_stats(json_t *table, const json_t *by_column) {
   size_t i;
   json_t *column;
   json_array_foreach(json_object_get(table, "columns"), i, column)
-    json_object_set(column, "stats", json_object_get(by_column, json_str(column, "name", "")));
+      json_object_set(column, "stats", json_object_get(by_column, json_str(column, "name", "")));
 }
 
 /* Takes value. */
@@ -67,11 +68,11 @@ static int place(struct catalog_reader *reader, json_t *parent, const char *key,
 static enum status place_row(struct catalog_reader *reader, const PGresult *res, int row, struct error *err) {
   const char *parent_oid = pg_str(res, row, 1);
   json_t *parent = parent_oid ? json_object_get(reader->by_oid, parent_oid) : reader->root;
-  if (!parent || PQgetisnull(res, row, 3)) return OK;
   reader->bytes += (size_t)PQgetlength(res, row, 3);
   if (reader->bytes > LIMIT_SNAPSHOT_BYTES)
     return error_set(err, ERR_TOO_LARGE, "the schema takes more than %d MiB: exclude schemas (excluded_schemas) or name some (?schemas=)",
                      LIMIT_SNAPSHOT_BYTES >> 20);
+  if (!parent || PQgetisnull(res, row, 3)) return OK;
   json_t *value = parse(res, row, 3, err);
   if (!value) return err->status;
   return place(reader, parent, pg_str(res, row, 2), pg_str(res, row, 0), value) ? error_oom(err) : OK;
@@ -92,7 +93,8 @@ static enum status explain(struct error *err, const char *step) {
   static const char *const changing[] = {"XX000", "42P01", "42704", "42883", "42703", NULL};
   if (sqlstate_is(err, locked))
     return error_set(err, ERR_UNAVAILABLE, "reading %s: a relation is locked by another session (waited 2 s)", step);
-  if (sqlstate_is(err, slow)) return error_set(err, ERR_TIMEOUT, "reading %s took longer than %d s", step, LIMIT_INTROSPECT_STATEMENT_MS / 1000);
+  if (sqlstate_is(err, slow))
+    return error_set(err, ERR_TIMEOUT, "reading %s took longer than %d s", step, LIMIT_INTROSPECT_STATEMENT_MS / 1000);
   if (sqlstate_is(err, changing)) {
     error_prefix(err, "the schema changed while %s were read", step);
     snprintf(err->code, sizeof err->code, "SCHEMA_CHANGING");
@@ -138,7 +140,8 @@ static enum status read_statistics(struct catalog_reader *reader, const struct c
   return pg_script(reader->conn, "ROLLBACK TO statistics; RELEASE statistics", err);
 }
 
-static enum status query_row(struct catalog_reader *reader, const char *sql, int nparams, const char *const *params, PGresult **ret_res, struct error *err) {
+static enum status query_row(struct catalog_reader *reader, const char *sql, int nparams, const char *const *params, PGresult **ret_res,
+                             struct error *err) {
   PGRESULT_AUTO res = NULL;
   enum status status = pg_query(reader->conn, sql, nparams, params, &res, err);
   if (status) return status;
@@ -178,8 +181,8 @@ static enum status begin_session(struct catalog_reader *reader, struct error *er
 static enum status check_wanted(struct catalog_reader *reader, int found, struct error *err) {
   if (!reader->wanted) return OK;
   static const char missing_sql[] =
-    "SELECT string_agg(quote_ident(w), ', ' ORDER BY w) FROM unnest($1::text[]) w WHERE w NOT IN (SELECT nspname FROM pg_namespace) "
-    "OR w = ANY ($2::text[]) OR w ~ '^pg_' OR w = 'information_schema'";
+      "SELECT string_agg(quote_ident(w), ', ' ORDER BY w) FROM unnest($1::text[]) w WHERE w NOT IN (SELECT nspname FROM pg_namespace) "
+      "OR w = ANY ($2::text[]) OR w ~ '^pg_' OR w = 'information_schema'";
   const char *const params[] = {reader->wanted, reader->excluded};
   PGRESULT_AUTO res = NULL;
   enum status status = query_row(reader, missing_sql, 2, params, &res, err);
@@ -208,8 +211,9 @@ static enum status read_schemas(struct catalog_reader *reader, struct error *err
 }
 
 static json_t *skeleton(int major) {
-  static const char *const lists[] = {"schemas", "schema_details", "tables", "views", "enums", "domains", "composites", "ranges", "sequences", "functions",
-                                      "collations", "extensions", "event_triggers", "publications"};
+  static const char *const lists[] = {"schemas",    "schema_details", "tables",         "views",       "enums",
+                                      "domains",    "composites",     "ranges",         "sequences",   "functions",
+                                      "collations", "extensions",     "event_triggers", "publications"};
   json_t *root = json_pack("{s:i}", "server_major", major);
   for (size_t i = 0; root && i < sizeof lists / sizeof *lists; i++) json_object_set_new(root, lists[i], json_array());
   return root;
@@ -235,7 +239,9 @@ static char *table_key(const json_t *named, char *out, size_t size) {
   return out;
 }
 
-static void add(json_t *table, const char *key, long long more) { json_object_set_new(table, key, json_integer(json_int(table, key, 0) + more)); }
+static void add(json_t *table, const char *key, long long more) {
+  json_object_set_new(table, key, json_integer(json_int(table, key, 0) + more));
+}
 
 /* A partitioned table has no storage and often no row estimate: it is as large as its leaves. */
 static void add_to_parents(const json_t *by_name, json_t *leaf) {
@@ -260,8 +266,7 @@ static void total_partitions(json_t *tables) {
     if (json_array_size(json_object_get(table, "parents")) || strcmp(json_str(table, "kind", ""), "partitioned_table") == 0)
       json_object_set(by_name, table_key(table, key, sizeof key), table);
   }
-  json_array_foreach(tables, i, table)
-    if (strcmp(json_str(table, "kind", ""), "partitioned_table") != 0) add_to_parents(by_name, table);
+  json_array_foreach(tables, i, table) if (strcmp(json_str(table, "kind", ""), "partitioned_table") != 0) add_to_parents(by_name, table);
   json_array_foreach(tables, i, table) {
     json_t *rows = json_object_get(table, "leaf_rows");
     if (!rows) continue;

@@ -4,6 +4,8 @@
  * (pg_get_viewdef, sizes) take ACCESS SHARE under lock_timeout. Majors 13-18: where columns differ a macro takes the expression. */
 #include "worker/schema/catalog_sql.h"
 
+/* One line of SQL per line: it is read as SQL. */
+// clang-format off
 #define ANY_MAJOR 13, 99
 #define IN_SCHEMAS(alias) alias " = ANY ($1::oid[])"
 #define NOT_EXTENSION(catalog, oid) \
@@ -101,7 +103,7 @@ static const char sequences[] =
 #define COLUMN_OPTIONS \
   "CASE WHEN a.attoptions IS NOT NULL THEN (SELECT json_agg(o ORDER BY o) FROM unnest(a.attoptions) o WHERE starts_with(o, 'n_distinct')) END"
 #define COLUMNS(compression) \
-  "SELECT NULL, a.attrelid, 'columns', json_agg(json_build_object('name', a.attname, 'position', a.attnum, " \
+  "SELECT NULL, a.attrelid, 'columns', json_agg(json_build_object('name', a.attname, " \
   "  'type', format_type(a.atttypid, a.atttypmod), 'type_kind', CASE t.typtype WHEN 'b' THEN CASE WHEN t.typcategory = 'A' THEN 'array' ELSE 'base' END " \
   "    WHEN 'e' THEN 'enum' WHEN 'd' THEN 'domain' WHEN 'c' THEN 'composite' WHEN 'r' THEN 'range' WHEN 'm' THEN 'multirange' ELSE 'pseudo' END, " \
   "  'nullable', NOT a.attnotnull, 'default', CASE a.attgenerated WHEN '' THEN pg_get_expr(ad.adbin, ad.adrelid) END, " \
@@ -333,41 +335,43 @@ static const char sequence_state[] =
   "SELECT NULL, c.oid, NULL, json_build_object('last_value', CASE WHEN has_sequence_privilege(c.oid, 'SELECT, USAGE') THEN pg_sequence_last_value(c.oid) END) "
   "FROM pg_class c WHERE c.relkind = 'S' AND " IN_SCHEMAS("c.relnamespace");
 
+// clang-format on
+
 const struct catalog_query catalog_queries[] = {
-  {"tables", ANY_MAJOR, true, tables},
-  {"views", ANY_MAJOR, true, views},
-  {"columns", 13, 13, true, columns_13},
-  {"columns", 14, 99, true, columns_14},
-  {"constraints", 13, 17, true, keys_13},
-  {"constraints", 18, 99, true, keys_18},
-  {"foreign keys", 13, 17, true, foreign_keys_13},
-  {"foreign keys", 18, 99, true, foreign_keys_18},
-  {"indexes", 13, 14, true, indexes_13},
-  {"indexes", 15, 99, true, indexes_15},
-  {"triggers", ANY_MAJOR, true, triggers},
-  {"policies", ANY_MAJOR, true, policies},
-  {"rules", ANY_MAJOR, true, rules},
-  {"statistics objects", ANY_MAJOR, true, statistics_objects},
-  {"view dependencies", ANY_MAJOR, true, view_dependencies},
-  {"sequences", ANY_MAJOR, true, sequences},
-  {"enums", ANY_MAJOR, true, enums},
-  {"domains", ANY_MAJOR, true, domains},
-  {"composite types", ANY_MAJOR, true, composites},
-  {"range types", ANY_MAJOR, true, ranges},
-  {"functions", 13, 13, true, functions_13},
-  {"functions", 14, 99, true, functions_14},
-  {"collations", ANY_MAJOR, true, collations},
-  {"extensions", ANY_MAJOR, true, extensions},
-  {"event triggers", ANY_MAJOR, true, event_triggers},
-  {"publications", 13, 14, true, publications_13},
-  {"publications", 15, 99, true, publications_15},
-  {"roles", ANY_MAJOR, false, roles},
-  {"row estimates", ANY_MAJOR, false, row_estimates},
-  {"estimated sizes", ANY_MAJOR, false, sizes_estimated},
-  {"sizes", ANY_MAJOR, false, sizes},
-  {"column statistics", ANY_MAJOR, false, column_statistics},
-  {"table activity", ANY_MAJOR, false, activity},
-  {"index scans", ANY_MAJOR, false, index_scans},
-  {"sequence state", ANY_MAJOR, false, sequence_state},
+    {"tables", ANY_MAJOR, true, tables},
+    {"views", ANY_MAJOR, true, views},
+    {"columns", 13, 13, true, columns_13},
+    {"columns", 14, 99, true, columns_14},
+    {"constraints", 13, 17, true, keys_13},
+    {"constraints", 18, 99, true, keys_18},
+    {"foreign keys", 13, 17, true, foreign_keys_13},
+    {"foreign keys", 18, 99, true, foreign_keys_18},
+    {"indexes", 13, 14, true, indexes_13},
+    {"indexes", 15, 99, true, indexes_15},
+    {"triggers", ANY_MAJOR, true, triggers},
+    {"policies", ANY_MAJOR, true, policies},
+    {"rules", ANY_MAJOR, true, rules},
+    {"statistics objects", ANY_MAJOR, true, statistics_objects},
+    {"view dependencies", ANY_MAJOR, true, view_dependencies},
+    {"sequences", ANY_MAJOR, true, sequences},
+    {"enums", ANY_MAJOR, true, enums},
+    {"domains", ANY_MAJOR, true, domains},
+    {"composite types", ANY_MAJOR, true, composites},
+    {"range types", ANY_MAJOR, true, ranges},
+    {"functions", 13, 13, true, functions_13},
+    {"functions", 14, 99, true, functions_14},
+    {"collations", ANY_MAJOR, true, collations},
+    {"extensions", ANY_MAJOR, true, extensions},
+    {"event triggers", ANY_MAJOR, true, event_triggers},
+    {"publications", 13, 14, true, publications_13},
+    {"publications", 15, 99, true, publications_15},
+    {"roles", ANY_MAJOR, false, roles},
+    {"row estimates", ANY_MAJOR, false, row_estimates},
+    {"estimated sizes", ANY_MAJOR, false, sizes_estimated},
+    {"sizes", ANY_MAJOR, false, sizes},
+    {"column statistics", ANY_MAJOR, false, column_statistics},
+    {"table activity", ANY_MAJOR, false, activity},
+    {"index scans", ANY_MAJOR, false, index_scans},
+    {"sequence state", ANY_MAJOR, false, sequence_state},
 };
 const int catalog_query_count = sizeof catalog_queries / sizeof *catalog_queries;

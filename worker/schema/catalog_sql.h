@@ -14,9 +14,9 @@
 #include <stdbool.h>
 
 struct catalog_query {
-  const char *step;   /* for progress and messages: "indexes" */
-  int from, to;       /* server majors */
-  bool structure;     /* false: statistics, which may fail: the snapshot then lacks them and says so */
+  const char *step; /* for progress and messages: "indexes" */
+  int from, to;     /* server majors */
+  bool structure;   /* false: statistics, which may fail: the snapshot then lacks them and says so */
   const char *sql;
 };
 extern const struct catalog_query catalog_queries[];

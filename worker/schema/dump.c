@@ -1,8 +1,9 @@
 /* dump.c - runs pg_dump and collects what it says.
  *
- * Output and messages go to memfds: nothing to drain while the catalogs are read, a bound by RLIMIT_FSIZE, and nothing on disk. The child gets a clean
- * environment with the password in it (never in its arguments), connects to the address that was checked (the live connection's hostaddr),
- * finds no password, service or key files (HOME does not exist), and dies with us. Locks: ACCESS SHARE on the tables, given up after 2 s. */
+ * Output and messages go to memfds: nothing to drain while the catalogs are read, a bound by RLIMIT_FSIZE, and nothing on disk. The child
+ * gets a clean environment with the password in it (never in its arguments), connects to the address that was checked (the live
+ * connection's hostaddr), finds no password, service or key files (HOME does not exist), and dies with us. Locks: ACCESS SHARE on the
+ * tables, given up after 2 s. */
 #include "worker/schema/dump.h"
 
 #include <dirent.h>
@@ -166,7 +167,8 @@ static void give_up(struct dump *dump, const char *why) {
 
 static void spawn(struct dump *dump, const struct command *command, const char *password) {
   char *secret = arena_printf(command->arena, "PGPASSWORD=%s", password ? password : "");
-  const char *const env[] = {"HOME=/nonexistent", "LC_ALL=C.UTF-8", "PGAPPNAME=autodb pg_dump", password && *password ? secret : NULL, NULL};
+  const char *const env[] = {"HOME=/nonexistent", "LC_ALL=C.UTF-8", "PGAPPNAME=autodb pg_dump", password && *password ? secret : NULL,
+                             NULL};
   dump->out_fd = memfd_create("autodb-dump", MFD_CLOEXEC);
   dump->err_fd = memfd_create("autodb-dump-messages", MFD_CLOEXEC);
   if (!secret || dump->out_fd < 0 || dump->err_fd < 0) return give_up(dump, "no memory to run pg_dump in");
@@ -229,8 +231,10 @@ static const char *messages(const struct dump *dump, struct arena *arena) {
   ssize_t got = pread(dump->err_fd, text, sizeof text - 1, 0);
   size_t len = got > 0 ? (size_t)got : 0;
   for (size_t i = 0; i < len; i++)
-    if ((unsigned char)text[i] < ' ') text[i] = ' ';
-    else if ((unsigned char)text[i] > '~') text[i] = '?';
+    if ((unsigned char)text[i] < ' ')
+      text[i] = ' ';
+    else if ((unsigned char)text[i] > '~')
+      text[i] = '?';
   while (len && text[len - 1] == ' ') len--;
   text[len] = '\0';
   return arena_strdup(arena, len ? text : "pg_dump failed without a word");
@@ -238,7 +242,8 @@ static const char *messages(const struct dump *dump, struct arena *arena) {
 
 static const char *reason(const struct dump *dump, struct arena *arena, bool in_time, int status) {
   if (!in_time) return arena_printf(arena, "pg_dump took longer than %d s", LIMIT_DUMP_MS / 1000);
-  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGXFSZ) return arena_printf(arena, "the schema dump is larger than %d MiB", LIMIT_DUMP_BYTES >> 20);
+  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGXFSZ)
+    return arena_printf(arena, "the schema dump is larger than %d MiB", LIMIT_DUMP_BYTES >> 20);
   if (WIFSIGNALED(status)) return arena_printf(arena, "pg_dump was ended by signal %d", WTERMSIG(status));
   return messages(dump, arena);
 }
@@ -249,8 +254,10 @@ static const char *statement_end(const char *p, const char *end) {
   bool escapes = false; /* within E'…' */
   for (; p < end; p++) {
     if (quote) {
-      if (escapes && *p == '\\') p++;
-      else if (*p == quote) quote = 0; /* a doubled quote opens again at once */
+      if (escapes && *p == '\\')
+        p++;
+      else if (*p == quote)
+        quote = 0; /* a doubled quote opens again at once */
     } else if (*p == '\'' || *p == '"') {
       quote = *p;
       escapes = *p == '\'' && p[-1] == 'E';

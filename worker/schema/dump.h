@@ -11,10 +11,10 @@
 #include "common/error.h"
 
 struct dump {
-  pid_t pid;            /* 0: not running */
+  pid_t pid; /* 0: not running */
   int pid_fd, out_fd, err_fd;
-  int64_t deadline_ms;  /* monotonic */
-  char why[256];        /* when it could not be started */
+  int64_t deadline_ms; /* monotonic */
+  char why[256];       /* when it could not be started */
 };
 
 struct dump_request {
@@ -31,8 +31,8 @@ void dump_start(struct dump *dump, const struct dump_request *request);
 void *dump_finish(struct dump *dump, struct arena *arena, size_t *ret_len, const char **ret_why);
 void dump_abort(struct dump *dump); /* kills and reaps; accepts a finished one */
 
-/* The pg_dump to use for a server: the installed major that is equal or else the next higher (an older pg_dump refuses a newer server, and the
- * output of a much newer one holds settings that the sandbox's server, chosen the same way, does not know). NULL when there is none. */
+/* The pg_dump to use for a server: the installed major that is equal or else the next higher (an older pg_dump refuses a newer server, and
+ * the output of a much newer one holds settings that the sandbox's server, chosen the same way, does not know). NULL when there is none. */
 char *dump_binary(int server_major, struct arena *arena);
 /* Cuts CREATE USER MAPPING statements, whose options hold passwords, out of a dump, in place. Returns the new length. */
 size_t dump_redact(char *script, size_t len);

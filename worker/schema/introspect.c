@@ -1,8 +1,8 @@
 /* introspect.c - one transaction on the client's database: catalogs into JSON, and pg_dump of the very same snapshot beside it.
  *
- * The client's database is only read, with ACCESS SHARE at most and no wait for a lock beyond 2 s. pg_dump runs while the catalogs are read and must
- * end before the transaction does. Its failure (no right to lock a table, a server newer than every pg_dump here) leaves the snapshot without a dump
- * and with a warning; a failure to read the structure fails the job. */
+ * The client's database is only read, with ACCESS SHARE at most and no wait for a lock beyond 2 s. pg_dump runs while the catalogs are read
+ * and must end before the transaction does. Its failure (no right to lock a table, a server newer than every pg_dump here) leaves the
+ * snapshot without a dump and with a warning; a failure to read the structure fails the job. */
 #include "worker/schema/introspect.h"
 
 #include "common/clock.h"
@@ -13,14 +13,14 @@
 #include "worker/schema/dump.h"
 #include "worker/schema/store.h"
 
-#define TRIES 3          /* of a schema that changes while it is read */
+#define TRIES 3 /* of a schema that changes while it is read */
 #define OLDEST_MAJOR 13
 
 /* ---- what is asked for ---- */
 
 struct scope {
-  json_t *excluded, *wanted;                    /* arrays of names; wanted NULL = all. In the arena */
-  const char *excluded_array, *wanted_array;    /* the same as text[] literals */
+  json_t *excluded, *wanted;                 /* arrays of names; wanted NULL = all. In the arena */
+  const char *excluded_array, *wanted_array; /* the same as text[] literals */
 };
 
 static char *array_of(struct arena *arena, const json_t *names) {
@@ -45,7 +45,8 @@ static json_t *split_csv(const char *csv) {
   return names;
 }
 
-static enum status scope_of(struct job *job, const char *excluded_json, const char *schemas_csv, struct scope *ret_scope, struct error *err) {
+static enum status scope_of(struct job *job, const char *excluded_json, const char *schemas_csv, struct scope *ret_scope,
+                            struct error *err) {
   struct scope scope = {.excluded = arena_json(job->arena, json_loads(excluded_json, 0, NULL))};
   if (schemas_csv) scope.wanted = arena_json(job->arena, split_csv(schemas_csv));
   if (!json_is_array(scope.excluded)) return error_set(err, ERR_INTERNAL, "the connection's excluded schemas can't be read");
@@ -78,8 +79,13 @@ static void finish_json(struct introspection *taken, struct catalog_reader *read
 }
 
 static enum status take_once(struct job *job, PGconn *conn, const struct scope *scope, struct introspection *taken, struct error *err) {
-  struct catalog_reader reader = {.conn = conn, .arena = job->arena, .excluded = scope->excluded_array, .wanted = scope->wanted_array,
-                                  .major = taken->facts.server_version_num / 10000, .progress = show_step, .arg = job};
+  struct catalog_reader reader = {.conn = conn,
+                                  .arena = job->arena,
+                                  .excluded = scope->excluded_array,
+                                  .wanted = scope->wanted_array,
+                                  .major = taken->facts.server_version_num / 10000,
+                                  .progress = show_step,
+                                  .arg = job};
   struct dump dump = {0};
   enum status status = catalog_begin(&reader, err);
   if (status) goto out;
@@ -112,7 +118,8 @@ enum status introspect_take(struct job *job, const char *schemas_csv, struct int
       (status = clientdb_probe(conn, &taken.facts, err)))
     return status;
   if (taken.facts.server_version_num < OLDEST_MAJOR * 10000)
-    return error_set_code(err, ERR_VALIDATION, "SERVER_TOO_OLD", "the server is PostgreSQL %s: %d or newer is needed", taken.facts.server_version, OLDEST_MAJOR);
+    return error_set_code(err, ERR_VALIDATION, "SERVER_TOO_OLD", "the server is PostgreSQL %s: %d or newer is needed",
+                          taken.facts.server_version, OLDEST_MAJOR);
   for (int try = 1; (status = take_once(job, conn, &scope, &taken, err)); try++) {
     if (try == TRIES || strcmp(err->code, "SCHEMA_CHANGING") != 0 || PQstatus(conn) != CONNECTION_OK) return status;
     error_clear(err);
@@ -157,11 +164,11 @@ enum status introspect_run(struct job *job, json_t **ret_result, struct error *e
   enum status status = wanted_of(job, &csv, err);
   if (status || (status = store_refresh(job, csv, &snapshot, &changed, err))) return status;
   json_t *tables = table_names(snapshot);
-  json_t *result =
-    json_pack("{s:s, s:s, s:I, s:o, s:O, s:O, s:s, s:b, s:O, s:O}", "connection_id", job->connection_id, "snapshot_id", snapshot->id, "table_count",
-              (json_int_t)json_array_size(tables), "tables", tables, "schemas_introspected", json_object_get(snapshot->json, "schemas"),
-              "introspected_at", json_object_get(snapshot->json, "introspected_at"), "server_version", snapshot->server_version, "changed", changed,
-              "fingerprint", json_object_get(snapshot->json, "fingerprint"), "warnings", json_object_get(snapshot->json, "warnings"));
+  json_t *result = json_pack(
+      "{s:s, s:s, s:I, s:o, s:O, s:O, s:s, s:b, s:O, s:O}", "connection_id", job->connection_id, "snapshot_id", snapshot->id, "table_count",
+      (json_int_t)json_array_size(tables), "tables", tables, "schemas_introspected", json_object_get(snapshot->json, "schemas"),
+      "introspected_at", json_object_get(snapshot->json, "introspected_at"), "server_version", snapshot->server_version, "changed", changed,
+      "fingerprint", json_object_get(snapshot->json, "fingerprint"), "warnings", json_object_get(snapshot->json, "warnings"));
   if (!result) return error_oom(err);
   *ret_result = result;
   return OK;

@@ -1,8 +1,8 @@
 /* introspect.h - schema.introspect: what a client database looks like, at one instant.
  *
- * The snapshot's JSON is the answer of GET /connections/{id}/schema (contract section 3). Beyond the contract: every object has its owner, comment,
- * privileges (as aclitem text) and definition where PostgreSQL can print one; columns have "stats"; tables "activity"; views "depends_on"
- * with the columns they read; top level "database", "settings", "roles", "publications", "event_triggers", "warnings". */
+ * The snapshot's JSON is the answer of GET /connections/{id}/schema (contract section 3). Beyond the contract: every object has its owner,
+ * comment, privileges (as aclitem text) and definition where PostgreSQL can print one; columns have "stats"; tables "activity"; views
+ * "depends_on" with the columns they read; top level "database", "settings", "roles", "publications", "event_triggers", "warnings". */
 #ifndef AUTODB_INTROSPECT_H
 #define AUTODB_INTROSPECT_H
 
@@ -10,8 +10,8 @@
 #include "worker/agent.h"
 
 struct introspection {
-  json_t *json;             /* owned by the job's arena; no "snapshot_id" yet */
-  const void *dump;         /* zlib, in the job's arena; NULL when there is none */
+  json_t *json;     /* owned by the job's arena; no "snapshot_id" yet */
+  const void *dump; /* zlib, in the job's arena; NULL when there is none */
   size_t dump_len;
   const char *dump_error;
   struct clientdb_facts facts;

@@ -4,8 +4,14 @@
 
 #include "common/arena.h"
 
-struct lookup_entry { const char *schema, *name; void *value; };
-struct lookup { struct lookup_entry *entries; size_t mask, used; };
+struct lookup_entry {
+  const char *schema, *name;
+  void *value;
+};
+struct lookup {
+  struct lookup_entry *entries;
+  size_t mask, used;
+};
 
 /* A value for "several things have this name"; compare, never follow. */
 #define LOOKUP_AMBIGUOUS ((void *)&lookup_ambiguous)

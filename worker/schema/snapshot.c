@@ -1,7 +1,7 @@
 /* snapshot.c - from snapshot JSON to the model the agents walk.
  *
- * Two passes: every relation is filled from its JSON object and the array is sorted; then names are resolved to pointers, both ways (foreign keys,
- * partitions, views). Names are found by hash (lookup.h), so loading is linear in the size of the schema. Strings are
+ * Two passes: every relation is filled from its JSON object and the array is sorted; then names are resolved to pointers, both ways
+ * (foreign keys, partitions, views). Names are found by hash (lookup.h), so loading is linear in the size of the schema. Strings are
  * borrowed from the JSON. What is missing or of another type becomes the field's "unknown"; only a relation without a name is refused. */
 #include "worker/schema/snapshot.h"
 
@@ -9,15 +9,19 @@
 #include "worker/schema/lookup.h"
 
 struct snap_lookup {
-  struct lookup tables;       /* by schema and name */
-  struct lookup tables_any;   /* by name; value NULL when several schemas have it */
-  struct lookup indexes;      /* values are struct index_place */
+  struct lookup tables;     /* by schema and name */
+  struct lookup tables_any; /* by name; value NULL when several schemas have it */
+  struct lookup indexes;    /* values are struct index_place */
   struct lookup indexes_any;
-  struct lookup functions;    /* values are the most volatile overload */
+  struct lookup functions; /* values are the most volatile overload */
   struct lookup functions_any;
-  const char **path; size_t path_count; /* the search path's schemas, first wins */
+  const char **path;
+  size_t path_count; /* the search path's schemas, first wins */
 };
-struct index_place { struct snap_table *table; struct snap_index *index; };
+struct index_place {
+  struct snap_table *table;
+  struct snap_index *index;
+};
 
 struct load {
   struct arena *arena;
@@ -75,26 +79,35 @@ static const char **load_strings(struct load *load, const json_t *owner, const c
 static void fill_column(struct load *load, const json_t *json, void *item) {
   (void)load;
   const json_t *stats = json_object_get(json, "stats");
-  *(struct snap_column *)item = (struct snap_column){
-    .name = text_or_empty(json, "name"), .type = text_or_empty(json, "type"), .default_expr = text(json, "default"),
-    .comment = text(json, "comment"), .identity = text(json, "identity"), .generated = text(json, "generated"),
-    .not_null = !json_bool(json, "nullable", true), .null_frac = number(stats, "null_frac", -1), .n_distinct = number(stats, "n_distinct", 0)};
+  *(struct snap_column *)item = (struct snap_column){.name = text_or_empty(json, "name"),
+                                                     .type = text_or_empty(json, "type"),
+                                                     .default_expr = text(json, "default"),
+                                                     .comment = text(json, "comment"),
+                                                     .identity = text(json, "identity"),
+                                                     .generated = text(json, "generated"),
+                                                     .not_null = !json_bool(json, "nullable", true),
+                                                     .null_frac = number(stats, "null_frac", -1),
+                                                     .n_distinct = number(stats, "n_distinct", 0)};
 }
 
 static void fill_constraint(struct load *load, const json_t *json, void *item) {
   struct snap_constraint *constraint = item;
-  *constraint = (struct snap_constraint){
-    .name = text_or_empty(json, "name"), .definition = text_or_empty(json, "definition"), .index = text(json, "index"),
-    .validated = json_bool(json, "validated", true), .deferrable = json_bool(json, "deferrable", false)};
+  *constraint = (struct snap_constraint){.name = text_or_empty(json, "name"),
+                                         .definition = text_or_empty(json, "definition"),
+                                         .index = text(json, "index"),
+                                         .validated = json_bool(json, "validated", true),
+                                         .deferrable = json_bool(json, "deferrable", false)};
   constraint->columns = load_strings(load, json, "columns", &constraint->column_count);
 }
 
 static void fill_fk(struct load *load, const json_t *json, void *item) {
   struct snap_fk *fk = item;
-  *fk = (struct snap_fk){
-    .name = text_or_empty(json, "name"), .ref_schema = text_or_empty(json, "ref_schema"), .ref_table = text_or_empty(json, "ref_table"),
-    .on_delete = json_str(json, "on_delete", "NO ACTION"), .on_update = json_str(json, "on_update", "NO ACTION"),
-    .validated = json_bool(json, "validated", true)};
+  *fk = (struct snap_fk){.name = text_or_empty(json, "name"),
+                         .ref_schema = text_or_empty(json, "ref_schema"),
+                         .ref_table = text_or_empty(json, "ref_table"),
+                         .on_delete = json_str(json, "on_delete", "NO ACTION"),
+                         .on_update = json_str(json, "on_update", "NO ACTION"),
+                         .validated = json_bool(json, "validated", true)};
   size_t ref_count;
   fk->columns = load_strings(load, json, "columns", &fk->column_count);
   fk->ref_columns = load_strings(load, json, "ref_columns", &ref_count);
@@ -103,17 +116,22 @@ static void fill_fk(struct load *load, const json_t *json, void *item) {
 
 static void fill_index(struct load *load, const json_t *json, void *item) {
   struct snap_index *index = item;
-  *index = (struct snap_index){
-    .name = text_or_empty(json, "name"), .definition = text_or_empty(json, "definition"), .method = json_str(json, "method", "btree"),
-    .predicate = text(json, "predicate"), .unique = json_bool(json, "unique", false), .valid = json_bool(json, "valid", true),
-    .primary = json_bool(json, "primary", false), .bytes = json_int(json, "bytes", -1), .scans = json_int(json, "scans", -1)};
+  *index = (struct snap_index){.name = text_or_empty(json, "name"),
+                               .definition = text_or_empty(json, "definition"),
+                               .method = json_str(json, "method", "btree"),
+                               .predicate = text(json, "predicate"),
+                               .unique = json_bool(json, "unique", false),
+                               .valid = json_bool(json, "valid", true),
+                               .primary = json_bool(json, "primary", false),
+                               .bytes = json_int(json, "bytes", -1),
+                               .scans = json_int(json, "scans", -1)};
   index->columns = load_strings(load, json, "columns", &index->column_count);
 }
 
 static void fill_trigger(struct load *load, const json_t *json, void *item) {
   (void)load;
   *(struct snap_trigger *)item = (struct snap_trigger){
-    .name = text_or_empty(json, "name"), .definition = text_or_empty(json, "definition"), .function = text_or_empty(json, "function")};
+      .name = text_or_empty(json, "name"), .definition = text_or_empty(json, "definition"), .function = text_or_empty(json, "function")};
 }
 
 static void fill_policy(struct load *load, const json_t *json, void *item) {
@@ -122,7 +140,10 @@ static void fill_policy(struct load *load, const json_t *json, void *item) {
 }
 
 static void load_constraints(struct load *load, const json_t *json, struct snap_table *table) {
-  static const struct { const char *key; char type; } kinds[] = {{"unique", 'u'}, {"checks", 'c'}, {"exclusions", 'x'}, {"not_nulls", 'n'}};
+  static const struct {
+    const char *key;
+    char type;
+  } kinds[] = {{"unique", 'u'}, {"checks", 'c'}, {"exclusions", 'x'}, {"not_nulls", 'n'}};
   const json_t *primary = json_object_get(json, "primary_key");
   size_t total = json_is_object(primary);
   for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) total += json_array_size(json_object_get(json, kinds[k].key));
@@ -142,20 +163,30 @@ static void load_constraints(struct load *load, const json_t *json, struct snap_
 }
 
 static enum snap_relkind relkind_of(const char *kind, bool view) {
-  static const struct { const char *text; enum snap_relkind kind; } kinds[] = {
-    {"partitioned_table", SNAP_PARTITIONED}, {"foreign_table", SNAP_FOREIGN}, {"materialized_view", SNAP_MATVIEW}, {"view", SNAP_VIEW}};
+  static const struct {
+    const char *text;
+    enum snap_relkind kind;
+  } kinds[] = {
+      {"partitioned_table", SNAP_PARTITIONED}, {"foreign_table", SNAP_FOREIGN}, {"materialized_view", SNAP_MATVIEW}, {"view", SNAP_VIEW}};
   for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
     if (strcmp(kind, kinds[i].text) == 0) return kinds[i].kind;
   return view ? SNAP_VIEW : SNAP_TABLE;
 }
 
 static void fill_table(struct load *load, const json_t *json, struct snap_table *table, bool view) {
-  *table = (struct snap_table){
-    .schema = text(json, "schema"), .name = text(json, "name"), .kind = relkind_of(text_or_empty(json, "kind"), view),
-    .comment = text(json, "comment"), .owner = text(json, "owner"), .rows = json_int(json, "estimated_rows", -1),
-    .bytes = json_int(json, "total_bytes", 0), .partition_of = text(json, "partition_of"), .partition_bound = text(json, "partition_bound"),
-    .partition_key = text(json, "partition_key"), .definition = text(json, "definition"), .rls = json_bool(json, "rls", false),
-    .unlogged = strcmp(text_or_empty(json, "persistence"), "unlogged") == 0};
+  *table = (struct snap_table){.schema = text(json, "schema"),
+                               .name = text(json, "name"),
+                               .kind = relkind_of(text_or_empty(json, "kind"), view),
+                               .comment = text(json, "comment"),
+                               .owner = text(json, "owner"),
+                               .rows = json_int(json, "estimated_rows", -1),
+                               .bytes = json_int(json, "total_bytes", 0),
+                               .partition_of = text(json, "partition_of"),
+                               .partition_bound = text(json, "partition_bound"),
+                               .partition_key = text(json, "partition_key"),
+                               .definition = text(json, "definition"),
+                               .rls = json_bool(json, "rls", false),
+                               .unlogged = strcmp(text_or_empty(json, "persistence"), "unlogged") == 0};
   if (!table->schema || !table->name) return; /* refused by the caller */
   table->qualified = arena_printf(load->arena, "%s.%s", table->schema, table->name);
   if (!table->qualified) load->oom = true;
@@ -177,9 +208,11 @@ static void fill_enum(struct load *load, const json_t *json, void *item) {
 
 static void fill_domain(struct load *load, const json_t *json, void *item) {
   struct snap_domain *domain = item;
-  *domain = (struct snap_domain){
-    .schema = text_or_empty(json, "schema"), .name = text_or_empty(json, "name"), .base_type = text_or_empty(json, "base_type"),
-    .default_expr = text(json, "default"), .not_null = json_bool(json, "not_null", false)};
+  *domain = (struct snap_domain){.schema = text_or_empty(json, "schema"),
+                                 .name = text_or_empty(json, "name"),
+                                 .base_type = text_or_empty(json, "base_type"),
+                                 .default_expr = text(json, "default"),
+                                 .not_null = json_bool(json, "not_null", false)};
   const json_t *checks = json_object_get(json, "checks");
   domain->checks = take(load, json_array_size(checks), sizeof *domain->checks);
   for (size_t i = 0; domain->checks && i < json_array_size(checks); i++) {
@@ -190,8 +223,8 @@ static void fill_domain(struct load *load, const json_t *json, void *item) {
 
 static void fill_sequence(struct load *load, const json_t *json, void *item) {
   (void)load;
-  *(struct snap_sequence *)item =
-    (struct snap_sequence){.schema = text_or_empty(json, "schema"), .name = text_or_empty(json, "name"), .owned_by = text(json, "owned_by")};
+  *(struct snap_sequence *)item = (struct snap_sequence){
+      .schema = text_or_empty(json, "schema"), .name = text_or_empty(json, "name"), .owned_by = text(json, "owned_by")};
 }
 
 static char volatility_of(const char *word) {
@@ -201,16 +234,20 @@ static char volatility_of(const char *word) {
 
 static void fill_function(struct load *load, const json_t *json, void *item) {
   (void)load;
-  *(struct snap_function *)item = (struct snap_function){
-    .schema = text_or_empty(json, "schema"), .name = text_or_empty(json, "name"), .arguments = text_or_empty(json, "arguments"),
-    .returns = text_or_empty(json, "returns"), .language = text_or_empty(json, "language"), .kind = json_str(json, "kind", "function"),
-    .volatility = volatility_of(text_or_empty(json, "volatility")), .security_definer = json_bool(json, "security_definer", false)};
+  *(struct snap_function *)item = (struct snap_function){.schema = text_or_empty(json, "schema"),
+                                                         .name = text_or_empty(json, "name"),
+                                                         .arguments = text_or_empty(json, "arguments"),
+                                                         .returns = text_or_empty(json, "returns"),
+                                                         .language = text_or_empty(json, "language"),
+                                                         .kind = json_str(json, "kind", "function"),
+                                                         .volatility = volatility_of(text_or_empty(json, "volatility")),
+                                                         .security_definer = json_bool(json, "security_definer", false)};
 }
 
 static void fill_extension(struct load *load, const json_t *json, void *item) {
   (void)load;
-  *(struct snap_extension *)item =
-    (struct snap_extension){.name = text_or_empty(json, "name"), .version = text_or_empty(json, "version"), .schema = text_or_empty(json, "schema")};
+  *(struct snap_extension *)item = (struct snap_extension){
+      .name = text_or_empty(json, "name"), .version = text_or_empty(json, "version"), .schema = text_or_empty(json, "schema")};
 }
 
 static void load_rest(struct load *load, const json_t *json) {
@@ -241,7 +278,8 @@ static enum status load_relations(struct load *load, const json_t *json, struct 
     for (size_t i = 0; i < json_array_size(list); i++) {
       struct snap_table *table = &snap->tables[snap->table_count];
       fill_table(load, json_array_get(list, i), table, k == 1);
-      if (!table->schema || !table->name) return error_set(err, ERR_INTERNAL, "the stored snapshot is damaged: %s[%zu] has no name", keys[k], i);
+      if (!table->schema || !table->name)
+        return error_set(err, ERR_INTERNAL, "the stored snapshot is damaged: %s[%zu] has no name", keys[k], i);
       if (load->oom) return error_oom(err);
       snap->table_count++;
     }
@@ -290,7 +328,10 @@ static struct snap_table **resolve(struct load *load, const json_t *json, const 
   return found;
 }
 
-struct links { struct snap_table **to; size_t count; }; /* of one relation, before they are turned round */
+struct links {
+  struct snap_table **to;
+  size_t count;
+}; /* of one relation, before they are turned round */
 
 static void link_partitions(struct load *load, struct links *parents) {
   struct snapshot *snap = load->snapshot;
@@ -383,13 +424,15 @@ static bool build_lookup(struct load *load, const json_t *json) {
   for (size_t t = 0; t < snap->table_count; t++) indexes += snap->tables[t].index_count;
   if (!lookup_init(&lookup->tables, load->arena, snap->table_count) || !lookup_init(&lookup->tables_any, load->arena, snap->table_count) ||
       !lookup_init(&lookup->indexes, load->arena, indexes) || !lookup_init(&lookup->indexes_any, load->arena, indexes) ||
-      !lookup_init(&lookup->functions, load->arena, snap->function_count) || !lookup_init(&lookup->functions_any, load->arena, snap->function_count))
+      !lookup_init(&lookup->functions, load->arena, snap->function_count) ||
+      !lookup_init(&lookup->functions_any, load->arena, snap->function_count))
     return false;
   for (size_t t = 0; t < snap->table_count; t++)
     if (!index_relation(load, &snap->tables[t])) return false;
   for (size_t f = 0; f < snap->function_count; f++) {
     struct snap_function *function = &snap->functions[f];
-    if (!index_function(&lookup->functions, function->schema, function) || !index_function(&lookup->functions_any, "", function)) return false;
+    if (!index_function(&lookup->functions, function->schema, function) || !index_function(&lookup->functions_any, "", function))
+      return false;
   }
   lookup->path = load_strings(load, json, "search_path_schemas", &lookup->path_count);
   return !load->oom;
@@ -401,10 +444,14 @@ enum status snapshot_load(const json_t *json, struct arena *arena, struct snapsh
   if (!json_is_object(json)) return error_set(err, ERR_INTERNAL, "the stored snapshot is damaged: it is not a JSON object");
   struct load load = {.arena = arena, .snapshot = ARENA_NEW(arena, struct snapshot), .lookup = ARENA_NEW(arena, struct snap_lookup)};
   if (!load.snapshot || !load.lookup) return error_oom(err);
-  *load.snapshot = (struct snapshot){
-    .id = text(json, "snapshot_id"), .fingerprint = text(json, "fingerprint"), .server_version = text_or_empty(json, "server_version"),
-    .server_version_num = (int)json_int(json, "server_version_num", 0), .timezone = text(json, "timezone"), .search_path = text(json, "search_path"),
-    .json = json, .lookup = load.lookup};
+  *load.snapshot = (struct snapshot){.id = text(json, "snapshot_id"),
+                                     .fingerprint = text(json, "fingerprint"),
+                                     .server_version = text_or_empty(json, "server_version"),
+                                     .server_version_num = (int)json_int(json, "server_version_num", 0),
+                                     .timezone = text(json, "timezone"),
+                                     .search_path = text(json, "search_path"),
+                                     .json = json,
+                                     .lookup = load.lookup};
   enum status status = load_relations(&load, json, err);
   if (status) return status;
   load_rest(&load, json);
@@ -417,7 +464,8 @@ enum status snapshot_load(const json_t *json, struct arena *arena, struct snapsh
 }
 
 /* Along the search path, then anywhere if the name is unique. */
-static void *find(const struct snap_lookup *lookup, const struct lookup *exact, const struct lookup *any, const char *schema, const char *name) {
+static void *find(const struct snap_lookup *lookup, const struct lookup *exact, const struct lookup *any, const char *schema,
+                  const char *name) {
   if (!name) return NULL;
   if (schema) return lookup_get(exact, schema, name);
   for (size_t i = 0; i < lookup->path_count; i++) {
@@ -439,7 +487,8 @@ struct snap_column *snap_table_column(const struct snap_table *table, const char
   return NULL;
 }
 
-struct snap_table *snapshot_index_table(const struct snapshot *snapshot, const char *schema, const char *index, struct snap_index **ret_index) {
+struct snap_table *snapshot_index_table(const struct snapshot *snapshot, const char *schema, const char *index,
+                                        struct snap_index **ret_index) {
   const struct snap_lookup *lookup = snapshot->lookup;
   const struct index_place *place = find(lookup, &lookup->indexes, &lookup->indexes_any, schema, index);
   if (!place) return NULL;
@@ -449,7 +498,8 @@ struct snap_table *snapshot_index_table(const struct snapshot *snapshot, const c
 
 char snapshot_function_volatility(const struct snapshot *snapshot, const char *schema, const char *name) {
   const struct snap_lookup *lookup = snapshot->lookup;
-  const struct snap_function *function =
-    !name ? NULL : schema ? lookup_get(&lookup->functions, schema, name) : lookup_get(&lookup->functions_any, "", name);
+  const struct snap_function *function = !name    ? NULL
+                                         : schema ? lookup_get(&lookup->functions, schema, name)
+                                                  : lookup_get(&lookup->functions_any, "", name);
   return function ? function->volatility : 'v';
 }

@@ -1,8 +1,8 @@
 /* store.c - snapshots and connections in AutoDB's own database.
  *
- * Every read names the job's owner as well as its connection, so a job can't reach into another tenant's rows. A snapshot row is written once and
- * never changed; an introspection adds one even when nothing changed, because the statistics in it did. Old ones go, except those an
- * approval refers to. Bodies and dumps are zlib data; inflating is bounded. */
+ * Every read names the job's owner as well as its connection, so a job can't reach into another tenant's rows. A snapshot row is written
+ * once and never changed; an introspection adds one even when nothing changed, because the statistics in it did. Old ones go, except those
+ * an approval refers to. Bodies and dumps are zlib data; inflating is bounded. */
 #include "worker/schema/store.h"
 
 #include <limits.h>
@@ -39,7 +39,10 @@ static char *inflate_all(struct arena *arena, void *data, size_t len, size_t max
   return text;
 }
 
-struct deflater { z_stream stream; struct buf out; };
+struct deflater {
+  z_stream stream;
+  struct buf out;
+};
 
 static int deflate_more(struct deflater *deflater, const char *text, size_t len, int flush) {
   char chunk[32 * 1024];
@@ -72,9 +75,8 @@ static enum status pack_json(const json_t *json, struct arena *arena, const char
 
 /* ---- connections ---- */
 
-static const char connection_sql[] =
-  "SELECT secret, secret_key_id, array_to_json(excluded_schemas) FROM autodb.connections "
-  "WHERE id = $1 AND owner_id = $2 AND deleted_at IS NULL AND secret IS NOT NULL";
+static const char connection_sql[] = "SELECT secret, secret_key_id, array_to_json(excluded_schemas) FROM autodb.connections "
+                                     "WHERE id = $1 AND owner_id = $2 AND deleted_at IS NULL AND secret IS NOT NULL";
 
 static enum status require_connection(const struct job *job, struct error *err) {
   return job->connection_id ? OK : error_set(err, ERR_INTERNAL, "the job names no connection");
@@ -104,11 +106,10 @@ enum status store_connection_string(struct job *job, const char **ret_string, ch
 /* ---- reading snapshots ---- */
 
 static const char latest_sql[] =
-  "SELECT s.id, s.body FROM autodb.snapshots s JOIN autodb.connections c ON c.id = s.connection_id "
-  "WHERE s.connection_id = $1 AND c.owner_id = $2 AND ($3::uuid IS NULL OR s.id = $3::uuid) ORDER BY s.id DESC LIMIT 1";
-static const char dump_sql[] =
-  "SELECT s.dump, s.dump_error FROM autodb.snapshots s JOIN autodb.connections c ON c.id = s.connection_id "
-  "WHERE s.connection_id = $1 AND c.owner_id = $2 AND s.id = $3::uuid";
+    "SELECT s.id, s.body FROM autodb.snapshots s JOIN autodb.connections c ON c.id = s.connection_id "
+    "WHERE s.connection_id = $1 AND c.owner_id = $2 AND ($3::uuid IS NULL OR s.id = $3::uuid) ORDER BY s.id DESC LIMIT 1";
+static const char dump_sql[] = "SELECT s.dump, s.dump_error FROM autodb.snapshots s JOIN autodb.connections c ON c.id = s.connection_id "
+                               "WHERE s.connection_id = $1 AND c.owner_id = $2 AND s.id = $3::uuid";
 
 static enum status query_snapshot(struct job *job, const char *sql, const char *snapshot_id, PGresult **ret_res, struct error *err) {
   const char *const params[] = {job->connection_id, job->owner_id, snapshot_id};
@@ -116,8 +117,9 @@ static enum status query_snapshot(struct job *job, const char *sql, const char *
   enum status status = require_connection(job, err);
   if (status || (status = pg_query(job->db, sql, 3, params, &res, err))) return status;
   if (PQntuples(res) == 0)
-    return snapshot_id ? error_set_code(err, ERR_NOT_FOUND, "NO_SNAPSHOT", "there is no snapshot %s of this connection (any more)", snapshot_id)
-                       : error_set_code(err, ERR_NOT_FOUND, "NO_SNAPSHOT", "the connection was never introspected");
+    return snapshot_id
+               ? error_set_code(err, ERR_NOT_FOUND, "NO_SNAPSHOT", "there is no snapshot %s of this connection (any more)", snapshot_id)
+               : error_set_code(err, ERR_NOT_FOUND, "NO_SNAPSHOT", "the connection was never introspected");
   *ret_res = res;
   res = NULL;
   return OK;
@@ -142,7 +144,8 @@ enum status store_dump(struct job *job, const char *snapshot_id, const char **re
   enum status status = query_snapshot(job, dump_sql, snapshot_id, &res, err);
   if (status) return status;
   if (PQgetisnull(res, 0, 0))
-    return error_set_code(err, ERR_NOT_FOUND, "NO_DUMP", "the snapshot has no schema dump: %s", pg_str(res, 0, 1) ? pg_str(res, 0, 1) : "unknown reason");
+    return error_set_code(err, ERR_NOT_FOUND, "NO_DUMP", "the snapshot has no schema dump: %s",
+                          pg_str(res, 0, 1) ? pg_str(res, 0, 1) : "unknown reason");
   size_t packed_len = 0, len = 0;
   void *packed = pg_bytes(res, 0, 0, job->arena, &packed_len);
   if (!packed) return error_oom(err);
@@ -156,14 +159,15 @@ enum status store_dump(struct job *job, const char *snapshot_id, const char **re
 
 /* The row, and what the connection shows, in one statement; gives back the fingerprint that was the latest before. */
 static const char insert_sql[] =
-  "WITH before AS (SELECT fingerprint FROM autodb.snapshots WHERE connection_id = $2 ORDER BY id DESC LIMIT 1), "
-  "seen AS (UPDATE autodb.connections SET last_introspected_at = now(), server_version = $4, capabilities = $9::jsonb "
-  "  WHERE id = $2 AND owner_id = $10 AND deleted_at IS NULL RETURNING id) "
-  "INSERT INTO autodb.snapshots (id, connection_id, fingerprint, server_version, server_version_num, table_count, body, dump, dump_error) "
-  "SELECT $1, seen.id, $3, $4, $5, $6, $7, $8, $11 FROM seen RETURNING (SELECT fingerprint FROM before)";
+    "WITH before AS (SELECT fingerprint FROM autodb.snapshots WHERE connection_id = $2 ORDER BY id DESC LIMIT 1), "
+    "seen AS (UPDATE autodb.connections SET last_introspected_at = now(), server_version = $4, capabilities = $9::jsonb "
+    "  WHERE id = $2 AND owner_id = $10 AND deleted_at IS NULL RETURNING id) "
+    "INSERT INTO autodb.snapshots (id, connection_id, fingerprint, server_version, server_version_num, table_count, body, dump, "
+    "dump_error) "
+    "SELECT $1, seen.id, $3, $4, $5, $6, $7, $8, $11 FROM seen RETURNING (SELECT fingerprint FROM before)";
 static const char prune_sql[] =
-  "DELETE FROM autodb.snapshots s WHERE s.connection_id = $1 AND s.id < (SELECT id FROM autodb.snapshots WHERE connection_id = $1 "
-  "  ORDER BY id DESC OFFSET $2::integer - 1 LIMIT 1) AND NOT EXISTS (SELECT FROM autodb.approvals a WHERE a.snapshot_id = s.id)";
+    "DELETE FROM autodb.snapshots s WHERE s.connection_id = $1 AND s.id < (SELECT id FROM autodb.snapshots WHERE connection_id = $1 "
+    "  ORDER BY id DESC OFFSET $2::integer - 1 LIMIT 1) AND NOT EXISTS (SELECT FROM autodb.approvals a WHERE a.snapshot_id = s.id)";
 
 /* Not worth failing for: an approval may have taken hold of one just now, and the next introspection prunes again. */
 static void prune(struct job *job) {
@@ -192,8 +196,9 @@ static enum status insert(struct job *job, const struct introspection *taken, co
   const char *dump = taken->dump ? pg_bytea_param(job->arena, taken->dump, taken->dump_len) : NULL;
   const char *capabilities = capabilities_of(&taken->facts, job->arena);
   if (!capabilities || (taken->dump && !dump)) return error_oom(err);
-  const char *const params[] = {id, job->connection_id, fingerprint, taken->facts.server_version, version_num, tables, body, dump, capabilities,
-                                job->owner_id, taken->dump_error};
+  const char *const params[] = {
+      id,           job->connection_id, fingerprint,      taken->facts.server_version, version_num, tables, body, dump,
+      capabilities, job->owner_id,      taken->dump_error};
   PGRESULT_AUTO res = NULL;
   if ((status = pg_query(job->db, insert_sql, 11, params, &res, err))) return status;
   if (PQntuples(res) == 0) return error_set(err, ERR_NOT_FOUND, "the connection was deleted");
@@ -213,7 +218,8 @@ enum status store_refresh(struct job *job, const char *schemas_csv, struct snaps
   job_progress(job, 95, "store", NULL);
   struct snapshot *snapshot = NULL;
   bool changed = false;
-  if ((status = snapshot_load(taken.json, job->arena, &snapshot, err)) || (status = insert(job, &taken, text, &changed, err))) return status;
+  if ((status = snapshot_load(taken.json, job->arena, &snapshot, err)) || (status = insert(job, &taken, text, &changed, err)))
+    return status;
   prune(job);
   *ret_snapshot = snapshot;
   *ret_changed = changed;

@@ -11,9 +11,11 @@ MUST_CHECK enum status store_latest(struct job *job, const char *snapshot_id, st
 /* The schema dump of a snapshot, inflated into the arena. ERR_NOT_FOUND with the reason pg_dump gave when there is no dump. */
 MUST_CHECK enum status store_dump(struct job *job, const char *snapshot_id, const char **ret_sql, struct error *err);
 /* The job's connection string, decrypted into the arena; ERR_NOT_FOUND when the connection was deleted. */
-MUST_CHECK enum status store_connection_string(struct job *job, const char **ret_string, char **ret_excluded_schemas_json, struct error *err);
+MUST_CHECK enum status store_connection_string(struct job *job, const char **ret_string, char **ret_excluded_schemas_json,
+                                               struct error *err);
 /* Introspects the job's connection and stores the snapshot if its fingerprint or statistics changed. Used by schema.introspect
  * and by analyses of connections never introspected. */
-MUST_CHECK enum status store_refresh(struct job *job, const char *schemas_csv, struct snapshot **ret_snapshot, bool *ret_changed, struct error *err);
+MUST_CHECK enum status store_refresh(struct job *job, const char *schemas_csv, struct snapshot **ret_snapshot, bool *ret_changed,
+                                     struct error *err);
 
 #endif
