@@ -54,8 +54,10 @@ int cli_fail(const struct error *err, const char *hint) {
   fprintf(stderr, "autodb: %s\n", err->message);
   size_t index;
   json_t *field;
-  json_array_foreach(json_object_get(err->details, "fields"), index, field)
-    fprintf(stderr, "  %s: %s\n", json_str(field, "path", "?"), json_str(field, "message", "?"));
+  json_array_foreach(json_object_get(err->details, "fields"), index, field) {
+    const char *message = json_str(field, "message", "?");
+    if (!strstr(err->message, message)) fprintf(stderr, "  %s: %s\n", json_str(field, "path", "?"), message); // one alone is the message itself
+  }
   if (hint) fprintf(stderr, "  %s\n", hint);
   return CLI_FAILED;
 }
