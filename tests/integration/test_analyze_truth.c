@@ -9,7 +9,9 @@
 
 #define MAJOR "17"
 
-struct score { int right, of; };
+struct score {
+  int right, of;
+};
 struct truth {
   struct harness *harness;
   struct arena *arena;
@@ -43,7 +45,8 @@ static int setup(void **state) {
   struct snapshot *snapshot = NULL;
   if (snapshot_load(introspect(truth.arena, url), truth.arena, &snapshot, &err)) fail_msg("snapshot: %s", err.message);
   truth.snapshot = snapshot;
-  truth.cases = json_object_get(arena_json(truth.arena, json_load_file(AUTODB_SOURCE_DIR "/tests/fixtures/ddl_truth.json", 0, NULL)), "cases");
+  truth.cases =
+      json_object_get(arena_json(truth.arena, json_load_file(AUTODB_SOURCE_DIR "/tests/fixtures/ddl_truth.json", 0, NULL)), "cases");
   assert_true(json_is_array(truth.cases));
   *state = &truth;
   return 0;
@@ -74,7 +77,10 @@ static bool is_index(const char *name) {
   return (len > 3 && strcmp(name + len - 3, "(i)") == 0) || strstr(name, "_pkey") || strstr(name, "_idx") || strcmp(name, "mv_u") == 0;
 }
 
-static const char *base_name(const struct rel *rel, const char *before) { (void)before; return rel->t->name; }
+static const char *base_name(const struct rel *rel, const char *before) {
+  (void)before;
+  return rel->t->name;
+}
 
 /* Names predicted against names measured; indexes left out. Renamed relations are known by either name. */
 static bool same_names(size_t count, struct rel *const *rels, json_t *measured, const char *renamed) {
@@ -118,20 +124,22 @@ static json_t *scanned_names(const json_t *scanned, const char *sql) {
   const char *key;
   json_t *value;
   bool truncates = strncmp(sql, "TRUNCATE", 8) == 0; /* rebuilding empty indexes counts as a scan of nothing */
-  json_object_foreach((json_t *)(uintptr_t)scanned, key, value)
-    if (!truncates) json_array_append_new(names, json_string(key));
+  json_object_foreach((json_t *)(uintptr_t)scanned, key, value) if (!truncates) json_array_append_new(names, json_string(key));
   return names;
 }
 
 static void tally(struct score *score, bool right, const char *what, const char *sql) {
   score->of++;
-  if (right) score->right++;
-  else printf("    %-8s %s\n", what, sql);
+  if (right)
+    score->right++;
+  else
+    printf("    %-8s %s\n", what, sql);
 }
 
 static void print_effect(const struct effect *effect) {
   printf("             predicted:");
-  for (size_t i = 0; i < effect->locks.count; i++) printf(" %s %s", effect->locks.items[i].rel->t->name, lockmode_name(effect->locks.items[i].mode));
+  for (size_t i = 0; i < effect->locks.count; i++)
+    printf(" %s %s", effect->locks.items[i].rel->t->name, lockmode_name(effect->locks.items[i].mode));
   printf("; rewrites");
   for (size_t i = 0; i < effect->rewrites.count; i++) printf(" %s", effect->rewrites.items[i]->t->name);
   printf("; scans");
@@ -176,8 +184,8 @@ static void judge(struct truth *truth, json_t *one) {
   run_sql(shadow, arena, sql, &effect);
   if (effect_find(&effect, FACT_RENAME_TABLE)) snprintf(before_name, sizeof before_name, "%s", strstr(sql, "VIEW") ? "vw" : "t");
   const char *error = json_string_value(json_object_get(fact, "error"));
-  size_t mistakes = (size_t)(truth->locks.of - truth->locks.right + truth->rewrites.of - truth->rewrites.right + truth->scans.of - truth->scans.right +
-                             truth->failures.of - truth->failures.right + truth->blocks.of - truth->blocks.right);
+  size_t mistakes = (size_t)(truth->locks.of - truth->locks.right + truth->rewrites.of - truth->rewrites.right + truth->scans.of -
+                             truth->scans.right + truth->failures.of - truth->failures.right + truth->blocks.of - truth->blocks.right);
   tally(&truth->failures, error ? statement_failed(&effect, error) : !effect_failure(&effect), error ? "error" : "no error", sql);
   if (!error) {
     bool outside = json_is_true(json_object_get(one, "outside_tx_only"));
@@ -186,7 +194,8 @@ static void judge(struct truth *truth, json_t *one) {
     /* a case measured by sampling that caught nothing says nothing */
     if (!(outside && json_object_size(locks) == 0)) {
       tally(&truth->locks, locks_agree(&effect, locks, before_name, renamed), "locks", sql);
-      tally(&truth->rewrites, same_names(effect.rewrites.count, effect.rewrites.items, json_object_get(fact, "new_relfilenode"), NULL), "rewrite", sql);
+      tally(&truth->rewrites, same_names(effect.rewrites.count, effect.rewrites.items, json_object_get(fact, "new_relfilenode"), NULL),
+            "rewrite", sql);
       if (!strstr(sql, "DETACH")) tally(&truth->scans, same_names(effect.scans.count, effect.scans.items, scans, NULL), "scan", sql);
     }
     json_decref(scans);
@@ -198,8 +207,8 @@ static void judge(struct truth *truth, json_t *one) {
       truth->block_hits += really && said;
     }
   }
-  size_t now = (size_t)(truth->locks.of - truth->locks.right + truth->rewrites.of - truth->rewrites.right + truth->scans.of - truth->scans.right +
-                        truth->failures.of - truth->failures.right + truth->blocks.of - truth->blocks.right);
+  size_t now = (size_t)(truth->locks.of - truth->locks.right + truth->rewrites.of - truth->rewrites.right + truth->scans.of -
+                        truth->scans.right + truth->failures.of - truth->failures.right + truth->blocks.of - truth->blocks.right);
   if (now > mistakes) print_effect(&effect);
 }
 
@@ -210,7 +219,8 @@ static void test_truth(void **state) {
   size_t index;
   json_t *one;
   json_array_foreach(truth->cases, index, one) judge(truth, one);
-  printf("static analysis against PostgreSQL " MAJOR ": locks %d/%d (%.1f %%), rewrites %d/%d (%.1f %%), scans %d/%d (%.1f %%), failures %d/%d (%.1f %%)\n",
+  printf("static analysis against PostgreSQL " MAJOR
+         ": locks %d/%d (%.1f %%), rewrites %d/%d (%.1f %%), scans %d/%d (%.1f %%), failures %d/%d (%.1f %%)\n",
          truth->locks.right, truth->locks.of, percent(&truth->locks), truth->rewrites.right, truth->rewrites.of, percent(&truth->rewrites),
          truth->scans.right, truth->scans.of, percent(&truth->scans), truth->failures.right, truth->failures.of, percent(&truth->failures));
   printf("long blocks: precision %d/%d, recall %d/%d\n", truth->block_hits, truth->block_said, truth->block_hits, truth->block_found);

@@ -1,9 +1,14 @@
-/* bounds.c - the part of PostgreSQL's predicate proving that people write by hand before an ATTACH: "k >= low AND k < high" over constants. */
+/* bounds.c - the part of PostgreSQL's predicate proving that people write by hand before an ATTACH: "k >= low AND k < high" over constants.
+ */
 #include "worker/migration/bounds.h"
 
 #include "worker/sql/text.h"
 
-struct constant { bool number; double value; const char *text; };
+struct constant {
+  bool number;
+  double value;
+  const char *text;
+};
 
 static bool read_constant(const PgQuery__Node *node, struct constant *ret) {
   while (node && node->node_case == PG_QUERY__NODE__NODE_TYPE_CAST) node = node->type_cast->arg;
@@ -34,16 +39,23 @@ static const char *key_column(struct shadow *shadow, const struct rel *parent) {
   return sql_node_string(node->column_ref->fields[0]);
 }
 
-struct proof { const char *column; const PgQuery__PartitionBoundSpec *bound; bool low, high; bool excluded; };
+struct proof {
+  const char *column;
+  const PgQuery__PartitionBoundSpec *bound;
+  bool low, high;
+  bool excluded;
+};
 
 static bool is_minvalue(const PgQuery__Node *node) {
   return node->node_case == PG_QUERY__NODE__NODE_COLUMN_REF || node->node_case == PG_QUERY__NODE__NODE_PARTITION_RANGE_DATUM;
 }
 
 /* One comparison "column op constant" held against the bound. */
-static void weigh(struct proof *proof, const char *op, const struct constant *value, const struct constant *low, const struct constant *high) {
+static void weigh(struct proof *proof, const char *op, const struct constant *value, const struct constant *low,
+                  const struct constant *high) {
   int to_low = low ? compare(value, low) : 2, to_high = high ? compare(value, high) : 2;
-  if (low && ((strcmp(op, ">=") == 0 && (to_low == 0 || to_low == 1)) || (strcmp(op, ">") == 0 && (to_low == 0 || to_low == 1)))) proof->low = true;
+  if (low && ((strcmp(op, ">=") == 0 && (to_low == 0 || to_low == 1)) || (strcmp(op, ">") == 0 && (to_low == 0 || to_low == 1))))
+    proof->low = true;
   if (high && ((strcmp(op, "<") == 0 && (to_high == 0 || to_high == -1)) || (strcmp(op, "<=") == 0 && to_high == -1))) proof->high = true;
   if (low && strcmp(op, "<") == 0 && (to_low == 0 || to_low == -1)) proof->excluded = true;
   if (high && (strcmp(op, ">=") == 0 || strcmp(op, ">") == 0) && (to_high == 0 || to_high == 1)) proof->excluded = true;
@@ -52,7 +64,9 @@ static void weigh(struct proof *proof, const char *op, const struct constant *va
 static void read_comparison(struct proof *proof, const PgQuery__AExpr *expression) {
   const char *op = expression->n_name ? sql_node_string(expression->name[0]) : NULL, *qualifier, *name;
   struct constant value, low, high;
-  if (!op || !expression->lexpr || expression->lexpr->node_case != PG_QUERY__NODE__NODE_COLUMN_REF || !read_constant(expression->rexpr, &value)) return;
+  if (!op || !expression->lexpr || expression->lexpr->node_case != PG_QUERY__NODE__NODE_COLUMN_REF ||
+      !read_constant(expression->rexpr, &value))
+    return;
   sql_name_split(expression->lexpr->column_ref->n_fields, expression->lexpr->column_ref->fields, &qualifier, &name);
   if (!name || strcmp(name, proof->column) != 0) return;
   bool has_low = read_constant(proof->bound->lowerdatums[0], &low), has_high = read_constant(proof->bound->upperdatums[0], &high);
@@ -89,7 +103,8 @@ static bool prepare(struct shadow *shadow, const struct rel *parent, const PgQue
 
 static PgQuery__Node *check_of(struct shadow *shadow, const struct snap_constraint *constraint) {
   if (constraint->type != 'c' || !constraint->validated) return NULL;
-  return sql_parse_expression(shadow->arena, strncmp(constraint->definition, "CHECK ", 6) == 0 ? constraint->definition + 6 : constraint->definition);
+  return sql_parse_expression(shadow->arena,
+                              strncmp(constraint->definition, "CHECK ", 6) == 0 ? constraint->definition + 6 : constraint->definition);
 }
 
 bool bounds_implied(struct shadow *shadow, const struct rel *parent, const struct rel *part, const PgQuery__PartitionBoundSpec *bound) {
@@ -101,7 +116,8 @@ bool bounds_implied(struct shadow *shadow, const struct rel *parent, const struc
   return proof.low && proof.high;
 }
 
-bool bounds_excluded(struct shadow *shadow, const struct rel *parent, const struct rel *fallback, const PgQuery__PartitionBoundSpec *bound) {
+bool bounds_excluded(struct shadow *shadow, const struct rel *parent, const struct rel *fallback,
+                     const PgQuery__PartitionBoundSpec *bound) {
   struct proof proof;
   if (!prepare(shadow, parent, bound, &proof)) return false;
   for (size_t i = 0; i < fallback->t->constraint_count; i++)

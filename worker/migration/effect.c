@@ -1,16 +1,19 @@
 /* effect.c - sets without duplicates, kept in the order things were noticed. */
 #include "worker/migration/effect.h"
 
-static const struct { const char *name; bool blocks_reads, blocks_writes; } modes[] = {
-  [LOCK_NONE] = {"None", false, false},
-  [LOCK_ACCESS_SHARE] = {"AccessShareLock", false, false},
-  [LOCK_ROW_SHARE] = {"RowShareLock", false, false},
-  [LOCK_ROW_EXCLUSIVE] = {"RowExclusiveLock", false, false},
-  [LOCK_SHARE_UPDATE_EXCLUSIVE] = {"ShareUpdateExclusiveLock", false, false},
-  [LOCK_SHARE] = {"ShareLock", false, true},
-  [LOCK_SHARE_ROW_EXCLUSIVE] = {"ShareRowExclusiveLock", false, true},
-  [LOCK_EXCLUSIVE] = {"ExclusiveLock", false, true},
-  [LOCK_ACCESS_EXCLUSIVE] = {"AccessExclusiveLock", true, true},
+static const struct {
+  const char *name;
+  bool blocks_reads, blocks_writes;
+} modes[] = {
+    [LOCK_NONE] = {"None", false, false},
+    [LOCK_ACCESS_SHARE] = {"AccessShareLock", false, false},
+    [LOCK_ROW_SHARE] = {"RowShareLock", false, false},
+    [LOCK_ROW_EXCLUSIVE] = {"RowExclusiveLock", false, false},
+    [LOCK_SHARE_UPDATE_EXCLUSIVE] = {"ShareUpdateExclusiveLock", false, false},
+    [LOCK_SHARE] = {"ShareLock", false, true},
+    [LOCK_SHARE_ROW_EXCLUSIVE] = {"ShareRowExclusiveLock", false, true},
+    [LOCK_EXCLUSIVE] = {"ExclusiveLock", false, true},
+    [LOCK_ACCESS_EXCLUSIVE] = {"AccessExclusiveLock", true, true},
 };
 
 const char *lockmode_name(enum lock_mode mode) { return modes[mode].name; }
@@ -31,18 +34,22 @@ void effect_lock(struct effect *effect, struct rel *rel, enum lock_mode mode) {
       return;
     }
   struct effect_lock *slot = LIST_PUSH(effect->arena, &effect->locks);
-  if (slot) *slot = (struct effect_lock){rel, mode};
-  else effect->failed = true;
+  if (slot)
+    *slot = (struct effect_lock){rel, mode};
+  else
+    effect->failed = true;
 }
 
-#define ADD_ONCE(effect, list, rel) \
-  do { \
-    if (!(rel) || (rel) == (effect)->making) return; \
-    for (size_t i = 0; i < (effect)->list.count; i++) \
-      if ((effect)->list.items[i] == (rel)) return; \
+#define ADD_ONCE(effect, list, rel)                                  \
+  do {                                                               \
+    if (!(rel) || (rel) == (effect)->making) return;                 \
+    for (size_t i = 0; i < (effect)->list.count; i++)                \
+      if ((effect)->list.items[i] == (rel)) return;                  \
     struct rel **slot = LIST_PUSH((effect)->arena, &(effect)->list); \
-    if (slot) *slot = (rel); \
-    else (effect)->failed = true; \
+    if (slot)                                                        \
+      *slot = (rel);                                                 \
+    else                                                             \
+      (effect)->failed = true;                                       \
   } while (0)
 
 static void add_table(struct effect *effect, struct rel *rel) { ADD_ONCE(effect, tables, rel); }
@@ -61,20 +68,26 @@ void effect_column(struct effect *effect, const char *name) {
   for (size_t i = 0; i < effect->columns.count; i++)
     if (strcmp(effect->columns.items[i], name) == 0) return;
   const char **slot = LIST_PUSH(effect->arena, &effect->columns);
-  if (slot) *slot = name;
-  else effect->failed = true;
+  if (slot)
+    *slot = name;
+  else
+    effect->failed = true;
 }
 
 void effect_fact(struct effect *effect, enum fact fact, struct rel *rel, const char *name, const char *detail) {
   struct effect_fact *slot = LIST_PUSH(effect->arena, &effect->facts);
-  if (slot) *slot = (struct effect_fact){fact, rel, name, detail};
-  else effect->failed = true;
+  if (slot)
+    *slot = (struct effect_fact){fact, rel, name, detail};
+  else
+    effect->failed = true;
 }
 
 void effect_check(struct effect *effect, const char *check, enum verdict verdict, const char *sqlstate, const char *preflight_sql) {
   struct effect_check *slot = LIST_PUSH(effect->arena, &effect->checks);
-  if (slot) *slot = (struct effect_check){check, verdict, sqlstate, preflight_sql};
-  else effect->failed = true;
+  if (slot)
+    *slot = (struct effect_check){check, verdict, sqlstate, preflight_sql};
+  else
+    effect->failed = true;
 }
 
 void effect_object(struct effect *effect, const char *kind, const char *name, const char *via, bool breaks) {
@@ -85,8 +98,10 @@ void effect_object(struct effect *effect, const char *kind, const char *name, co
     return;
   }
   struct effect_object *slot = LIST_PUSH(effect->arena, &effect->objects);
-  if (slot) *slot = (struct effect_object){kind, name, via, breaks};
-  else effect->failed = true;
+  if (slot)
+    *slot = (struct effect_object){kind, name, via, breaks};
+  else
+    effect->failed = true;
 }
 
 void effect_loss(struct effect *effect, enum loss loss, const char *irreversible) {

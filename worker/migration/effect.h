@@ -8,62 +8,137 @@
 
 /* PostgreSQL's order of strength. */
 enum lock_mode {
-  LOCK_NONE, LOCK_ACCESS_SHARE, LOCK_ROW_SHARE, LOCK_ROW_EXCLUSIVE, LOCK_SHARE_UPDATE_EXCLUSIVE, LOCK_SHARE, LOCK_SHARE_ROW_EXCLUSIVE,
-  LOCK_EXCLUSIVE, LOCK_ACCESS_EXCLUSIVE
+  LOCK_NONE,
+  LOCK_ACCESS_SHARE,
+  LOCK_ROW_SHARE,
+  LOCK_ROW_EXCLUSIVE,
+  LOCK_SHARE_UPDATE_EXCLUSIVE,
+  LOCK_SHARE,
+  LOCK_SHARE_ROW_EXCLUSIVE,
+  LOCK_EXCLUSIVE,
+  LOCK_ACCESS_EXCLUSIVE
 };
-const char *lockmode_name(enum lock_mode mode);      /* "AccessExclusiveLock" */
-enum lock_mode lockmode_parse(const char *name);     /* LOCK_NONE when unknown */
+const char *lockmode_name(enum lock_mode mode);  /* "AccessExclusiveLock" */
+enum lock_mode lockmode_parse(const char *name); /* LOCK_NONE when unknown */
 bool lockmode_blocks_reads(enum lock_mode mode);
 bool lockmode_blocks_writes(enum lock_mode mode);
 
 enum verdict { VERDICT_PROVEN, VERDICT_MAY_FAIL, VERDICT_WILL_FAIL, VERDICT_UNKNOWN };
-enum loss { LOSS_NONE, LOSS_BEHAVIOUR, LOSS_DATA };  /* BEHAVIOUR: applications or guarantees change, no stored value is lost */
+enum loss { LOSS_NONE, LOSS_BEHAVIOUR, LOSS_DATA }; /* BEHAVIOUR: applications or guarantees change, no stored value is lost */
 enum transaction_use { TX_ANY, TX_NEVER, TX_BEGIN, TX_COMMIT, TX_ROLLBACK, TX_SAVEPOINT };
 
 /* Things a form notices that a rule may want to say something about. Adding a rule about something new: add it here, record it in
  * the form that sees it, and write the row in rules.c. */
 enum fact {
   FACT_NONE,
-  FACT_COLUMN_VOLATILE_DEFAULT, FACT_COLUMN_STORED_GENERATED, FACT_COLUMN_SERIAL, FACT_COLUMN_IDENTITY, FACT_COLUMN_NOT_NULL_NO_DEFAULT,
-  FACT_COLUMN_CONSTRAINED_DOMAIN, FACT_COLUMN_INLINE_CHECK, FACT_COLUMN_INLINE_UNIQUE, FACT_COLUMN_INLINE_FK, FACT_COLUMN_JSON, FACT_COLUMN_CHAR,
-  FACT_COLUMN_TIMESTAMP, FACT_COLUMN_SMALL_KEY,
-  FACT_DROP_COLUMN, FACT_RENAME_COLUMN, FACT_RENAME_TABLE, FACT_SET_SCHEMA,
-  FACT_TYPE_REWRITE, FACT_TYPE_REINDEX, FACT_TYPE_RECHECK, FACT_TYPE_LOSSY, FACT_TYPE_REFUSED,
-  FACT_SET_NOT_NULL_SCAN, FACT_DROP_NOT_NULL,
-  FACT_CHECK_SCAN, FACT_FK_SCAN, FACT_VALIDATE_WITH_ADD, FACT_UNIQUE_BUILD, FACT_PRIMARY_KEY_BUILD, FACT_EXCLUDE_BUILD, FACT_PK_USING_NULLABLE,
-  FACT_DROP_CONSTRAINT, FACT_FK_WITHOUT_INDEX,
-  FACT_INDEX_BLOCKING, FACT_INDEX_CONCURRENT, FACT_INDEX_EXISTS_SKIPPED, FACT_DROP_INDEX_BLOCKING, FACT_REINDEX_BLOCKING,
-  FACT_DROP_TABLE, FACT_DROP_CASCADE, FACT_DROP_SCHEMA, FACT_DROP_VIEW, FACT_DROP_TYPE, FACT_DROP_DATABASE, FACT_TRUNCATE, FACT_TRUNCATE_CASCADE,
-  FACT_SET_TABLESPACE, FACT_SET_LOGGED, FACT_SET_UNLOGGED, FACT_SET_ACCESS_METHOD, FACT_CLUSTER, FACT_VACUUM_FULL, FACT_REFRESH_BLOCKING,
-  FACT_PARTITION_CREATE, FACT_PARTITION_DEFAULT_SCAN, FACT_ATTACH_SCAN, FACT_DETACH_BLOCKING,
-  FACT_DISABLE_TRIGGER, FACT_ENABLE_RLS, FACT_ENUM_ADD_VALUE, FACT_ENUM_RENAME_VALUE, FACT_DOMAIN_SCAN,
-  FACT_UPDATE_ALL, FACT_DELETE_ALL, FACT_OPAQUE, FACT_NOT_IN_TRANSACTION, FACT_LOCK_TABLE, FACT_SEQUENCE_CHANGE,
+  FACT_COLUMN_VOLATILE_DEFAULT,
+  FACT_COLUMN_STORED_GENERATED,
+  FACT_COLUMN_SERIAL,
+  FACT_COLUMN_IDENTITY,
+  FACT_COLUMN_NOT_NULL_NO_DEFAULT,
+  FACT_COLUMN_CONSTRAINED_DOMAIN,
+  FACT_COLUMN_INLINE_CHECK,
+  FACT_COLUMN_INLINE_UNIQUE,
+  FACT_COLUMN_INLINE_FK,
+  FACT_COLUMN_JSON,
+  FACT_COLUMN_CHAR,
+  FACT_COLUMN_TIMESTAMP,
+  FACT_COLUMN_SMALL_KEY,
+  FACT_DROP_COLUMN,
+  FACT_RENAME_COLUMN,
+  FACT_RENAME_TABLE,
+  FACT_SET_SCHEMA,
+  FACT_TYPE_REWRITE,
+  FACT_TYPE_REINDEX,
+  FACT_TYPE_RECHECK,
+  FACT_TYPE_LOSSY,
+  FACT_TYPE_REFUSED,
+  FACT_SET_NOT_NULL_SCAN,
+  FACT_DROP_NOT_NULL,
+  FACT_CHECK_SCAN,
+  FACT_FK_SCAN,
+  FACT_VALIDATE_WITH_ADD,
+  FACT_UNIQUE_BUILD,
+  FACT_PRIMARY_KEY_BUILD,
+  FACT_EXCLUDE_BUILD,
+  FACT_PK_USING_NULLABLE,
+  FACT_DROP_CONSTRAINT,
+  FACT_FK_WITHOUT_INDEX,
+  FACT_INDEX_BLOCKING,
+  FACT_INDEX_CONCURRENT,
+  FACT_INDEX_EXISTS_SKIPPED,
+  FACT_DROP_INDEX_BLOCKING,
+  FACT_REINDEX_BLOCKING,
+  FACT_DROP_TABLE,
+  FACT_DROP_CASCADE,
+  FACT_DROP_SCHEMA,
+  FACT_DROP_VIEW,
+  FACT_DROP_TYPE,
+  FACT_DROP_DATABASE,
+  FACT_TRUNCATE,
+  FACT_TRUNCATE_CASCADE,
+  FACT_SET_TABLESPACE,
+  FACT_SET_LOGGED,
+  FACT_SET_UNLOGGED,
+  FACT_SET_ACCESS_METHOD,
+  FACT_CLUSTER,
+  FACT_VACUUM_FULL,
+  FACT_REFRESH_BLOCKING,
+  FACT_PARTITION_CREATE,
+  FACT_PARTITION_DEFAULT_SCAN,
+  FACT_ATTACH_SCAN,
+  FACT_DETACH_BLOCKING,
+  FACT_DISABLE_TRIGGER,
+  FACT_ENABLE_RLS,
+  FACT_ENUM_ADD_VALUE,
+  FACT_ENUM_RENAME_VALUE,
+  FACT_DOMAIN_SCAN,
+  FACT_UPDATE_ALL,
+  FACT_DELETE_ALL,
+  FACT_OPAQUE,
+  FACT_NOT_IN_TRANSACTION,
+  FACT_LOCK_TABLE,
+  FACT_SEQUENCE_CHANGE,
   FACT_COUNT
 };
 
-struct effect_lock { struct rel *rel; enum lock_mode mode; };
-struct effect_check { const char *check; enum verdict verdict; const char *sqlstate, *preflight_sql; };
-struct effect_object { const char *kind, *name, *via; bool breaks; };
-struct effect_fact { enum fact fact; struct rel *rel; const char *name, *detail; };
+struct effect_lock {
+  struct rel *rel;
+  enum lock_mode mode;
+};
+struct effect_check {
+  const char *check;
+  enum verdict verdict;
+  const char *sqlstate, *preflight_sql;
+};
+struct effect_object {
+  const char *kind, *name, *via;
+  bool breaks;
+};
+struct effect_fact {
+  enum fact fact;
+  struct rel *rel;
+  const char *name, *detail;
+};
 
 struct effect {
   struct arena *arena;
-  const char *operation;               /* "ALTER TABLE" */
-  const struct rel *making;            /* what the statement creates: not listed among locks, scans and rewrites */
-  LIST(struct effect_lock) locks;      /* strongest per relation */
-  LIST(struct rel *) tables;           /* named by the statement */
+  const char *operation;          /* "ALTER TABLE" */
+  const struct rel *making;       /* what the statement creates: not listed among locks, scans and rewrites */
+  LIST(struct effect_lock) locks; /* strongest per relation */
+  LIST(struct rel *) tables;      /* named by the statement */
   LIST(const char *) columns;
   LIST(struct rel *) rewrites;
   LIST(struct rel *) scans;
-  LIST(struct rel *) builds;           /* tables an index is built on: slower than a scan */
+  LIST(struct rel *) builds; /* tables an index is built on: slower than a scan */
   LIST(struct effect_check) checks;
   LIST(struct effect_object) objects;
   LIST(struct effect_fact) facts;
   enum transaction_use transaction;
   enum loss loss;
-  bool opaque;                         /* DO, CALL, functions: only running it tells */
-  const char *irreversible;            /* why it can't be undone; NULL when it can */
-  bool failed;                         /* the arena is exhausted */
+  bool opaque;              /* DO, CALL, functions: only running it tells */
+  const char *irreversible; /* why it can't be undone; NULL when it can */
+  bool failed;              /* the arena is exhausted */
 };
 
 void effect_lock(struct effect *effect, struct rel *rel, enum lock_mode mode); /* rel NULL: nothing */

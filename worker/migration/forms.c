@@ -6,85 +6,91 @@
 
 #include "worker/sql/text.h"
 
-struct form_row { PgQuery__Node__NodeCase node; const char *operation; void (*apply)(struct form *, PgQuery__Node *); };
+struct form_row {
+  PgQuery__Node__NodeCase node;
+  const char *operation;
+  void (*apply)(struct form *, PgQuery__Node *);
+};
 
-#define ROW(tag, operation, apply) {PG_QUERY__NODE__NODE_##tag, operation, apply}
+#define ROW(tag, operation, apply) \
+  { PG_QUERY__NODE__NODE_##tag, operation, apply }
 static const struct form_row rows[] = {
-  ROW(ALTER_TABLE_STMT, "ALTER TABLE", form_alter_table),
-  ROW(CREATE_STMT, "CREATE TABLE", form_create_table),
-  ROW(CREATE_FOREIGN_TABLE_STMT, "CREATE FOREIGN TABLE", NULL),
-  ROW(CREATE_TABLE_AS_STMT, "CREATE TABLE AS", form_create_as),
-  ROW(INDEX_STMT, "CREATE INDEX", form_create_index),
-  ROW(VIEW_STMT, "CREATE VIEW", form_create_view),
-  ROW(CREATE_TRIG_STMT, "CREATE TRIGGER", form_create_trigger),
-  ROW(CREATE_SEQ_STMT, "CREATE SEQUENCE", form_create_sequence),
-  ROW(CREATE_ENUM_STMT, "CREATE TYPE", form_create_type),
-  ROW(CREATE_DOMAIN_STMT, "CREATE DOMAIN", form_create_type),
-  ROW(COMPOSITE_TYPE_STMT, "CREATE TYPE", form_create_type),
-  ROW(CREATE_RANGE_STMT, "CREATE TYPE", NULL),
-  ROW(DEFINE_STMT, "CREATE", NULL),
-  ROW(CREATE_FUNCTION_STMT, "CREATE FUNCTION", form_create_function),
-  ROW(ALTER_FUNCTION_STMT, "ALTER FUNCTION", NULL),
-  ROW(CREATE_SCHEMA_STMT, "CREATE SCHEMA", form_create_schema),
-  ROW(CREATE_EXTENSION_STMT, "CREATE EXTENSION", NULL),
-  ROW(ALTER_EXTENSION_STMT, "ALTER EXTENSION", NULL),
-  ROW(DROP_STMT, "DROP", form_drop),
-  ROW(TRUNCATE_STMT, "TRUNCATE", form_truncate),
-  ROW(RENAME_STMT, "ALTER … RENAME", form_rename),
-  ROW(ALTER_OBJECT_SCHEMA_STMT, "ALTER … SET SCHEMA", form_set_schema),
-  ROW(ALTER_OWNER_STMT, "ALTER … OWNER", form_on_table),
-  ROW(COMMENT_STMT, "COMMENT", form_on_table),
-  ROW(CREATE_POLICY_STMT, "CREATE POLICY", form_on_table),
-  ROW(ALTER_POLICY_STMT, "ALTER POLICY", form_on_table),
-  ROW(RULE_STMT, "CREATE RULE", form_on_table),
-  ROW(CREATE_STATS_STMT, "CREATE STATISTICS", form_on_table),
-  ROW(ALTER_STATS_STMT, "ALTER STATISTICS", NULL),
-  ROW(CREATE_PUBLICATION_STMT, "CREATE PUBLICATION", form_on_table),
-  ROW(ALTER_PUBLICATION_STMT, "ALTER PUBLICATION", form_on_table),
-  ROW(ALTER_DOMAIN_STMT, "ALTER DOMAIN", form_domain),
-  ROW(ALTER_ENUM_STMT, "ALTER TYPE", form_enum),
-  ROW(ALTER_TYPE_STMT, "ALTER TYPE", NULL),
-  ROW(ALTER_SEQ_STMT, "ALTER SEQUENCE", form_sequence),
-  ROW(GRANT_STMT, "GRANT", NULL),
-  ROW(GRANT_ROLE_STMT, "GRANT", NULL),
-  ROW(ALTER_DEFAULT_PRIVILEGES_STMT, "ALTER DEFAULT PRIVILEGES", NULL),
-  ROW(CREATE_ROLE_STMT, "CREATE ROLE", NULL),
-  ROW(ALTER_ROLE_STMT, "ALTER ROLE", NULL),
-  ROW(ALTER_ROLE_SET_STMT, "ALTER ROLE", NULL),
-  ROW(DROP_ROLE_STMT, "DROP ROLE", NULL),
-  ROW(VACUUM_STMT, "VACUUM", form_maintenance),
-  ROW(CLUSTER_STMT, "CLUSTER", form_maintenance),
-  ROW(REINDEX_STMT, "REINDEX", form_maintenance),
-  ROW(REFRESH_MAT_VIEW_STMT, "REFRESH MATERIALIZED VIEW", form_maintenance),
-  ROW(LOCK_STMT, "LOCK TABLE", form_maintenance),
-  ROW(SELECT_STMT, "SELECT", form_query),
-  ROW(INSERT_STMT, "INSERT", form_query),
-  ROW(UPDATE_STMT, "UPDATE", form_query),
-  ROW(DELETE_STMT, "DELETE", form_query),
-  ROW(MERGE_STMT, "MERGE", form_query),
-  ROW(COPY_STMT, "COPY", form_query),
-  ROW(EXPLAIN_STMT, "EXPLAIN", NULL),
-  ROW(TRANSACTION_STMT, "TRANSACTION", form_transaction),
-  ROW(VARIABLE_SET_STMT, "SET", form_set),
-  ROW(VARIABLE_SHOW_STMT, "SHOW", NULL),
-  ROW(DISCARD_STMT, "DISCARD", NULL),
-  ROW(NOTIFY_STMT, "NOTIFY", NULL),
-  ROW(LISTEN_STMT, "LISTEN", NULL),
-  ROW(UNLISTEN_STMT, "UNLISTEN", NULL),
-  ROW(CHECK_POINT_STMT, "CHECKPOINT", NULL),
-  ROW(DO_STMT, "DO", form_opaque),
-  ROW(CALL_STMT, "CALL", form_opaque),
-  ROW(EXECUTE_STMT, "EXECUTE", form_opaque),
-  ROW(CREATEDB_STMT, "CREATE DATABASE", form_outside_transaction),
-  ROW(DROPDB_STMT, "DROP DATABASE", form_outside_transaction),
-  ROW(CREATE_TABLE_SPACE_STMT, "CREATE TABLESPACE", form_outside_transaction),
-  ROW(DROP_TABLE_SPACE_STMT, "DROP TABLESPACE", form_outside_transaction),
-  ROW(ALTER_SYSTEM_STMT, "ALTER SYSTEM", form_outside_transaction),
-  ROW(CREATE_SUBSCRIPTION_STMT, "CREATE SUBSCRIPTION", form_outside_transaction),
-  ROW(DROP_SUBSCRIPTION_STMT, "DROP SUBSCRIPTION", form_outside_transaction),
+    ROW(ALTER_TABLE_STMT, "ALTER TABLE", form_alter_table),
+    ROW(CREATE_STMT, "CREATE TABLE", form_create_table),
+    ROW(CREATE_FOREIGN_TABLE_STMT, "CREATE FOREIGN TABLE", NULL),
+    ROW(CREATE_TABLE_AS_STMT, "CREATE TABLE AS", form_create_as),
+    ROW(INDEX_STMT, "CREATE INDEX", form_create_index),
+    ROW(VIEW_STMT, "CREATE VIEW", form_create_view),
+    ROW(CREATE_TRIG_STMT, "CREATE TRIGGER", form_create_trigger),
+    ROW(CREATE_SEQ_STMT, "CREATE SEQUENCE", form_create_sequence),
+    ROW(CREATE_ENUM_STMT, "CREATE TYPE", form_create_type),
+    ROW(CREATE_DOMAIN_STMT, "CREATE DOMAIN", form_create_type),
+    ROW(COMPOSITE_TYPE_STMT, "CREATE TYPE", form_create_type),
+    ROW(CREATE_RANGE_STMT, "CREATE TYPE", NULL),
+    ROW(DEFINE_STMT, "CREATE", NULL),
+    ROW(CREATE_FUNCTION_STMT, "CREATE FUNCTION", form_create_function),
+    ROW(ALTER_FUNCTION_STMT, "ALTER FUNCTION", NULL),
+    ROW(CREATE_SCHEMA_STMT, "CREATE SCHEMA", form_create_schema),
+    ROW(CREATE_EXTENSION_STMT, "CREATE EXTENSION", NULL),
+    ROW(ALTER_EXTENSION_STMT, "ALTER EXTENSION", NULL),
+    ROW(DROP_STMT, "DROP", form_drop),
+    ROW(TRUNCATE_STMT, "TRUNCATE", form_truncate),
+    ROW(RENAME_STMT, "ALTER … RENAME", form_rename),
+    ROW(ALTER_OBJECT_SCHEMA_STMT, "ALTER … SET SCHEMA", form_set_schema),
+    ROW(ALTER_OWNER_STMT, "ALTER … OWNER", form_on_table),
+    ROW(COMMENT_STMT, "COMMENT", form_on_table),
+    ROW(CREATE_POLICY_STMT, "CREATE POLICY", form_on_table),
+    ROW(ALTER_POLICY_STMT, "ALTER POLICY", form_on_table),
+    ROW(RULE_STMT, "CREATE RULE", form_on_table),
+    ROW(CREATE_STATS_STMT, "CREATE STATISTICS", form_on_table),
+    ROW(ALTER_STATS_STMT, "ALTER STATISTICS", NULL),
+    ROW(CREATE_PUBLICATION_STMT, "CREATE PUBLICATION", form_on_table),
+    ROW(ALTER_PUBLICATION_STMT, "ALTER PUBLICATION", form_on_table),
+    ROW(ALTER_DOMAIN_STMT, "ALTER DOMAIN", form_domain),
+    ROW(ALTER_ENUM_STMT, "ALTER TYPE", form_enum),
+    ROW(ALTER_TYPE_STMT, "ALTER TYPE", NULL),
+    ROW(ALTER_SEQ_STMT, "ALTER SEQUENCE", form_sequence),
+    ROW(GRANT_STMT, "GRANT", NULL),
+    ROW(GRANT_ROLE_STMT, "GRANT", NULL),
+    ROW(ALTER_DEFAULT_PRIVILEGES_STMT, "ALTER DEFAULT PRIVILEGES", NULL),
+    ROW(CREATE_ROLE_STMT, "CREATE ROLE", NULL),
+    ROW(ALTER_ROLE_STMT, "ALTER ROLE", NULL),
+    ROW(ALTER_ROLE_SET_STMT, "ALTER ROLE", NULL),
+    ROW(DROP_ROLE_STMT, "DROP ROLE", NULL),
+    ROW(VACUUM_STMT, "VACUUM", form_maintenance),
+    ROW(CLUSTER_STMT, "CLUSTER", form_maintenance),
+    ROW(REINDEX_STMT, "REINDEX", form_maintenance),
+    ROW(REFRESH_MAT_VIEW_STMT, "REFRESH MATERIALIZED VIEW", form_maintenance),
+    ROW(LOCK_STMT, "LOCK TABLE", form_maintenance),
+    ROW(SELECT_STMT, "SELECT", form_query),
+    ROW(INSERT_STMT, "INSERT", form_query),
+    ROW(UPDATE_STMT, "UPDATE", form_query),
+    ROW(DELETE_STMT, "DELETE", form_query),
+    ROW(MERGE_STMT, "MERGE", form_query),
+    ROW(COPY_STMT, "COPY", form_query),
+    ROW(EXPLAIN_STMT, "EXPLAIN", NULL),
+    ROW(TRANSACTION_STMT, "TRANSACTION", form_transaction),
+    ROW(VARIABLE_SET_STMT, "SET", form_set),
+    ROW(VARIABLE_SHOW_STMT, "SHOW", NULL),
+    ROW(DISCARD_STMT, "DISCARD", NULL),
+    ROW(NOTIFY_STMT, "NOTIFY", NULL),
+    ROW(LISTEN_STMT, "LISTEN", NULL),
+    ROW(UNLISTEN_STMT, "UNLISTEN", NULL),
+    ROW(CHECK_POINT_STMT, "CHECKPOINT", NULL),
+    ROW(DO_STMT, "DO", form_opaque),
+    ROW(CALL_STMT, "CALL", form_opaque),
+    ROW(EXECUTE_STMT, "EXECUTE", form_opaque),
+    ROW(CREATEDB_STMT, "CREATE DATABASE", form_outside_transaction),
+    ROW(DROPDB_STMT, "DROP DATABASE", form_outside_transaction),
+    ROW(CREATE_TABLE_SPACE_STMT, "CREATE TABLESPACE", form_outside_transaction),
+    ROW(DROP_TABLE_SPACE_STMT, "DROP TABLESPACE", form_outside_transaction),
+    ROW(ALTER_SYSTEM_STMT, "ALTER SYSTEM", form_outside_transaction),
+    ROW(CREATE_SUBSCRIPTION_STMT, "CREATE SUBSCRIPTION", form_outside_transaction),
+    ROW(DROP_SUBSCRIPTION_STMT, "DROP SUBSCRIPTION", form_outside_transaction),
 };
 
 void forms_apply(struct shadow *shadow, const struct sql_statement *statement, struct effect *ret_effect) {
+  shadow_settle(shadow);
   *ret_effect = (struct effect){.arena = shadow->arena, .operation = "OTHER"};
   struct form form = {.shadow = shadow, .effect = ret_effect, .arena = shadow->arena};
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
@@ -121,8 +127,10 @@ static void visit_build(struct form *form, struct rel *rel, int unused) {
 
 void form_lock_tree(struct form *form, struct rel *rel, enum lock_mode mode, bool recurse) {
   if (!rel) return;
-  if (recurse) each_partition(form, rel, visit_lock, (int)mode, 0);
-  else effect_lock(form->effect, rel, mode);
+  if (recurse)
+    each_partition(form, rel, visit_lock, (int)mode, 0);
+  else
+    effect_lock(form->effect, rel, mode);
 }
 void form_scan_tree(struct form *form, struct rel *rel) {
   if (rel) each_partition(form, rel, visit_scan, 0, 0);
@@ -150,7 +158,8 @@ struct rel *form_target(struct form *form, const PgQuery__RangeVar *range, bool 
     effect_table(form->effect, rel);
   } else if (range && !missing_ok) {
     const char *schema = sql_or_null(range->schemaname);
-    bool system = schema && (strcmp(schema, "pg_catalog") == 0 || strcmp(schema, "information_schema") == 0 || strncmp(schema, "pg_temp", 7) == 0);
+    bool system =
+        schema && (strcmp(schema, "pg_catalog") == 0 || strcmp(schema, "information_schema") == 0 || strncmp(schema, "pg_temp", 7) == 0);
     if (!system) form_fails(form, "42P01", "relation %s exists", sql_qualified(form->arena, schema, range->relname));
   }
   return rel;
@@ -164,7 +173,8 @@ enum verdict form_verdict(const struct rel *rel, enum verdict otherwise) {
 struct snap_column *form_column(struct form *form, struct rel *rel, const char *name, bool missing_ok) {
   struct snap_column *column = snap_table_column(rel->t, name);
   effect_column(form->effect, name);
-  if (!column && !missing_ok && rel->t->column_count) form_fails(form, "42703", "column %s of %s exists", sql_ident(form->arena, name), rel->t->qualified);
+  if (!column && !missing_ok && rel->t->column_count)
+    form_fails(form, "42703", "column %s of %s exists", sql_ident(form->arena, name), rel->t->qualified);
   return column;
 }
 

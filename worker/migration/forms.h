@@ -8,10 +8,10 @@
 #ifndef AUTODB_FORMS_H
 #define AUTODB_FORMS_H
 
-#include "worker/migration/shadow.h"
 #include "worker/migration/effect.h"
+#include "worker/migration/shadow.h"
 
-struct form {                 /* one statement under analysis */
+struct form { /* one statement under analysis */
   struct shadow *shadow;
   struct effect *effect;
   struct arena *arena;
@@ -36,19 +36,24 @@ void form_drop(struct form *form, PgQuery__Node *node);
 void form_truncate(struct form *form, PgQuery__Node *node);
 void form_rename(struct form *form, PgQuery__Node *node);
 void form_set_schema(struct form *form, PgQuery__Node *node);
-void form_on_table(struct form *form, PgQuery__Node *node);     /* policies, rules, statistics, publications, comments, owners */
+void form_on_table(struct form *form, PgQuery__Node *node); /* policies, rules, statistics, publications, comments, owners */
 void form_domain(struct form *form, PgQuery__Node *node);
 void form_enum(struct form *form, PgQuery__Node *node);
 void form_sequence(struct form *form, PgQuery__Node *node);
-void form_maintenance(struct form *form, PgQuery__Node *node);  /* VACUUM, ANALYZE, CLUSTER, REINDEX, REFRESH, LOCK */
-void form_query(struct form *form, PgQuery__Node *node);        /* SELECT, INSERT, UPDATE, DELETE, MERGE, COPY */
+void form_maintenance(struct form *form, PgQuery__Node *node); /* VACUUM, ANALYZE, CLUSTER, REINDEX, REFRESH, LOCK */
+void form_query(struct form *form, PgQuery__Node *node);       /* SELECT, INSERT, UPDATE, DELETE, MERGE, COPY */
 void form_transaction(struct form *form, PgQuery__Node *node);
 void form_set(struct form *form, PgQuery__Node *node);
-void form_opaque(struct form *form, PgQuery__Node *node);       /* DO, CALL, EXECUTE */
+void form_opaque(struct form *form, PgQuery__Node *node);              /* DO, CALL, EXECUTE */
 void form_outside_transaction(struct form *form, PgQuery__Node *node); /* CREATE DATABASE, ALTER SYSTEM, … */
 
 /* ALTER TABLE subcommands, in their files. `rel` is the target, locked already. */
-struct alter { struct form *form; struct rel *rel; const PgQuery__AlterTableStmt *statement; bool only; };
+struct alter {
+  struct form *form;
+  struct rel *rel;
+  const PgQuery__AlterTableStmt *statement;
+  bool only;
+};
 void alter_add_column(struct alter *alter, const PgQuery__AlterTableCmd *command);
 void alter_drop_column(struct alter *alter, const PgQuery__AlterTableCmd *command);
 void alter_column_type(struct alter *alter, const PgQuery__AlterTableCmd *command);

@@ -6,7 +6,12 @@
 #include "worker/sql/text.h"
 
 typedef void (*alter_command)(struct alter *, const PgQuery__AlterTableCmd *);
-struct command_row { PgQuery__AlterTableType type; enum lock_mode lock; bool recurses; alter_command apply; };
+struct command_row {
+  PgQuery__AlterTableType type;
+  enum lock_mode lock;
+  bool recurses;
+  alter_command apply;
+};
 
 static void set_logged(struct alter *alter, const PgQuery__AlterTableCmd *command) {
   bool unlogged = command->subtype == PG_QUERY__ALTER_TABLE_TYPE__AT_SetUnLogged;
@@ -57,50 +62,50 @@ static void inherit(struct alter *alter, const PgQuery__AlterTableCmd *command) 
 #define SRX LOCK_SHARE_ROW_EXCLUSIVE
 #define SUX LOCK_SHARE_UPDATE_EXCLUSIVE
 static const struct command_row commands[] = {
-  {AT(AddColumn), AX, true, alter_add_column},
-  {AT(DropColumn), AX, true, alter_drop_column},
-  {AT(AlterColumnType), AX, true, alter_column_type},
-  {AT(ColumnDefault), AX, true, alter_column_default},
-  {AT(SetNotNull), AX, true, alter_set_not_null},
-  {AT(DropNotNull), AX, true, alter_drop_not_null},
-  {AT(AddIdentity), AX, false, alter_identity},
-  {AT(SetIdentity), AX, false, alter_identity},
-  {AT(DropIdentity), AX, false, alter_identity},
-  {AT(SetExpression), AX, true, alter_set_expression},
-  {AT(DropExpression), AX, true, NULL},
-  {AT(SetStatistics), SUX, true, NULL},
-  {AT(SetOptions), SUX, false, NULL},
-  {AT(ResetOptions), SUX, false, NULL},
-  {AT(SetStorage), AX, true, NULL},
-  {AT(SetCompression), AX, true, NULL},
-  {AT(AddConstraint), AX, false, alter_add_constraint},
-  {AT(DropConstraint), AX, true, alter_drop_constraint},
-  {AT(AlterConstraint), AX, false, NULL},
-  {AT(ValidateConstraint), SUX, false, alter_validate_constraint},
-  {AT(ChangeOwner), AX, false, NULL},
-  {AT(ClusterOn), SUX, false, NULL},
-  {AT(DropCluster), SUX, false, NULL},
-  {AT(SetLogged), AX, false, set_logged},
-  {AT(SetUnLogged), AX, false, set_logged},
-  {AT(SetAccessMethod), AX, false, set_access_method},
-  {AT(SetTableSpace), AX, false, set_tablespace},
-  {AT(SetRelOptions), SUX, false, NULL},
-  {AT(ResetRelOptions), SUX, false, NULL},
-  {AT(EnableTrig), SRX, true, NULL},
-  {AT(EnableAlwaysTrig), SRX, true, NULL},
-  {AT(EnableReplicaTrig), SRX, true, NULL},
-  {AT(EnableTrigAll), SRX, true, NULL},
-  {AT(EnableTrigUser), SRX, true, NULL},
-  {AT(DisableTrig), SRX, true, disable_trigger},
-  {AT(DisableTrigAll), SRX, true, disable_trigger},
-  {AT(DisableTrigUser), SRX, true, disable_trigger},
-  {AT(AddInherit), AX, false, inherit},
-  {AT(DropInherit), AX, false, inherit},
-  {AT(EnableRowSecurity), AX, false, row_security},
-  {AT(DisableRowSecurity), AX, false, row_security},
-  {AT(AttachPartition), SUX, false, alter_attach_partition},
-  {AT(DetachPartition), AX, false, alter_detach_partition},
-  {AT(DetachPartitionFinalize), SUX, false, NULL},
+    {AT(AddColumn), AX, true, alter_add_column},
+    {AT(DropColumn), AX, true, alter_drop_column},
+    {AT(AlterColumnType), AX, true, alter_column_type},
+    {AT(ColumnDefault), AX, true, alter_column_default},
+    {AT(SetNotNull), AX, true, alter_set_not_null},
+    {AT(DropNotNull), AX, true, alter_drop_not_null},
+    {AT(AddIdentity), AX, false, alter_identity},
+    {AT(SetIdentity), AX, false, alter_identity},
+    {AT(DropIdentity), AX, false, alter_identity},
+    {AT(SetExpression), AX, true, alter_set_expression},
+    {AT(DropExpression), AX, true, NULL},
+    {AT(SetStatistics), SUX, true, NULL},
+    {AT(SetOptions), SUX, false, NULL},
+    {AT(ResetOptions), SUX, false, NULL},
+    {AT(SetStorage), AX, true, NULL},
+    {AT(SetCompression), AX, true, NULL},
+    {AT(AddConstraint), AX, false, alter_add_constraint},
+    {AT(DropConstraint), AX, true, alter_drop_constraint},
+    {AT(AlterConstraint), AX, false, NULL},
+    {AT(ValidateConstraint), SUX, false, alter_validate_constraint},
+    {AT(ChangeOwner), AX, false, NULL},
+    {AT(ClusterOn), SUX, false, NULL},
+    {AT(DropCluster), SUX, false, NULL},
+    {AT(SetLogged), AX, false, set_logged},
+    {AT(SetUnLogged), AX, false, set_logged},
+    {AT(SetAccessMethod), AX, false, set_access_method},
+    {AT(SetTableSpace), AX, false, set_tablespace},
+    {AT(SetRelOptions), SUX, false, NULL},
+    {AT(ResetRelOptions), SUX, false, NULL},
+    {AT(EnableTrig), SRX, true, NULL},
+    {AT(EnableAlwaysTrig), SRX, true, NULL},
+    {AT(EnableReplicaTrig), SRX, true, NULL},
+    {AT(EnableTrigAll), SRX, true, NULL},
+    {AT(EnableTrigUser), SRX, true, NULL},
+    {AT(DisableTrig), SRX, true, disable_trigger},
+    {AT(DisableTrigAll), SRX, true, disable_trigger},
+    {AT(DisableTrigUser), SRX, true, disable_trigger},
+    {AT(AddInherit), AX, false, inherit},
+    {AT(DropInherit), AX, false, inherit},
+    {AT(EnableRowSecurity), AX, false, row_security},
+    {AT(DisableRowSecurity), AX, false, row_security},
+    {AT(AttachPartition), SUX, false, alter_attach_partition},
+    {AT(DetachPartition), AX, false, alter_detach_partition},
+    {AT(DetachPartitionFinalize), SUX, false, NULL},
 };
 
 /* Locks that depend on more than the subcommand. */
@@ -109,7 +114,8 @@ static enum lock_mode lock_for(const struct alter *alter, const PgQuery__AlterTa
   if (row->type == AT(AddConstraint) && def && def->node_case == PG_QUERY__NODE__NODE_CONSTRAINT &&
       def->constraint->contype == PG_QUERY__CONSTR_TYPE__CONSTR_FOREIGN)
     return SRX;
-  if (row->type == AT(DetachPartition) && def && def->node_case == PG_QUERY__NODE__NODE_PARTITION_CMD && def->partition_cmd->concurrent) return SUX;
+  if (row->type == AT(DetachPartition) && def && def->node_case == PG_QUERY__NODE__NODE_PARTITION_CMD && def->partition_cmd->concurrent)
+    return SUX;
   if ((row->type == AT(SetRelOptions) || row->type == AT(ResetRelOptions)) && alter->rel->t->kind == SNAP_VIEW) return AX;
   return row->lock;
 }

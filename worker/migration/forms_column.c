@@ -4,8 +4,10 @@
 #include "worker/sql/text.h"
 #include "worker/sql/volatility.h"
 
-static const struct { const char *name, *type; } serials[] = {
-  {"serial", "integer"}, {"serial4", "integer"}, {"bigserial", "bigint"}, {"serial8", "bigint"}, {"smallserial", "smallint"}, {"serial2", "smallint"}};
+static const struct {
+  const char *name, *type;
+} serials[] = {{"serial", "integer"}, {"serial4", "integer"},      {"bigserial", "bigint"},
+               {"serial8", "bigint"}, {"smallserial", "smallint"}, {"serial2", "smallint"}};
 
 static const char *serial_type(const char *type) {
   for (size_t i = 0; type && i < sizeof serials / sizeof *serials; i++)
@@ -46,7 +48,8 @@ void form_add_column_to(struct form *form, struct rel *rel, const PgQuery__Colum
   const char *type = definition->type_name ? sql_type(form->arena, definition->type_name) : NULL, *serial = serial_type(type);
   struct snap_column *column = shadow_add_column(form->shadow, rel, definition->colname, serial ? serial : type);
   if (!column) return;
-  const PgQuery__Constraint *fallback = CLAUSE(definition, DEFAULT), *generated = CLAUSE(definition, GENERATED), *identity = CLAUSE(definition, IDENTITY);
+  const PgQuery__Constraint *fallback = CLAUSE(definition, DEFAULT), *generated = CLAUSE(definition, GENERATED),
+                            *identity = CLAUSE(definition, IDENTITY);
   column->not_null = serial || identity || CLAUSE(definition, NOTNULL) || CLAUSE(definition, PRIMARY);
   if (fallback) column->default_expr = sql_expression(form->arena, fallback->raw_expr);
   if (generated) column->generated = sql_expression(form->arena, generated->raw_expr);
@@ -78,9 +81,13 @@ static bool column_rewrites(struct form *form, struct rel *rel, const PgQuery__C
 }
 
 static void inline_constraints(struct form *form, struct rel *rel, const PgQuery__ColumnDef *definition, bool all_null) {
-  static const struct { PgQuery__ConstrType type; enum fact fact; } kinds[] = {
-    {PG_QUERY__CONSTR_TYPE__CONSTR_CHECK, FACT_COLUMN_INLINE_CHECK}, {PG_QUERY__CONSTR_TYPE__CONSTR_UNIQUE, FACT_COLUMN_INLINE_UNIQUE},
-    {PG_QUERY__CONSTR_TYPE__CONSTR_PRIMARY, FACT_COLUMN_INLINE_UNIQUE}, {PG_QUERY__CONSTR_TYPE__CONSTR_FOREIGN, FACT_COLUMN_INLINE_FK}};
+  static const struct {
+    PgQuery__ConstrType type;
+    enum fact fact;
+  } kinds[] = {{PG_QUERY__CONSTR_TYPE__CONSTR_CHECK, FACT_COLUMN_INLINE_CHECK},
+               {PG_QUERY__CONSTR_TYPE__CONSTR_UNIQUE, FACT_COLUMN_INLINE_UNIQUE},
+               {PG_QUERY__CONSTR_TYPE__CONSTR_PRIMARY, FACT_COLUMN_INLINE_UNIQUE},
+               {PG_QUERY__CONSTR_TYPE__CONSTR_FOREIGN, FACT_COLUMN_INLINE_FK}};
   for (size_t i = 0; i < definition->n_constraints; i++) {
     if (definition->constraints[i]->node_case != PG_QUERY__NODE__NODE_CONSTRAINT) continue;
     const PgQuery__Constraint *constraint = definition->constraints[i]->constraint;
@@ -112,9 +119,10 @@ void alter_add_column(struct alter *alter, const PgQuery__AlterTableCmd *command
   if (domain && domain->default_expr) has_value = true;
   if (rewrites) form_rewrite_tree(form, rel);
   if ((CLAUSE(definition, NOTNULL) || CLAUSE(definition, PRIMARY) || (domain && domain->not_null)) &&
-      !((serial_type(type) || CLAUSE(definition, IDENTITY) || CLAUSE(definition, GENERATED) || (fallback && !is_null_constant(fallback->raw_expr)) ||
-         (domain && domain->default_expr)))) {
-    effect_check(form->effect, arena_printf(form->arena, "not_null %s.%s", rel->t->qualified, name), form_verdict(rel, VERDICT_WILL_FAIL), "23502",
+      !((serial_type(type) || CLAUSE(definition, IDENTITY) || CLAUSE(definition, GENERATED) ||
+         (fallback && !is_null_constant(fallback->raw_expr)) || (domain && domain->default_expr)))) {
+    effect_check(form->effect, arena_printf(form->arena, "not_null %s.%s", rel->t->qualified, name), form_verdict(rel, VERDICT_WILL_FAIL),
+                 "23502",
                  arena_printf(form->arena, "SELECT EXISTS (SELECT 1 FROM %s)", sql_qualified(form->arena, rel->t->schema, rel->t->name)));
     effect_fact(form->effect, FACT_COLUMN_NOT_NULL_NO_DEFAULT, rel, name, type);
     form_scan_tree(form, rel);
@@ -172,7 +180,8 @@ static void type_obstacles(struct form *form, struct rel *rel, const char *colum
   for (size_t i = 0; i < rel->t->column_count; i++) {
     const struct snap_column *other = &rel->t->columns[i];
     PgQuery__Node *node = other->generated ? sql_parse_expression(form->arena, other->generated) : NULL;
-    if (node && sql_mentions_column(node, column)) form_fails(form, "0A000", "no generated column uses %s.%s (%s does)", rel->t->qualified, column, other->name);
+    if (node && sql_mentions_column(node, column))
+      form_fails(form, "0A000", "no generated column uses %s.%s (%s does)", rel->t->qualified, column, other->name);
   }
   if (rel->t->partition_key && sql_parse_expression(form->arena, strchr(rel->t->partition_key, '(')) &&
       sql_mentions_column(sql_parse_expression(form->arena, strchr(rel->t->partition_key, '(')), column))
@@ -223,8 +232,8 @@ static void type_passes(struct form *form, struct rel *rel, const char *column, 
     effect_loss(form->effect, LOSS_DATA, arena_printf(form->arena, "%s.%s: %s", rel->t->qualified, column, change->lossy));
   }
   if (change->narrowing)
-    effect_check(form->effect, arena_printf(form->arena, "type %s.%s fits %s", rel->t->qualified, column, type), form_verdict(rel, VERDICT_MAY_FAIL),
-                 change->sqlstate,
+    effect_check(form->effect, arena_printf(form->arena, "type %s.%s fits %s", rel->t->qualified, column, type),
+                 form_verdict(rel, VERDICT_MAY_FAIL), change->sqlstate,
                  arena_printf(form->arena, "SELECT %s::%s FROM %s", sql_ident(form->arena, column), type,
                               sql_qualified(form->arena, rel->t->schema, rel->t->name)));
 }
@@ -238,7 +247,8 @@ void alter_column_type(struct alter *alter, const PgQuery__AlterTableCmd *comman
   if (!type) return;
   struct type_change change = type_change_between(form->shadow, column->type, type);
   bool plain = using_is_plain(form, definition->raw_default, command->name, type);
-  if (definition->raw_default && change.kind == TYPE_REFUSED) change = (struct type_change){.kind = TYPE_REWRITE, .narrowing = true, .sqlstate = "22P02"};
+  if (definition->raw_default && change.kind == TYPE_REFUSED)
+    change = (struct type_change){.kind = TYPE_REWRITE, .narrowing = true, .sqlstate = "22P02"};
   if (!plain) change = (struct type_change){.kind = TYPE_REWRITE, .lossy = "the values before USING was applied"};
   if (change.kind == TYPE_METADATA && definition->coll_clause) change.kind = TYPE_REINDEX;
   type_obstacles(form, alter->rel, command->name);
@@ -295,7 +305,8 @@ void alter_identity(struct alter *alter, const PgQuery__AlterTableCmd *command) 
   if (!column) return;
   bool add = command->subtype == PG_QUERY__ALTER_TABLE_TYPE__AT_AddIdentity;
   if (add && !column->not_null) form_fails(alter->form, "55000", "column %s is declared NOT NULL before identity is added", command->name);
-  if (add && (column->identity || column->default_expr)) form_fails(alter->form, "55000", "column %s has no identity and no default yet", command->name);
+  if (add && (column->identity || column->default_expr))
+    form_fails(alter->form, "55000", "column %s has no identity and no default yet", command->name);
   column->identity = add ? "by default" : command->subtype == PG_QUERY__ALTER_TABLE_TYPE__AT_DropIdentity ? NULL : column->identity;
 }
 

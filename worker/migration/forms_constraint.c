@@ -30,27 +30,30 @@ static const char *table_text(struct form *form, const struct rel *rel) { return
 static void add_check(struct form *form, struct rel *rel, const PgQuery__Constraint *constraint, const char *column) {
   const char *expression = sql_expression(form->arena, constraint->raw_expr);
   if (!expression) expression = "…";
-  const char *name = sql_or_null(constraint->conname) ? constraint->conname : default_name(form, rel, column ? &column : NULL, column ? 1 : 0, "check");
+  const char *name =
+      sql_or_null(constraint->conname) ? constraint->conname : default_name(form, rel, column ? &column : NULL, column ? 1 : 0, "check");
   if (name_taken(form, rel, sql_or_null(constraint->conname))) return;
   if (!constraint->skip_validation) {
     form_scan_tree(form, rel);
     if (!column) effect_fact(form->effect, FACT_CHECK_SCAN, rel, name, expression);
-    effect_check(form->effect, arena_printf(form->arena, "check %s.%s", rel->t->qualified, name), form_verdict(rel, VERDICT_MAY_FAIL), "23514",
-                 arena_printf(form->arena, "SELECT EXISTS (SELECT 1 FROM %s WHERE NOT (%s))", table_text(form, rel), expression));
+    effect_check(form->effect, arena_printf(form->arena, "check %s.%s", rel->t->qualified, name), form_verdict(rel, VERDICT_MAY_FAIL),
+                 "23514", arena_printf(form->arena, "SELECT EXISTS (SELECT 1 FROM %s WHERE NOT (%s))", table_text(form, rel), expression));
   }
-  shadow_add_constraint(form->shadow, rel, name, 'c', arena_printf(form->arena, "CHECK (%s)", expression), !constraint->skip_validation || rel->empty);
+  shadow_add_constraint(form->shadow, rel, name, 'c', arena_printf(form->arena, "CHECK (%s)", expression),
+                        !constraint->skip_validation || rel->empty);
 }
 
 /* "a = r.x AND b = r.y" between the referencing and the referenced columns. */
-static const char *orphans_query(struct form *form, const struct rel *rel, const struct rel *ref, const char **columns, const char **ref_columns, size_t count) {
+static const char *orphans_query(struct form *form, const struct rel *rel, const struct rel *ref, const char **columns,
+                                 const char **ref_columns, size_t count) {
   const char *match = "", *present = "";
   for (size_t i = 0; i < count; i++) {
     const char *mine = sql_ident(form->arena, columns[i]), *theirs = sql_ident(form->arena, ref_columns[i]);
     match = arena_printf(form->arena, "%s%sr.%s = t.%s", match, i ? " AND " : "", theirs, mine);
     present = arena_printf(form->arena, "%s%st.%s IS NOT NULL", present, i ? " AND " : "", mine);
   }
-  return arena_printf(form->arena, "SELECT EXISTS (SELECT 1 FROM %s t WHERE %s AND NOT EXISTS (SELECT 1 FROM %s r WHERE %s))", table_text(form, rel), present,
-                      table_text(form, ref), match);
+  return arena_printf(form->arena, "SELECT EXISTS (SELECT 1 FROM %s t WHERE %s AND NOT EXISTS (SELECT 1 FROM %s r WHERE %s))",
+                      table_text(form, rel), present, table_text(form, ref), match);
 }
 
 static const struct snap_constraint *primary_key(const struct rel *rel) {
@@ -87,14 +90,16 @@ static bool referable(const struct rel *ref, const char *const *columns, size_t 
   return false;
 }
 
-static void add_foreign_key(struct form *form, struct rel *rel, const PgQuery__Constraint *constraint, const char *column, bool new_column_null) {
+static void add_foreign_key(struct form *form, struct rel *rel, const PgQuery__Constraint *constraint, const char *column,
+                            bool new_column_null) {
   struct rel *ref = shadow_range(form->shadow, constraint->pktable);
   const char **columns, **ref_columns;
   size_t count = key_names(form->arena, constraint->n_fk_attrs, constraint->fk_attrs, column, &columns);
   size_t ref_count = key_names(form->arena, constraint->n_pk_attrs, constraint->pk_attrs, NULL, &ref_columns);
   const char *name = sql_or_null(constraint->conname) ? constraint->conname : default_name(form, rel, columns, count, "fkey");
   if (!ref) {
-    form_fails(form, "42P01", "relation %s exists", sql_qualified(form->arena, sql_or_null(constraint->pktable->schemaname), constraint->pktable->relname));
+    form_fails(form, "42P01", "relation %s exists",
+               sql_qualified(form->arena, sql_or_null(constraint->pktable->schemaname), constraint->pktable->relname));
     return;
   }
   if (name_taken(form, rel, sql_or_null(constraint->conname))) return;
@@ -114,8 +119,8 @@ static void add_foreign_key(struct form *form, struct rel *rel, const PgQuery__C
     form_scan_tree(form, rel);
     form_scan_tree(form, ref);
     if (!column) effect_fact(form->effect, FACT_FK_SCAN, rel, name, ref->t->qualified);
-    effect_check(form->effect, arena_printf(form->arena, "foreign_key %s.%s", rel->t->qualified, name), form_verdict(rel, VERDICT_MAY_FAIL), "23503",
-                 orphans_query(form, rel, ref, columns, ref_columns, ref_count < count ? ref_count : count));
+    effect_check(form->effect, arena_printf(form->arena, "foreign_key %s.%s", rel->t->qualified, name), form_verdict(rel, VERDICT_MAY_FAIL),
+                 "23503", orphans_query(form, rel, ref, columns, ref_columns, ref_count < count ? ref_count : count));
   }
   if (count && !leads_index(rel, columns[0])) effect_fact(form->effect, FACT_FK_WITHOUT_INDEX, rel, columns[0], ref->t->qualified);
   struct snap_fk *fk = shadow_add_fk(form->shadow, rel, name, ref, !constraint->skip_validation);
@@ -141,7 +146,8 @@ static bool key_nullable(struct form *form, struct rel *rel, const char *const *
       bool nulls_seen = column->null_frac > 0 && !rel->written;
       effect_check(form->effect, arena_printf(form->arena, "not_null %s.%s", rel->t->qualified, columns[i]),
                    form_verdict(rel, nulls_seen ? VERDICT_WILL_FAIL : VERDICT_MAY_FAIL), "23502",
-                   arena_printf(form->arena, "SELECT EXISTS (SELECT 1 FROM %s WHERE %s IS NULL)", table_text(form, rel), sql_ident(form->arena, columns[i])));
+                   arena_printf(form->arena, "SELECT EXISTS (SELECT 1 FROM %s WHERE %s IS NULL)", table_text(form, rel),
+                                sql_ident(form->arena, columns[i])));
     }
     column->not_null = true;
   }
@@ -159,8 +165,10 @@ static enum verdict unique_verdict(const struct rel *rel, const char *const *col
 
 static void check_unique(struct form *form, struct rel *rel, const char *name, const char *const *columns, size_t count) {
   const char *list = sql_ident_list(form->arena, columns, count);
-  effect_check(form->effect, arena_printf(form->arena, "unique %s.%s", rel->t->qualified, name), form_verdict(rel, unique_verdict(rel, columns, count)), "23505",
-               arena_printf(form->arena, "SELECT %s, count(*) FROM %s GROUP BY %s HAVING count(*) > 1 LIMIT 1", list, table_text(form, rel), list));
+  effect_check(
+      form->effect, arena_printf(form->arena, "unique %s.%s", rel->t->qualified, name),
+      form_verdict(rel, unique_verdict(rel, columns, count)), "23505",
+      arena_printf(form->arena, "SELECT %s, count(*) FROM %s GROUP BY %s HAVING count(*) > 1 LIMIT 1", list, table_text(form, rel), list));
 }
 
 static void use_index(struct form *form, struct rel *rel, const PgQuery__Constraint *constraint, bool primary) {
@@ -185,7 +193,8 @@ static void use_index(struct form *form, struct rel *rel, const PgQuery__Constra
 }
 
 static void add_key(struct form *form, struct rel *rel, const PgQuery__Constraint *constraint, const char *column) {
-  bool primary = constraint->contype == PG_QUERY__CONSTR_TYPE__CONSTR_PRIMARY, exclude = constraint->contype == PG_QUERY__CONSTR_TYPE__CONSTR_EXCLUSION;
+  bool primary = constraint->contype == PG_QUERY__CONSTR_TYPE__CONSTR_PRIMARY,
+       exclude = constraint->contype == PG_QUERY__CONSTR_TYPE__CONSTR_EXCLUSION;
   if (primary && primary_key(rel)) form_fails(form, "42P16", "%s has no primary key yet", rel->t->qualified);
   if (name_taken(form, rel, sql_or_null(constraint->conname))) return;
   if (sql_or_null(constraint->indexname)) {
@@ -201,9 +210,17 @@ static void add_key(struct form *form, struct rel *rel, const PgQuery__Constrain
     form_lock_tree(form, shadow_of(form->shadow, rel->t->partitions[i]), primary ? LOCK_ACCESS_EXCLUSIVE : LOCK_SHARE, true);
   form_build_tree(form, rel);
   if (primary) key_nullable(form, rel, columns, count);
-  if (!exclude) check_unique(form, rel, name, columns, count);
-  else effect_check(form->effect, arena_printf(form->arena, "exclusion %s.%s", rel->t->qualified, name), form_verdict(rel, VERDICT_MAY_FAIL), "23P01", NULL);
-  if (!column) effect_fact(form->effect, primary ? FACT_PRIMARY_KEY_BUILD : exclude ? FACT_EXCLUDE_BUILD : FACT_UNIQUE_BUILD, rel, name, sql_ident_list(form->arena, columns, count));
+  if (!exclude)
+    check_unique(form, rel, name, columns, count);
+  else
+    effect_check(form->effect, arena_printf(form->arena, "exclusion %s.%s", rel->t->qualified, name), form_verdict(rel, VERDICT_MAY_FAIL),
+                 "23P01", NULL);
+  if (!column)
+    effect_fact(form->effect,
+                primary   ? FACT_PRIMARY_KEY_BUILD
+                : exclude ? FACT_EXCLUDE_BUILD
+                          : FACT_UNIQUE_BUILD,
+                rel, name, sql_ident_list(form->arena, columns, count));
   struct snap_constraint *added = shadow_add_constraint(form->shadow, rel, name, primary ? 'p' : exclude ? 'x' : 'u', "", true);
   struct snap_index *index = shadow_add_index(form->shadow, rel, name);
   if (!added || !index) return;
@@ -253,7 +270,8 @@ static void drop_key_references(struct alter *alter, const struct snap_constrain
       continue;
     }
     effect_lock(alter->form->effect, child, LOCK_ACCESS_EXCLUSIVE);
-    effect_object(alter->form->effect, "foreign key", arena_printf(alter->form->arena, "%s on %s", fk->name, child->t->qualified), table->qualified, true);
+    effect_object(alter->form->effect, "foreign key", arena_printf(alter->form->arena, "%s on %s", fk->name, child->t->qualified),
+                  table->qualified, true);
     effect_fact(alter->form->effect, FACT_DROP_CASCADE, child, fk->name, table->qualified);
     size_t before = table->referenced_by_count;
     shadow_drop_fk(child, fk->name);
@@ -307,7 +325,8 @@ void alter_validate_constraint(struct alter *alter, const PgQuery__AlterTableCmd
     const char *expression = strncmp(constraint->definition, "CHECK ", 6) == 0 ? constraint->definition + 6 : NULL;
     constraint->validated = true;
     effect_check(form->effect, arena_printf(form->arena, "check %s.%s", rel->t->qualified, constraint->name), verdict, "23514",
-                 expression ? arena_printf(form->arena, "SELECT EXISTS (SELECT 1 FROM %s WHERE NOT %s)", table_text(form, rel), expression) : NULL);
+                 expression ? arena_printf(form->arena, "SELECT EXISTS (SELECT 1 FROM %s WHERE NOT %s)", table_text(form, rel), expression)
+                            : NULL);
   }
   if (effect_lock_of(form->effect, rel) >= LOCK_SHARE) effect_fact(form->effect, FACT_VALIDATE_WITH_ADD, rel, command->name, NULL);
 }
@@ -320,7 +339,8 @@ static void touch_default(struct form *form, struct rel *parent, const PgQuery__
   if (bounds_excluded(form->shadow, parent, fallback, bound)) return;
   form_scan_tree(form, fallback);
   effect_fact(form->effect, fact, fallback, parent->t->qualified, NULL);
-  effect_check(form->effect, arena_printf(form->arena, "default_partition %s", fallback->t->qualified), form_verdict(fallback, VERDICT_MAY_FAIL), "23514", NULL);
+  effect_check(form->effect, arena_printf(form->arena, "default_partition %s", fallback->t->qualified),
+               form_verdict(fallback, VERDICT_MAY_FAIL), "23514", NULL);
 }
 
 void alter_attach_partition(struct alter *alter, const PgQuery__AlterTableCmd *command) {
@@ -335,7 +355,8 @@ void alter_attach_partition(struct alter *alter, const PgQuery__AlterTableCmd *c
   if (!bounds_implied(form->shadow, alter->rel, part, partition->bound)) {
     form_scan_tree(form, part);
     effect_fact(form->effect, FACT_ATTACH_SCAN, part, alter->rel->t->qualified, NULL);
-    effect_check(form->effect, arena_printf(form->arena, "partition_bound %s", part->t->qualified), form_verdict(part, VERDICT_MAY_FAIL), "23514", NULL);
+    effect_check(form->effect, arena_printf(form->arena, "partition_bound %s", part->t->qualified), form_verdict(part, VERDICT_MAY_FAIL),
+                 "23514", NULL);
   }
   touch_default(form, alter->rel, partition->bound, FACT_PARTITION_DEFAULT_SCAN);
   shadow_add_partition(form->shadow, alter->rel, part, bounds_text(form->arena, partition->bound));

@@ -39,7 +39,8 @@ static void create_partition(struct form *form, struct rel *rel, struct rel *par
     if (!bounds_excluded(form->shadow, parent, fallback, bound)) {
       form_scan_tree(form, fallback);
       effect_fact(form->effect, FACT_PARTITION_DEFAULT_SCAN, fallback, parent->t->qualified, NULL);
-      effect_check(form->effect, arena_printf(form->arena, "default_partition %s", fallback->t->qualified), form_verdict(fallback, VERDICT_MAY_FAIL), "23514", NULL);
+      effect_check(form->effect, arena_printf(form->arena, "default_partition %s", fallback->t->qualified),
+                   form_verdict(fallback, VERDICT_MAY_FAIL), "23514", NULL);
     }
   }
   shadow_add_partition(form->shadow, parent, rel, bounds_text(form->arena, bound));
@@ -67,7 +68,8 @@ static void table_constraints(struct form *form, struct rel *rel, const PgQuery_
         form_constraint(form, rel, element->column_def->constraints[c]->constraint, element->column_def->colname, true);
   }
   for (size_t i = 0; i < statement->n_constraints; i++)
-    if (statement->constraints[i]->node_case == PG_QUERY__NODE__NODE_CONSTRAINT) form_constraint(form, rel, statement->constraints[i]->constraint, NULL, true);
+    if (statement->constraints[i]->node_case == PG_QUERY__NODE__NODE_CONSTRAINT)
+      form_constraint(form, rel, statement->constraints[i]->constraint, NULL, true);
 }
 
 static const char *partition_key_text(struct form *form, const PgQuery__PartitionSpec *spec) {
@@ -86,7 +88,7 @@ void form_create_table(struct form *form, PgQuery__Node *node) {
   const PgQuery__CreateStmt *statement = node->create_stmt;
   if (exists_already(form, statement->relation, statement->if_not_exists)) return;
   struct rel *rel = shadow_add(form->shadow, sql_or_null(statement->relation->schemaname), statement->relation->relname,
-                                statement->partspec ? SNAP_PARTITIONED : SNAP_TABLE);
+                               statement->partspec ? SNAP_PARTITIONED : SNAP_TABLE);
   if (!rel) return;
   form->effect->making = rel;
   effect_table(form->effect, rel);
@@ -96,15 +98,21 @@ void form_create_table(struct form *form, PgQuery__Node *node) {
     if (statement->inh_relations[i]->node_case != PG_QUERY__NODE__NODE_RANGE_VAR) continue;
     struct rel *parent = form_target(form, statement->inh_relations[i]->range_var, false);
     if (!parent) continue;
-    if (statement->partbound) create_partition(form, rel, parent, statement->partbound);
-    else effect_lock(form->effect, parent, LOCK_SHARE_UPDATE_EXCLUSIVE);
+    if (statement->partbound)
+      create_partition(form, rel, parent, statement->partbound);
+    else
+      effect_lock(form->effect, parent, LOCK_SHARE_UPDATE_EXCLUSIVE);
   }
   table_elements(form, rel, statement);
   table_constraints(form, rel, statement);
 }
 
 /* Relations a query reads: locked in AccessShare; read in full when nothing narrows them. */
-struct reads { struct form *form; struct rel *view; bool scans; };
+struct reads {
+  struct form *form;
+  struct rel *view;
+  bool scans;
+};
 
 static bool see_read(void *arg, PgQuery__Node *node) {
   struct reads *reads = arg;
@@ -127,7 +135,8 @@ void form_create_as(struct form *form, PgQuery__Node *node) {
   bool matview = statement->objtype == PG_QUERY__OBJECT_TYPE__OBJECT_MATVIEW;
   form->effect->operation = matview ? "CREATE MATERIALIZED VIEW" : "CREATE TABLE AS";
   if (!statement->into || exists_already(form, statement->into->rel, statement->if_not_exists)) return;
-  struct rel *rel = shadow_add(form->shadow, sql_or_null(statement->into->rel->schemaname), statement->into->rel->relname, matview ? SNAP_MATVIEW : SNAP_TABLE);
+  struct rel *rel = shadow_add(form->shadow, sql_or_null(statement->into->rel->schemaname), statement->into->rel->relname,
+                               matview ? SNAP_MATVIEW : SNAP_TABLE);
   if (!rel) return;
   form->effect->making = rel;
   effect_table(form->effect, rel);
@@ -180,12 +189,15 @@ static const char *index_columns(struct form *form, const PgQuery__IndexStmt *st
 static void build_index(struct form *form, struct rel *rel, const PgQuery__IndexStmt *statement, const char *name, const char **columns) {
   bool recurse = statement->relation->inh && !statement->concurrent;
   form_lock_tree(form, rel, statement->concurrent ? LOCK_SHARE_UPDATE_EXCLUSIVE : LOCK_SHARE, recurse);
-  if (recurse) form_build_tree(form, rel);
-  else if (shadow_is_table(rel)) effect_scan(form->effect, rel), effect_build(form->effect, rel);
+  if (recurse)
+    form_build_tree(form, rel);
+  else if (shadow_is_table(rel))
+    effect_scan(form->effect, rel), effect_build(form->effect, rel);
   effect_fact(form->effect, statement->concurrent ? FACT_INDEX_CONCURRENT : FACT_INDEX_BLOCKING, rel, name, NULL);
   if (statement->unique) {
     const char *list = sql_ident_list(form->arena, columns, statement->n_index_params);
-    effect_check(form->effect, arena_printf(form->arena, "unique %s.%s", rel->t->qualified, name), form_verdict(rel, VERDICT_MAY_FAIL), "23505",
+    effect_check(form->effect, arena_printf(form->arena, "unique %s.%s", rel->t->qualified, name), form_verdict(rel, VERDICT_MAY_FAIL),
+                 "23505",
                  arena_printf(form->arena, "SELECT %s, count(*) FROM %s GROUP BY %s HAVING count(*) > 1 LIMIT 1", list,
                               sql_qualified(form->arena, rel->t->schema, rel->t->name), list));
   }
@@ -212,8 +224,10 @@ void form_create_index(struct form *form, PgQuery__Node *node) {
   struct snap_index *same = sql_or_null(statement->idxname) ? shadow_index(form->shadow, rel->t->schema, name, &owner) : NULL;
   if (same) {
     effect_lock(form->effect, rel, statement->concurrent ? LOCK_SHARE_UPDATE_EXCLUSIVE : LOCK_SHARE);
-    if (!statement->if_not_exists) form_fails(form, "42P07", "no index %s exists", name);
-    else if (!same->valid) effect_fact(form->effect, FACT_INDEX_EXISTS_SKIPPED, rel, name, NULL);
+    if (!statement->if_not_exists)
+      form_fails(form, "42P07", "no index %s exists", name);
+    else if (!same->valid)
+      effect_fact(form->effect, FACT_INDEX_EXISTS_SKIPPED, rel, name, NULL);
     return;
   }
   if (statement->concurrent && rel->t->kind == SNAP_PARTITIONED) {
@@ -231,12 +245,13 @@ void form_create_trigger(struct form *form, PgQuery__Node *node) {
   form_lock_tree(form, rel, LOCK_SHARE_ROW_EXCLUSIVE, statement->row);
   if (statement->constrrel) effect_lock(form->effect, shadow_range(form->shadow, statement->constrrel), LOCK_ACCESS_SHARE);
   for (size_t i = 0; i < rel->t->trigger_count && !statement->replace; i++)
-    if (strcmp(rel->t->triggers[i].name, statement->trigname) == 0) form_fails(form, "42710", "no trigger %s of %s exists", statement->trigname, rel->t->qualified);
+    if (strcmp(rel->t->triggers[i].name, statement->trigname) == 0)
+      form_fails(form, "42710", "no trigger %s of %s exists", statement->trigname, rel->t->qualified);
   if (!list_reserve(form->arena, &rel->t->triggers, rel->t->trigger_count, &rel->trigger_cap, sizeof *rel->t->triggers)) return;
   const char *schema, *function;
   sql_name_split(statement->n_funcname, statement->funcname, &schema, &function);
-  rel->t->triggers[rel->t->trigger_count++] =
-    (struct snap_trigger){.name = statement->trigname, .definition = sql_statement_text(form->arena, node), .function = function ? function : ""};
+  rel->t->triggers[rel->t->trigger_count++] = (struct snap_trigger){
+      .name = statement->trigname, .definition = sql_statement_text(form->arena, node), .function = function ? function : ""};
 }
 
 void form_create_sequence(struct form *form, PgQuery__Node *node) {
@@ -265,13 +280,15 @@ void form_create_type(struct form *form, PgQuery__Node *node) {
     if (!wider) return;
     if (snapshot->domain_count) memcpy(wider, snapshot->domains, snapshot->domain_count * sizeof *wider);
     struct snap_domain *domain = &wider[snapshot->domain_count];
-    *domain = (struct snap_domain){.schema = shadow_schema(form->shadow, schema), .name = name, .base_type = sql_type(form->arena, statement->type_name)};
+    *domain = (struct snap_domain){
+        .schema = shadow_schema(form->shadow, schema), .name = name, .base_type = sql_type(form->arena, statement->type_name)};
     for (size_t i = 0; i < statement->n_constraints; i++) {
       if (statement->constraints[i]->node_case != PG_QUERY__NODE__NODE_CONSTRAINT) continue;
       const PgQuery__Constraint *constraint = statement->constraints[i]->constraint;
       if (constraint->contype == PG_QUERY__CONSTR_TYPE__CONSTR_NOTNULL) domain->not_null = true;
       if (constraint->contype == PG_QUERY__CONSTR_TYPE__CONSTR_CHECK) domain->check_count++;
-      if (constraint->contype == PG_QUERY__CONSTR_TYPE__CONSTR_DEFAULT) domain->default_expr = sql_expression(form->arena, constraint->raw_expr);
+      if (constraint->contype == PG_QUERY__CONSTR_TYPE__CONSTR_DEFAULT)
+        domain->default_expr = sql_expression(form->arena, constraint->raw_expr);
     }
     if (domain->base_type) {
       snapshot->domains = wider;

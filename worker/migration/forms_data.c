@@ -47,8 +47,10 @@ static void reindex_table(struct form *form, struct rel *rel, bool concurrent) {
   if (concurrent || partitioned) form->effect->transaction = TX_NEVER;
   form_lock_tree(form, rel, concurrent ? LOCK_SHARE_UPDATE_EXCLUSIVE : LOCK_SHARE, true);
   form_build_tree(form, rel);
-  if (!concurrent) effect_fact(form->effect, FACT_REINDEX_BLOCKING, rel, NULL, NULL);
-  else effect_fact(form->effect, FACT_INDEX_CONCURRENT, rel, rel->t->name, "reindex");
+  if (!concurrent)
+    effect_fact(form->effect, FACT_REINDEX_BLOCKING, rel, NULL, NULL);
+  else
+    effect_fact(form->effect, FACT_INDEX_CONCURRENT, rel, rel->t->name, "reindex");
 }
 
 static void reindex(struct form *form, const PgQuery__ReindexStmt *statement) {
@@ -134,7 +136,10 @@ static bool uses_index(const struct rel *rel, const PgQuery__Node *where) {
   return false;
 }
 
-struct reads { struct form *form; const struct rel *target; };
+struct reads {
+  struct form *form;
+  const struct rel *target;
+};
 
 static bool see_read(void *arg, PgQuery__Node *node) {
   struct reads *reads = arg;
@@ -173,7 +178,10 @@ static void change_rows(struct form *form, struct rel *rel, const PgQuery__Node 
   if (!uses_index(rel, where)) form_scan_tree(form, rel);
   if (!where) effect_fact(form->effect, deletes ? FACT_DELETE_ALL : FACT_UPDATE_ALL, rel, NULL, NULL);
   effect_loss(form->effect, rel->created ? LOSS_NONE : LOSS_DATA,
-              rel->created ? NULL : arena_printf(form->arena, deletes ? "deleted rows of %s are gone" : "the values of %s before the UPDATE are gone", rel->t->qualified));
+              rel->created
+                  ? NULL
+                  : arena_printf(form->arena, deletes ? "deleted rows of %s are gone" : "the values of %s before the UPDATE are gone",
+                                 rel->t->qualified));
   rel->written = true;
 }
 
@@ -195,7 +203,8 @@ void form_query(struct form *form, PgQuery__Node *node) {
     rel = form_target(form, node->update_stmt->relation, false);
     if (!rel) break;
     for (size_t i = 0; i < node->update_stmt->n_target_list; i++)
-      if (node->update_stmt->target_list[i]->node_case == PG_QUERY__NODE__NODE_RES_TARGET) form_column(form, rel, node->update_stmt->target_list[i]->res_target->name, false);
+      if (node->update_stmt->target_list[i]->node_case == PG_QUERY__NODE__NODE_RES_TARGET)
+        form_column(form, rel, node->update_stmt->target_list[i]->res_target->name, false);
     change_rows(form, rel, node->update_stmt->where_clause, false);
     locks_parents(form, rel, node->update_stmt->n_target_list, node->update_stmt->target_list);
     break;

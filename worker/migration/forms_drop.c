@@ -21,8 +21,10 @@ static void drop_views(struct form *form, struct rel *rel, const char *column, b
   for (size_t i = 0; i < rel->t->dependent_count;) {
     struct rel *view = shadow_of(form->shadow, rel->t->dependents[i]);
     size_t before = rel->t->dependent_count;
-    if (view && shadow_view_reads(form->shadow, view, rel, column) && cascades(form, cascade, "view", view->t->qualified, rel->t->qualified)) {
-      effect_object(form->effect, view->t->kind == SNAP_MATVIEW ? "materialized view" : "view", view->t->qualified, rel->t->qualified, true);
+    if (view && shadow_view_reads(form->shadow, view, rel, column) &&
+        cascades(form, cascade, "view", view->t->qualified, rel->t->qualified)) {
+      effect_object(form->effect, view->t->kind == SNAP_MATVIEW ? "materialized view" : "view", view->t->qualified, rel->t->qualified,
+                    true);
       effect_fact(form->effect, FACT_DROP_CASCADE, view, view->t->qualified, rel->t->qualified);
       form_drop_relation(form, view, true);
     }
@@ -38,7 +40,8 @@ static void drop_references(struct form *form, struct rel *rel, const char *colu
     size_t before = rel->t->referenced_by_count;
     if (concerned && cascades(form, cascade, "foreign key", fk->name, rel->t->qualified)) {
       effect_lock(form->effect, child, LOCK_ACCESS_EXCLUSIVE);
-      effect_object(form->effect, "foreign key", arena_printf(form->arena, "%s on %s", fk->name, child->t->qualified), rel->t->qualified, true);
+      effect_object(form->effect, "foreign key", arena_printf(form->arena, "%s on %s", fk->name, child->t->qualified), rel->t->qualified,
+                    true);
       effect_fact(form->effect, FACT_DROP_CASCADE, child, fk->name, rel->t->qualified);
       shadow_drop_fk(child, fk->name);
     }
@@ -54,8 +57,10 @@ static void drop_own_keys(struct form *form, struct rel *rel, const char *column
       continue;
     }
     form_lock_tree(form, shadow_of(form->shadow, fk->ref), LOCK_ACCESS_EXCLUSIVE, false);
-    if (!column) i++; /* goes with the table */
-    else shadow_drop_fk(rel, fk->name);
+    if (!column)
+      i++; /* goes with the table */
+    else
+      shadow_drop_fk(rel, fk->name);
   }
 }
 
@@ -63,7 +68,9 @@ static void drop_owned_sequences(struct form *form, const struct rel *rel, const
   size_t prefix = strlen(rel->t->qualified);
   for (size_t i = 0; i < form->shadow->rels.count; i++) {
     struct rel *sequence = form->shadow->rels.items[i];
-    if (sequence->dropped || !sequence->owned_by || strncmp(sequence->owned_by, rel->t->qualified, prefix) != 0 || sequence->owned_by[prefix] != '.') continue;
+    if (sequence->dropped || !sequence->owned_by || strncmp(sequence->owned_by, rel->t->qualified, prefix) != 0 ||
+        sequence->owned_by[prefix] != '.')
+      continue;
     if (column && strcmp(sequence->owned_by + prefix + 1, column) != 0) continue;
     effect_lock(form->effect, sequence, LOCK_ACCESS_EXCLUSIVE);
     shadow_drop(form->shadow, sequence);
@@ -92,7 +99,8 @@ static void drop_column_keys(struct rel *rel, const char *column) {
   for (size_t i = rel->t->index_count; i-- > 0;)
     if (lists(rel->t->indexes[i].columns, rel->t->indexes[i].column_count, column)) shadow_drop_index(rel, rel->t->indexes[i].name);
   for (size_t i = rel->t->constraint_count; i-- > 0;)
-    if (lists(rel->t->constraints[i].columns, rel->t->constraints[i].column_count, column)) shadow_drop_constraint(rel, rel->t->constraints[i].name);
+    if (lists(rel->t->constraints[i].columns, rel->t->constraints[i].column_count, column))
+      shadow_drop_constraint(rel, rel->t->constraints[i].name);
 }
 
 void form_drop_dependents(struct form *form, struct rel *rel, const char *column, bool cascade) {
@@ -108,7 +116,8 @@ void form_drop_dependents(struct form *form, struct rel *rel, const char *column
 static void lock_partition_family(struct form *form, struct rel *rel) {
   const char *dot = rel->t->partition_of ? strchr(rel->t->partition_of, '.') : NULL;
   if (!dot) return;
-  struct rel *parent = shadow_find(form->shadow, arena_strndup(form->arena, rel->t->partition_of, (size_t)(dot - rel->t->partition_of)), dot + 1);
+  struct rel *parent =
+      shadow_find(form->shadow, arena_strndup(form->arena, rel->t->partition_of, (size_t)(dot - rel->t->partition_of)), dot + 1);
   if (!parent || parent->dropped) return;
   effect_lock(form->effect, parent, LOCK_ACCESS_EXCLUSIVE);
   struct rel *fallback = shadow_default_partition(form->shadow, parent);
@@ -174,7 +183,8 @@ static void drop_index(struct form *form, const PgQuery__DropStmt *statement, si
   if (statement->concurrent && rel->t->kind == SNAP_PARTITIONED) form_fails(form, "0A000", "%s is not partitioned", rel->t->qualified);
   for (size_t i = 0; i < rel->t->constraint_count; i++) {
     const struct snap_constraint *constraint = &rel->t->constraints[i];
-    if (constraint->index && strcmp(constraint->index, name) == 0) form_fails(form, "2BP01", "no constraint needs index %s (%s does)", name, constraint->name);
+    if (constraint->index && strcmp(constraint->index, name) == 0)
+      form_fails(form, "2BP01", "no constraint needs index %s (%s does)", name, constraint->name);
   }
   if (!statement->concurrent) effect_fact(form->effect, FACT_DROP_INDEX_BLOCKING, rel, name, NULL);
   effect_loss(form->effect, LOSS_BEHAVIOUR, NULL);
@@ -182,7 +192,8 @@ static void drop_index(struct form *form, const PgQuery__DropStmt *statement, si
 }
 
 /* "ON table" objects: the name's last part is the object, the rest the table. */
-static void drop_on_table(struct form *form, const PgQuery__DropStmt *statement, size_t count, PgQuery__Node *const *parts, const char *kind) {
+static void drop_on_table(struct form *form, const PgQuery__DropStmt *statement, size_t count, PgQuery__Node *const *parts,
+                          const char *kind) {
   struct rel *rel = count > 1 ? shadow_named(form->shadow, count - 1, parts) : NULL;
   const char *name = count ? sql_node_string(parts[count - 1]) : NULL;
   if (!rel || !name) {
@@ -191,7 +202,8 @@ static void drop_on_table(struct form *form, const PgQuery__DropStmt *statement,
   }
   effect_table(form->effect, rel);
   effect_lock(form->effect, rel, LOCK_ACCESS_EXCLUSIVE);
-  bool trigger = statement->remove_type == PG_QUERY__OBJECT_TYPE__OBJECT_TRIGGER, found = statement->remove_type == PG_QUERY__OBJECT_TYPE__OBJECT_RULE;
+  bool trigger = statement->remove_type == PG_QUERY__OBJECT_TYPE__OBJECT_TRIGGER,
+       found = statement->remove_type == PG_QUERY__OBJECT_TYPE__OBJECT_RULE;
   for (size_t i = 0; trigger && i < rel->t->trigger_count; i++) found |= strcmp(rel->t->triggers[i].name, name) == 0;
   for (size_t i = 0; !trigger && i < rel->t->policy_count; i++) found |= strcmp(rel->t->policies[i].name, name) == 0;
   if (!found && !statement->missing_ok) form_fails(form, "42704", "%s %s of %s exists", kind, name, rel->t->qualified);
@@ -242,8 +254,7 @@ static void drop_function(struct form *form, const PgQuery__DropStmt *statement,
 static bool has_statistics(const json_t *table, const char *name) {
   size_t index;
   json_t *one;
-  json_array_foreach(json_object_get(table, "statistics"), index, one)
-    if (strcmp(json_str(one, "name", ""), name) == 0) return true;
+  json_array_foreach(json_object_get(table, "statistics"), index, one) if (strcmp(json_str(one, "name", ""), name) == 0) return true;
   return false;
 }
 
@@ -302,15 +313,27 @@ static void drop_named(struct form *form, const PgQuery__DropStmt *statement, si
   }
 }
 
-static const struct { PgQuery__ObjectType type; const char *operation; } drops[] = {
-  {PG_QUERY__OBJECT_TYPE__OBJECT_TABLE, "DROP TABLE"}, {PG_QUERY__OBJECT_TYPE__OBJECT_FOREIGN_TABLE, "DROP FOREIGN TABLE"},
-  {PG_QUERY__OBJECT_TYPE__OBJECT_INDEX, "DROP INDEX"}, {PG_QUERY__OBJECT_TYPE__OBJECT_VIEW, "DROP VIEW"},
-  {PG_QUERY__OBJECT_TYPE__OBJECT_MATVIEW, "DROP MATERIALIZED VIEW"}, {PG_QUERY__OBJECT_TYPE__OBJECT_SEQUENCE, "DROP SEQUENCE"},
-  {PG_QUERY__OBJECT_TYPE__OBJECT_TRIGGER, "DROP TRIGGER"}, {PG_QUERY__OBJECT_TYPE__OBJECT_POLICY, "DROP POLICY"},
-  {PG_QUERY__OBJECT_TYPE__OBJECT_RULE, "DROP RULE"}, {PG_QUERY__OBJECT_TYPE__OBJECT_TYPE, "DROP TYPE"}, {PG_QUERY__OBJECT_TYPE__OBJECT_DOMAIN, "DROP DOMAIN"},
-  {PG_QUERY__OBJECT_TYPE__OBJECT_FUNCTION, "DROP FUNCTION"}, {PG_QUERY__OBJECT_TYPE__OBJECT_SCHEMA, "DROP SCHEMA"},
-  {PG_QUERY__OBJECT_TYPE__OBJECT_EXTENSION, "DROP EXTENSION"}, {PG_QUERY__OBJECT_TYPE__OBJECT_STATISTIC_EXT, "DROP STATISTICS"},
-  {PG_QUERY__OBJECT_TYPE__OBJECT_PUBLICATION, "DROP PUBLICATION"}, {PG_QUERY__OBJECT_TYPE__OBJECT_PROCEDURE, "DROP PROCEDURE"},
+static const struct {
+  PgQuery__ObjectType type;
+  const char *operation;
+} drops[] = {
+    {PG_QUERY__OBJECT_TYPE__OBJECT_TABLE, "DROP TABLE"},
+    {PG_QUERY__OBJECT_TYPE__OBJECT_FOREIGN_TABLE, "DROP FOREIGN TABLE"},
+    {PG_QUERY__OBJECT_TYPE__OBJECT_INDEX, "DROP INDEX"},
+    {PG_QUERY__OBJECT_TYPE__OBJECT_VIEW, "DROP VIEW"},
+    {PG_QUERY__OBJECT_TYPE__OBJECT_MATVIEW, "DROP MATERIALIZED VIEW"},
+    {PG_QUERY__OBJECT_TYPE__OBJECT_SEQUENCE, "DROP SEQUENCE"},
+    {PG_QUERY__OBJECT_TYPE__OBJECT_TRIGGER, "DROP TRIGGER"},
+    {PG_QUERY__OBJECT_TYPE__OBJECT_POLICY, "DROP POLICY"},
+    {PG_QUERY__OBJECT_TYPE__OBJECT_RULE, "DROP RULE"},
+    {PG_QUERY__OBJECT_TYPE__OBJECT_TYPE, "DROP TYPE"},
+    {PG_QUERY__OBJECT_TYPE__OBJECT_DOMAIN, "DROP DOMAIN"},
+    {PG_QUERY__OBJECT_TYPE__OBJECT_FUNCTION, "DROP FUNCTION"},
+    {PG_QUERY__OBJECT_TYPE__OBJECT_SCHEMA, "DROP SCHEMA"},
+    {PG_QUERY__OBJECT_TYPE__OBJECT_EXTENSION, "DROP EXTENSION"},
+    {PG_QUERY__OBJECT_TYPE__OBJECT_STATISTIC_EXT, "DROP STATISTICS"},
+    {PG_QUERY__OBJECT_TYPE__OBJECT_PUBLICATION, "DROP PUBLICATION"},
+    {PG_QUERY__OBJECT_TYPE__OBJECT_PROCEDURE, "DROP PROCEDURE"},
 };
 
 static void drop_object(struct form *form, const PgQuery__DropStmt *statement, const PgQuery__Node *object) {
@@ -323,11 +346,15 @@ static void drop_object(struct form *form, const PgQuery__DropStmt *statement, c
   case PG_QUERY__OBJECT_TYPE__OBJECT_TYPE:
   case PG_QUERY__OBJECT_TYPE__OBJECT_DOMAIN: drop_type(form, statement, object); break;
   case PG_QUERY__OBJECT_TYPE__OBJECT_FUNCTION: drop_function(form, statement, object); break;
-  case PG_QUERY__OBJECT_TYPE__OBJECT_SCHEMA: if (sql_node_string(object)) drop_schema(form, statement, sql_node_string(object)); break;
-  case PG_QUERY__OBJECT_TYPE__OBJECT_TABLE: case PG_QUERY__OBJECT_TYPE__OBJECT_FOREIGN_TABLE: case PG_QUERY__OBJECT_TYPE__OBJECT_VIEW:
-  case PG_QUERY__OBJECT_TYPE__OBJECT_MATVIEW: case PG_QUERY__OBJECT_TYPE__OBJECT_SEQUENCE: case PG_QUERY__OBJECT_TYPE__OBJECT_INDEX:
-    drop_named(form, statement, count, parts);
+  case PG_QUERY__OBJECT_TYPE__OBJECT_SCHEMA:
+    if (sql_node_string(object)) drop_schema(form, statement, sql_node_string(object));
     break;
+  case PG_QUERY__OBJECT_TYPE__OBJECT_TABLE:
+  case PG_QUERY__OBJECT_TYPE__OBJECT_FOREIGN_TABLE:
+  case PG_QUERY__OBJECT_TYPE__OBJECT_VIEW:
+  case PG_QUERY__OBJECT_TYPE__OBJECT_MATVIEW:
+  case PG_QUERY__OBJECT_TYPE__OBJECT_SEQUENCE:
+  case PG_QUERY__OBJECT_TYPE__OBJECT_INDEX: drop_named(form, statement, count, parts); break;
   case PG_QUERY__OBJECT_TYPE__OBJECT_STATISTIC_EXT: drop_statistics(form, statement, count, parts); break;
   default: effect_loss(form->effect, LOSS_BEHAVIOUR, NULL); break;
   }

@@ -7,7 +7,8 @@
 static void rename_relation(struct form *form, const PgQuery__RenameStmt *statement) {
   if (statement->rename_type == PG_QUERY__OBJECT_TYPE__OBJECT_INDEX) {
     struct rel *owner = NULL;
-    struct snap_index *index = shadow_index(form->shadow, sql_or_null(statement->relation->schemaname), statement->relation->relname, &owner);
+    struct snap_index *index =
+        shadow_index(form->shadow, sql_or_null(statement->relation->schemaname), statement->relation->relname, &owner);
     if (!index && !statement->missing_ok) form_fails(form, "42P01", "index %s exists", statement->relation->relname);
     if (!index) return;
     effect_table(form->effect, owner);
@@ -17,7 +18,8 @@ static void rename_relation(struct form *form, const PgQuery__RenameStmt *statem
   struct rel *rel = form_target(form, statement->relation, statement->missing_ok);
   if (!rel) return;
   effect_lock(form->effect, rel, LOCK_ACCESS_EXCLUSIVE);
-  if (shadow_find(form->shadow, rel->t->schema, statement->newname)) form_fails(form, "42P07", "no relation %s.%s exists", rel->t->schema, statement->newname);
+  if (shadow_find(form->shadow, rel->t->schema, statement->newname))
+    form_fails(form, "42P07", "no relation %s.%s exists", rel->t->schema, statement->newname);
   form_affects(form, rel, NULL, false);
   effect_fact(form->effect, FACT_RENAME_TABLE, rel, statement->newname, NULL);
   effect_loss(form->effect, LOSS_BEHAVIOUR, NULL);
@@ -30,7 +32,8 @@ static void rename_column(struct form *form, const PgQuery__RenameStmt *statemen
   form_lock_tree(form, rel, LOCK_ACCESS_EXCLUSIVE, statement->relation->inh);
   struct snap_column *column = form_column(form, rel, statement->subname, false);
   if (!column) return;
-  if (snap_table_column(rel->t, statement->newname)) form_fails(form, "42701", "no column %s of %s exists", statement->newname, rel->t->qualified);
+  if (snap_table_column(rel->t, statement->newname))
+    form_fails(form, "42701", "no column %s of %s exists", statement->newname, rel->t->qualified);
   form_affects(form, rel, statement->subname, false); /* views keep working: they hold the column's number */
   if (rel->t->kind != SNAP_VIEW) effect_fact(form->effect, FACT_RENAME_COLUMN, rel, statement->subname, statement->newname);
   effect_loss(form->effect, LOSS_BEHAVIOUR, NULL);
@@ -53,15 +56,26 @@ static void rename_on_table(struct form *form, const PgQuery__RenameStmt *statem
 }
 
 void form_rename(struct form *form, PgQuery__Node *node) {
-  static const struct { PgQuery__ObjectType type; const char *operation; void (*apply)(struct form *, const PgQuery__RenameStmt *); } renames[] = {
-    {PG_QUERY__OBJECT_TYPE__OBJECT_TABLE, "ALTER TABLE", rename_relation}, {PG_QUERY__OBJECT_TYPE__OBJECT_VIEW, "ALTER VIEW", rename_relation},
-    {PG_QUERY__OBJECT_TYPE__OBJECT_MATVIEW, "ALTER MATERIALIZED VIEW", rename_relation}, {PG_QUERY__OBJECT_TYPE__OBJECT_SEQUENCE, "ALTER SEQUENCE", rename_relation},
-    {PG_QUERY__OBJECT_TYPE__OBJECT_INDEX, "ALTER INDEX", rename_relation}, {PG_QUERY__OBJECT_TYPE__OBJECT_FOREIGN_TABLE, "ALTER FOREIGN TABLE", rename_relation},
-    {PG_QUERY__OBJECT_TYPE__OBJECT_COLUMN, "ALTER TABLE", rename_column}, {PG_QUERY__OBJECT_TYPE__OBJECT_TABCONSTRAINT, "ALTER TABLE", rename_on_table},
-    {PG_QUERY__OBJECT_TYPE__OBJECT_TRIGGER, "ALTER TRIGGER", rename_on_table}, {PG_QUERY__OBJECT_TYPE__OBJECT_POLICY, "ALTER POLICY", rename_on_table},
-    {PG_QUERY__OBJECT_TYPE__OBJECT_RULE, "ALTER RULE", rename_on_table}, {PG_QUERY__OBJECT_TYPE__OBJECT_TYPE, "ALTER TYPE", NULL},
-    {PG_QUERY__OBJECT_TYPE__OBJECT_DOMAIN, "ALTER DOMAIN", NULL}, {PG_QUERY__OBJECT_TYPE__OBJECT_FUNCTION, "ALTER FUNCTION", NULL},
-    {PG_QUERY__OBJECT_TYPE__OBJECT_SCHEMA, "ALTER SCHEMA", NULL},
+  static const struct {
+    PgQuery__ObjectType type;
+    const char *operation;
+    void (*apply)(struct form *, const PgQuery__RenameStmt *);
+  } renames[] = {
+      {PG_QUERY__OBJECT_TYPE__OBJECT_TABLE, "ALTER TABLE", rename_relation},
+      {PG_QUERY__OBJECT_TYPE__OBJECT_VIEW, "ALTER VIEW", rename_relation},
+      {PG_QUERY__OBJECT_TYPE__OBJECT_MATVIEW, "ALTER MATERIALIZED VIEW", rename_relation},
+      {PG_QUERY__OBJECT_TYPE__OBJECT_SEQUENCE, "ALTER SEQUENCE", rename_relation},
+      {PG_QUERY__OBJECT_TYPE__OBJECT_INDEX, "ALTER INDEX", rename_relation},
+      {PG_QUERY__OBJECT_TYPE__OBJECT_FOREIGN_TABLE, "ALTER FOREIGN TABLE", rename_relation},
+      {PG_QUERY__OBJECT_TYPE__OBJECT_COLUMN, "ALTER TABLE", rename_column},
+      {PG_QUERY__OBJECT_TYPE__OBJECT_TABCONSTRAINT, "ALTER TABLE", rename_on_table},
+      {PG_QUERY__OBJECT_TYPE__OBJECT_TRIGGER, "ALTER TRIGGER", rename_on_table},
+      {PG_QUERY__OBJECT_TYPE__OBJECT_POLICY, "ALTER POLICY", rename_on_table},
+      {PG_QUERY__OBJECT_TYPE__OBJECT_RULE, "ALTER RULE", rename_on_table},
+      {PG_QUERY__OBJECT_TYPE__OBJECT_TYPE, "ALTER TYPE", NULL},
+      {PG_QUERY__OBJECT_TYPE__OBJECT_DOMAIN, "ALTER DOMAIN", NULL},
+      {PG_QUERY__OBJECT_TYPE__OBJECT_FUNCTION, "ALTER FUNCTION", NULL},
+      {PG_QUERY__OBJECT_TYPE__OBJECT_SCHEMA, "ALTER SCHEMA", NULL},
   };
   effect_loss(form->effect, LOSS_BEHAVIOUR, NULL);
   for (size_t i = 0; i < sizeof renames / sizeof *renames; i++)
@@ -95,11 +109,16 @@ static void comment(struct form *form, const PgQuery__CommentStmt *statement) {
   enum lock_mode mode = LOCK_SHARE_UPDATE_EXCLUSIVE;
   size_t parts = count;
   switch (statement->objtype) {
-  case PG_QUERY__OBJECT_TYPE__OBJECT_TABLE: case PG_QUERY__OBJECT_TYPE__OBJECT_VIEW: case PG_QUERY__OBJECT_TYPE__OBJECT_MATVIEW:
-  case PG_QUERY__OBJECT_TYPE__OBJECT_SEQUENCE: case PG_QUERY__OBJECT_TYPE__OBJECT_FOREIGN_TABLE: break;
+  case PG_QUERY__OBJECT_TYPE__OBJECT_TABLE:
+  case PG_QUERY__OBJECT_TYPE__OBJECT_VIEW:
+  case PG_QUERY__OBJECT_TYPE__OBJECT_MATVIEW:
+  case PG_QUERY__OBJECT_TYPE__OBJECT_SEQUENCE:
+  case PG_QUERY__OBJECT_TYPE__OBJECT_FOREIGN_TABLE: break;
   case PG_QUERY__OBJECT_TYPE__OBJECT_COLUMN: parts = count ? count - 1 : 0; break;
-  case PG_QUERY__OBJECT_TYPE__OBJECT_TABCONSTRAINT: case PG_QUERY__OBJECT_TYPE__OBJECT_TRIGGER:
-  case PG_QUERY__OBJECT_TYPE__OBJECT_POLICY: case PG_QUERY__OBJECT_TYPE__OBJECT_RULE:
+  case PG_QUERY__OBJECT_TYPE__OBJECT_TABCONSTRAINT:
+  case PG_QUERY__OBJECT_TYPE__OBJECT_TRIGGER:
+  case PG_QUERY__OBJECT_TYPE__OBJECT_POLICY:
+  case PG_QUERY__OBJECT_TYPE__OBJECT_RULE:
     parts = count ? count - 1 : 0;
     mode = LOCK_ACCESS_SHARE;
     break;
@@ -115,7 +134,8 @@ static void comment(struct form *form, const PgQuery__CommentStmt *statement) {
 
 static void publication(struct form *form, size_t count, PgQuery__Node *const *objects) {
   for (size_t i = 0; i < count; i++) {
-    const PgQuery__PublicationObjSpec *object = objects[i]->node_case == PG_QUERY__NODE__NODE_PUBLICATION_OBJ_SPEC ? objects[i]->publication_obj_spec : NULL;
+    const PgQuery__PublicationObjSpec *object =
+        objects[i]->node_case == PG_QUERY__NODE__NODE_PUBLICATION_OBJ_SPEC ? objects[i]->publication_obj_spec : NULL;
     if (object && object->pubtable && object->pubtable->relation) on_range(form, object->pubtable->relation, LOCK_SHARE_UPDATE_EXCLUSIVE);
   }
 }
@@ -190,7 +210,8 @@ void form_domain(struct form *form, PgQuery__Node *node) {
   }
   switch (*statement->subtype) {
   case 'C': { /* ADD CONSTRAINT */
-    bool check_now = statement->def && statement->def->node_case == PG_QUERY__NODE__NODE_CONSTRAINT && !statement->def->constraint->skip_validation;
+    bool check_now =
+        statement->def && statement->def->node_case == PG_QUERY__NODE__NODE_CONSTRAINT && !statement->def->constraint->skip_validation;
     if (check_now) scan_domain(form, domain, "23514");
     domain->check_count++;
     break;
@@ -213,7 +234,8 @@ void form_enum(struct form *form, PgQuery__Node *node) {
   if (!found) form_fails(form, "42704", "type %s exists", name ? name : "?");
   bool add = !sql_or_null(statement->old_val), exists = false;
   for (size_t i = 0; found && i < found->label_count; i++) exists |= strcmp(found->labels[i], statement->new_val) == 0;
-  if (exists && !statement->skip_if_new_val_exists) form_fails(form, "42710", "%s has no value %s", name, sql_literal(form->arena, statement->new_val));
+  if (exists && !statement->skip_if_new_val_exists)
+    form_fails(form, "42710", "%s has no value %s", name, sql_literal(form->arena, statement->new_val));
   effect_fact(form->effect, add ? FACT_ENUM_ADD_VALUE : FACT_ENUM_RENAME_VALUE, NULL, name, statement->new_val);
   effect_loss(form->effect, LOSS_BEHAVIOUR, add ? arena_printf(form->arena, "values of the enum %s can't be removed", name) : NULL);
   if (add && form->shadow->version < 120000) form->effect->transaction = TX_NEVER;
@@ -224,7 +246,9 @@ void form_sequence(struct form *form, PgQuery__Node *node) {
   effect_lock(form->effect, form_target(form, statement->sequence, statement->missing_ok), LOCK_SHARE_ROW_EXCLUSIVE);
   for (size_t i = 0; i < statement->n_options; i++) {
     const PgQuery__DefElem *option = statement->options[i]->def_elem;
-    if (strcmp(option->defname, "owned_by") != 0 || !option->arg || option->arg->node_case != PG_QUERY__NODE__NODE_LIST || option->arg->list->n_items < 2) continue;
+    if (strcmp(option->defname, "owned_by") != 0 || !option->arg || option->arg->node_case != PG_QUERY__NODE__NODE_LIST ||
+        option->arg->list->n_items < 2)
+      continue;
     effect_lock(form->effect, shadow_named(form->shadow, option->arg->list->n_items - 1, option->arg->list->items), LOCK_ACCESS_SHARE);
   }
   effect_fact(form->effect, FACT_SEQUENCE_CHANGE, NULL, statement->sequence->relname, NULL);
@@ -263,7 +287,6 @@ void form_set(struct form *form, PgQuery__Node *node) {
   const PgQuery__VariableSetStmt *statement = node->variable_set_stmt;
   struct shadow *shadow = form->shadow;
   if (statement->kind != PG_QUERY__VARIABLE_SET_KIND__VAR_SET_VALUE) return;
-  if (strcmp(statement->name, "lock_timeout") == 0) shadow->lock_timeout_set = true;
   if (strcasecmp(statement->name, "timezone") == 0 && set_value(statement, 0)) shadow->timezone = set_value(statement, 0);
   if (strcmp(statement->name, "search_path") != 0) return;
   shadow->schemas.count = 0;

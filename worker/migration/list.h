@@ -8,7 +8,11 @@
 
 #include "common/arena.h"
 
-#define LIST(type) struct { type *items; size_t count, cap; }
+#define LIST(type)     \
+  struct {             \
+    type *items;       \
+    size_t count, cap; \
+  }
 
 /* Makes room for one more item; false when the arena is exhausted. `items` points to the list's items pointer. */
 static inline bool list_reserve(struct arena *arena, void *items, size_t count, size_t *cap, size_t size) {
@@ -23,7 +27,7 @@ static inline bool list_reserve(struct arena *arena, void *items, size_t count, 
   return true;
 }
 
-#define LIST_PUSH(arena, list)                                                                          \
+#define LIST_PUSH(arena, list) \
   (list_reserve((arena), &(list)->items, (list)->count, &(list)->cap, sizeof *(list)->items) ? &(list)->items[(list)->count++] : NULL)
 
 #endif

@@ -30,9 +30,15 @@ static struct rel *add_rel(struct shadow *shadow, struct snap_table *table) {
   struct rel *rel = ARENA_NEW(shadow->arena, struct rel), **slot = rel ? LIST_PUSH(shadow->arena, &shadow->rels) : NULL;
   if (!slot) return NULL;
   *slot = rel;
-  *rel = (struct rel){.t = table, .column_cap = table->column_count, .constraint_cap = table->constraint_count, .fk_cap = table->fk_count,
-                      .index_cap = table->index_count, .trigger_cap = table->trigger_count, .policy_cap = table->policy_count,
-                      .referenced_cap = table->referenced_by_count, .dependent_cap = table->dependent_count,
+  *rel = (struct rel){.t = table,
+                      .column_cap = table->column_count,
+                      .constraint_cap = table->constraint_count,
+                      .fk_cap = table->fk_count,
+                      .index_cap = table->index_count,
+                      .trigger_cap = table->trigger_count,
+                      .policy_cap = table->policy_count,
+                      .referenced_cap = table->referenced_by_count,
+                      .dependent_cap = table->dependent_count,
                       .partition_cap = table->partition_count};
   bucket_insert(shadow, rel);
   return rel;
@@ -148,7 +154,8 @@ static void drop_dependent(struct snap_table *table, const struct snap_table *vi
 static void forget_reference(struct snap_table *ref, const struct snap_table *table, const char *name) {
   for (size_t i = 0; ref && i < ref->referenced_by_count; i++) {
     const struct snap_fk *fk = ref->referenced_by[i];
-    if (fk->table == table && (!name || strcmp(fk->name, name) == 0)) ref->referenced_by[i--] = ref->referenced_by[--ref->referenced_by_count];
+    if (fk->table == table && (!name || strcmp(fk->name, name) == 0))
+      ref->referenced_by[i--] = ref->referenced_by[--ref->referenced_by_count];
   }
 }
 
@@ -167,16 +174,30 @@ void shadow_drop(struct shadow *shadow, struct rel *rel) {
 }
 
 void shadow_rename(struct shadow *shadow, struct rel *rel, const char *schema, const char *name) {
+  shadow->renaming.rel = rel;
+  shadow->renaming.schema = schema;
+  shadow->renaming.name = name;
+}
+
+void shadow_settle(struct shadow *shadow) {
+  struct rel *rel = shadow->renaming.rel;
+  if (!rel) return;
+  const char *schema = shadow->renaming.schema, *name = shadow->renaming.name,
+             *qualified = arena_printf(shadow->arena, "%s.%s", schema, name);
+  shadow->renaming.rel = NULL;
+  if (!qualified) return;
   bucket_remove(shadow, rel);
-  rel->t->schema = arena_strdup(shadow->arena, schema);
-  rel->t->name = arena_strdup(shadow->arena, name);
-  rel->t->qualified = arena_printf(shadow->arena, "%s.%s", schema, name);
+  for (size_t i = 0; i < rel->t->partition_count; i++) rel->t->partitions[i]->partition_of = qualified;
+  rel->t->schema = schema;
+  rel->t->name = name;
+  rel->t->qualified = qualified;
   bucket_insert(shadow, rel);
 }
 
-#define APPEND(shadow, rel, member, number, cap_member) \
+#define APPEND(shadow, rel, member, number, cap_member)                                                             \
   (list_reserve((shadow)->arena, &(rel)->t->member, (rel)->t->number, &(rel)->cap_member, sizeof *(rel)->t->member) \
-     ? &(rel)->t->member[(rel)->t->number++] : NULL)
+       ? &(rel)->t->member[(rel)->t->number++]                                                                      \
+       : NULL)
 
 struct snap_column *shadow_add_column(struct shadow *shadow, struct rel *rel, const char *name, const char *type) {
   struct snap_column *column = APPEND(shadow, rel, columns, column_count, column_cap);
@@ -184,10 +205,10 @@ struct snap_column *shadow_add_column(struct shadow *shadow, struct rel *rel, co
   return column;
 }
 
-#define REMOVE(array, number, at) \
-  do { \
-    memmove(&(array)[at], &(array)[(at) + 1], ((number) - (at) - 1) * sizeof *(array)); \
-    (number)--; \
+#define REMOVE(array, number, at)                                                     \
+  do {                                                                                \
+    memmove(&(array)[at], &(array)[(at) + 1], ((number) - (at)-1) * sizeof *(array)); \
+    (number)--;                                                                       \
   } while (0)
 
 void shadow_drop_column(struct rel *rel, const char *name) {
@@ -198,9 +219,12 @@ void shadow_drop_column(struct rel *rel, const char *name) {
     }
 }
 
-struct snap_constraint *shadow_add_constraint(struct shadow *shadow, struct rel *rel, const char *name, char type, const char *definition, bool validated) {
+struct snap_constraint *shadow_add_constraint(struct shadow *shadow, struct rel *rel, const char *name, char type, const char *definition,
+                                              bool validated) {
   struct snap_constraint *constraint = APPEND(shadow, rel, constraints, constraint_count, constraint_cap);
-  if (constraint) *constraint = (struct snap_constraint){.name = name ? name : "", .type = type, .definition = definition ? definition : "", .validated = validated};
+  if (constraint)
+    *constraint = (struct snap_constraint){
+        .name = name ? name : "", .type = type, .definition = definition ? definition : "", .validated = validated};
   return constraint;
 }
 
@@ -213,7 +237,11 @@ struct snap_constraint *shadow_constraint(const struct rel *rel, const char *nam
 struct snap_fk *shadow_add_fk(struct shadow *shadow, struct rel *rel, const char *name, struct rel *ref, bool validated) {
   struct snap_fk *fk = APPEND(shadow, rel, fks, fk_count, fk_cap);
   if (!fk) return NULL;
-  *fk = (struct snap_fk){.name = name ? name : "", .table = rel->t, .ref = ref ? ref->t : NULL, .on_delete = "NO ACTION", .on_update = "NO ACTION",
+  *fk = (struct snap_fk){.name = name ? name : "",
+                         .table = rel->t,
+                         .ref = ref ? ref->t : NULL,
+                         .on_delete = "NO ACTION",
+                         .on_update = "NO ACTION",
                          .validated = validated};
   struct snap_fk *copy = ref ? ARENA_NEW(shadow->arena, struct snap_fk) : NULL; /* of its own: the array above may move */
   struct snap_fk **slot = copy ? APPEND(shadow, ref, referenced_by, referenced_by_count, referenced_cap) : NULL;
@@ -395,7 +423,8 @@ bool shadow_is_table(const struct rel *rel) { return rel->t->kind == SNAP_TABLE 
 static bool implies_not_null(const PgQuery__Node *node, const char *column) {
   if (node->node_case == PG_QUERY__NODE__NODE_NULL_TEST) {
     const PgQuery__NullTest *test = node->null_test;
-    if (test->nulltesttype != PG_QUERY__NULL_TEST_TYPE__IS_NOT_NULL || test->arg->node_case != PG_QUERY__NODE__NODE_COLUMN_REF) return false;
+    if (test->nulltesttype != PG_QUERY__NULL_TEST_TYPE__IS_NOT_NULL || test->arg->node_case != PG_QUERY__NODE__NODE_COLUMN_REF)
+      return false;
     const char *qualifier, *name;
     sql_name_split(test->arg->column_ref->n_fields, test->arg->column_ref->fields, &qualifier, &name);
     return name && strcmp(name, column) == 0;

@@ -5,18 +5,18 @@
 #ifndef AUTODB_SHADOW_H
 #define AUTODB_SHADOW_H
 
+#include "worker/migration/list.h"
 #include "worker/schema/snapshot.h"
 #include "worker/sql/tree.h"
-#include "worker/migration/list.h"
 
-struct rel {                    /* a table, view, materialised view or sequence */
-  struct snap_table *t;         /* a sequence has a name and kind only */
-  bool created;                 /* by this migration: nobody can wait for it */
-  bool empty;                   /* created or truncated here: nothing to read or to fail on */
-  bool written;                 /* rows changed by this migration: statistics no longer speak for them */
+struct rel {            /* a table, view, materialised view or sequence */
+  struct snap_table *t; /* a sequence has a name and kind only */
+  bool created;         /* by this migration: nobody can wait for it */
+  bool empty;           /* created or truncated here: nothing to read or to fail on */
+  bool written;         /* rows changed by this migration: statistics no longer speak for them */
   bool dropped;
-  const char *owned_by;         /* sequences: "schema.table.column" */
-  PgQuery__Node *query;         /* views: parsed on first use */
+  const char *owned_by; /* sequences: "schema.table.column" */
+  PgQuery__Node *query; /* views: parsed on first use */
   bool query_tried;
   size_t column_cap, constraint_cap, fk_cap, index_cap, trigger_cap, policy_cap, referenced_cap, dependent_cap, partition_cap;
   struct rel *next_in_bucket;
@@ -24,13 +24,16 @@ struct rel {                    /* a table, view, materialised view or sequence 
 
 struct shadow {
   struct arena *arena;
-  struct snapshot *snapshot;    /* private copy, changed in place */
-  int version;                  /* server_version_num judged for */
+  struct snapshot *snapshot; /* private copy, changed in place */
+  int version;               /* server_version_num judged for */
   const char *timezone;
   LIST(struct rel *) rels;
   LIST(const char *) schemas;   /* search path: "$user" left out, public by default */
   LIST(const char *) new_types; /* "schema.name" of enums and domains made here */
-  bool lock_timeout_set;
+  struct {
+    struct rel *rel;
+    const char *schema, *name;
+  } renaming;
   struct rel **buckets;
   size_t bucket_count;
 };
@@ -48,11 +51,14 @@ const char *shadow_schema(struct shadow *shadow, const char *schema); /* schema,
 
 struct rel *shadow_add(struct shadow *shadow, const char *schema, const char *name, enum snap_relkind kind);
 void shadow_drop(struct shadow *shadow, struct rel *rel);
+/* Takes effect at shadow_settle, so that what is said about the statement still uses the name it used. */
 void shadow_rename(struct shadow *shadow, struct rel *rel, const char *schema, const char *name);
+void shadow_settle(struct shadow *shadow); /* before the next statement is looked at */
 
 struct snap_column *shadow_add_column(struct shadow *shadow, struct rel *rel, const char *name, const char *type);
 void shadow_drop_column(struct rel *rel, const char *name);
-struct snap_constraint *shadow_add_constraint(struct shadow *shadow, struct rel *rel, const char *name, char type, const char *definition, bool validated);
+struct snap_constraint *shadow_add_constraint(struct shadow *shadow, struct rel *rel, const char *name, char type, const char *definition,
+                                              bool validated);
 struct snap_constraint *shadow_constraint(const struct rel *rel, const char *name);
 struct snap_fk *shadow_add_fk(struct shadow *shadow, struct rel *rel, const char *name, struct rel *ref, bool validated);
 struct snap_fk *shadow_fk(const struct rel *rel, const char *name);
@@ -78,7 +84,7 @@ bool shadow_same_type(const char *a, const char *b); /* equal, or equal but for 
 
 /* The default partition of a partitioned table, or NULL. */
 struct rel *shadow_default_partition(struct shadow *shadow, const struct rel *parent);
-bool shadow_is_table(const struct rel *rel);  /* has storage: table, matview, leaf partition */
+bool shadow_is_table(const struct rel *rel); /* has storage: table, matview, leaf partition */
 /* Whether a validated constraint proves the column NOT NULL. */
 bool shadow_proves_not_null(struct shadow *shadow, const struct rel *rel, const char *column);
 

@@ -7,7 +7,11 @@
 
 enum family { FAMILY_OTHER, FAMILY_INTEGER, FAMILY_NUMBER, FAMILY_STRING, FAMILY_TIME };
 
-struct type_ref { char base[160]; int args[2], arg_count; bool array; };
+struct type_ref {
+  char base[160];
+  int args[2], arg_count;
+  bool array;
+};
 
 /* "timestamp(3) without time zone[]" -> base "timestamp without time zone", args {3}, array. */
 static struct type_ref type_read(const char *text) {
@@ -34,12 +38,26 @@ static struct type_ref type_read(const char *text) {
   return ref;
 }
 
-static const struct { const char *name; enum family family; int rank; } builtins[] = {
-  {"smallint", FAMILY_INTEGER, 1}, {"integer", FAMILY_INTEGER, 2}, {"bigint", FAMILY_INTEGER, 3},
-  {"numeric", FAMILY_NUMBER, 4}, {"real", FAMILY_NUMBER, 5}, {"double precision", FAMILY_NUMBER, 6},
-  {"text", FAMILY_STRING, 0}, {"character varying", FAMILY_STRING, 0}, {"character", FAMILY_STRING, 0}, {"name", FAMILY_STRING, 0},
-  {"timestamp without time zone", FAMILY_TIME, 2}, {"timestamp with time zone", FAMILY_TIME, 3}, {"date", FAMILY_TIME, 1},
-  {"time without time zone", FAMILY_TIME, 0}, {"time with time zone", FAMILY_TIME, 0},
+static const struct {
+  const char *name;
+  enum family family;
+  int rank;
+} builtins[] = {
+    {"smallint", FAMILY_INTEGER, 1},
+    {"integer", FAMILY_INTEGER, 2},
+    {"bigint", FAMILY_INTEGER, 3},
+    {"numeric", FAMILY_NUMBER, 4},
+    {"real", FAMILY_NUMBER, 5},
+    {"double precision", FAMILY_NUMBER, 6},
+    {"text", FAMILY_STRING, 0},
+    {"character varying", FAMILY_STRING, 0},
+    {"character", FAMILY_STRING, 0},
+    {"name", FAMILY_STRING, 0},
+    {"timestamp without time zone", FAMILY_TIME, 2},
+    {"timestamp with time zone", FAMILY_TIME, 3},
+    {"date", FAMILY_TIME, 1},
+    {"time without time zone", FAMILY_TIME, 0},
+    {"time with time zone", FAMILY_TIME, 0},
 };
 
 static enum family family_of(const char *base, int *ret_rank) {
@@ -53,11 +71,26 @@ static enum family family_of(const char *base, int *ret_rank) {
 }
 
 /* Pairs stored alike. `reindex`: but compared by another operator class. */
-static const struct { const char *from, *to; bool reindex; } coercible[] = {
-  {"text", "character varying", false}, {"character varying", "text", false}, {"text", "character", true}, {"character varying", "character", true},
-  {"cidr", "inet", false}, {"integer", "oid", true}, {"oid", "integer", true}, {"bit", "bit varying", false}, {"bit varying", "bit", false},
-  {"integer", "regclass", true}, {"oid", "regclass", false}, {"regclass", "oid", false}, {"oid", "regproc", false}, {"oid", "regtype", false},
-  {"xml", "text", true}, {"xml", "character varying", true},
+static const struct {
+  const char *from, *to;
+  bool reindex;
+} coercible[] = {
+    {"text", "character varying", false},
+    {"character varying", "text", false},
+    {"text", "character", true},
+    {"character varying", "character", true},
+    {"cidr", "inet", false},
+    {"integer", "oid", true},
+    {"oid", "integer", true},
+    {"bit", "bit varying", false},
+    {"bit varying", "bit", false},
+    {"integer", "regclass", true},
+    {"oid", "regclass", false},
+    {"regclass", "oid", false},
+    {"oid", "regproc", false},
+    {"oid", "regtype", false},
+    {"xml", "text", true},
+    {"xml", "character varying", true},
 };
 
 /* Whether lengthening or dropping the modifier leaves every value as it is. */
@@ -66,8 +99,7 @@ static bool modifier_keeps(const struct type_ref *from, const struct type_ref *t
   if (strcmp(base, "character") == 0 || strcmp(base, "bit") == 0)
     return strcmp(from->base, base) == 0 ? from->arg_count == to->arg_count && from->args[0] == to->args[0] : to->arg_count == 0;
   if (to->arg_count == 0) return true;
-  if (strcmp(base, "numeric") == 0)
-    return from->arg_count == 2 && from->args[1] == to->args[1] && from->args[0] <= to->args[0];
+  if (strcmp(base, "numeric") == 0) return from->arg_count == 2 && from->args[1] == to->args[1] && from->args[0] <= to->args[0];
   if (strncmp(base, "time", 4) == 0 || strcmp(base, "interval") == 0)
     return to->args[0] >= 6 || (from->arg_count && from->args[0] <= to->args[0]);
   bool same_length_rules = strcmp(from->base, base) == 0;
@@ -75,8 +107,8 @@ static bool modifier_keeps(const struct type_ref *from, const struct type_ref *t
 }
 
 static bool is_utc(const char *timezone) {
-  static const char *const names[] = {"UTC", "Etc/UTC", "GMT", "Etc/GMT", "Zulu", "Etc/Zulu", "UCT", "Etc/UCT", "Universal", "Etc/Universal", "GMT0",
-                                      "Etc/GMT0", "Greenwich", "Etc/Greenwich"};
+  static const char *const names[] = {"UTC",     "Etc/UTC",   "GMT",           "Etc/GMT", "Zulu",     "Etc/Zulu",  "UCT",
+                                      "Etc/UCT", "Universal", "Etc/Universal", "GMT0",    "Etc/GMT0", "Greenwich", "Etc/Greenwich"};
   for (size_t i = 0; timezone && i < sizeof names / sizeof *names; i++)
     if (strcasecmp(names[i], timezone) == 0) return true;
   return false;
@@ -106,13 +138,17 @@ static bool castable(const struct shadow *shadow, const struct type_ref *from, c
   bool numeric = (a == FAMILY_INTEGER || a == FAMILY_NUMBER) && (b == FAMILY_INTEGER || b == FAMILY_NUMBER);
   bool json = strncmp(from->base, "json", 4) == 0 && strncmp(to->base, "json", 4) == 0;
   bool bits = strncmp(from->base, "bit", 3) == 0 && strncmp(to->base, "bit", 3) == 0;
-  bool net = (strcmp(from->base, "cidr") == 0 || strcmp(from->base, "inet") == 0) && (strcmp(to->base, "cidr") == 0 || strcmp(to->base, "inet") == 0);
-  bool oids = (a == FAMILY_INTEGER && (strcmp(to->base, "oid") == 0 || strncmp(to->base, "reg", 3) == 0)) ||
-              ((strcmp(from->base, "oid") == 0 || strncmp(from->base, "reg", 3) == 0) && (b == FAMILY_INTEGER || strcmp(to->base, "oid") == 0));
+  bool net = (strcmp(from->base, "cidr") == 0 || strcmp(from->base, "inet") == 0) &&
+             (strcmp(to->base, "cidr") == 0 || strcmp(to->base, "inet") == 0);
+  bool oids =
+      (a == FAMILY_INTEGER && (strcmp(to->base, "oid") == 0 || strncmp(to->base, "reg", 3) == 0)) ||
+      ((strcmp(from->base, "oid") == 0 || strncmp(from->base, "reg", 3) == 0) && (b == FAMILY_INTEGER || strcmp(to->base, "oid") == 0));
   bool money = (numeric ? false : strcmp(to->base, "money") == 0) && (a == FAMILY_INTEGER || strcmp(from->base, "numeric") == 0);
   if (numeric || json || bits || net || oids || money || (a == FAMILY_TIME && b == FAMILY_TIME)) return true;
-  if (a == FAMILY_STRING || a == FAMILY_INTEGER || a == FAMILY_NUMBER || a == FAMILY_TIME) return b == FAMILY_OTHER && strchr(to->base, '.') && !shadow_enum(shadow, to->base);
-  static const char *const strict[] = {"boolean", "uuid", "bytea", "json", "jsonb", "xml", "inet", "cidr", "macaddr", "interval", "point", "date"};
+  if (a == FAMILY_STRING || a == FAMILY_INTEGER || a == FAMILY_NUMBER || a == FAMILY_TIME)
+    return b == FAMILY_OTHER && strchr(to->base, '.') && !shadow_enum(shadow, to->base);
+  static const char *const strict[] = {"boolean", "uuid", "bytea",   "json",     "jsonb", "xml",
+                                       "inet",    "cidr", "macaddr", "interval", "point", "date"};
   for (size_t i = 0; i < sizeof strict / sizeof *strict; i++)
     if (strcmp(strict[i], from->base) == 0) return strcmp(from->base, "interval") == 0 && strncmp(to->base, "time ", 5) == 0;
   return !shadow_enum(shadow, from->base) && !shadow_enum(shadow, to->base); /* types of extensions bring their own casts */
@@ -137,12 +173,14 @@ static void judge_values(const struct type_ref *from, const struct type_ref *to,
     change->narrowing = true;
     change->sqlstate = "22003";
     change->lossy = "precision is lost";
-  } else if (b == FAMILY_STRING && to->arg_count && !modifier_keeps(from, to) && !(same && from->arg_count && from->args[0] <= to->args[0])) {
+  } else if (b == FAMILY_STRING && to->arg_count && !modifier_keeps(from, to) &&
+             !(same && from->arg_count && from->args[0] <= to->args[0])) {
     change->narrowing = true;
     change->sqlstate = "22001";
   }
   if (strcmp(from->base, "character") == 0 && b == FAMILY_STRING && !same) change->lossy = "trailing blanks are removed";
-  if (strcmp(from->base, "json") == 0 && strcmp(to->base, "jsonb") == 0) change->lossy = "key order, duplicate keys and whitespace are lost";
+  if (strcmp(from->base, "json") == 0 && strcmp(to->base, "jsonb") == 0)
+    change->lossy = "key order, duplicate keys and whitespace are lost";
   if (a == FAMILY_TIME && b == FAMILY_TIME && same && to->arg_count && to->args[0] < (from->arg_count ? from->args[0] : 6))
     change->lossy = "fractional seconds are rounded silently";
   if (timestamps(from, to)) change->lossy = "values are reinterpreted in the session's TimeZone";
@@ -151,7 +189,8 @@ static void judge_values(const struct type_ref *from, const struct type_ref *to,
 
 struct type_change type_change_between(const struct shadow *shadow, const char *from_text, const char *to_text) {
   const struct snap_domain *from_domain = shadow_domain(shadow, from_text), *to_domain = shadow_domain(shadow, to_text);
-  struct type_ref from = type_read(from_domain ? from_domain->base_type : from_text), to = type_read(to_domain ? to_domain->base_type : to_text);
+  struct type_ref from = type_read(from_domain ? from_domain->base_type : from_text),
+                  to = type_read(to_domain ? to_domain->base_type : to_text);
   struct type_change change = {.kind = TYPE_REWRITE};
   int alike = stored_alike(shadow, &from, &to);
   bool enters_domain = to_domain && to_domain != from_domain && shadow_domain_constrained(to_domain);

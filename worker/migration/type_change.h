@@ -5,17 +5,17 @@
 #include "worker/migration/shadow.h"
 
 enum type_kind {
-  TYPE_METADATA,        /* same bytes, same ordering: nothing but the catalog changes */
-  TYPE_REINDEX,         /* same bytes, other comparison: indexes on the column are rebuilt */
-  TYPE_REWRITE,         /* every row is converted */
-  TYPE_REFUSED          /* no automatic cast: 42804 without USING */
+  TYPE_METADATA, /* same bytes, same ordering: nothing but the catalog changes */
+  TYPE_REINDEX,  /* same bytes, other comparison: indexes on the column are rebuilt */
+  TYPE_REWRITE,  /* every row is converted */
+  TYPE_REFUSED   /* no automatic cast: 42804 without USING */
 };
 
 struct type_change {
   enum type_kind kind;
-  bool narrowing;             /* some values may not fit: sqlstate says how that fails */
+  bool narrowing; /* some values may not fit: sqlstate says how that fails */
   const char *sqlstate;
-  const char *lossy;          /* values change silently: what is lost; NULL when nothing */
+  const char *lossy; /* values change silently: what is lost; NULL when nothing */
 };
 
 /* Types as format_type() prints them; domains are resolved through the shadow. */

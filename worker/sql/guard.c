@@ -26,8 +26,7 @@ struct sql_refusal sql_guard_text(const char *sql, size_t len) {
 bool sql_tokenize(const char *sql, struct arena *arena, struct sql_tokens *ret_tokens) {
   PgQueryScanResult scan = pg_query_scan(sql);
   bool good = false;
-  PgQuery__ScanResult *result =
-    scan.error ? NULL : pg_query__scan_result__unpack(NULL, scan.pbuf.len, (const uint8_t *)scan.pbuf.data);
+  PgQuery__ScanResult *result = scan.error ? NULL : pg_query__scan_result__unpack(NULL, scan.pbuf.len, (const uint8_t *)scan.pbuf.data);
   struct sql_tokens tokens = {0};
   if (result) tokens.items = arena_calloc(arena, result->n_tokens + 1, sizeof *tokens.items);
   if (tokens.items) {
@@ -48,25 +47,58 @@ enum effect { PLAIN, OPEN, CLOSE, CHAIN, STICKY, UNSTICK, FRESH, END };
 
 static enum effect effect_of(int kind) {
   switch (kind) {
-  case '(': case '[': return OPEN;
-  case ')': case ']': return CLOSE;
+  case '(':
+  case '[': return OPEN;
+  case ')':
+  case ']': return CLOSE;
   case ';': return END;
-  case ',': case PG_QUERY__TOKEN__AND: case PG_QUERY__TOKEN__OR: return FRESH;
-  case PG_QUERY__TOKEN__UNION: case PG_QUERY__TOKEN__EXCEPT: case PG_QUERY__TOKEN__INTERSECT: case PG_QUERY__TOKEN__JOIN:
+  case ',':
+  case PG_QUERY__TOKEN__AND:
+  case PG_QUERY__TOKEN__OR: return FRESH;
+  case PG_QUERY__TOKEN__UNION:
+  case PG_QUERY__TOKEN__EXCEPT:
+  case PG_QUERY__TOKEN__INTERSECT:
+  case PG_QUERY__TOKEN__JOIN:
   case PG_QUERY__TOKEN__CASE: return STICKY;
   case PG_QUERY__TOKEN__END_P: return UNSTICK;
-  case '+': case '-': case '*': case '/': case '%': case '^': case '<': case '>': case '=':
-  case PG_QUERY__TOKEN__Op: case PG_QUERY__TOKEN__TYPECAST: case PG_QUERY__TOKEN__LESS_EQUALS: case PG_QUERY__TOKEN__GREATER_EQUALS:
-  case PG_QUERY__TOKEN__NOT_EQUALS: case PG_QUERY__TOKEN__NOT: case PG_QUERY__TOKEN__IS: case PG_QUERY__TOKEN__ISNULL:
-  case PG_QUERY__TOKEN__NOTNULL: case PG_QUERY__TOKEN__COLLATE: case PG_QUERY__TOKEN__AT: case PG_QUERY__TOKEN__OPERATOR:
-  case PG_QUERY__TOKEN__LIKE: case PG_QUERY__TOKEN__ILIKE: case PG_QUERY__TOKEN__SIMILAR: case PG_QUERY__TOKEN__BETWEEN:
-  case PG_QUERY__TOKEN__IN_P: case PG_QUERY__TOKEN__ESCAPE: case PG_QUERY__TOKEN__OVERLAPS: case PG_QUERY__TOKEN__SETOF: return CHAIN;
+  case '+':
+  case '-':
+  case '*':
+  case '/':
+  case '%':
+  case '^':
+  case '<':
+  case '>':
+  case '=':
+  case PG_QUERY__TOKEN__Op:
+  case PG_QUERY__TOKEN__TYPECAST:
+  case PG_QUERY__TOKEN__LESS_EQUALS:
+  case PG_QUERY__TOKEN__GREATER_EQUALS:
+  case PG_QUERY__TOKEN__NOT_EQUALS:
+  case PG_QUERY__TOKEN__NOT:
+  case PG_QUERY__TOKEN__IS:
+  case PG_QUERY__TOKEN__ISNULL:
+  case PG_QUERY__TOKEN__NOTNULL:
+  case PG_QUERY__TOKEN__COLLATE:
+  case PG_QUERY__TOKEN__AT:
+  case PG_QUERY__TOKEN__OPERATOR:
+  case PG_QUERY__TOKEN__LIKE:
+  case PG_QUERY__TOKEN__ILIKE:
+  case PG_QUERY__TOKEN__SIMILAR:
+  case PG_QUERY__TOKEN__BETWEEN:
+  case PG_QUERY__TOKEN__IN_P:
+  case PG_QUERY__TOKEN__ESCAPE:
+  case PG_QUERY__TOKEN__OVERLAPS:
+  case PG_QUERY__TOKEN__SETOF: return CHAIN;
   default: return PLAIN;
   }
 }
 
 /* Weights of the open levels; total is their sum plus their number. */
-struct levels { int chain[SQL_MAX_DEPTH + 2], sticky[SQL_MAX_DEPTH + 2]; int top, total; };
+struct levels {
+  int chain[SQL_MAX_DEPTH + 2], sticky[SQL_MAX_DEPTH + 2];
+  int top, total;
+};
 
 static void level_close(struct levels *levels) {
   if (levels->top == 0) return;
@@ -84,10 +116,24 @@ static void level_step(struct levels *levels, enum effect effect) {
     levels->total++;
     break;
   case CLOSE: level_close(levels); break;
-  case CHAIN: (*chain)++; levels->total++; break;
-  case STICKY: (*sticky)++; levels->total++; break;
-  case UNSTICK: if (*sticky) { (*sticky)--; levels->total--; } break;
-  case FRESH: levels->total -= *chain; *chain = 0; break;
+  case CHAIN:
+    (*chain)++;
+    levels->total++;
+    break;
+  case STICKY:
+    (*sticky)++;
+    levels->total++;
+    break;
+  case UNSTICK:
+    if (*sticky) {
+      (*sticky)--;
+      levels->total--;
+    }
+    break;
+  case FRESH:
+    levels->total -= *chain;
+    *chain = 0;
+    break;
   case END: levels->top = levels->total = *levels->chain = *levels->sticky = 0; break;
   }
 }

@@ -9,14 +9,22 @@
 
 #include "common/arena.h"
 
-#define SQL_MAX_DEPTH 500         /* levels of nesting in one statement: parentheses, operator chains, joins, set operations */
-#define SQL_MAX_STATEMENTS 10000  /* in one script */
+#define SQL_MAX_DEPTH 500        /* levels of nesting in one statement: parentheses, operator chains, joins, set operations */
+#define SQL_MAX_STATEMENTS 10000 /* in one script */
 
-struct sql_token { int start, end, kind; }; /* byte range; kind is a PgQuery__Token; comments are left out */
-struct sql_tokens { struct sql_token *items; size_t count; };
+struct sql_token {
+  int start, end, kind;
+}; /* byte range; kind is a PgQuery__Token; comments are left out */
+struct sql_tokens {
+  struct sql_token *items;
+  size_t count;
+};
 
 /* sqlstate NULL: nothing wrong. Offset is in bytes. */
-struct sql_refusal { const char *sqlstate, *message; size_t offset; };
+struct sql_refusal {
+  const char *sqlstate, *message;
+  size_t offset;
+};
 
 /* Size, encoding, NUL. */
 struct sql_refusal sql_guard_text(const char *sql, size_t len);

@@ -9,7 +9,10 @@
 #include "worker/sql/tree.h"
 
 /* Walks forward only: asking for ascending offsets is linear in the text. */
-struct cursor { const char *sql; struct sql_place at; };
+struct cursor {
+  const char *sql;
+  struct sql_place at;
+};
 
 static struct sql_place cursor_move(struct cursor *cursor, size_t offset) {
   if (offset < cursor->at.offset) cursor->at = (struct sql_place){0, 1, 1};
@@ -40,8 +43,10 @@ static size_t token_from(const struct sql_tokens *tokens, size_t offset) {
   size_t low = 0, high = tokens->count;
   while (low < high) {
     size_t middle = low + (high - low) / 2;
-    if ((size_t)tokens->items[middle].start < offset) low = middle + 1;
-    else high = middle;
+    if ((size_t)tokens->items[middle].start < offset)
+      low = middle + 1;
+    else
+      high = middle;
   }
   return low;
 }
@@ -63,7 +68,7 @@ static bool add_statement(struct splitting *s, PgQuery__Node *node, size_t from,
   char *text = arena_strndup(s->arena, s->sql + start, end - start);
   if (!text) return false;
   s->script->statements[s->script->count++] =
-    (struct sql_statement){.text = text, .length = end - start, .at = cursor_move(&s->cursor, start), .node = node};
+      (struct sql_statement){.text = text, .length = end - start, .at = cursor_move(&s->cursor, start), .node = node};
   return true;
 }
 

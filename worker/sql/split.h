@@ -10,16 +10,23 @@
 #include "common/error.h"
 #include "worker/sql/guard.h"
 
-struct sql_place { size_t offset; int line, column; }; /* bytes; 1-based lines and columns, columns in characters */
+struct sql_place {
+  size_t offset;
+  int line, column;
+}; /* bytes; 1-based lines and columns, columns in characters */
 
 struct sql_statement {
-  const char *text;      /* from its first token to its last: no comments around it, no semicolon */
-  size_t length;         /* bytes */
+  const char *text; /* from its first token to its last: no comments around it, no semicolon */
+  size_t length;    /* bytes */
   struct sql_place at;
   PgQuery__Node *node;
 };
 
-struct sql_fault { const char *sqlstate; const char *message; struct sql_place at; }; /* sqlstate NULL: none */
+struct sql_fault {
+  const char *sqlstate;
+  const char *message;
+  struct sql_place at;
+}; /* sqlstate NULL: none */
 
 struct sql_script {
   struct sql_statement *statements;

@@ -9,8 +9,12 @@
 #include "worker/sql/tree.h"
 
 enum keyword_category { UNRESERVED_KEYWORD, COL_NAME_KEYWORD, TYPE_FUNC_NAME_KEYWORD, RESERVED_KEYWORD };
-struct keyword { const char *name; enum keyword_category category; };
-static const struct keyword keywords[] = { /* sorted by name */
+struct keyword {
+  const char *name;
+  enum keyword_category category;
+};
+static const struct keyword keywords[] = {
+    /* sorted by name */
 #define PG_KEYWORD(name, value, category, label) {name, category},
 #include <pg_query/postgres/parser/kwlist.h>
 #undef PG_KEYWORD
@@ -39,7 +43,9 @@ static void put_ident(struct buf *out, const char *name) {
   buf_putc(out, '"');
 }
 
-static const char *finish(struct buf *out, struct arena *arena) { return buf_ok(out) ? arena_strndup(arena, buf_str(out), out->len) : NULL; }
+static const char *finish(struct buf *out, struct arena *arena) {
+  return buf_ok(out) ? arena_strndup(arena, buf_str(out), out->len) : NULL;
+}
 
 const char *sql_ident(struct arena *arena, const char *name) {
   if (plain(name)) return name;
@@ -83,12 +89,24 @@ const char *sql_literal(struct arena *arena, const char *text) {
 }
 
 /* Internal names of types whose SQL spelling differs. `suffix` comes after the modifiers: time(3) without time zone. */
-static const struct { const char *internal, *spelled, *suffix; } spellings[] = {
-  {"int2", "smallint", ""}, {"int4", "integer", ""}, {"int", "integer", ""}, {"int8", "bigint", ""}, {"float4", "real", ""},
-  {"float8", "double precision", ""}, {"bool", "boolean", ""}, {"varchar", "character varying", ""}, {"bpchar", "character", ""},
-  {"varbit", "bit varying", ""}, {"decimal", "numeric", ""},
-  {"timestamp", "timestamp", " without time zone"}, {"timestamptz", "timestamp", " with time zone"},
-  {"time", "time", " without time zone"}, {"timetz", "time", " with time zone"},
+static const struct {
+  const char *internal, *spelled, *suffix;
+} spellings[] = {
+    {"int2", "smallint", ""},
+    {"int4", "integer", ""},
+    {"int", "integer", ""},
+    {"int8", "bigint", ""},
+    {"float4", "real", ""},
+    {"float8", "double precision", ""},
+    {"bool", "boolean", ""},
+    {"varchar", "character varying", ""},
+    {"bpchar", "character", ""},
+    {"varbit", "bit varying", ""},
+    {"decimal", "numeric", ""},
+    {"timestamp", "timestamp", " without time zone"},
+    {"timestamptz", "timestamp", " with time zone"},
+    {"time", "time", " without time zone"},
+    {"timetz", "time", " with time zone"},
 };
 
 /* pg_catalog is left out, and so is what only restates a default: interval's field mask is dropped unless it says something. */
@@ -103,8 +121,10 @@ static void put_modifiers(struct buf *out, const char *name, const PgQuery__Type
   for (size_t i = first; i < count; i++) {
     buf_putc(out, i == first ? '(' : ',');
     if (sql_node_int(type->typmods[i], &value)) {
-      if (strcmp(name, "numeric") == 0 && count == 1) buf_printf(out, "%ld,0", value);
-      else buf_printf(out, "%ld", value);
+      if (strcmp(name, "numeric") == 0 && count == 1)
+        buf_printf(out, "%ld,0", value);
+      else
+        buf_printf(out, "%ld", value);
     } else {
       buf_putc(out, '?');
     }
@@ -129,8 +149,10 @@ const char *sql_type(struct arena *arena, const PgQuery__TypeName *type) {
     put_ident(&out, schema);
     buf_putc(&out, '.');
   }
-  if (spelled || (builtin && schema)) buf_puts(&out, spelled ? spelled : name);
-  else put_ident(&out, name);
+  if (spelled || (builtin && schema))
+    buf_puts(&out, spelled ? spelled : name);
+  else
+    put_ident(&out, name);
   put_modifiers(&out, name, type);
   buf_puts(&out, suffix);
   if (type->n_array_bounds) buf_puts(&out, "[]");
@@ -182,7 +204,7 @@ PgQuery__Node *sql_parse_statement(struct arena *arena, const char *text) {
   ProtobufCAllocator allocator;
   sql_allocator(arena, &allocator);
   PgQuery__ParseResult *tree =
-    raw.error ? NULL : pg_query__parse_result__unpack(&allocator, raw.parse_tree.len, (const uint8_t *)raw.parse_tree.data);
+      raw.error ? NULL : pg_query__parse_result__unpack(&allocator, raw.parse_tree.len, (const uint8_t *)raw.parse_tree.data);
   pg_query_free_protobuf_parse_result(raw);
   return tree && tree->n_stmts == 1 ? tree->stmts[0]->stmt : NULL;
 }

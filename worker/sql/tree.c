@@ -5,7 +5,10 @@
 #include "worker/sql/tree.h"
 
 static void *arena_take(void *arena, size_t size) { return arena_alloc(arena, size); }
-static void arena_keep(void *arena, void *memory) { (void)arena; (void)memory; }
+static void arena_keep(void *arena, void *memory) {
+  (void)arena;
+  (void)memory;
+}
 
 void sql_allocator(struct arena *arena, ProtobufCAllocator *ret_allocator) {
   *ret_allocator = (ProtobufCAllocator){.alloc = arena_take, .free = arena_keep, .allocator_data = arena};
@@ -60,7 +63,10 @@ void sql_walk(PgQuery__Node *node, sql_visit visit, void *arg) {
   if (node) sql_walk_message(&node->base, visit, arg);
 }
 
-struct mention { const char *column; bool found; };
+struct mention {
+  const char *column;
+  bool found;
+};
 
 static bool see_column(void *arg, PgQuery__Node *node) {
   struct mention *mention = arg;

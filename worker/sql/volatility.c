@@ -4,12 +4,46 @@
 #include "worker/sql/tree.h"
 
 static const char *const volatile_builtins[] = {
-  "random", "random_normal", "setseed", "clock_timestamp", "timeofday", "nextval", "currval", "lastval", "setval",
-  "gen_random_uuid", "uuidv4", "uuidv7", "uuid_generate_v1", "uuid_generate_v1mc", "uuid_generate_v4", "uuid_generate_v7", "gen_random_bytes", "gen_salt",
-  "txid_current", "pg_current_xact_id", "txid_current_if_assigned", "pg_current_xact_id_if_assigned",
-  "pg_sleep", "pg_sleep_for", "pg_sleep_until", "set_config", "lo_create", "lo_creat", "lo_import", "lo_from_bytea",
-  "pg_advisory_lock", "pg_advisory_xact_lock", "pg_try_advisory_lock", "pg_try_advisory_xact_lock", "pg_advisory_unlock",
-  "pg_notify", "query_to_xml", "dblink", "dblink_exec", "gen_ulid",
+    "random",
+    "random_normal",
+    "setseed",
+    "clock_timestamp",
+    "timeofday",
+    "nextval",
+    "currval",
+    "lastval",
+    "setval",
+    "gen_random_uuid",
+    "uuidv4",
+    "uuidv7",
+    "uuid_generate_v1",
+    "uuid_generate_v1mc",
+    "uuid_generate_v4",
+    "uuid_generate_v7",
+    "gen_random_bytes",
+    "gen_salt",
+    "txid_current",
+    "pg_current_xact_id",
+    "txid_current_if_assigned",
+    "pg_current_xact_id_if_assigned",
+    "pg_sleep",
+    "pg_sleep_for",
+    "pg_sleep_until",
+    "set_config",
+    "lo_create",
+    "lo_creat",
+    "lo_import",
+    "lo_from_bytea",
+    "pg_advisory_lock",
+    "pg_advisory_xact_lock",
+    "pg_try_advisory_lock",
+    "pg_try_advisory_xact_lock",
+    "pg_advisory_unlock",
+    "pg_notify",
+    "query_to_xml",
+    "dblink",
+    "dblink_exec",
+    "gen_ulid",
 };
 
 char sql_function_volatility(const struct snapshot *snapshot, const char *schema, const char *name) {
@@ -20,7 +54,10 @@ char sql_function_volatility(const struct snapshot *snapshot, const char *schema
   return schema && strcmp(schema, "pg_catalog") != 0 ? 'v' : 's'; /* an unknown function of a user's schema may do anything */
 }
 
-struct look { const struct snapshot *snapshot; const char *found; };
+struct look {
+  const struct snapshot *snapshot;
+  const char *found;
+};
 
 static bool see_function(void *arg, PgQuery__Node *node) {
   struct look *look = arg;

@@ -1,0 +1,109 @@
+/* agreement.c - comparing sets of locks, rewrites and scans.
+ *
+ * A lock already held by the transaction can't be seen a second time, so what is held counts as seen. Plain reads (AccessShare) that a
+ * trigger or function adds are not held against a prediction, and which plan a DML statement got over 15 rows says nothing. */
+#include "worker/migration/agreement.h"
+
+#include "common/log.h"
+
+static bool listed(const char *const *names, size_t count, const char *name) {
+  for (size_t i = 0; i < count; i++)
+    if (strcmp(names[i], name) == 0) return true;
+  return false;
+}
+
+static bool same_set(const char *const *a, size_t count_a, const char *const *b, size_t count_b) {
+  if (count_a != count_b) return false;
+  for (size_t i = 0; i < count_a; i++)
+    if (!listed(b, count_b, a[i])) return false;
+  return true;
+}
+
+static enum lock_mode mode_of(const struct sandbox_lock *locks, size_t count, const char *name) {
+  for (size_t i = 0; i < count; i++)
+    if (strcmp(locks[i].relation, name) == 0) return lockmode_parse(locks[i].mode);
+  return LOCK_NONE;
+}
+
+/* Strongest mode an earlier statement of the same transaction was seen to take. */
+static enum lock_mode held_before(const struct analysis *analysis, size_t index, const char *name) {
+  enum lock_mode held = LOCK_NONE;
+  for (size_t i = index; i-- > 0 && analysis->statements[i].transaction == analysis->statements[index].transaction;) {
+    const struct sandbox_step *step = analysis->statements[i].step;
+    enum lock_mode mode = step ? mode_of(step->locks, step->lock_count, name) : LOCK_NONE;
+    if (mode > held) held = mode;
+  }
+  return held;
+}
+
+static bool locks_agree(const struct analysis *analysis, size_t index, const struct sandbox_step *step) {
+  const struct statement *statement = &analysis->statements[index];
+  bool sampled = statement->effect.transaction == TX_NEVER; /* seen in passing: absence proves nothing */
+  for (size_t i = 0; i < statement->locks.count; i++) {
+    const struct seen_lock *lock = &statement->locks.items[i];
+    enum lock_mode seen = mode_of(step->locks, step->lock_count, lock->name);
+    if (seen == lock->mode || (sampled && seen < lock->mode)) continue;
+    if (seen == LOCK_NONE && mode_of(step->held, step->held_count, lock->name) != LOCK_NONE) continue;
+    if (held_before(analysis, index, lock->name) >= lock->mode && seen < lock->mode) continue;
+    return false;
+  }
+  for (size_t i = 0; i < step->lock_count; i++) {
+    bool predicted = lockmode_parse(step->locks[i].mode) == LOCK_ACCESS_SHARE;
+    for (size_t l = 0; l < statement->locks.count; l++) predicted |= strcmp(statement->locks.items[l].name, step->locks[i].relation) == 0;
+    if (!predicted) return false;
+  }
+  return true;
+}
+
+static bool plans(const struct statement *statement) {
+  switch (statement->source->node->node_case) {
+  case PG_QUERY__NODE__NODE_SELECT_STMT:
+  case PG_QUERY__NODE__NODE_INSERT_STMT:
+  case PG_QUERY__NODE__NODE_UPDATE_STMT:
+  case PG_QUERY__NODE__NODE_DELETE_STMT:
+  case PG_QUERY__NODE__NODE_MERGE_STMT:
+  case PG_QUERY__NODE__NODE_TRUNCATE_STMT:
+  case PG_QUERY__NODE__NODE_CREATE_TABLE_AS_STMT:
+  case PG_QUERY__NODE__NODE_REFRESH_MAT_VIEW_STMT: return true;
+  default: return statement->effect.transaction == TX_NEVER;
+  }
+}
+
+static bool failure_predicted(const struct statement *statement, const struct error *error) {
+  const json_t *state = json_object_get(error->details, "sqlstate");
+  for (size_t i = 0; i < statement->effect.checks.count; i++) {
+    const struct effect_check *check = &statement->effect.checks.items[i];
+    if (check->sqlstate && json_is_string(state) && strcmp(check->sqlstate, json_string_value(state)) == 0 &&
+        check->verdict != VERDICT_PROVEN)
+      return true;
+  }
+  return false;
+}
+
+static enum agreement judge(const struct analysis *analysis, size_t index) {
+  const struct statement *statement = &analysis->statements[index];
+  const struct sandbox_step *step = statement->step;
+  if (!step) return AGREEMENT_UNVERIFIABLE;
+  if (!step->ok) return failure_predicted(statement, &step->error) ? AGREEMENT_AGREED : AGREEMENT_CONTRADICTED;
+  if (statement->effect.opaque) return AGREEMENT_UNVERIFIABLE;
+  if (effect_failure(&statement->effect)) {
+    const char *sqlstate = effect_failure(&statement->effect)->sqlstate;
+    bool rows = strncmp(sqlstate, "23", 2) == 0 || strncmp(sqlstate, "22", 2) == 0; /* about rows only production has */
+    return rows ? AGREEMENT_UNVERIFIABLE : AGREEMENT_CONTRADICTED;
+  }
+  bool agree =
+      locks_agree(analysis, index, step) &&
+      same_set((const char *const *)statement->rewrites.items, statement->rewrites.count, step->rewrites, step->rewrite_count) &&
+      (plans(statement) || same_set((const char *const *)statement->scans.items, statement->scans.count, step->scans, step->scan_count));
+  return agree ? AGREEMENT_AGREED : AGREEMENT_CONTRADICTED;
+}
+
+void agreement_judge(struct analysis *analysis) {
+  for (size_t i = 0; i < analysis->count; i++) {
+    struct statement *statement = &analysis->statements[i];
+    statement->agreement = judge(analysis, i);
+    if (statement->agreement == AGREEMENT_CONTRADICTED)
+      log_event(LOG_WARN, "prediction contradicted by the sandbox", "operation", statement->effect.operation, "statement",
+                log_fmt("%zu", i), NULL);
+  }
+}

@@ -1,0 +1,92 @@
+/* analysis.c - the static pass: each statement is judged against the schema the ones before it leave behind. */
+#include "worker/migration/analysis.h"
+
+#include "worker/migration/forms.h"
+#include "worker/migration/rules.h"
+#include "worker/migration/score.h"
+
+const char *const agreement_names[] = {NULL, "agreed", "contradicted", "unverifiable"};
+
+const char *analysis_category(int score) { return score >= 75 ? "critical" : score >= 50 ? "high" : score >= 25 ? "medium" : "low"; }
+
+/* Which statements share a transaction: those between BEGIN and COMMIT, and runs of others - the executor puts them in one. */
+struct shape {
+  int number;
+  bool explicit;
+};
+
+static int transaction_of(struct shape *shape, enum transaction_use use) {
+  int mine = shape->number;
+  switch (use) {
+  case TX_BEGIN:
+    if (!shape->explicit) mine = ++shape->number;
+    shape->explicit = true;
+    break;
+  case TX_COMMIT:
+  case TX_ROLLBACK:
+    shape->number++;
+    shape->explicit = false;
+    break;
+  case TX_NEVER:
+    if (shape->explicit) break;
+    mine = 0;
+    shape->number++;
+    break;
+  default: break;
+  }
+  return mine;
+}
+
+#define COPY_NAMES(analysis, from, to)                       \
+  for (size_t i = 0; i < (from).count; i++) {                \
+    const char **slot = LIST_PUSH((analysis)->arena, &(to)); \
+    if (slot) *slot = (from).items[i]->t->qualified;         \
+  }
+
+static void keep_names(const struct analysis *analysis, struct statement *statement) {
+  const struct effect *effect = &statement->effect;
+  for (size_t i = 0; i < effect->locks.count; i++) {
+    const struct effect_lock *lock = &effect->locks.items[i];
+    struct seen_lock *slot = LIST_PUSH(analysis->arena, &statement->locks);
+    if (slot) *slot = (struct seen_lock){lock->rel->t->qualified, (char)lock->rel->t->kind, lock->mode, lock->rel->created};
+  }
+  COPY_NAMES(analysis, effect->tables, statement->tables)
+  COPY_NAMES(analysis, effect->rewrites, statement->rewrites)
+  COPY_NAMES(analysis, effect->scans, statement->scans)
+}
+
+static void judge(struct analysis *analysis, size_t index, struct shape *shape) {
+  struct statement *statement = &analysis->statements[index];
+  *statement = (struct statement){.source = &analysis->script.statements[index]};
+  shadow_settle(analysis->shadow);
+  rollback_of(analysis->shadow, analysis->snapshot, statement->source, &statement->rollback);
+  forms_apply(analysis->shadow, statement->source, &statement->effect);
+  if (statement->effect.loss == LOSS_DATA && statement->effect.irreversible && !statement->rollback.irreversible)
+    statement->rollback.irreversible = statement->effect.irreversible;
+  statement->transaction = transaction_of(shape, statement->effect.transaction);
+  rules_apply(analysis, statement, index);
+  score_statement(analysis, statement);
+  keep_names(analysis, statement);
+  if (statement->score > analysis->score) analysis->score = statement->score;
+}
+
+enum status analysis_static(const char *sql, size_t len, const struct snapshot *snapshot, int target_version, struct arena *arena,
+                            struct analysis **ret_analysis, struct error *err) {
+  struct analysis *analysis = ARENA_NEW(arena, struct analysis);
+  if (!analysis) return error_oom(err);
+  *analysis = (struct analysis){.arena = arena, .sql = sql, .snapshot = snapshot};
+  enum status status = shadow_new(snapshot, arena, &analysis->shadow, err);
+  if (status == OK) status = sql_split(sql, len, arena, &analysis->script, err);
+  if (status != OK) return status;
+  if (target_version) analysis->shadow->version = target_version;
+  analysis->count = analysis->script.count;
+  analysis->statements = arena_calloc(arena, analysis->count + 1, sizeof *analysis->statements);
+  if (!analysis->statements) return error_oom(err);
+  struct shape shape = {.number = 1};
+  for (size_t i = 0; i < analysis->count; i++) {
+    judge(analysis, i, &shape);
+    if (analysis->statements[i].effect.failed) return error_oom(err);
+  }
+  *ret_analysis = analysis;
+  return OK;
+}

@@ -1,0 +1,68 @@
+/* analysis.h - a migration under analysis, from its text to the numbers a report is made of. */
+#ifndef AUTODB_ANALYSIS_H
+#define AUTODB_ANALYSIS_H
+
+#include "sandbox/sandbox.h"
+#include "worker/migration/effect.h"
+#include "worker/migration/rollback.h"
+#include "worker/schema/snapshot.h"
+#include "worker/sql/split.h"
+
+struct rule;
+enum severity { SEVERITY_INFO, SEVERITY_WARNING, SEVERITY_ERROR };
+struct finding {
+  const struct rule *rule;
+  const char *message, *safe_alternative;
+};
+struct factor {
+  const char *code;
+  int points;
+  const char *message;
+};
+
+enum agreement { AGREEMENT_NONE, AGREEMENT_AGREED, AGREEMENT_CONTRADICTED, AGREEMENT_UNVERIFIABLE };
+extern const char *const agreement_names[]; /* NULL for NONE */
+
+/* Names as they were when the statement ran: a later rename changes the relation, not what is said about this statement. */
+struct seen_lock {
+  const char *name;
+  char kind;
+  enum lock_mode mode;
+  bool created;
+};
+
+struct statement {
+  const struct sql_statement *source;
+  struct effect effect;
+  int transaction; /* statements with the same number run in one transaction; 0: outside of any */
+  struct rollback_step rollback;
+  LIST(struct seen_lock) locks;
+  LIST(const char *) tables;
+  LIST(const char *) rewrites;
+  LIST(const char *) scans;
+  LIST(struct finding) findings;
+  LIST(struct factor) factors;
+  int score;                       /* 0-100 */
+  double estimated_ms;             /* -1: nothing is read or written in full */
+  const struct sandbox_step *step; /* what the sandbox saw; NULL when it did not run */
+  enum agreement agreement;
+};
+
+struct analysis {
+  struct arena *arena;
+  const char *sql;
+  const struct snapshot *snapshot;
+  struct shadow *shadow; /* after the last statement */
+  struct sql_script script;
+  struct statement *statements;
+  size_t count;
+  int score;
+};
+
+/* Splits, judges every statement in order, finds, scores, plans the rollback. Nothing is run. */
+MUST_CHECK enum status analysis_static(const char *sql, size_t len, const struct snapshot *snapshot, int target_version,
+                                       struct arena *arena, struct analysis **ret_analysis, struct error *err);
+/* "low", "medium", "high", "critical": 0-24, 25-49, 50-74, 75-100. */
+const char *analysis_category(int score);
+
+#endif

@@ -1,0 +1,88 @@
+/* analyze.c - the two jobs, top to bottom: snapshot, static pass, sandbox, token, report. */
+#include "worker/migration/analyze.h"
+
+#include "common/json.h"
+#include "worker/migration/report.h"
+#include "worker/migration/sandbox_step.h"
+#include "worker/migration/token.h"
+#include "worker/schema/store.h"
+
+/* The latest snapshot; a connection never looked at is looked at now. */
+static enum status snapshot_of(struct job *job, struct snapshot **ret_snapshot, struct error *err) {
+  ERROR_AUTO missing = {0};
+  enum status status = store_latest(job, NULL, ret_snapshot, &missing);
+  if (status != ERR_NOT_FOUND) return status ? error_set_code(err, status, missing.code, "%s", missing.message) : OK;
+  bool changed = false;
+  job_progress(job, 5, "introspect", "reading the schema");
+  return store_refresh(job, NULL, ret_snapshot, &changed, err);
+}
+
+/* "16", "16.4" or 160004 as server_version_num; 0 when not given. */
+static enum status target_version(const json_t *options, int *ret_version, struct error *err) {
+  const json_t *given = json_object_get(options, "target_version");
+  long major = 0;
+  if (json_is_integer(given)) major = (long)json_integer_value(given);
+  if (json_is_string(given)) major = strtol(json_string_value(given), NULL, 10);
+  if (major >= 10000) major /= 10000;
+  if (given && !json_is_null(given) && (major < 10 || major > 30))
+    return error_add_field(err, "options.target_version", "must be a PostgreSQL major version such as 16");
+  *ret_version = (int)major * 10000;
+  return OK;
+}
+
+static enum status analyse(struct job *job, const json_t *options, struct analysis **ret_analysis, struct error *err) {
+  const json_t *sql = json_object_get(job->payload, "sql");
+  if (!json_is_string(sql) || !json_string_length(sql)) return error_add_field(err, "sql", "must be the migration's SQL");
+  if (!job->connection_id) return error_add_field(err, "connection_id", "must name a connection");
+  struct snapshot *snapshot = NULL;
+  int version = 0;
+  enum status status = target_version(options, &version, err);
+  if (!status) status = snapshot_of(job, &snapshot, err);
+  if (status) return status;
+  job_progress(job, 20, "static", NULL);
+  return analysis_static(json_string_value(sql), json_string_length(sql), snapshot, version, job->arena, ret_analysis, err);
+}
+
+static enum status try_it(struct job *job, struct analysis *analysis, const json_t *options, struct sandbox_outcome *ret_outcome,
+                          struct error *err) {
+  long long rows = json_int(options, "rows_per_table", SANDBOX_ROWS_DEFAULT);
+  struct sandbox_options sandbox = {json_object_get(options, "validation_queries"), rows < 1 ? 1 : rows > 1000 ? 1000 : (int)rows};
+  return sandbox_step_run(job, analysis, &sandbox, ret_outcome, err);
+}
+
+enum status analyze_run(struct job *job, json_t **ret_result, struct error *err) {
+  const json_t *options = json_object_get(job->payload, "options");
+  struct analysis *analysis = NULL;
+  struct sandbox_outcome outcome = {0};
+  const char *token = NULL, *expires = NULL;
+  enum status status = analyse(job, options, &analysis, err);
+  if (status) return status;
+  bool wanted = json_bool(job->payload, "sandbox", true);
+  if (analysis->script.fault.sqlstate)
+    outcome.result = sandbox_step_fault(analysis);
+  else if (wanted)
+    status = try_it(job, analysis, options, &outcome, err);
+  if (!status && outcome.passed && analysis->snapshot->id)
+    status = token_issue(job, analysis->sql, analysis->snapshot->id, analysis->snapshot->fingerprint, &token, &expires, err);
+  if (status) return status;
+  job_progress(job, 95, "report", NULL);
+  json_t *report = report_json(analysis, job->connection_id, outcome.result, token, expires);
+  if (!report) return error_oom(err);
+  *ret_result = report;
+  return OK;
+}
+
+enum status sandbox_run(struct job *job, json_t **ret_result, struct error *err) {
+  struct analysis *analysis = NULL;
+  struct sandbox_outcome outcome = {0};
+  enum status status = analyse(job, NULL, &analysis, err);
+  if (status) return status;
+  if (analysis->script.fault.sqlstate)
+    outcome.result = sandbox_step_fault(analysis);
+  else
+    status = try_it(job, analysis, job->payload, &outcome, err);
+  if (status) return status;
+  if (!outcome.result) return error_oom(err);
+  *ret_result = json_incref(outcome.result);
+  return OK;
+}
