@@ -12,8 +12,11 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/metrics.h"
+#include "worker/conninfo.h"
 #include "worker/queue_impl.h"
 
+/* Point lookups by id: the statements are prepared once and must not depend on what was analysed when. */
+#define PLANNER "-c plan_cache_mode=force_generic_plan -c enable_hashjoin=off -c enable_mergejoin=off -c enable_seqscan=off -c jit=off"
 #define POOL_CONNECTIONS 4
 #define TICK_FAST_MS 50
 #define TICK_SLOW_MS 1000
@@ -337,32 +340,12 @@ static void on_postgres(void *arg, bool up) {
 
 static void on_bell(void *arg, bool up) { claim_bell(arg, up); }
 
-char *queue_conninfo(const char *conninfo) {
-  static const char settings[] = "-c plan_cache_mode=force_generic_plan -c enable_hashjoin=off -c enable_mergejoin=off -c enable_seqscan=off -c jit=off";
-  PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
-  if (!options) return NULL;
-  struct buf out;
-  buf_init(&out, 64 * 1024);
-  for (const PQconninfoOption *option = options; option->keyword; option++) {
-    bool is_options = strcmp(option->keyword, "options") == 0;
-    if (!option->val && !is_options) continue;
-    buf_printf(&out, "%s='", option->keyword);
-    for (const char *at = option->val ? option->val : ""; *at; at++) {
-      if (*at == '\'' || *at == '\\') buf_putc(&out, '\\');
-      buf_putc(&out, *at);
-    }
-    buf_printf(&out, "%s%s' ", is_options && option->val ? " " : "", is_options ? settings : "");
-  }
-  PQconninfoFree(options);
-  return buf_take(&out);
-}
-
 /* --- birth and death --- */
 
 static enum status connect_all(struct queue *queue, const char *keeper_socket, struct error *err) {
   struct bell_hooks bell_hooks = {.state = on_bell, .read = claim_read, .reclaimed = claim_reclaimed, .cancel = on_cancel, .arg = queue};
   struct slots_hooks slots_hooks = {.ended = on_ended, .returned = on_returned, .idle = on_idle, .arg = queue};
-  char *conninfo = queue_conninfo(queue->cfg->database_url);
+  char *conninfo = conninfo_with(queue->cfg->database_url, PLANNER);
   int count = queue->cfg->slots;
   enum status status = pgloop_new(queue->base, conninfo ? conninfo : queue->cfg->database_url, "worker", POOL_CONNECTIONS, on_postgres, queue, &queue->pool, err);
   free(conninfo);
@@ -421,5 +404,7 @@ void queue_abort(struct queue *queue) {
   TAILQ_FOREACH(task, &queue->all, all)
     if (task->state == TASK_RUNNING) slots_kill(queue->slots, task, OUTCOME_RELEASE);
 }
+
+bool queue_holds(const struct queue *queue) { return queue->held > 0; }
 
 bool queue_done(const struct queue *queue) { return queue->held == 0 && queue->claims == 0 && finish_pending(queue->finish) == 0; }

@@ -23,13 +23,11 @@ bool queue_reap(struct queue *queue, pid_t pid, int wait_status); /* SIGCHLD; tr
 void queue_drain(struct queue *queue);
 /* Kills what still runs; it is given back unharmed. */
 void queue_abort(struct queue *queue);
+bool queue_holds(const struct queue *queue); /* something runs or waits for a slot */
 /* Nothing runs, nothing waits for Postgres. */
 bool queue_done(const struct queue *queue);
 
 /* How many jobs of `ewma_ms` each make 20 ms of work for `slots` slots, at most 64: what may be claimed beyond free slots. */
 int queue_ahead(double ewma_ms, int slots);
-/* conninfo with planner settings for point lookups by id added (the statements are prepared once and must not depend on what was analysed when);
- * malloc'd, NULL when conninfo is malformed. */
-char *queue_conninfo(const char *conninfo);
 
 #endif

@@ -94,6 +94,10 @@ static void leave(struct supervisor *sup) {
 
 static void go_on_stopping(struct supervisor *sup, int64_t now) {
   if (sup->leaving) return;
+  if (!sup->aborted && !queue_holds(sup->queue)) { /* only Postgres is waited for */
+    sup->aborted = true;
+    sup->abort_ms = now + FLUSH_MS;
+  }
   if (queue_done(sup->queue)) {
     leave(sup);
   } else if (!sup->aborted && now >= sup->abort_ms) {

@@ -17,9 +17,11 @@
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/pgloop.h"
+#include "worker/conninfo.h"
 #include "worker/publish.h"
 
 #define TICK_MS 500
+#define SESSION_IDLE_MS 10000 /* a leader that froze loses its session, and with it the lock; one that works is never idle as long */
 #define LEAD_EVERY_MS 5000
 #define SWEEP_EVERY_MS 5000
 #define DAY_MS (24 * 3600 * 1000)
@@ -297,7 +299,9 @@ enum status sweep_new(struct event_base *base, const struct config *cfg, struct 
   sweep->cfg = cfg;
   sweep->bell = bell;
   for (int lane = 0; lane < LANE_COUNT; lane++) sweep->lost[lane] = (struct lost){.sweep = sweep, .lane = (enum job_lane)lane};
-  enum status status = pgloop_new(base, cfg->database_url, "sweeper", 1, on_state, sweep, &sweep->pool, err);
+  char *conninfo = conninfo_with(cfg->database_url, "-c idle_session_timeout=" STRINGIFY(SESSION_IDLE_MS));
+  enum status status = pgloop_new(base, conninfo ? conninfo : cfg->database_url, "sweeper", 1, on_state, sweep, &sweep->pool, err);
+  free(conninfo);
   sweep->tick = event_new(base, -1, EV_PERSIST, on_tick, sweep);
   if (status == OK && (!sweep->tick || event_add(sweep->tick, &(struct timeval){.tv_usec = TICK_MS * 1000}))) status = error_oom(err);
   if (status == OK) *ret_sweep = sweep;

@@ -1,0 +1,32 @@
+/* conninfo.c - adds server settings to a connection string; libpq takes it apart, so every form and quoting is understood. */
+#include "worker/conninfo.h"
+
+#include <libpq-fe.h>
+
+#include "common/buf.h"
+
+#define CONNINFO_BYTES (64 * 1024)
+
+static void put_value(struct buf *out, const char *value) {
+  for (; *value; value++) {
+    if (*value == '\'' || *value == '\\') buf_putc(out, '\\');
+    buf_putc(out, *value);
+  }
+}
+
+char *conninfo_with(const char *conninfo, const char *settings) {
+  PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
+  if (!options) return NULL;
+  struct buf out;
+  buf_init(&out, CONNINFO_BYTES);
+  for (const PQconninfoOption *option = options; option->keyword; option++) {
+    bool is_options = strcmp(option->keyword, "options") == 0;
+    if (!option->val && !is_options) continue;
+    buf_printf(&out, "%s='", option->keyword);
+    put_value(&out, option->val ? option->val : "");
+    if (is_options) buf_printf(&out, " %s", settings);
+    buf_puts(&out, "' ");
+  }
+  PQconninfoFree(options);
+  return buf_take(&out);
+}
