@@ -1,7 +1,6 @@
 /* conn.c - see conn.h.
  *
- * Reading stays enabled under a watermark, so a hang-up is noticed while a request runs and pipelined input is bounded; libevent stops
- * reading the socket when the watermark is reached. Answers are sent straight to the socket; what it doesn't take goes through
+ * Reading stays on while a request runs, so that a hang-up is noticed, until a watermark of pipelined input is reached. Answers are sent straight to the socket; what it doesn't take goes through
  * the bufferevent. Closing is always half-close first and a short read, so that the client gets the answer instead of a reset. */
 #include "api/conn.h"
 
@@ -33,6 +32,19 @@ static void die(struct conn *conn) {
 }
 
 /* --- reading --- */
+
+/* libevent calls back for as long as a full input is left alone: it must be told to stop. */
+static void pause_reading(struct conn *conn) {
+  if (conn->paused || evbuffer_get_length(bufferevent_get_input(conn->bev)) < READ_WATERMARK) return;
+  conn->paused = true;
+  bufferevent_disable(conn->bev, EV_READ);
+}
+
+static void resume_reading(struct conn *conn) {
+  if (!conn->paused) return;
+  conn->paused = false;
+  bufferevent_enable(conn->bev, EV_READ);
+}
 
 static void begin_request(struct conn *conn) {
   arena_reset(conn->arena);
@@ -105,6 +117,7 @@ void conn_authorized(struct conn *conn) {
     return;
   }
   server_move(conn, CONN_BODY);
+  resume_reading(conn);
   if (conn->http.expect_continue && evbuffer_get_length(bufferevent_get_input(conn->bev)) == 0 && http_has_body(&conn->http)) {
     static const char go[] = "HTTP/1.1 100 Continue\r\n\r\n";
     bufferevent_write(conn->bev, go, sizeof go - 1);
@@ -117,8 +130,12 @@ void conn_continue(struct conn *conn) {
   case CONN_IDLE:
   case CONN_HEAD: advance_head(conn); break;
   case CONN_BODY: advance_body(conn); break;
-  default: break; /* buffered under the watermark */
+  default: break;
   }
+  if (conn->state == CONN_BUSY || conn->state == CONN_FLUSH)
+    pause_reading(conn);
+  else
+    resume_reading(conn);
 }
 
 static void linger_read(struct conn *conn) {
@@ -142,6 +159,7 @@ static void on_read(struct bufferevent *bev, void *arg) {
 static void start_linger(struct conn *conn) {
   shutdown(bufferevent_getfd(conn->bev), SHUT_WR);
   server_move(conn, CONN_LINGER);
+  resume_reading(conn);
   linger_read(conn);
 }
 

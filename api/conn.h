@@ -35,6 +35,7 @@ struct conn {
   bool closing;           /* no request after this one */
   bool gone;              /* the client's side is closed, or broken */
   bool head_only;         /* HEAD: no body in the answer */
+  bool paused;            /* reading is off: the input is full and nobody takes it */
   bool body_read;         /* the body, if any, is off the wire */
   struct http http;
   struct arena *arena;
