@@ -266,6 +266,23 @@ static void odd_names_and_rare_objects_survive(void **state) {
   }
 }
 
+static void bytes_that_are_no_utf8_are_replaced(void **state) {
+  (void)state;
+  FOR_EACH_SERVER(pg) {
+    struct client client;
+    char url[HARNESS_URL];
+    harness_sql(pg->url, "CREATE DATABASE ascii ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'");
+    snprintf(url, sizeof url, "postgresql://postgres:%s@127.0.0.1:%d/ascii", HARNESS_PASSWORD, pg->port);
+    harness_sql(url, "CREATE TABLE t (id integer); DO $$ BEGIN EXECUTE 'COMMENT ON TABLE t IS ' || "
+                     "quote_literal(convert_from('\\x636166e92e'::bytea, 'SQL_ASCII')); END $$");
+    client_for(url, &client);
+    json_t *result = introspect(&client, NULL);
+    assert_string_equal(snapshot_table(latest(&client), "public", "t")->comment, "caf?.");
+    assert_int_equal(json_int(result, "table_count", 0), 1);
+    client_end(&client);
+  }
+}
+
 static void an_empty_database_has_an_empty_snapshot(void **state) {
   (void)state;
   FOR_EACH_SERVER(pg) {
@@ -675,6 +692,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_shop_is_read_whole),
       cmocka_unit_test(odd_names_and_rare_objects_survive),
+      cmocka_unit_test(bytes_that_are_no_utf8_are_replaced),
       cmocka_unit_test(an_empty_database_has_an_empty_snapshot),
       cmocka_unit_test(only_ddl_changes_the_fingerprint),
       cmocka_unit_test(a_restored_dump_has_the_same_fingerprint),

@@ -154,6 +154,9 @@ static enum status query_row(struct catalog_reader *reader, const char *sql, int
 /* ---- beginning: session, settings, schemas ---- */
 
 static enum status begin_session(struct catalog_reader *reader, struct error *err) {
+  const char *encoding = PQparameterStatus(reader->conn, "server_encoding");
+  if (encoding && strcmp(encoding, "SQL_ASCII") == 0)
+    PQsetClientEncoding(reader->conn, "SQL_ASCII"); /* else it refuses to send what isn't UTF-8 */
   enum status status = pg_script(reader->conn, begin_sql, err);
   PGRESULT_AUTO session = NULL;
   PGRESULT_AUTO database = NULL;
