@@ -255,11 +255,18 @@ static void count(const struct conn *conn, int http_status) {
                                     "path", conn->http.path, NULL);
 }
 
+/* A body nobody read would be taken for the next request: it is dropped when it is all here, else the connection has to close. */
+static bool skip_body(struct conn *conn) {
+  struct evbuffer *input = bufferevent_get_input(conn->bev);
+  size_t missing = (size_t)(conn->http.content_length - (int64_t)conn->http.body.len);
+  if (conn->http.chunked || evbuffer_get_length(input) < missing) return false;
+  return evbuffer_drain(input, missing) == 0;
+}
+
 void conn_answer(struct conn *conn, int http_status, const char *content_type, struct buf *body) {
   count(conn, http_status);
   if (server_draining(conn->server) || conn->gone) conn->closing = true;
-  /* A body nobody read would be taken for the next request. */
-  if (http_has_body(&conn->http) && !conn->body_read) conn->closing = true;
+  if (http_has_body(&conn->http) && !conn->body_read && !skip_body(conn)) conn->closing = true;
   struct buf *out = server_scratch(conn->server);
   put_head(conn, out, http_status, content_type, body->len);
   bool with_body = body->len && !conn->head_only, apart = body->len > INLINE_BODY;

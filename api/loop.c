@@ -18,6 +18,7 @@
 #define PG_CONNECTIONS 2
 #define DRAIN_NOTICE_MS 300   /* between failing /readyz and closing the listener */
 #define DRAIN_MS 10000
+#define PATIENCE_MS 3000      /* after a start, clients wait this long for Postgres instead of being told 503 */
 
 static struct metric reconnects = METRIC_COUNTER("autodb_backend_lost_total", "Times a connection to a backend was lost.", "backend");
 
@@ -32,7 +33,7 @@ struct mailbox {
   pthread_mutex_t lock;
   struct letters letters;
   int fd;
-  struct event *event, *notice;
+  struct event *event, *notice, *patience;
   int64_t drain_until; /* clock_mono_ms; 0 = not draining */
 };
 
@@ -87,9 +88,18 @@ static bool drained(const struct loop *loop) {
 
 /* --- turning --- */
 
+static void out_of_patience(evutil_socket_t fd, short what, void *arg) {
+  struct loop *loop = arg;
+  (void)fd;
+  (void)what;
+  server_accept(loop->server);
+}
+
 static void *run(void *arg) {
   struct loop *loop = arg;
   bool more = false;
+  const struct timeval tv = {PATIENCE_MS / 1000, 0};
+  event_add(loop->mailbox->patience, &tv);
   while (!loop->stop && !drained(loop)) {
     /* With connections open the sweep timer wakes us, so the end of a drain is noticed. */
     if (event_base_loop(loop->base, EVLOOP_ONCE | (more ? EVLOOP_NONBLOCK : 0)) < 0) break;
@@ -118,7 +128,8 @@ void loop_join(struct loop *loop) {
 /* --- birth and death --- */
 
 static void pg_state(void *arg, bool up) {
-  (void)arg;
+  struct loop *loop = arg;
+  if (up && loop->server) server_accept(loop->server);
   log_event(up ? LOG_INFO : LOG_WARN, up ? "Postgres is up" : "Postgres is away", NULL);
   if (!up) metric_add(&reconnects, "postgres", 1);
 }
@@ -149,7 +160,8 @@ static enum status open_mailbox(struct loop *loop, struct error *err) {
   if (box->fd < 0) return error_set(err, ERR_UNAVAILABLE, "Can't make an eventfd: %s.", strerror(errno));
   box->event = event_new(loop->base, box->fd, EV_READ | EV_PERSIST, open_letters, loop);
   box->notice = event_new(loop->base, -1, 0, close_listener, loop);
-  return box->event && box->notice && event_add(box->event, NULL) == 0 ? OK : error_oom(err);
+  box->patience = event_new(loop->base, -1, 0, out_of_patience, loop);
+  return box->event && box->notice && box->patience && event_add(box->event, NULL) == 0 ? OK : error_oom(err);
 }
 
 static enum status open_backends(struct loop *loop, struct error *err) {
@@ -192,6 +204,7 @@ static void free_mailbox(struct mailbox *box) {
   }
   if (box->event) event_free(box->event);
   if (box->notice) event_free(box->notice);
+  if (box->patience) event_free(box->patience);
   if (box->fd >= 0) close(box->fd);
   pthread_mutex_destroy(&box->lock);
   free(box);

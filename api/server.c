@@ -157,6 +157,10 @@ bool server_turn(struct server *server) {
   return !STAILQ_EMPTY(&server->again);
 }
 
+void server_accept(struct server *server) {
+  if (server->listener) evconnlistener_enable(server->listener);
+}
+
 void server_stop_accepting(struct server *server) {
   if (server->listener) evconnlistener_free(server->listener);
   server->listener = NULL;
@@ -221,7 +225,7 @@ enum status server_new(struct loop *loop, const char *address, int port, struct 
   STAILQ_INIT(&server->again);
   server->sweep = event_new(loop->base, -1, 0, sweep, server);
   server->listener = evconnlistener_new_bind(loop->base, on_accept, server,
-                                             LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE | LEV_OPT_REUSEABLE_PORT, BACKLOG,
+                                             LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE | LEV_OPT_REUSEABLE_PORT | LEV_OPT_DISABLED, BACKLOG,
                                              (struct sockaddr *)&addr, (int)len);
   if (!server->listener || !server->sweep) {
     error_set(err, ERR_UNAVAILABLE, "Can't listen on %s port %d: %s.", address, port, strerror(errno));

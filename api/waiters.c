@@ -64,8 +64,14 @@ static void make_due(struct waiter *waiter) {
   TAILQ_INSERT_TAIL(&waiters->due, waiter, link);
 }
 
+static void arm_tick(struct waiters *waiters) {
+  const struct timeval tv = {0, TICK_MS * 1000};
+  if (!event_pending(waiters->tick, EV_TIMEOUT, NULL)) event_add(waiters->tick, &tv);
+}
+
 static void wait_on(struct waiter *waiter) {
   struct waiters *waiters = waiter->req->loop->waiters;
+  arm_tick(waiters);
   waiter->look = NULL;
   waiter->due = false;
   waiter->next_look = clock_mono_ms() + (redis_up(waiters->loop->redis) ? POLL_MS : POLL_WITHOUT_REDIS_MS);
@@ -197,14 +203,13 @@ static void tick(evutil_socket_t fd, short what, void *arg) {
   struct waiters *waiters = arg;
   struct waiter *waiter, *next;
   int64_t now = clock_mono_ms();
-  const struct timeval tv = {0, TICK_MS * 1000};
   (void)fd;
   (void)what;
   for (waiter = TAILQ_FIRST(&waiters->waiting); waiter; waiter = next) {
     next = TAILQ_NEXT(waiter, link);
     if (waiter->deadline <= now || waiter->next_look <= now) make_due(waiter);
   }
-  if (!TAILQ_EMPTY(&waiters->waiting)) event_add(waiters->tick, &tv);
+  if (!TAILQ_EMPTY(&waiters->waiting)) arm_tick(waiters);
 }
 
 /* --- coming and going --- */
@@ -241,8 +246,6 @@ static void add(struct request *req, const struct id *job_id, int seconds, enum 
   req->state = waiter;
   req->hurry = hurry;
   if (!view || !seconds) make_due(waiter); /* a job just committed has not ended yet */
-  const struct timeval tv = {0, TICK_MS * 1000};
-  if (!event_pending(waiters->tick, EV_TIMEOUT, NULL)) event_add(waiters->tick, &tv);
 }
 
 void waiters_add(struct request *req, const struct id *job_id, int seconds, enum wait_mode mode) { add(req, job_id, seconds, mode, NULL); }
