@@ -211,8 +211,8 @@ static void missing_parts_are_unknown(void **state) {
       "{\"tables\":[{\"schema\":\"a\",\"name\":\"b\",\"columns\":[1,{}],\"primary_key\":[],\"unique\":[[]],\"indexes\":[{\"columns\":7}],"
       "\"parents\":[1],"
       "\"foreign_keys\":[{\"columns\":[\"x\",\"y\"],\"ref_columns\":[\"x\"]}],\"depends_on\":[null]},{\"schema\":\"a\",\"name\":\"b\"}]}",
-      "{\"tables\":[{\"schema\":\"a\",\"name\":\"b\",\"partition_of\":\"a.b\",\"parents\":[{\"schema\":\"a\",\"name\":\"b\"}],\"depends_"
-      "on\":[{\"schema\":\"a\",\"name\":\"b\"}]}]}",
+      ("{\"tables\":[{\"schema\":\"a\",\"name\":\"b\",\"partition_of\":\"a.b\",\"parents\":[{\"schema\":\"a\",\"name\":\"b\"}],\"depends_"
+       "on\":[{\"schema\":\"a\",\"name\":\"b\"}]}]}"),
       "{\"search_path_schemas\":[1,\"x\"],\"search_path\":3,\"server_version_num\":\"x\"}"};
   for (size_t i = 0; i < sizeof thin / sizeof *thin; i++) assert_int_equal(load_text(thin[i]), OK);
 }

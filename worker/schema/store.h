@@ -13,8 +13,9 @@ MUST_CHECK enum status store_dump(struct job *job, const char *snapshot_id, cons
 /* The job's connection string, decrypted into the arena; ERR_NOT_FOUND when the connection was deleted. */
 MUST_CHECK enum status store_connection_string(struct job *job, const char **ret_string, char **ret_excluded_schemas_json,
                                                struct error *err);
-/* Introspects the job's connection and stores the snapshot if its fingerprint or statistics changed. Used by schema.introspect
- * and by analyses of connections never introspected. */
+/* Introspects the job's connection and stores a snapshot, each time: its statistics are new even when its fingerprint is not (ret_changed:
+ * differs from the latest before). schemas_csv as in introspect_take. Used by schema.introspect and by analyses of connections never
+ * introspected. */
 MUST_CHECK enum status store_refresh(struct job *job, const char *schemas_csv, struct snapshot **ret_snapshot, bool *ret_changed,
                                      struct error *err);
 
