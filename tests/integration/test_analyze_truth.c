@@ -177,6 +177,7 @@ static void judge(struct truth *truth, json_t *one) {
   struct shadow *shadow = NULL;
   struct effect effect, ignored;
   assert_int_equal(shadow_new(truth->snapshot, arena, &shadow, &err), OK);
+  shadow->version = 170000;
   json_array_foreach(json_object_get(one, "setup"), index, before) run_sql(shadow, arena, json_string_value(before), &ignored);
   json_array_foreach(json_object_get(one, "in_tx_before"), index, before) run_sql(shadow, arena, json_string_value(before), &ignored);
   settle(shadow);

@@ -134,11 +134,13 @@ static enum status take_pieces(struct splitting *s, const char *text, struct err
   return status;
 }
 
-/* A quote that never ends leaves the scanner without tokens: what stands before it is split on its own. */
+/* A quote that never ends leaves the scanner without tokens: what stands before the statement it is in is split on its own. */
 static enum status take_prefix(struct splitting *s, size_t end, struct error *err) {
   char *prefix = arena_strndup(s->arena, s->sql, end);
   if (!prefix) return error_oom(err);
   if (!sql_tokenize(prefix, s->arena, &s->tokens) || sql_guard_depth(&s->tokens).sqlstate) return reserve(s, 0) ? OK : error_oom(err);
+  while (s->tokens.count && s->tokens.items[s->tokens.count - 1].kind != ';') s->tokens.count--;
+  prefix[s->tokens.count ? s->tokens.items[s->tokens.count - 1].end : 0] = '\0';
   return take_pieces(s, prefix, err);
 }
 
