@@ -54,6 +54,7 @@
 #define LIMIT_SNAPSHOT_BYTES (256 * 1024 * 1024)
 #define LIMIT_SNAPSHOTS_KEPT 20        /* per connection; those an approval refers to stay */
 #define LIMIT_INTROSPECT_STATEMENT_MS 30000 /* one catalog query */
+#define LIMIT_INTROSPECT_BYTES (128 * 1024 * 1024) /* of catalog JSON, about 16,000 tables; the tree takes eight times that, and the slot has 2 GiB */
 #define LIMIT_INTROSPECT_SCHEMAS 200   /* named in one request */
 #define LIMIT_DUMP_BYTES (64 * 1024 * 1024) /* of pg_dump --schema-only; beyond: no dump, with the reason */
 #define LIMIT_DUMP_MS 120000

@@ -1,8 +1,8 @@
 /* catalog.c - runs the catalog queries and hangs their rows into one JSON tree.
  *
  * The server builds the JSON of each object; here a row only has to find its place: the object of its parent's oid (a hash), so the work is
- * linear in the number of rows. Rows arrive in chunks, so what a server can make us hold is bounded by LIMIT_SNAPSHOT_BYTES, not by what it
- * likes to send.
+ * linear in the number of rows. Rows arrive in chunks, so what a server can make us hold is bounded by LIMIT_INTROSPECT_BYTES, not by what
+ * it likes to send.
  *
  * Structure comes first and is fingerprinted before the first statistic is merged in: what changes without DDL can't change the
  * fingerprint. Statistics queries run under a savepoint each; one that fails (no right, a locked table) becomes a warning.
@@ -69,9 +69,9 @@ static enum status place_row(struct catalog_reader *reader, const PGresult *res,
   const char *parent_oid = pg_str(res, row, 1);
   json_t *parent = parent_oid ? json_object_get(reader->by_oid, parent_oid) : reader->root;
   reader->bytes += (size_t)PQgetlength(res, row, 3);
-  if (reader->bytes > LIMIT_SNAPSHOT_BYTES)
+  if (reader->bytes > LIMIT_INTROSPECT_BYTES)
     return error_set(err, ERR_TOO_LARGE, "the schema takes more than %d MiB: exclude schemas (excluded_schemas) or name some (?schemas=)",
-                     LIMIT_SNAPSHOT_BYTES >> 20);
+                     LIMIT_INTROSPECT_BYTES >> 20);
   if (!parent || PQgetisnull(res, row, 3)) return OK;
   json_t *value = parse(res, row, 3, err);
   if (!value) return err->status;

@@ -18,10 +18,8 @@
 
 /* ---- zlib ---- */
 
-/* NUL-terminated in the arena; NULL with the error set when damaged or larger than max. */
-static char *inflate_all(struct arena *arena, void *data, size_t len, size_t max, size_t *ret_len, struct error *err) {
-  BUF_AUTO out = {0};
-  buf_init(&out, max);
+/* Appends to `out`, whose maximum bounds it. */
+static enum status inflate_into(struct buf *out, void *data, size_t len, struct error *err) {
   z_stream stream = {.next_in = data, .avail_in = (uInt)len};
   int result = len <= UINT_MAX ? inflateInit(&stream) : Z_MEM_ERROR;
   char chunk[32 * 1024];
@@ -30,13 +28,12 @@ static char *inflate_all(struct arena *arena, void *data, size_t len, size_t max
     stream.avail_out = sizeof chunk;
     result = inflate(&stream, Z_NO_FLUSH);
     if (result != Z_OK && result != Z_STREAM_END) break;
-    if (!buf_append(&out, chunk, sizeof chunk - stream.avail_out)) result = Z_MEM_ERROR;
+    if (!buf_append(out, chunk, sizeof chunk - stream.avail_out)) result = Z_MEM_ERROR;
   }
   inflateEnd(&stream);
-  char *text = result == Z_STREAM_END ? arena_strndup(arena, buf_str(&out), out.len) : NULL;
-  if (!text) error_set(err, ERR_INTERNAL, "the stored snapshot is damaged or too large: introspect the connection again");
-  *ret_len = out.len;
-  return text;
+  return result == Z_STREAM_END
+             ? OK
+             : error_set(err, ERR_INTERNAL, "the stored snapshot is damaged or too large: introspect the connection again");
 }
 
 struct deflater {
@@ -125,33 +122,37 @@ static enum status query_snapshot(struct job *job, const char *sql, const char *
   return OK;
 }
 
+/* Column `col` of the row, inflated. */
+static enum status unpack(struct job *job, const PGresult *res, int col, struct buf *out, struct error *err) {
+  size_t len = 0;
+  void *packed = pg_bytes(res, 0, col, job->arena, &len);
+  return packed ? inflate_into(out, packed, len, err) : error_oom(err);
+}
+
 enum status store_latest(struct job *job, const char *snapshot_id, struct snapshot **ret_snapshot, struct error *err) {
   PGRESULT_AUTO res = NULL;
+  BUF_AUTO text = {0};
+  buf_init(&text, LIMIT_SNAPSHOT_BYTES);
   enum status status = query_snapshot(job, latest_sql, snapshot_id, &res, err);
-  if (status) return status;
-  size_t packed_len = 0, len = 0;
-  void *packed = pg_bytes(res, 0, 1, job->arena, &packed_len);
-  if (!packed) return error_oom(err);
-  char *text = inflate_all(job->arena, packed, packed_len, LIMIT_SNAPSHOT_BYTES, &len, err);
-  if (!text) return err->status;
-  json_t *json = arena_json(job->arena, json_loadb(text, len, 0, NULL));
+  if (status || (status = unpack(job, res, 1, &text, err))) return status;
+  json_t *json = arena_json(job->arena, json_loadb(buf_str(&text), text.len, 0, NULL));
   if (!json) return error_set(err, ERR_INTERNAL, "the stored snapshot is damaged: introspect the connection again");
   return snapshot_load(json, job->arena, ret_snapshot, err);
 }
 
 enum status store_dump(struct job *job, const char *snapshot_id, const char **ret_sql, struct error *err) {
   PGRESULT_AUTO res = NULL;
+  BUF_AUTO text = {0};
+  buf_init(&text, LIMIT_DUMP_BYTES);
   enum status status = query_snapshot(job, dump_sql, snapshot_id, &res, err);
   if (status) return status;
   if (PQgetisnull(res, 0, 0))
     return error_set_code(err, ERR_NOT_FOUND, "NO_DUMP", "the snapshot has no schema dump: %s",
                           pg_str(res, 0, 1) ? pg_str(res, 0, 1) : "unknown reason");
-  size_t packed_len = 0, len = 0;
-  void *packed = pg_bytes(res, 0, 0, job->arena, &packed_len);
-  if (!packed) return error_oom(err);
-  char *text = inflate_all(job->arena, packed, packed_len, LIMIT_DUMP_BYTES, &len, err);
-  if (!text) return err->status;
-  *ret_sql = text;
+  if ((status = unpack(job, res, 0, &text, err))) return status;
+  const char *sql = arena_strndup(job->arena, buf_str(&text), text.len);
+  if (!sql) return error_oom(err);
+  *ret_sql = sql;
   return OK;
 }
 
