@@ -179,7 +179,6 @@ static bool is_allowed_extension(const char *name) {
 }
 
 static bool make_extension(struct clone *clone, const char *name, const char *schema) {
-  if (!*schema) return run_named(clone->tracer, "CREATE EXTENSION IF NOT EXISTS ", name, "");
   char after[NAME_MAX_BYTES * 2 + 32];
   char *quoted = PQescapeIdentifier(clone->tracer, schema, strlen(schema));
   snprintf(after, sizeof after, " SCHEMA %s", quoted ? quoted : "public");
@@ -192,14 +191,14 @@ static bool make_extension(struct clone *clone, const char *name, const char *sc
 }
 
 static void create_extension(struct clone *clone, struct script_lexer *lexer) {
-  char name[NAME_MAX_BYTES], schema[NAME_MAX_BYTES] = "";
+  char name[NAME_MAX_BYTES], schema[NAME_MAX_BYTES] = "public";
   script_skip(lexer, "if not exists");
   script_token(lexer);
   if (!script_name(lexer, name, sizeof name) || !strcmp(name, "plpgsql")) return;
   script_skip(lexer, "with");
   if (script_skip(lexer, "schema")) {
     script_token(lexer);
-    if (!script_name(lexer, schema, sizeof schema)) schema[0] = 0;
+    if (!script_name(lexer, schema, sizeof schema)) snprintf(schema, sizeof schema, "public");
   }
   if (!is_allowed_extension(name) || !make_extension(clone, name, schema)) json_array_append_new(clone->missing, json_string(name));
   else if (!strcmp(name, "postgres_fdw") && !run_named(clone->tracer, "GRANT USAGE ON FOREIGN DATA WRAPPER ", name, " TO migrator"))

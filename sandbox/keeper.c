@@ -1,6 +1,472 @@
+/* keeper.c - one process that keeps sandboxes started ahead and gives them to slots.
+ *
+ * A room holds one engine and walks through: free → starting → warming → spare → given → ending → free. Nothing here waits: the loop polls the listening
+ * socket, the clients, the children's reports and a signalfd, and looks at starting engines every 2 ms.
+ *
+ * Warming is one connection made and dropped: the first one after a start builds caches that later ones read. Spares are kept of the major asked for last
+ * (at the start: the newest installed), and one each of the others asked for lately. A client's sandbox ends when its connection does, or
+ * after ten minutes. The keeper ends with its parent, and everything it started ends with it. */
 #include "keeper.h"
+
+#include <errno.h>
+#include <libpq-fe.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/limits.h"
+#include "common/log.h"
 #include "sandbox/sandbox.h"
+
+#define ROOMS_MAX (2 * LIMIT_SLOTS)
+#define CLIENTS_MAX (2 * LIMIT_SLOTS)
+#define RECENT_MAX 4
+#define RECENT_MS (10 * 60 * 1000)
+#define LIFETIME_MS (10 * 60 * 1000)
+#define WARMING_MS 2000
+#define TICK_MS 2
+#define IDLE_MS 5000
+#define RETRY_MIN_MS 1000 /* between spares that fail to start; doubles up to RETRY_MAX_MS */
+#define RETRY_MAX_MS 60000
+
+enum room_state { ROOM_FREE, ROOM_STARTING, ROOM_WARMING, ROOM_SPARE, ROOM_GIVEN, ROOM_ENDING };
+struct room {
+  enum room_state state;
+  int major;
+  struct engine engine;
+  PGconn *warming;
+  int64_t since_ms; /* when it came into this state */
+};
+struct client {
+  int fd; /* -1: free */
+  int major; /* asked for; 0: nothing yet */
+  struct room *room;
+  int64_t asked_ms;
+};
+
+struct keeper {
+  const struct config *cfg;
+  int listen_fd, signal_fd;
+  bool stopping;
+  int warm, rooms_max;
+  struct room rooms[ROOMS_MAX];
+  struct client clients[CLIENTS_MAX];
+  struct { int major; int64_t asked_ms; } recent[RECENT_MAX]; /* latest first; major 0 ends it */
+  int64_t retry_at_ms, retry_ms;
+};
+
+/* --- rooms --- */
+
+static void room_enter(struct room *room, enum room_state state) {
+  static const bool legal[][6] = {
+      /* to:             free   starting warming spare given ending */
+      [ROOM_FREE] = {false, true, false, false, false, false},   [ROOM_STARTING] = {true, false, true, false, true, true},
+      [ROOM_WARMING] = {true, false, false, true, true, true},   [ROOM_SPARE] = {true, false, false, false, true, true},
+      [ROOM_GIVEN] = {true, false, false, false, false, true},   [ROOM_ENDING] = {true, false, false, false, false, false},
+  };
+  if (!legal[room->state][state]) abort();
+  if (room->warming && state != ROOM_WARMING) {
+    PQfinish(room->warming);
+    room->warming = NULL;
+  }
+  room->state = state;
+  room->since_ms = clock_mono_ms();
+}
+
+static int count_rooms(const struct keeper *keeper, int major, enum room_state from, enum room_state to) {
+  int count = 0;
+  for (int i = 0; i < keeper->rooms_max; i++) {
+    const struct room *room = &keeper->rooms[i];
+    if (room->state >= from && room->state <= to && (major == 0 || room->major == major)) count++;
+  }
+  return count;
+}
+
+/* Kills it; the room is free once the child has been reaped. */
+static void room_end(struct room *room) {
+  if (room->state == ROOM_FREE || room->state == ROOM_ENDING) return;
+  engine_signal(&room->engine);
+  room_enter(room, ROOM_ENDING);
+}
+
+static enum status room_start(struct keeper *keeper, int major, struct error *err) {
+  struct room *room = NULL;
+  for (int i = 0; i < keeper->rooms_max && !room; i++)
+    if (keeper->rooms[i].state == ROOM_FREE) room = &keeper->rooms[i];
+  if (!room) return error_set(err, ERR_UNAVAILABLE, "all %d sandboxes of this worker are in use", keeper->rooms_max);
+  enum status status = engine_start(keeper->cfg, major, &room->engine, err);
+  if (status) return status;
+  room->major = major;
+  room_enter(room, ROOM_STARTING);
+  return OK;
+}
+
+/* --- clients --- */
+
+static void client_close(struct client *client) {
+  if (client->fd < 0) return;
+  close(client->fd);
+  if (client->room) room_end(client->room);
+  *client = (struct client){.fd = -1};
+}
+
+static bool send_answer(int fd, const struct keeper_answer *answer, int root_fd) {
+  union { char bytes[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control = {0};
+  struct keeper_answer copy = *answer;
+  struct iovec iov = {.iov_base = &copy, .iov_len = sizeof copy};
+  struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+  if (root_fd >= 0) {
+    msg.msg_control = control.bytes;
+    msg.msg_controllen = sizeof control.bytes;
+    struct cmsghdr *header = CMSG_FIRSTHDR(&msg);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof root_fd);
+    memcpy(CMSG_DATA(header), &root_fd, sizeof root_fd);
+  }
+  return sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)sizeof copy;
+}
+
+static void client_refuse(struct client *client, const struct error *err) {
+  struct keeper_answer answer = {.status = err->status};
+  snprintf(answer.message, sizeof answer.message, "%.*s", (int)sizeof answer.message - 1, err->message);
+  send_answer(client->fd, &answer, -1);
+  client_close(client);
+}
+
+static void client_give(struct client *client, struct room *room) {
+  struct keeper_answer answer = {.status = OK, .version_num = room->engine.version_num};
+  snprintf(answer.name, sizeof answer.name, "%s", room->engine.name);
+  room_enter(room, ROOM_GIVEN);
+  client->room = room;
+  if (!send_answer(client->fd, &answer, room->engine.root_fd)) client_close(client);
+}
+
+static struct client *longest_waiting(struct keeper *keeper, int major) {
+  struct client *found = NULL;
+  for (int i = 0; i < CLIENTS_MAX; i++) {
+    struct client *client = &keeper->clients[i];
+    if (client->fd >= 0 && client->major == major && !client->room && (!found || client->asked_ms < found->asked_ms)) found = client;
+  }
+  return found;
+}
+
+static int count_waiting(const struct keeper *keeper, int major) {
+  int count = 0;
+  for (int i = 0; i < CLIENTS_MAX; i++) count += keeper->clients[i].fd >= 0 && keeper->clients[i].major == major && !keeper->clients[i].room;
+  return count;
+}
+
+static void remember(struct keeper *keeper, int major) {
+  int at = 0;
+  while (at < RECENT_MAX - 1 && keeper->recent[at].major != major && keeper->recent[at].major != 0) at++;
+  memmove(&keeper->recent[1], &keeper->recent[0], (size_t)at * sizeof keeper->recent[0]);
+  keeper->recent[0].major = major;
+  keeper->recent[0].asked_ms = clock_mono_ms();
+}
+
+/* A room of that major that accepts connections; a warmed one before one still warming. */
+static struct room *find_ready(struct keeper *keeper, int major) {
+  struct room *found = NULL;
+  for (int i = 0; i < keeper->rooms_max; i++) {
+    struct room *room = &keeper->rooms[i];
+    if (room->major == major && (room->state == ROOM_SPARE || (room->state == ROOM_WARMING && !found))) found = room;
+  }
+  return found;
+}
+
+/* A spare that nobody asked for lately makes way when all rooms are taken. */
+static void make_way(struct keeper *keeper, int major) {
+  if (count_rooms(keeper, 0, ROOM_STARTING, ROOM_ENDING) < keeper->rooms_max) return;
+  for (int i = 0; i < keeper->rooms_max; i++)
+    if (keeper->rooms[i].state == ROOM_SPARE && keeper->rooms[i].major != major) {
+      room_end(&keeper->rooms[i]);
+      return;
+    }
+}
+
+static void client_ask(struct keeper *keeper, struct client *client, int major) {
+  ERROR_AUTO err = {0};
+  client->major = major;
+  client->asked_ms = clock_mono_ms();
+  struct room *room = find_ready(keeper, major);
+  if (room) {
+    remember(keeper, major);
+    client_give(client, room);
+    return;
+  }
+  if (count_rooms(keeper, major, ROOM_STARTING, ROOM_STARTING) < count_waiting(keeper, major)) {
+    make_way(keeper, major);
+    if (room_start(keeper, major, &err)) {
+      client_refuse(client, &err);
+      return;
+    }
+  }
+  remember(keeper, major);
+}
+
+static void client_read(struct keeper *keeper, struct client *client) {
+  struct keeper_request request;
+  ssize_t got = recv(client->fd, &request, sizeof request, MSG_DONTWAIT);
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (got != (ssize_t)sizeof request || client->major != 0 || request.major <= 0) client_close(client);
+  else client_ask(keeper, client, request.major);
+}
+
+/* Only our own user, or root, may ask. */
+static bool is_trusted(int fd) {
+  struct ucred peer;
+  socklen_t len = sizeof peer;
+  return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && (peer.uid == geteuid() || peer.uid == 0);
+}
+
+static void accept_client(struct keeper *keeper) {
+  int fd = accept4(keeper->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  if (fd < 0) return;
+  for (int i = 0; i < CLIENTS_MAX && is_trusted(fd); i++)
+    if (keeper->clients[i].fd < 0) {
+      keeper->clients[i] = (struct client){.fd = fd};
+      return;
+    }
+  close(fd);
+}
+
+/* --- the life of rooms --- */
+
+static void room_failed(struct keeper *keeper, struct room *room, const struct error *err) {
+  struct client *client = longest_waiting(keeper, room->major);
+  int64_t now = clock_mono_ms();
+  log_event(LOG_WARN, "a sandbox failed to start", "reason", err->message, NULL);
+  if (client) client_refuse(client, err);
+  room_end(room);
+  keeper->retry_ms = keeper->retry_ms ? (keeper->retry_ms * 2 > RETRY_MAX_MS ? RETRY_MAX_MS : keeper->retry_ms * 2) : RETRY_MIN_MS;
+  keeper->retry_at_ms = now + keeper->retry_ms;
+}
+
+static void begin_warming(struct room *room) {
+  char conninfo[128];
+  snprintf(conninfo, sizeof conninfo, "host=/proc/self/fd/%d/s port=5432 user=migrator dbname=sandbox sslmode=disable gssencmode=disable", room->engine.root_fd);
+  room_enter(room, ROOM_WARMING);
+  room->warming = PQconnectStart(conninfo);
+}
+
+static void room_tick(struct keeper *keeper, struct room *room) {
+  ERROR_AUTO err = {0};
+  bool ready = false;
+  if (room->state == ROOM_STARTING && engine_poll(&room->engine, &ready, &err)) {
+    room_failed(keeper, room, &err);
+  } else if (ready) {
+    struct client *client = longest_waiting(keeper, room->major);
+    keeper->retry_ms = 0;
+    if (client) client_give(client, room);
+    else begin_warming(room);
+  } else if (room->state == ROOM_WARMING) {
+    PostgresPollingStatusType type = PQconnectPoll(room->warming);
+    if (type == PGRES_POLLING_OK || type == PGRES_POLLING_FAILED || clock_mono_ms() - room->since_ms > WARMING_MS) room_enter(room, ROOM_SPARE);
+  } else if (room->state == ROOM_ENDING && engine_reaped(&room->engine)) {
+    engine_destroy(&room->engine);
+    room_enter(room, ROOM_FREE);
+  }
+}
+
+static void tick(struct keeper *keeper) {
+  int64_t now = clock_mono_ms();
+  for (int i = 0; i < keeper->rooms_max; i++) room_tick(keeper, &keeper->rooms[i]);
+  for (int i = 0; i < CLIENTS_MAX; i++) {
+    struct client *client = &keeper->clients[i];
+    if (client->fd < 0 || !client->room || now - client->room->since_ms < LIFETIME_MS) continue;
+    log_event(LOG_WARN, "a sandbox outlived its time and was ended", "seconds", log_fmt("%d", LIFETIME_MS / 1000), NULL);
+    client_close(client);
+  }
+}
+
+/* A child has ended: a spare is replaced, a given one's client learns it. */
+static void see_deaths(struct keeper *keeper) {
+  for (int i = 0; i < keeper->rooms_max; i++) {
+    struct room *room = &keeper->rooms[i];
+    if ((room->state != ROOM_SPARE && room->state != ROOM_GIVEN) || !engine_reaped(&room->engine)) continue;
+    for (int c = 0; c < CLIENTS_MAX; c++)
+      if (keeper->clients[c].fd >= 0 && keeper->clients[c].room == room) client_close(&keeper->clients[c]);
+    room_end(room);
+  }
+}
+
+/* Starts one spare where one is missing: one at a time, so that jobs keep the processors. */
+static void refill(struct keeper *keeper) {
+  ERROR_AUTO err = {0};
+  int64_t now = clock_mono_ms();
+  if (keeper->retry_ms && now < keeper->retry_at_ms) return;
+  if (count_rooms(keeper, 0, ROOM_STARTING, ROOM_STARTING) > 0) return;
+  for (int i = 0; i < RECENT_MAX && keeper->recent[i].major != 0; i++) {
+    if (i > 0 && now - keeper->recent[i].asked_ms > RECENT_MS) return;
+    int major = keeper->recent[i].major, wanted = i == 0 ? keeper->warm : 1;
+    if (count_rooms(keeper, major, ROOM_STARTING, ROOM_SPARE) >= wanted) continue;
+    if (count_rooms(keeper, 0, ROOM_STARTING, ROOM_ENDING) >= keeper->rooms_max) return;
+    if (room_start(keeper, major, &err)) {
+      log_event(LOG_WARN, "can't start a spare sandbox", "reason", err.message, NULL);
+      keeper->retry_ms = keeper->retry_ms ? keeper->retry_ms * 2 : RETRY_MIN_MS;
+      if (keeper->retry_ms > RETRY_MAX_MS) keeper->retry_ms = RETRY_MAX_MS;
+      keeper->retry_at_ms = now + keeper->retry_ms;
+    }
+    return;
+  }
+}
+
+/* --- the loop --- */
+
+static void take_signals(struct keeper *keeper) {
+  struct signalfd_siginfo info;
+  while (read(keeper->signal_fd, &info, sizeof info) == (ssize_t)sizeof info)
+    if (info.ssi_signo != SIGCHLD) keeper->stopping = true;
+  see_deaths(keeper);
+}
+
+static int wait_ms(const struct keeper *keeper) {
+  if (count_rooms(keeper, 0, ROOM_STARTING, ROOM_WARMING) > 0) return TICK_MS;
+  if (keeper->retry_ms) return RETRY_MIN_MS;
+  return IDLE_MS;
+}
+
+static void turn(struct keeper *keeper) {
+  struct pollfd fds[CLIENTS_MAX + ROOMS_MAX + 2];
+  struct client *owners[CLIENTS_MAX + ROOMS_MAX + 2] = {0};
+  nfds_t count = 0;
+  fds[count++] = (struct pollfd){.fd = keeper->listen_fd, .events = POLLIN};
+  fds[count++] = (struct pollfd){.fd = keeper->signal_fd, .events = POLLIN};
+  for (int i = 0; i < CLIENTS_MAX; i++)
+    if (keeper->clients[i].fd >= 0) {
+      owners[count] = &keeper->clients[i];
+      fds[count++] = (struct pollfd){.fd = keeper->clients[i].fd, .events = POLLIN};
+    }
+  if (poll(fds, count, wait_ms(keeper)) < 0 && errno != EINTR) keeper->stopping = true;
+  if (fds[1].revents) take_signals(keeper);
+  for (nfds_t i = 2; i < count; i++)
+    if (fds[i].revents && owners[i]->fd == fds[i].fd) client_read(keeper, owners[i]);
+  if (fds[0].revents) accept_client(keeper);
+  tick(keeper);
+  if (!keeper->stopping) refill(keeper);
+}
+
+static void stop(struct keeper *keeper, const char *socket_path) {
+  unlink(socket_path);
+  close(keeper->listen_fd);
+  close(keeper->signal_fd);
+  for (int i = 0; i < CLIENTS_MAX; i++) client_close(&keeper->clients[i]);
+  for (int i = 0; i < keeper->rooms_max; i++) {
+    room_end(&keeper->rooms[i]);
+    engine_destroy(&keeper->rooms[i].engine);
+  }
+}
+
+/* --- setting up --- */
+
+static bool socket_address(const char *path, struct sockaddr_un *ret_address) {
+  *ret_address = (struct sockaddr_un){.sun_family = AF_UNIX};
+  if (strlen(path) >= sizeof ret_address->sun_path) return false;
+  memcpy(ret_address->sun_path, path, strlen(path));
+  return true;
+}
+
+static int listen_on(const char *path) {
+  struct sockaddr_un address;
+  int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0 || !socket_address(path, &address)) goto fail;
+  unlink(path);
+  mode_t mask = umask(0177);
+  int bound = bind(fd, (const struct sockaddr *)&address, sizeof address);
+  umask(mask);
+  if (bound == 0 && listen(fd, CLIENTS_MAX) == 0) return fd;
+fail:
+  if (fd >= 0) close(fd);
+  return -1;
+}
+
+static int catch_signals(void) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGCHLD);
+  signal(SIGPIPE, SIG_IGN);
+  return sigprocmask(SIG_BLOCK, &set, NULL) == 0 ? signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK) : -1;
+}
+
+static void set_bounds(struct keeper *keeper, const struct config *cfg) {
+  int slots = cfg->slots > 0 ? cfg->slots : (int)sysconf(_SC_NPROCESSORS_ONLN);
+  if (slots > LIMIT_SLOTS) slots = LIMIT_SLOTS;
+  keeper->warm = cfg->sandbox_warm > 0 ? cfg->sandbox_warm : slots;
+  if (keeper->warm > LIMIT_SLOTS) keeper->warm = LIMIT_SLOTS;
+  keeper->rooms_max = keeper->warm + slots;
+}
+
+int sandbox_keeper_main(const struct config *cfg, const char *socket_path) {
+  static struct keeper keeper;
+  int majors[32], count = sandbox_majors(majors, 32);
+  pid_t parent = getppid();
+  keeper = (struct keeper){.cfg = cfg};
+  for (int i = 0; i < CLIENTS_MAX; i++) keeper.clients[i].fd = -1;
+  set_bounds(&keeper, cfg);
+  if (prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0) != 0 || getppid() != parent) return 1;
+  keeper.signal_fd = catch_signals();
+  keeper.listen_fd = listen_on(socket_path);
+  if (keeper.signal_fd < 0 || keeper.listen_fd < 0) {
+    log_event(LOG_ERROR, "the keeper of sandboxes can't listen", "path", socket_path, "reason", strerror(errno), NULL);
+    return 1;
+  }
+  sandbox_sweep(cfg);
+  if (count > 0) remember(&keeper, majors[count - 1]);
+  refill(&keeper);
+  while (!keeper.stopping && getppid() == parent) turn(&keeper);
+  stop(&keeper, socket_path);
+  return 0;
+}
+
+/* --- the client's side --- */
+
+static int connect_to(const char *path) {
+  struct sockaddr_un address;
+  int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+  if (fd >= 0 && socket_address(path, &address) && connect(fd, (const struct sockaddr *)&address, sizeof address) == 0) return fd;
+  if (fd >= 0) close(fd);
+  return -1;
+}
+
+static bool receive(int fd, struct keeper_answer *answer, int *root_fd) {
+  union { char bytes[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control = {0};
+  struct iovec iov = {.iov_base = answer, .iov_len = sizeof *answer};
+  struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+  struct pollfd wait = {.fd = fd, .events = POLLIN};
+  int ready;
+  while ((ready = poll(&wait, 1, 2 * ENGINE_START_MS)) < 0 && errno == EINTR) {}
+  if (ready <= 0 || recvmsg(fd, &msg, MSG_CMSG_CLOEXEC) != (ssize_t)sizeof *answer) return false;
+  const struct cmsghdr *header = CMSG_FIRSTHDR(&msg);
+  if (header) memcpy(root_fd, CMSG_DATA(header), sizeof *root_fd);
+  return answer->status != OK || header;
+}
+
 enum status keeper_ask(const char *socket_path, int major, struct keeper_answer *ret_answer, int *ret_fd, int *ret_root_fd, struct error *err) {
-  (void)major,(void)ret_answer,(void)ret_fd,(void)ret_root_fd;
-  return error_set(err, ERR_UNAVAILABLE, "%s", socket_path);
+  struct keeper_answer answer;
+  struct keeper_request request = {.major = major};
+  int root_fd = -1, fd = connect_to(socket_path);
+  if (fd < 0) return error_set(err, ERR_NOT_FOUND, "no keeper of sandboxes at %s: %s", socket_path, strerror(errno));
+  if (send(fd, &request, sizeof request, MSG_NOSIGNAL) != (ssize_t)sizeof request || !receive(fd, &answer, &root_fd)) {
+    close(fd);
+    return error_set(err, ERR_NOT_FOUND, "the keeper of sandboxes at %s didn't answer", socket_path);
+  }
+  if (answer.status != OK) {
+    close(fd);
+    answer.message[sizeof answer.message - 1] = 0;
+    return error_set(err, answer.status, "%s", answer.message);
+  }
+  *ret_answer = answer;
+  *ret_fd = fd;
+  *ret_root_fd = root_fd;
+  return OK;
 }

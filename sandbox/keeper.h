@@ -16,7 +16,8 @@ struct keeper_answer {
   char message[700];
 };
 
-/* Asks and waits for the answer. ret_fd: the connection, ret_root_fd: the tmpfs; the caller closes both. */
+/* Asks and waits for the answer. ret_fd: the connection, ret_root_fd: the tmpfs; the caller closes both. ERR_NOT_FOUND: nobody
+ * is there to ask. */
 MUST_CHECK enum status keeper_ask(const char *socket_path, int major, struct keeper_answer *ret_answer, int *ret_fd, int *ret_root_fd, struct error *err);
 
 #endif

@@ -54,6 +54,9 @@ static void pipes_close(struct pipes *pipes) {
 
 __attribute__((noreturn)) static void child(const struct process_run *run, const struct pipes *pipes, pid_t parent) {
   char *const environment[] = {(char[]){"PATH=/usr/bin:/bin"}, (char[]){"LC_ALL=C.UTF-8"}, (char[]){"TZ=UTC"}, NULL};
+  sigset_t none; /* a caller with a signalfd has signals blocked */
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
   if (!process_drop() || prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || getppid() != parent) _exit(126);
   dup2(pipes->in[0], 0);
   dup2(pipes->out[1], 1);

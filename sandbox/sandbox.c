@@ -49,7 +49,8 @@ enum status sandbox_open(const struct config *cfg, const char *keeper_socket, in
   struct sandbox *sandbox = calloc(1, sizeof *sandbox);
   if (!sandbox) return error_oom(err);
   sandbox->keeper_fd = sandbox->root_fd = -1;
-  enum status status = keeper_socket ? open_kept(keeper_socket, major, sandbox, err) : open_own(cfg, major, sandbox, err);
+  enum status status = keeper_socket ? open_kept(keeper_socket, major, sandbox, err) : ERR_NOT_FOUND;
+  if (status == ERR_NOT_FOUND) status = open_own(cfg, major, sandbox, err); /* the keeper is being restarted: slower, but works */
   if (status) {
     free(sandbox);
     return status;
