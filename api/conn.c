@@ -251,7 +251,9 @@ static void put_head(struct conn *conn, struct buf *out, int http_status, const 
 static void count(const struct conn *conn, int http_status) {
   static const char *const classes[] = {"1xx", "2xx", "3xx", "4xx", "5xx"};
   metric_add(&requests, classes[http_status / 100 - 1], 1);
-  if (http_status >= 500) log_event(LOG_WARN, "request failed", "request", conn->req.request_id, "status", log_fmt("%d", http_status),
+  /* Outages are logged when they begin and end, not once per request. */
+  if (http_status >= 500 && http_status != 503)
+    log_event(LOG_WARN, "request failed", "request", conn->req.request_id, "status", log_fmt("%d", http_status),
                                     "path", conn->http.path, NULL);
 }
 
