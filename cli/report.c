@@ -131,10 +131,24 @@ static void print_feasibility(const struct term *term, const json_t *checks) {
   }
 }
 
-static void print_findings(const struct term *term, const json_t *findings) {
+/* Whether an earlier statement has already told this: then its one line is enough. */
+static bool told_before(const json_t *result, const json_t *statement, const json_t *finding) {
+  size_t i, k;
+  json_t *earlier, *other;
+  json_array_foreach(json_object_get(result, "statements"), i, earlier) {
+    if (earlier == statement) return false;
+    json_array_foreach(json_object_get(earlier, "findings"), k, other)
+      if (strcmp(json_str(other, "code", ""), json_str(finding, "code", "")) == 0 &&
+          strcmp(json_str(other, "safe_alternative", ""), json_str(finding, "safe_alternative", "")) == 0)
+        return true;
+  }
+  return false;
+}
+
+static void print_findings(const struct term *term, const json_t *result, const json_t *statement) {
   size_t index;
   json_t *finding;
-  json_array_foreach(findings, index, finding) {
+  json_array_foreach(json_object_get(statement, "findings"), index, finding) {
     const char *severity = json_str(finding, "severity", "info"), *why = json_str(finding, "why", NULL), *safe = json_str(finding, "safe_alternative", NULL);
     bool error = strcmp(severity, "error") == 0, warning = strcmp(severity, "warning") == 0;
     enum term_style style = error ? TERM_RED : warning ? TERM_YELLOW : TERM_CYAN;
@@ -142,6 +156,7 @@ static void print_findings(const struct term *term, const json_t *findings) {
     if (json_int(finding, "line", 0) > 0) term_printf(term, TERM_DIM, "  line %lld", json_int(finding, "line", 0));
     term_printf(term, TERM_PLAIN, "\n");
     term_para(term, 5, 5, TERM_PLAIN, "", TERM_PLAIN, json_str(finding, "message", ""));
+    if (told_before(result, statement, finding)) continue;
     if (why && *why) term_para(term, 5, 5, TERM_PLAIN, "", TERM_DIM, why);
     if (safe && *safe) term_para(term, 5, COLUMN, TERM_GREEN, "instead:", TERM_PLAIN, safe);
   }
@@ -158,7 +173,7 @@ static void print_undo(const struct term *term, const json_t *statement) {
   }
 }
 
-static void print_statement(const struct term *term, const json_t *statement) {
+static void print_statement(const struct term *term, const json_t *result, const json_t *statement) {
   const char *category = json_str(statement, "risk_category", "?");
   BUF_AUTO tables, sql;
   buf_init(&tables, REPORT_TEXT_MAX);
@@ -172,16 +187,31 @@ static void print_statement(const struct term *term, const json_t *statement) {
   print_work(term, statement);
   print_feasibility(term, json_object_get(statement, "feasibility"));
   print_undo(term, statement);
-  print_findings(term, json_object_get(statement, "findings"));
+  print_findings(term, result, statement);
 }
 
-static void print_statements(const struct term *term, const json_t *statements) {
+static void print_statements(const struct term *term, const json_t *result) {
   size_t index;
   json_t *statement;
-  json_array_foreach(statements, index, statement) print_statement(term, statement);
+  json_array_foreach(json_object_get(result, "statements"), index, statement) print_statement(term, result, statement);
 }
 
 /* --- what the whole touches --- */
+
+static void print_tables(const struct term *term, const json_t *tables, bool only_direct) {
+  size_t index;
+  json_t *item;
+  json_array_foreach(tables, index, item) {
+    BUF_AUTO text;
+    buf_init(&text, REPORT_TEXT_MAX);
+    const json_t *path = json_object_get(item, "cascade_path");
+    bool direct = strcmp(json_str(item, "impact", ""), "direct") == 0;
+    if (direct != only_direct) continue;
+    if (direct || json_array_size(path) == 0) buf_puts(&text, json_str(item, "table", "?"));
+    else joined(&text, path, " → ");
+    term_para(term, INDENT, COLUMN, TERM_DIM, json_str(item, "impact", ""), direct ? TERM_BOLD : TERM_PLAIN, buf_str(&text));
+  }
+}
 
 static void print_blast_radius(const struct term *term, const json_t *result) {
   const json_t *tables = json_object_get(result, "affected_tables"), *objects = json_object_get(result, "affected_objects");
@@ -189,15 +219,8 @@ static void print_blast_radius(const struct term *term, const json_t *result) {
   json_t *item;
   if (json_array_size(tables) + json_array_size(objects) == 0) return;
   term_heading(term, "Blast radius");
-  json_array_foreach(tables, index, item) {
-    BUF_AUTO text;
-    buf_init(&text, REPORT_TEXT_MAX);
-    const json_t *path = json_object_get(item, "cascade_path");
-    bool direct = strcmp(json_str(item, "impact", ""), "direct") == 0;
-    if (direct || json_array_size(path) == 0) buf_puts(&text, json_str(item, "table", "?"));
-    else joined(&text, path, " → ");
-    term_para(term, INDENT, COLUMN, TERM_DIM, json_str(item, "impact", ""), direct ? TERM_BOLD : TERM_PLAIN, buf_str(&text));
-  }
+  print_tables(term, tables, true);
+  print_tables(term, tables, false);
   json_array_foreach(objects, index, item) {
     BUF_AUTO text;
     buf_init(&text, REPORT_TEXT_MAX);
@@ -266,7 +289,7 @@ static void print_trial(const struct term *term, const json_t *result) {
   char total[32], setup[32];
   term_printf(term, passed ? TERM_GREEN : TERM_RED, "   %s", passed ? "passed" : "failed");
   if (json_str(trial, "engine", NULL))
-    term_printf(term, TERM_PLAIN, " on %s: %lld tables cloned, %lld rows made, %s of which %s were setup", json_str(trial, "engine", ""),
+    term_printf(term, TERM_PLAIN, " on %s: %lld tables cloned, %lld rows made; %s, setup %s", json_str(trial, "engine", ""),
                 json_int(trial, "tables_created", 0), json_int(trial, "rows_inserted", 0), duration(json_number_value(json_object_get(trial, "duration_ms")), total),
                 duration(json_number_value(json_object_get(trial, "setup_ms")), setup));
   term_printf(term, TERM_PLAIN, "\n");
@@ -323,7 +346,7 @@ void report_print(FILE *out, const json_t *result) {
   const char *narrative = json_str(result, "narrative", NULL);
   print_verdict(&term, result);
   if (narrative) term_para(&term, 0, 0, TERM_PLAIN, "", TERM_PLAIN, narrative);
-  print_statements(&term, json_object_get(result, "statements"));
+  print_statements(&term, result);
   print_blast_radius(&term, result);
   print_trial(&term, result);
   print_rollback(&term, result);
