@@ -15,6 +15,7 @@
 #define BLOCK_MS "2000"
 #define RECLAIM_MS "10000"
 #define WORKERS_KEPT_MS (3600 * 1000)
+#define CONSUMERS_KEPT_MS "3600000"
 
 struct bell {
   const struct config *cfg;
@@ -25,41 +26,53 @@ struct bell {
   bool closing;
 };
 
-static struct metric regroups = METRIC_COUNTER("autodb_stream_groups_made_total", "Times the consumer groups were made anew after a NOGROUP.", NULL);
+static struct metric regroups =
+    METRIC_COUNTER("autodb_stream_groups_made_total", "Times the consumer groups were made anew after a NOGROUP.", NULL);
 static struct metric rings = METRIC_COUNTER("autodb_stream_rings_total", "Dispatches by this worker, by outcome.", "outcome");
 static struct metric changes = METRIC_COUNTER("autodb_redis_state_changes_total", "Redis becoming reachable and unreachable.", "state");
 
 /* KEYS: the streams. ARGV: group, consumer, capacity, quota of each stream. Returns per stream {stamp, id, stamp, id, …}, then per stream
  * its length. */
-static const char read_script[] =
-    "local left, out, short = tonumber(ARGV[3]), {}, {}\n"
-    "local function take(i, n)\n"
-    "  if n <= 0 then return end\n"
-    "  local got = redis.call('XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'COUNT', n, 'STREAMS', KEYS[i], '>')\n"
-    "  if not got then short[i] = true return end\n"
-    "  local entries, lane = got[1][2], out[i]\n"
-    "  for _, e in ipairs(entries) do lane[#lane + 1] = e[1] lane[#lane + 1] = e[2] and e[2][2] or '' end\n"
-    "  left = left - #entries\n"
-    "  if #entries < n then short[i] = true end\n"
-    "end\n"
-    "for i = 1, #KEYS do out[i] = {} end\n"
-    "for i = 1, #KEYS do take(i, tonumber(ARGV[3 + i])) end\n"
-    "for i = 1, #KEYS do if not short[i] then take(i, left) end end\n"
-    "for i = 1, #KEYS do out[#KEYS + i] = redis.call('XLEN', KEYS[i]) end\n"
-    "return out";
+static const char read_script[] = "local left, out, short = tonumber(ARGV[3]), {}, {}\n"
+                                  "local function take(i, n)\n"
+                                  "  if n <= 0 then return end\n"
+                                  "  local got = redis.call('XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'COUNT', n, 'STREAMS', KEYS[i], '>')\n"
+                                  "  if not got then short[i] = true return end\n"
+                                  "  local entries, lane = got[1][2], out[i]\n"
+                                  "  for _, e in ipairs(entries) do lane[#lane + 1] = e[1] lane[#lane + 1] = e[2] and e[2][2] or '' end\n"
+                                  "  left = left - #entries\n"
+                                  "  if #entries < n then short[i] = true end\n"
+                                  "end\n"
+                                  "for i = 1, #KEYS do out[i] = {} end\n"
+                                  "for i = 1, #KEYS do take(i, tonumber(ARGV[3 + i])) end\n"
+                                  "for i = 1, #KEYS do if not short[i] then take(i, left) end end\n"
+                                  "for i = 1, #KEYS do out[#KEYS + i] = redis.call('XLEN', KEYS[i]) end\n"
+                                  "return out";
 
 /* KEYS: the streams. ARGV: group, consumer. */
-static const char leave_script[] =
-    "for i = 1, #KEYS do\n"
-    "  local got = redis.pcall('XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'STREAMS', KEYS[i], '0')\n"
-    "  for _, e in ipairs(got and not got.err and got[1][2] or {}) do\n"
-    "    if e[2] then redis.call('XADD', KEYS[i], '*', unpack(e[2])) end\n"
-    "    redis.call('XACK', KEYS[i], ARGV[1], e[1])\n"
-    "    redis.call('XDEL', KEYS[i], e[1])\n"
-    "  end\n"
-    "  redis.pcall('XGROUP', 'DELCONSUMER', KEYS[i], ARGV[1], ARGV[2])\n"
-    "end\n"
-    "return 1";
+static const char leave_script[] = "for i = 1, #KEYS do\n"
+                                   "  local got = redis.pcall('XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'STREAMS', KEYS[i], '0')\n"
+                                   "  for _, e in ipairs(got and not got.err and got[1][2] or {}) do\n"
+                                   "    if e[2] then redis.call('XADD', KEYS[i], '*', unpack(e[2])) end\n"
+                                   "    redis.call('XACK', KEYS[i], ARGV[1], e[1])\n"
+                                   "    redis.call('XDEL', KEYS[i], e[1])\n"
+                                   "  end\n"
+                                   "  redis.pcall('XGROUP', 'DELCONSUMER', KEYS[i], ARGV[1], ARGV[2])\n"
+                                   "end\n"
+                                   "return 1";
+
+/* KEYS: the streams. ARGV: group, idle milliseconds. One that has read and not acknowledged is left for XAUTOCLAIM. */
+static const char tidy_script[] = "local n = 0\n"
+                                  "for i = 1, #KEYS do\n"
+                                  "  local got = redis.pcall('XINFO', 'CONSUMERS', KEYS[i], ARGV[1])\n"
+                                  "  for _, c in ipairs(got.err and {} or got) do\n"
+                                  "    local f = {}\n"
+                                  "    for j = 1, #c, 2 do f[c[j]] = c[j + 1] end\n"
+                                  "    if f.pending == 0 and f.idle > tonumber(ARGV[2]) then redis.call('XGROUP', 'DELCONSUMER', KEYS[i], "
+                                  "ARGV[1], f.name) n = n + 1 end\n"
+                                  "  end\n"
+                                  "end\n"
+                                  "return n";
 
 /* --- groups --- */
 
@@ -192,8 +205,8 @@ static void on_waited(void *arg, const redisReply *reply) {
 void bell_wait(struct bell *bell, int count) {
   char number[12];
   snprintf(number, sizeof number, "%d", count);
-  redis_cmd(bell->waiter, on_waited, bell, "XREADGROUP", "GROUP", JOB_GROUP, bell->cfg->worker_name, "COUNT", number, "BLOCK", BLOCK_MS, "STREAMS",
-            bell->streams[0], bell->streams[1], bell->streams[2], ">", ">", ">", NULL);
+  redis_cmd(bell->waiter, on_waited, bell, "XREADGROUP", "GROUP", JOB_GROUP, bell->cfg->worker_name, "COUNT", number, "BLOCK", BLOCK_MS,
+            "STREAMS", bell->streams[0], bell->streams[1], bell->streams[2], ">", ">", ">", NULL);
 }
 
 struct reclaim {
@@ -219,8 +232,8 @@ void bell_reclaim(struct bell *bell, int count) {
     struct reclaim *reclaim = malloc(sizeof *reclaim);
     if (!reclaim) return;
     *reclaim = (struct reclaim){bell, (enum job_lane)lane};
-    redis_cmd(bell->redis, on_reclaimed, reclaim, "XAUTOCLAIM", bell->streams[lane], JOB_GROUP, bell->cfg->worker_name, RECLAIM_MS, "0-0", "COUNT", number,
-              NULL);
+    redis_cmd(bell->redis, on_reclaimed, reclaim, "XAUTOCLAIM", bell->streams[lane], JOB_GROUP, bell->cfg->worker_name, RECLAIM_MS, "0-0",
+              "COUNT", number, NULL);
   }
 }
 
@@ -274,6 +287,17 @@ void bell_beat(struct bell *bell) {
   snprintf(old, sizeof old, "%lld", (long long)clock_wall_ms() - WORKERS_KEPT_MS);
   redis_cmd(bell->redis, NULL, NULL, "ZADD", bell->workers, now, bell->cfg->worker_name, NULL);
   redis_cmd(bell->redis, NULL, NULL, "ZREMRANGEBYSCORE", bell->workers, "-inf", old, NULL);
+}
+
+static void on_tidied(void *arg, const redisReply *reply) {
+  (void)arg;
+  if (reply && reply->type == REDIS_REPLY_INTEGER && reply->integer)
+    log_event(LOG_INFO, "forgot consumers of dead workers", "count", log_fmt("%lld", reply->integer), NULL);
+}
+
+void bell_tidy(struct bell *bell) {
+  redis_cmd(bell->redis, on_tidied, NULL, "EVAL", tidy_script, "3", bell->streams[0], bell->streams[1], bell->streams[2], JOB_GROUP,
+            CONSUMERS_KEPT_MS, NULL);
 }
 
 /* --- asking --- */
@@ -341,7 +365,8 @@ void bell_leave(struct bell *bell, void (*done)(void *arg), void *arg) {
 
 bool bell_up(const struct bell *bell) { return redis_up(bell->redis); }
 
-enum status bell_new(struct event_base *base, const struct config *cfg, const struct bell_hooks *hooks, struct bell **ret_bell, struct error *err) {
+enum status bell_new(struct event_base *base, const struct config *cfg, const struct bell_hooks *hooks, struct bell **ret_bell,
+                     struct error *err) {
   struct bell *bell = calloc(1, sizeof *bell);
   if (!bell) return error_oom(err);
   bell->cfg = cfg;
@@ -354,8 +379,10 @@ enum status bell_new(struct event_base *base, const struct config *cfg, const st
   enum status status = redis_new(base, cfg->redis_url, on_state, bell, &bell->redis, err);
   if (status == OK) status = redis_new(base, cfg->redis_url, NULL, NULL, &bell->waiter, err);
   if (status == OK) status = redis_subscribe(base, cfg->redis_url, channels, 1, on_cancel, NULL, bell, &bell->sub, err);
-  if (status == OK) *ret_bell = bell;
-  else bell_free(bell);
+  if (status == OK)
+    *ret_bell = bell;
+  else
+    bell_free(bell);
   return status;
 }
 

@@ -18,20 +18,21 @@ struct bell_entry {
   enum job_lane lane;
   char stamp[BELL_STAMP]; /* the entry's id in its stream */
   struct id id;
-  bool valid;             /* it names a job; entries that don't are only acknowledged */
+  bool valid; /* it names a job; entries that don't are only acknowledged */
 };
 
 struct bell_hooks {
   void (*state)(void *arg, bool up);
-  /* What a bell_read, bell_wait or bell_reclaim found (borrowed). has_more: the lane held more than was taken; known (true in ret) only after
-   * bell_read, NULL otherwise. `failed`: nothing could be read; ask again after a pause. */
+  /* What a bell_read, bell_wait or bell_reclaim found (borrowed). has_more: the lane held more than was taken; known (true in ret) only
+   * after bell_read, NULL otherwise. `failed`: nothing could be read; ask again after a pause. */
   void (*read)(void *arg, const struct bell_entry *entries, int count, const bool has_more[LANE_COUNT], bool failed);
   void (*reclaimed)(void *arg, const struct bell_entry *entries, int count);
   void (*cancel)(void *arg, const struct id *id);
   void *arg;
 };
 
-MUST_CHECK enum status bell_new(struct event_base *base, const struct config *cfg, const struct bell_hooks *hooks, struct bell **ret_bell, struct error *err);
+MUST_CHECK enum status bell_new(struct event_base *base, const struct config *cfg, const struct bell_hooks *hooks, struct bell **ret_bell,
+                                struct error *err);
 void bell_free(struct bell *bell);
 bool bell_up(const struct bell *bell);
 
@@ -51,6 +52,9 @@ void bell_ack(struct bell *bell, const struct bell_entry *entries, int count);
 void bell_ring(struct bell *bell, enum job_lane lane, const struct id *id); /* there is a job */
 void bell_announce(struct bell *bell, const struct id *id);                 /* a job has ended */
 void bell_beat(struct bell *bell);                                          /* this worker lives */
+
+/* Forgets consumers that have had nothing to do with a stream for an hour: workers that died. */
+void bell_tidy(struct bell *bell);
 
 /* --- asking --- */
 

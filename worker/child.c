@@ -14,7 +14,7 @@
 
 #define FILE_BYTES ((rlim_t)1 << 30) /* a sandbox started by a slot writes tables and WAL */
 #define OPEN_FILES 1024
-#define OOM_SCORE "600"              /* of 1000: a slot goes long before its supervisor or the database */
+#define OOM_SCORE "600" /* of 1000: a slot goes long before its supervisor or the database */
 
 static void bound(int resource, rlim_t value) {
   struct rlimit limit;

@@ -4,8 +4,9 @@
 
 #include <sys/types.h>
 
-/* A fresh address space (fork, exec of /proc/self/exe), a process group of its own, SIGKILL when the supervisor dies, no core dumps, first in
- * line for the OOM killer. `fd` becomes descriptor SLOT_FD of the child (-1: none), every other one above 2 is closed. -1 and errno on failure. */
+/* A fresh address space (fork, exec of /proc/self/exe), a process group of its own, SIGKILL when the supervisor dies, no core dumps, first
+ * in line for the OOM killer. `fd` becomes descriptor SLOT_FD of the child (-1: none), every other one above 2 is closed. -1 and errno on
+ * failure. */
 pid_t child_spawn(const char *const argv[], int fd);
 
 #endif

@@ -20,8 +20,9 @@
 #define RECLAIM_EVERY_MS 5000
 #define DEFAULT_KIND_MS (60 * 1000)
 
-#define SQL_CLAIM_SET                                                                                                                  \
-  "UPDATE autodb.jobs j SET state = 'running', attempt = j.attempt + 1, lease_owner = $1, lease_until = now() + $2::int4 * interval '1 second'," \
+#define SQL_CLAIM_SET                                                                                                                    \
+  "UPDATE autodb.jobs j SET state = 'running', attempt = j.attempt + 1, lease_owner = $1, lease_until = now() + $2::int4 * interval '1 " \
+  "second',"                                                                                                                             \
   " started_at = now(), progress = NULL "
 #define SQL_CLAIM_RETURNING " RETURNING j.id, j.kind, j.lane, j.attempt, j.owner_id, j.connection_id, j.trace, j.payload"
 
@@ -31,14 +32,15 @@ static const struct pg_stmt claim_stmt = {
                   " AND NOT j.cancel_requested" SQL_CLAIM_RETURNING,
     5};
 
-#define SQL_POLL_LANE(lane, quota)                                                                                       \
+#define SQL_POLL_LANE(lane, quota)                                                                                        \
   "(SELECT id FROM autodb.jobs WHERE state = 'queued' AND lane = '" lane "' AND run_at <= now() AND NOT cancel_requested" \
   " ORDER BY run_at, id LIMIT " quota "::int4 FOR UPDATE SKIP LOCKED)"
 
 static const struct pg_stmt poll_stmt = {
     "claim_poll",
-    "WITH a AS " SQL_POLL_LANE("interactive", "$3") ", b AS " SQL_POLL_LANE("default", "$4") ", c AS " SQL_POLL_LANE("bulk", "$5") " " SQL_CLAIM_SET
-    "FROM (SELECT id FROM a UNION ALL SELECT id FROM b UNION ALL SELECT id FROM c) p WHERE j.id = p.id AND j.state = 'queued'" SQL_CLAIM_RETURNING,
+    "WITH a AS " SQL_POLL_LANE("interactive", "$3") ", b AS " SQL_POLL_LANE("default", "$4") ", c AS " SQL_POLL_LANE(
+        "bulk", "$5") " " SQL_CLAIM_SET "FROM (SELECT id FROM a UNION ALL SELECT id FROM b UNION ALL SELECT id FROM c) p WHERE j.id = p.id "
+                      "AND j.state = 'queued'" SQL_CLAIM_RETURNING,
     5};
 
 static const struct pg_stmt astray_stmt = {
@@ -51,8 +53,8 @@ static const struct pg_stmt cancel_stmt = {
     "cancel_queued",
     "WITH done AS (UPDATE autodb.jobs j SET state = 'cancelled', finished_at = now()"
     " WHERE j.id = ANY ($1::uuid[]) AND j.id BETWEEN $2::uuid AND $3::uuid AND j.state = 'queued' AND j.cancel_requested"
-    " RETURNING j.id, j.owner_id, j.kind, j.attempt, j.state, j.callback_url, NULL::json AS body, '" JSON_CANCELLED "'::json AS error), "
-    SQL_PUBLISH "SELECT id FROM done",
+    " RETURNING j.id, j.owner_id, j.kind, j.attempt, j.state, j.callback_url, NULL::json AS body, '" JSON_CANCELLED
+    "'::json AS error), " SQL_PUBLISH "SELECT id FROM done",
     3};
 
 struct claim {
@@ -65,15 +67,19 @@ struct claim {
 };
 
 static struct metric claimed = METRIC_COUNTER("autodb_jobs_claimed_total", "Jobs claimed, by the way they were found.", "source");
-static struct metric duplicates = METRIC_COUNTER("autodb_dispatches_not_claimed_total", "Stream entries whose job was not to be had: duplicates, mostly.", NULL);
-static struct metric strays = METRIC_COUNTER("autodb_claims_given_back_total", "Rows queued again after a claim whose outcome was unknown.", NULL);
+static struct metric duplicates =
+    METRIC_COUNTER("autodb_dispatches_not_claimed_total", "Stream entries whose job was not to be had: duplicates, mostly.", NULL);
+static struct metric strays =
+    METRIC_COUNTER("autodb_claims_given_back_total", "Rows queued again after a claim whose outcome was unknown.", NULL);
 static struct metric errors = METRIC_COUNTER("autodb_claim_errors_total", "Claim statements that failed.", NULL);
 
 /* --- rows become tasks --- */
 
 static struct job_kind kind_of(const char *name) {
   const struct job_kind *kind = job_kind_find(name);
-  return kind ? *kind : (struct job_kind){.name = "unknown", .lane = LANE_DEFAULT, .timeout_ms = DEFAULT_KIND_MS, .max_attempts = 1, .memory_mb = 512};
+  return kind ? *kind
+              : (struct job_kind){
+                    .name = "unknown", .lane = LANE_DEFAULT, .timeout_ms = DEFAULT_KIND_MS, .max_attempts = 1, .memory_mb = 512};
 }
 
 static const char *text_at(const PGresult *res, int row, int col) { return PQgetisnull(res, row, col) ? NULL : PQgetvalue(res, row, col); }
@@ -81,9 +87,14 @@ static const char *text_at(const PGresult *res, int row, int col) { return PQget
 static struct task *task_of_row(const struct queue *queue, const PGresult *res, int row, int64_t sent_ms) {
   struct task *task = task_new();
   if (!task) return NULL;
-  struct wire_job job = {.id = PQgetvalue(res, row, 0), .kind = PQgetvalue(res, row, 1), .attempt = (int)strtol(PQgetvalue(res, row, 3), NULL, 10),
-                         .owner_id = text_at(res, row, 4), .connection_id = text_at(res, row, 5), .trace = text_at(res, row, 6),
-                         .payload = PQgetvalue(res, row, 7), .payload_len = (size_t)PQgetlength(res, row, 7)};
+  struct wire_job job = {.id = PQgetvalue(res, row, 0),
+                         .kind = PQgetvalue(res, row, 1),
+                         .attempt = (int)strtol(PQgetvalue(res, row, 3), NULL, 10),
+                         .owner_id = text_at(res, row, 4),
+                         .connection_id = text_at(res, row, 5),
+                         .trace = text_at(res, row, 6),
+                         .payload = PQgetvalue(res, row, 7),
+                         .payload_len = (size_t)PQgetlength(res, row, 7)};
   task->kind = kind_of(job.kind);
   task->attempt = job.attempt;
   task->lease_ms = queue_lease_ms(queue, sent_ms);
@@ -99,8 +110,10 @@ static struct task *task_of_row(const struct queue *queue, const PGresult *res, 
 static void take_rows(struct queue *queue, const PGresult *res, int64_t sent_ms, const char *source) {
   for (int row = 0; row < PQntuples(res); row++) {
     struct task *task = task_of_row(queue, res, row, sent_ms);
-    if (task) queue_take(queue, task);
-    else queue->astray = true;
+    if (task)
+      queue_take(queue, task);
+    else
+      queue->astray = true;
   }
   if (PQntuples(res)) metric_add(&claimed, source, PQntuples(res));
 }
@@ -145,9 +158,10 @@ static void to_limbo(struct claim *claim, const struct error *err) {
   struct queue *queue = claim->queue;
   metric_add(&errors, NULL, 1);
   log_event(LOG_WARN, "claim failed; it is tried again", "error", err->message, NULL);
-  if (err->status == ERR_UNAVAILABLE) queue->astray = true;
+  bool away = err->status == ERR_UNAVAILABLE;
+  if (away) queue->astray = true;
   TAILQ_INSERT_TAIL(&queue->limbo, claim, next);
-  queue->pause_ms = clock_mono_ms() + PAUSE_MS;
+  queue->pause_ms = clock_mono_ms() + (away ? PAUSE_MS : PAUSE_MS * 10);
 }
 
 static void on_claimed(void *arg, const PGresult *res, const struct error *err) {
@@ -233,8 +247,10 @@ void claim_cancel_queued(struct queue *queue, const struct id *ids, int count) {
 static void on_found(void *arg, const PGresult *res, const struct error *err) {
   struct queue *queue = arg;
   queue->finding = false;
-  if (!res) log_event(LOG_WARN, "looking for claims gone astray failed", "error", err->message, NULL);
-  else queue->astray = false;
+  if (!res)
+    log_event(LOG_WARN, "looking for claims gone astray failed", "error", err->message, NULL);
+  else
+    queue->astray = false;
   for (int row = 0; res && row < PQntuples(res); row++) {
     struct id id;
     enum job_lane lane;
@@ -286,8 +302,10 @@ static void on_polled(void *arg, const PGresult *res, const struct error *err) {
   }
   for (int lane = 0; res && lane < LANE_COUNT; lane++)
     if (claim->polled[lane]) lanes_saw(&queue->lanes, (enum job_lane)lane, got[lane] == claim->polled[lane]);
-  if (res) take_rows(queue, res, claim->sent_ms, "poll");
-  else if (err->status == ERR_UNAVAILABLE) queue->astray = true;
+  if (res)
+    take_rows(queue, res, claim->sent_ms, "poll");
+  else if (err->status == ERR_UNAVAILABLE)
+    queue->astray = true;
   if (!res || all_empty(&queue->lanes)) {
     queue->poll_ms = clock_mono_ms() + POLL_MS / 2 + arc4random_uniform(POLL_MS);
     memset(queue->lanes.empty, 0, sizeof queue->lanes.empty);
@@ -351,8 +369,10 @@ void claim_pump(struct queue *queue) {
   int capacity = room(queue);
   if (capacity <= 0) return;
   bool polling = !bell_up(queue->bell) || queue->leftovers;
-  if (polling && now >= queue->poll_ms) poll(queue, capacity);
-  else if (!polling && now >= queue->pause_ms) read_bell(queue, capacity);
+  if (polling && now >= queue->poll_ms)
+    poll(queue, capacity);
+  else if (!polling && now >= queue->pause_ms)
+    read_bell(queue, capacity);
 }
 
 void claim_read(void *arg, const struct bell_entry *entries, int count, const bool has_more[LANE_COUNT], bool failed) {

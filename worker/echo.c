@@ -7,9 +7,19 @@
 #include "common/json.h"
 #include "worker/kinds.h"
 
+#define STEP_MS 100
+
 static void sleep_ms(long long ms) {
   struct timespec left = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
   while (nanosleep(&left, &left) != 0) continue;
+}
+
+/* Longer sleeps report how far they are, as real work would. */
+static void sleep_visibly(const struct job *job, long long ms) {
+  for (long long slept = 0; slept < ms; slept += STEP_MS) {
+    if (ms > STEP_MS) job_progress(job, (int)(slept * 100 / ms), "sleep", NULL);
+    sleep_ms(ms - slept < STEP_MS ? ms - slept : STEP_MS);
+  }
 }
 
 static void crash(void) {
@@ -26,7 +36,7 @@ static void hang(void) {
 enum status echo_run(struct job *job, json_t **ret_result, struct error *err) {
   long long ms = json_int(job->payload, "sleep_ms", 0);
   const char *fail = json_str(job->payload, "fail", NULL);
-  if (ms > 0) sleep_ms(ms);
+  sleep_visibly(job, ms);
   if (fail && !job->cfg->enable_faults) return error_set(err, ERR_FORBIDDEN, "\"fail\" needs AUTODB_ENABLE_FAULTS=1 on the worker");
   if (fail && strcmp(fail, "crash") == 0) crash();
   if (fail && strcmp(fail, "hang") == 0) hang();

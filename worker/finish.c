@@ -36,13 +36,19 @@ static const struct pg_stmt returns_stmt = {
     " state = CASE WHEN j.cancel_requested THEN 'cancelled' WHEN f.failed = 1 AND j.failures + 1 >= j.max_attempts THEN 'dead'"
     " ELSE 'queued' END::autodb.job_state,"
     " finished_at = CASE WHEN j.cancel_requested OR (f.failed = 1 AND j.failures + 1 >= j.max_attempts) THEN now() END,"
-    " run_at = CASE WHEN f.failed = 1 THEN now() + interval '1 millisecond' * random() * least(" STRINGIFY(LIMIT_RETRY_CAP_MS) ", "
-    STRINGIFY(LIMIT_RETRY_BASE_MS) " * 2 ^ least(j.failures, 30)) ELSE j.run_at END,"
-    " dispatched_at = CASE WHEN f.failed = 0 THEN now() ELSE j.dispatched_at END, lease_owner = NULL, lease_until = NULL"
-    " FROM unnest($4::uuid[], $5::int4[], $6::int4[], $7::int4[], $8::json[]) AS f(id, attempt, failed, crashed, error)"
-    " WHERE j.id = f.id AND j.id BETWEEN $1::uuid AND $2::uuid AND j.attempt = f.attempt AND j.state = 'running' AND j.lease_owner = $3"
-    " RETURNING j.id, j.owner_id, j.kind, j.attempt, j.state, j.callback_url, NULL::json AS body,"
-    " CASE j.state WHEN 'cancelled' THEN '" JSON_CANCELLED "'::json ELSE f.error END AS error), " SQL_PUBLISH "SELECT id, state FROM done",
+    " run_at = CASE WHEN f.failed = 1 THEN now() + interval '1 millisecond' * random() * least(" STRINGIFY(
+        LIMIT_RETRY_CAP_MS) ", " STRINGIFY(LIMIT_RETRY_BASE_MS) " * 2 ^ least(j.failures, 30)) ELSE j.run_at END,"
+                                                                " dispatched_at = CASE WHEN f.failed = 0 THEN now() ELSE j.dispatched_at "
+                                                                "END, lease_owner = NULL, lease_until = NULL"
+                                                                " FROM unnest($4::uuid[], $5::int4[], $6::int4[], $7::int4[], $8::json[]) "
+                                                                "AS f(id, attempt, failed, crashed, error)"
+                                                                " WHERE j.id = f.id AND j.id BETWEEN $1::uuid AND $2::uuid AND j.attempt = "
+                                                                "f.attempt AND j.state = 'running' AND j.lease_owner = $3"
+                                                                " RETURNING j.id, j.owner_id, j.kind, j.attempt, j.state, j.callback_url, "
+                                                                "NULL::json AS body,"
+                                                                " CASE j.state WHEN 'cancelled' THEN '" JSON_CANCELLED
+                                                                "'::json ELSE f.error END AS error), " SQL_PUBLISH
+                                                                "SELECT id, state FROM done",
     8};
 
 struct group {
@@ -60,7 +66,7 @@ struct finish {
   void *arg;
   struct group finals, returns;
   struct event *again;
-  int pending;   /* waiting and in flight */
+  int pending; /* waiting and in flight */
   size_t bytes;
 };
 
@@ -72,7 +78,8 @@ struct batch {
 
 static struct metric attempts = METRIC_COUNTER("autodb_attempts_total", "Attempts that ended here, by outcome.", "outcome");
 static struct metric kinds = METRIC_COUNTER("autodb_attempts_by_kind_total", "Attempts that ended here, by kind.", "kind");
-static struct metric fenced = METRIC_COUNTER("autodb_finishes_fenced_total", "Results dropped because a newer attempt owns the job.", "kind");
+static struct metric fenced =
+    METRIC_COUNTER("autodb_finishes_fenced_total", "Results dropped because a newer attempt owns the job.", "kind");
 static struct metric retried = METRIC_COUNTER("autodb_finish_retries_total", "Finish statements sent again, by cause.", "cause");
 
 static void flush(struct group *group);
@@ -96,12 +103,16 @@ static void put_answer(struct pg_params *p, const struct task *task) {
 }
 static void put_null(struct pg_params *p) { pg_param_array_item(p, NULL, -1); }
 static void put_body(struct pg_params *p, const struct task *task) {
-  if (task->outcome == OUTCOME_SUCCEEDED) put_answer(p, task);
-  else put_null(p);
+  if (task->outcome == OUTCOME_SUCCEEDED)
+    put_answer(p, task);
+  else
+    put_null(p);
 }
 static void put_error(struct pg_params *p, const struct task *task) {
-  if (task->outcome != OUTCOME_SUCCEEDED) put_answer(p, task);
-  else put_null(p);
+  if (task->outcome != OUTCOME_SUCCEEDED)
+    put_answer(p, task);
+  else
+    put_null(p);
 }
 static void put_failed(struct pg_params *p, const struct task *task) { pg_param_array_int(p, task->outcome != OUTCOME_RELEASE); }
 static void put_crashed(struct pg_params *p, const struct task *task) { pg_param_array_int(p, task->outcome == OUTCOME_CRASH); }
@@ -137,13 +148,16 @@ static void settle(struct finish *finish, struct task *task) {
 static void tell(struct finish *finish, const struct task *task, const char *state) {
   static const enum log_level levels[] = {LOG_DEBUG, LOG_INFO, LOG_INFO, LOG_INFO, LOG_WARN, LOG_INFO};
   bool queued = strcmp(state, "queued") == 0;
-  if (!queued) bell_announce(finish->bell, &task->id);
-  else if (task->outcome == OUTCOME_RELEASE) bell_ring(finish->bell, task->lane, &task->id);
+  if (!queued)
+    bell_announce(finish->bell, &task->id);
+  else if (task->outcome == OUTCOME_RELEASE)
+    bell_ring(finish->bell, task->lane, &task->id);
   metric_add(&attempts, outcome_names[task->outcome], 1);
   metric_add(&kinds, task->kind.name, 1);
   if (levels[task->outcome] == LOG_DEBUG) return;
-  log_event(levels[task->outcome], "attempt ended", "job", task->name, "kind", task->kind_name, "attempt", log_fmt("%d", task->attempt), "outcome",
-            outcome_names[task->outcome], "state", state, "error", task->answer.len && task->answer.len < 2048 ? buf_str(&task->answer) : NULL, NULL);
+  log_event(levels[task->outcome], "attempt ended", "job", task->name, "kind", task->kind_name, "attempt", log_fmt("%d", task->attempt),
+            "outcome", outcome_names[task->outcome], "state", state, "error",
+            task->answer.len && task->answer.len < 2048 ? buf_str(&task->answer) : NULL, NULL);
 }
 
 static const char *state_in(const PGresult *res, const struct task *task) {

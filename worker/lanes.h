@@ -1,7 +1,7 @@
 /* lanes.h - whose turn it is: smooth weighted round robin over the three lanes.
  *
- * Each pick raises the credit of every lane that has work by its weight, takes the richest lane and charges it the sum of those weights. Over
- * time lanes with work are served 8 : 3 : 1, evenly interleaved; a lane without work saves up nothing. */
+ * Each pick raises the credit of every lane that has work by its weight, takes the richest lane and charges it the sum of those weights.
+ * Over time lanes with work are served 8 : 3 : 1, evenly interleaved; a lane without work saves up nothing. */
 #ifndef AUTODB_LANES_H
 #define AUTODB_LANES_H
 

@@ -1,7 +1,8 @@
 /* queue.c - the half of the queue that keeps work: feeding slots, leases, cancellation, progress, giving back.
  *
- * A task is in `all` from its claim to its settled finish; `held` counts those that still occupy a slot or wait for one. A claimed task that
- * waits longer than 100 ms for a slot (a long job got in the way of the brief ones) is given back unharmed, so that another worker can run it.
+ * A task is in `all` from its claim to its settled finish; `held` counts those that still occupy a slot or wait for one. A claimed task
+ * that waits longer than 100 ms for a slot (a long job got in the way of the brief ones) is given back unharmed, so that another worker can
+ * run it.
  *
  * Leases: one UPDATE renews all. A task the answer leaves out was stolen: its work is killed and nothing is written. A task
  * whose lease could not be renewed in time is killed by the clock here, before any other worker may claim it. */
@@ -41,9 +42,11 @@ static const struct pg_stmt progress_stmt = {
 
 static struct metric job_seconds = METRIC_HISTOGRAM("autodb_job_seconds", "From the start to the answer of jobs in slots.", "kind");
 static struct metric released = METRIC_COUNTER("autodb_jobs_released_total", "Claimed jobs given back unharmed, by cause.", "cause");
-static struct metric lost = METRIC_COUNTER("autodb_jobs_lost_total", "Claimed jobs stopped here because their lease was lost, by cause.", "cause");
+static struct metric lost =
+    METRIC_COUNTER("autodb_jobs_lost_total", "Claimed jobs stopped here because their lease was lost, by cause.", "cause");
 static struct metric held = METRIC_GAUGE("autodb_jobs_held", "Claimed jobs of this worker that have not ended.", NULL);
-static struct metric pg_changes = METRIC_COUNTER("autodb_postgres_state_changes_total", "Postgres becoming reachable and unreachable.", "state");
+static struct metric pg_changes =
+    METRIC_COUNTER("autodb_postgres_state_changes_total", "Postgres becoming reachable and unreachable.", "state");
 
 int queue_ahead(double ewma_ms, int slots) {
   double jobs = ewma_ms > 0.01 ? slots * AHEAD_MS / ewma_ms : AHEAD_MAX;
@@ -68,8 +71,10 @@ static void forget(void *arg, struct task *task) {
 static void end(struct queue *queue, struct task *task) {
   task->state = TASK_ENDED;
   queue->held--;
-  if (task->outcome == OUTCOME_LOST) forget(queue, task);
-  else finish_add(queue->finish, task);
+  if (task->outcome == OUTCOME_LOST)
+    forget(queue, task);
+  else
+    finish_add(queue->finish, task);
 }
 
 static void release(struct queue *queue, struct task *task, const char *cause) {
@@ -85,7 +90,8 @@ static void end_cancelled(struct queue *queue, struct task *task) {
 
 static void lose(struct queue *queue, struct task *task, const char *cause) {
   metric_add(&lost, cause, 1);
-  log_event(LOG_WARN, "the lease of a job is lost; its work is stopped", "job", task->name, "attempt", log_fmt("%d", task->attempt), "cause", cause, NULL);
+  log_event(LOG_WARN, "the lease of a job is lost; its work is stopped", "job", task->name, "attempt", log_fmt("%d", task->attempt),
+            "cause", cause, NULL);
   if (task->state == TASK_READY) {
     TAILQ_REMOVE(&queue->ready, task, next);
     task_end(task, OUTCOME_LOST, NULL, 0);
@@ -115,8 +121,10 @@ void queue_take(struct queue *queue, struct task *task) {
   task->state = TASK_READY;
   TAILQ_INSERT_TAIL(&queue->all, task, all);
   queue->held++;
-  if (queue->draining) release(queue, task, "shutdown");
-  else TAILQ_INSERT_TAIL(&queue->ready, task, next);
+  if (queue->draining)
+    release(queue, task, "shutdown");
+  else
+    TAILQ_INSERT_TAIL(&queue->ready, task, next);
   queue_hurry(queue);
 }
 
@@ -133,9 +141,12 @@ static void on_ended(void *arg, struct task *task, int64_t ran_us) {
 static void on_returned(void *arg, struct task *task) {
   struct queue *queue = arg;
   task->state = TASK_READY;
-  if (queue->draining) release(queue, task, "shutdown");
-  else if (task->cancel) end_cancelled(queue, task);
-  else TAILQ_INSERT_TAIL(&queue->ready, task, next);
+  if (queue->draining)
+    release(queue, task, "shutdown");
+  else if (task->cancel)
+    end_cancelled(queue, task);
+  else
+    TAILQ_INSERT_TAIL(&queue->ready, task, next);
 }
 
 static void on_idle(void *arg) { queue_pump(arg); }
@@ -145,7 +156,7 @@ static void on_idle(void *arg) { queue_pump(arg); }
 static struct task *find(struct queue *queue, const struct id *id) {
   struct task *task;
   TAILQ_FOREACH(task, &queue->all, all)
-    if (task->state != TASK_ENDED && memcmp(task->id.bytes, id->bytes, sizeof id->bytes) == 0) return task;
+  if (task->state != TASK_ENDED && memcmp(task->id.bytes, id->bytes, sizeof id->bytes) == 0) return task;
   return NULL;
 }
 
@@ -161,8 +172,10 @@ static void cancel(struct queue *queue, struct task *task) {
 static void on_cancel(void *arg, const struct id *id) {
   struct queue *queue = arg;
   struct task *task = find(queue, id);
-  if (task) cancel(queue, task);
-  else if (pgloop_up(queue->pool)) claim_cancel_queued(queue, id, 1);
+  if (task)
+    cancel(queue, task);
+  else if (pgloop_up(queue->pool))
+    claim_cancel_queued(queue, id, 1);
 }
 
 /* --- leases --- */
@@ -171,7 +184,7 @@ static void put_held(const struct queue *queue, struct pg_params *params, bool e
   const struct task *task;
   pg_param_array_begin(params, PG_ELEM_UUID);
   TAILQ_FOREACH(task, &queue->all, all)
-    if (ended_too || task->state != TASK_ENDED) pg_param_array_item(params, task->id.bytes, sizeof task->id.bytes);
+  if (ended_too || task->state != TASK_ENDED) pg_param_array_item(params, task->id.bytes, sizeof task->id.bytes);
   pg_param_array_end(params);
 }
 
@@ -222,10 +235,10 @@ static void send_beat(struct queue *queue) {
   put_held(queue, &params, false);
   pg_param_array_begin(&params, PG_ELEM_INT4);
   TAILQ_FOREACH(task, &queue->all, all)
-    if (task->state != TASK_ENDED) {
-      pg_param_array_int(&params, task->attempt);
-      task->beat = beat->number;
-    }
+  if (task->state != TASK_ENDED) {
+    pg_param_array_int(&params, task->attempt);
+    task->beat = beat->number;
+  }
   pg_param_array_end(&params);
   queue->beating = pgloop_query(queue->pool, &beat_stmt, &params, 5000, on_beaten, beat, &err) == OK;
   if (!queue->beating) free(beat);
@@ -269,18 +282,21 @@ static void save_progress(struct queue *queue, int64_t now_ms) {
     pg_param_array_begin(&params, column == 0 ? PG_ELEM_UUID : column == 1 ? PG_ELEM_INT4 : PG_ELEM_JSON);
     TAILQ_FOREACH(task, &queue->all, all) {
       if (!wants_progress(task, now_ms)) continue;
-      if (column == 0) pg_param_array_item(&params, task->id.bytes, sizeof task->id.bytes);
-      else if (column == 1) pg_param_array_int(&params, task->attempt);
-      else pg_param_array_item(&params, buf_str(&task->progress), (long)task->progress.len);
+      if (column == 0)
+        pg_param_array_item(&params, task->id.bytes, sizeof task->id.bytes);
+      else if (column == 1)
+        pg_param_array_int(&params, task->attempt);
+      else
+        pg_param_array_item(&params, buf_str(&task->progress), (long)task->progress.len);
     }
     pg_param_array_end(&params);
   }
   if (pgloop_query(queue->pool, &progress_stmt, &params, 5000, on_progress_saved, NULL, &err) != OK) return;
   TAILQ_FOREACH(task, &queue->all, all)
-    if (wants_progress(task, now_ms)) {
-      task->progress_new = false;
-      task->progress_ms = now_ms;
-    }
+  if (wants_progress(task, now_ms)) {
+    task->progress_new = false;
+    task->progress_ms = now_ms;
+  }
 }
 
 /* --- time --- */
@@ -347,7 +363,8 @@ static enum status connect_all(struct queue *queue, const char *keeper_socket, s
   struct slots_hooks slots_hooks = {.ended = on_ended, .returned = on_returned, .idle = on_idle, .arg = queue};
   char *conninfo = conninfo_with(queue->cfg->database_url, PLANNER);
   int count = queue->cfg->slots;
-  enum status status = pgloop_new(queue->base, conninfo ? conninfo : queue->cfg->database_url, "worker", POOL_CONNECTIONS, on_postgres, queue, &queue->pool, err);
+  enum status status = pgloop_new(queue->base, conninfo ? conninfo : queue->cfg->database_url, "worker", POOL_CONNECTIONS, on_postgres,
+                                  queue, &queue->pool, err);
   free(conninfo);
   if (status == OK) status = bell_new(queue->base, queue->cfg, &bell_hooks, &queue->bell, err);
   if (status == OK) status = finish_new(queue->base, queue->cfg, queue->pool, queue->bell, forget, queue, &queue->finish, err);
@@ -355,7 +372,8 @@ static enum status connect_all(struct queue *queue, const char *keeper_socket, s
   return status;
 }
 
-enum status queue_new(struct event_base *base, const struct config *cfg, const char *keeper_socket, struct queue **ret_queue, struct error *err) {
+enum status queue_new(struct event_base *base, const struct config *cfg, const char *keeper_socket, struct queue **ret_queue,
+                      struct error *err) {
   struct queue *queue = calloc(1, sizeof *queue);
   if (!queue) return error_oom(err);
   *queue = (struct queue){.base = base, .cfg = cfg, .ewma_ms = 1000};
@@ -386,7 +404,9 @@ void queue_free(struct queue *queue) {
   free(queue);
 }
 
-struct bell *queue_bell(struct queue *queue) { return queue->bell; }
+struct bell *queue_bell(struct queue *queue) {
+  return queue->bell;
+}
 
 bool queue_reap(struct queue *queue, pid_t pid, int wait_status) { return slots_reap(queue->slots, pid, wait_status); }
 
@@ -402,7 +422,7 @@ void queue_drain(struct queue *queue) {
 void queue_abort(struct queue *queue) {
   struct task *task;
   TAILQ_FOREACH(task, &queue->all, all)
-    if (task->state == TASK_RUNNING) slots_kill(queue->slots, task, OUTCOME_RELEASE);
+  if (task->state == TASK_RUNNING) slots_kill(queue->slots, task, OUTCOME_RELEASE);
 }
 
 bool queue_holds(const struct queue *queue) { return queue->held > 0; }

@@ -13,10 +13,11 @@
 struct queue;
 
 /* Connects to Postgres and Redis and starts the slots. keeper_socket may be NULL; borrowed, as cfg is. */
-MUST_CHECK enum status queue_new(struct event_base *base, const struct config *cfg, const char *keeper_socket, struct queue **ret_queue, struct error *err);
+MUST_CHECK enum status queue_new(struct event_base *base, const struct config *cfg, const char *keeper_socket, struct queue **ret_queue,
+                                 struct error *err);
 void queue_free(struct queue *queue);
 
-struct bell *queue_bell(struct queue *queue); /* borrowed: for the sweepers */
+struct bell *queue_bell(struct queue *queue);                     /* borrowed: for the sweepers */
 bool queue_reap(struct queue *queue, pid_t pid, int wait_status); /* SIGCHLD; true when the child was a slot */
 
 /* Claims nothing more, gives back what has not begun. */

@@ -85,7 +85,11 @@ static enum status answer_result(struct slot *slot, const json_t *result, struct
 
 void job_progress(const struct job *job, int percent, const char *step, const char *message) {
   if (!self || !job) return;
-  json_t *json = json_pack("{s:i, s:s?, s:s?}", "percent", percent < 0 ? 0 : percent > 100 ? 100 : percent, "step", step, "message", message);
+  json_t *json = json_pack("{s:i, s:s?, s:s?}", "percent",
+                           percent < 0     ? 0
+                           : percent > 100 ? 100
+                                           : percent,
+                           "step", step, "message", message);
   char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
   if (text) answer_frame(self, WIRE_PROGRESS, text, strlen(text));
   free(text);
@@ -116,15 +120,25 @@ static enum status connect_db(struct slot *slot, struct error *err) {
 
 static enum status run_handler(struct slot *slot, const struct wire_job *wire, json_t **ret_result, struct error *err) {
   const struct kind *kind = kind_find(wire->kind);
-  if (!kind) return error_set_code(err, ERR_UNAVAILABLE, "KIND_UNKNOWN", "this worker (version %s) can't run jobs of kind %s", AUTODB_VERSION, wire->kind);
+  if (!kind)
+    return error_set_code(err, ERR_UNAVAILABLE, "KIND_UNKNOWN", "this worker (version %s) can't run jobs of kind %s", AUTODB_VERSION,
+                          wire->kind);
   enum status status = kind->needs_db ? connect_db(slot, err) : OK;
   if (status != OK) return status;
   json_t *payload = NULL;
   status = json_parse(wire->payload, wire->payload_len, &payload, err);
   if (status != OK) return status;
-  struct job job = {.id = wire->id, .kind = wire->kind, .owner_id = wire->owner_id, .connection_id = wire->connection_id,
-                    .attempt = wire->attempt, .payload = payload, .arena = slot->arena, .cfg = slot->cfg, .keyring = slot->keyring,
-                    .keeper_socket = *slot->keeper_socket ? slot->keeper_socket : NULL, .db = slot->db};
+  struct job job = {.id = wire->id,
+                    .kind = wire->kind,
+                    .owner_id = wire->owner_id,
+                    .connection_id = wire->connection_id,
+                    .attempt = wire->attempt,
+                    .payload = payload,
+                    .arena = slot->arena,
+                    .cfg = slot->cfg,
+                    .keyring = slot->keyring,
+                    .keeper_socket = *slot->keeper_socket ? slot->keeper_socket : NULL,
+                    .db = slot->db};
   status = kind->handler(&job, ret_result, err);
   json_decref(payload);
   return status;
@@ -171,7 +185,7 @@ static const char *peek(const struct slot *slot, size_t at, enum wire_type *ret_
 static void drop_revoked(struct slot *slot) {
   enum wire_type type;
   size_t len, at = slot->at, end = slot->at;
-  for (const char *body; (body = peek(slot, at, &type, &len)); ) {
+  for (const char *body; (body = peek(slot, at, &type, &len));) {
     at += WIRE_HEAD_BYTES + len;
     if (type == WIRE_REVOKE) end = at;
   }

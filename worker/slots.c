@@ -1,7 +1,7 @@
 /* slots.c - the supervisor's side of slots; see slots.h.
  *
- * Per slot a small ring mirrors what was written to its socket: the first entry runs, the others wait in the socket. An entry whose task was
- * recalled stays as a blank until the slot has answered for it, so answers and entries always match. A death is dealt with when the
+ * Per slot a small ring mirrors what was written to its socket: the first entry runs, the others wait in the socket. An entry whose task
+ * was recalled stays as a blank until the slot has answered for it, so answers and entries always match. A death is dealt with when the
  * process has been reaped and its socket read to the end: an answer written just before dying counts. */
 #include "worker/slots.h"
 
@@ -29,7 +29,9 @@
 enum slot_state { SLOT_DOWN, SLOT_STARTING, SLOT_UP, SLOT_STATES };
 enum stop { STOP_NONE, STOP_CANCEL, STOP_DEADLINE, STOP_KILL, STOP_NONSENSE };
 
-struct entry { struct task *task; }; // NULL: recalled, not yet answered for
+struct entry {
+  struct task *task;
+}; // NULL: recalled, not yet answered for
 
 struct slot {
   struct slots *slots;
@@ -40,12 +42,12 @@ struct slot {
   int wait_status;
   struct entry pipe[PIPE_DEPTH];
   int first, count;
-  int64_t began_us;         /* monotonic: the first entry */
-  enum stop stop;           /* why we are killing it */
+  int64_t began_us; /* monotonic: the first entry */
+  enum stop stop;   /* why we are killing it */
   enum outcome stop_outcome;
-  int64_t kill_ms;          /* monotonic: when SIGTERM becomes SIGKILL, 0 = not asked */
+  int64_t kill_ms; /* monotonic: when SIGTERM becomes SIGKILL, 0 = not asked */
   int early_deaths;
-  int64_t start_ms;         /* monotonic: of this life, or of the next when down */
+  int64_t start_ms; /* monotonic: of this life, or of the next when down */
 };
 
 struct slots {
@@ -144,7 +146,8 @@ static const char *end_crashed(const struct slot *slot, struct task *task) {
     task_end_error(task, OUTCOME_CRASH, "WORKER_CRASHED", "the process running the job was killed by signal %d (%s%s)", sig, strsignal(sig),
                    sig == SIGKILL ? ": often the system being out of memory" : "");
   else
-    task_end_error(task, OUTCOME_CRASH, "WORKER_CRASHED", "the process running the job exited with code %d", WEXITSTATUS(slot->wait_status));
+    task_end_error(task, OUTCOME_CRASH, "WORKER_CRASHED", "the process running the job exited with code %d",
+                   WEXITSTATUS(slot->wait_status));
   return "crash";
 }
 
@@ -153,7 +156,8 @@ static const char *end_killed(struct slot *slot, struct task *task) {
   switch (slot->stop) {
   case STOP_CANCEL: task_end_error(task, OUTCOME_CANCELLED, "JOB_CANCELLED", "cancelled on request"); return "cancel";
   case STOP_DEADLINE:
-    task_end_error(task, OUTCOME_CRASH, "JOB_TIMEOUT", "the job ran longer than the %d s an attempt may take", task->kind.timeout_ms / 1000);
+    task_end_error(task, OUTCOME_CRASH, "JOB_TIMEOUT", "the job ran longer than the %d s an attempt may take",
+                   task->kind.timeout_ms / 1000);
     return "deadline";
   case STOP_KILL: task_end(task, slot->stop_outcome, NULL, 0); return outcome_names[slot->stop_outcome];
   case STOP_NONE:
@@ -184,8 +188,8 @@ static void bury(struct slot *slot) {
   struct task *ran = slot->count ? shift(slot) : NULL;
   if (ran) cause = end_killed(slot, ran);
   metric_add(&deaths, cause, 1);
-  log_event(LOG_WARN, "slot died", "cause", cause, "pid", log_fmt("%d", (int)slot->pid), "status", log_fmt("0x%x", (unsigned)slot->wait_status),
-            "job", ran ? ran->name : NULL, "kind", ran ? ran->kind_name : NULL, NULL);
+  log_event(LOG_WARN, "slot died", "cause", cause, "pid", log_fmt("%d", (int)slot->pid), "status",
+            log_fmt("0x%x", (unsigned)slot->wait_status), "job", ran ? ran->name : NULL, "kind", ran ? ran->kind_name : NULL, NULL);
   bufferevent_free(slot->bev);
   slot->bev = NULL;
   schedule_rebirth(slot);
@@ -217,12 +221,13 @@ static void on_event(struct bufferevent *bev, short what, void *arg) {
   }
   slot->eof = true;
   bufferevent_disable(slot->bev, EV_READ | EV_WRITE);
-  if (slot->reaped) bury(slot);
-  else kill_group(slot, SIGKILL); /* a slot without its socket is of no use */
+  if (slot->reaped)
+    bury(slot);
+  else
+    kill_group(slot, SIGKILL); /* a slot without its socket is of no use */
 }
 
 /* --- answers --- */
-
 
 /* False when the slot sent what it mustn't. */
 static bool on_answer(struct slot *slot, enum wire_type type, const char *body, size_t len) {
@@ -239,8 +244,10 @@ static bool on_answer(struct slot *slot, enum wire_type type, const char *body, 
     slot->slots->hooks.returned(slot->slots->hooks.arg, task);
     return true;
   }
-  if (type == WIRE_RESULT) task_end(task, OUTCOME_SUCCEEDED, body, len);
-  else task_end(task, *body == '1' ? OUTCOME_RETRY : OUTCOME_FAILED, body + 1, len - 1);
+  if (type == WIRE_RESULT)
+    task_end(task, OUTCOME_SUCCEEDED, body, len);
+  else
+    task_end(task, *body == '1' ? OUTCOME_RETRY : OUTCOME_FAILED, body + 1, len - 1);
   slot->slots->hooks.ended(slot->slots->hooks.arg, task, ran_us);
   return true;
 }
@@ -254,9 +261,7 @@ static void on_progress(struct slot *slot, const char *body, size_t len) {
 
 static bool on_frame(struct slot *slot, enum wire_type type, const char *body, size_t len) {
   switch (type) {
-  case WIRE_HELLO:
-    slot->state = SLOT_UP;
-    return true;
+  case WIRE_HELLO: slot->state = SLOT_UP; return true;
   case WIRE_PROGRESS: on_progress(slot, body, len); return true;
   case WIRE_RESULT:
   case WIRE_ERROR:
@@ -370,8 +375,10 @@ static void count_states(const struct slots *slots) {
   int busy = 0, idle = 0;
   for (int i = 0; i < slots->count; i++) {
     if (slots->slot[i].state != SLOT_UP) continue;
-    if (slots->slot[i].count) busy++;
-    else idle++;
+    if (slots->slot[i].count)
+      busy++;
+    else
+      idle++;
   }
   metric_set(&states, "busy", busy);
   metric_set(&states, "idle", idle);
@@ -381,8 +388,10 @@ static void count_states(const struct slots *slots) {
 void slots_tick(struct slots *slots, int64_t now_ms) {
   for (int i = 0; i < slots->count; i++) {
     struct slot *slot = &slots->slot[i];
-    if (slot->state == SLOT_DOWN && now_ms >= slot->start_ms) rebirth(slot);
-    else if (slot->state != SLOT_DOWN) check_deadline(slot, now_ms);
+    if (slot->state == SLOT_DOWN && now_ms >= slot->start_ms)
+      rebirth(slot);
+    else if (slot->state != SLOT_DOWN)
+      check_deadline(slot, now_ms);
   }
   count_states(slots);
 }
@@ -396,8 +405,8 @@ int slots_responsive(const struct slots *slots, int64_t now_ms, int ms) {
   return count;
 }
 
-enum status slots_new(struct event_base *base, const struct config *cfg, int count, const char *keeper_socket, const struct slots_hooks *hooks,
-                      struct slots **ret_slots, struct error *err) {
+enum status slots_new(struct event_base *base, const struct config *cfg, int count, const char *keeper_socket,
+                      const struct slots_hooks *hooks, struct slots **ret_slots, struct error *err) {
   struct slots *slots = calloc(1, sizeof *slots + (size_t)count * sizeof slots->slot[0]);
   if (!slots) return error_oom(err);
   *slots = (struct slots){.base = base, .cfg = cfg, .keeper_socket = keeper_socket, .hooks = *hooks, .count = count};

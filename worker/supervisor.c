@@ -1,7 +1,7 @@
 /* supervisor.c - the worker's event loop: start, signals, the sandbox keeper, the orderly end.
  *
- * No job code runs in it. On SIGTERM it stops reading, gives running jobs 25 s, gives the rest back unharmed, waits for Postgres to know, leaves
- * the streams and exits 0. A second signal skips the grace. */
+ * No job code runs in it. On SIGTERM it stops reading, gives running jobs 25 s, gives the rest back unharmed, waits for Postgres to know,
+ * leaves the streams and exits 0. A second signal skips the grace. */
 #include "worker/supervisor.h"
 
 #include <errno.h>
@@ -21,7 +21,7 @@
 #include "worker/sweep.h"
 
 #define BEAT_MS 5000
-#define FLUSH_MS 3000         /* after the grace: for Postgres to take the last finishes */
+#define FLUSH_MS 3000 /* after the grace: for Postgres to take the last finishes */
 #define KEEPER_MIN_MS 500
 #define KEEPER_MAX_MS 30000
 #define KEEPER_SOUND_MS 10000 /* a keeper that lived this long has no trouble starting */
@@ -34,10 +34,10 @@ struct supervisor {
   struct metrics_server *metrics;
   struct event *sigterm, *sigint, *sigchld, *second;
   bool stopping, aborted, leaving;
-  int64_t abort_ms, beat_ms;    /* monotonic */
+  int64_t abort_ms, beat_ms; /* monotonic */
   char keeper_socket[108];
   pid_t keeper;
-  int64_t keeper_ms;            /* monotonic: when it was started, or is to be */
+  int64_t keeper_ms; /* monotonic: when it was started, or is to be */
   int keeper_failures;
 };
 
@@ -59,7 +59,8 @@ static void on_keeper_death(struct supervisor *sup, int status) {
   int64_t wait = (int64_t)KEEPER_MIN_MS << (sup->keeper_failures < 8 ? sup->keeper_failures - 1 : 7);
   sup->keeper = 0;
   sup->keeper_ms = clock_mono_ms() + (wait < KEEPER_MAX_MS ? wait : KEEPER_MAX_MS);
-  if (!sup->stopping) log_event(LOG_WARN, "the sandbox keeper died and is started again", "status", log_fmt("0x%x", (unsigned)status), NULL);
+  if (!sup->stopping)
+    log_event(LOG_WARN, "the sandbox keeper died and is started again", "status", log_fmt("0x%x", (unsigned)status), NULL);
 }
 
 /* --- children --- */
@@ -74,8 +75,10 @@ static void on_sigchld(evutil_socket_t fd, short what, void *arg) {
     if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0) return;
     kill(-info.si_pid, SIGKILL);
     if (waitpid(info.si_pid, &status, 0) != info.si_pid) return;
-    if (info.si_pid == sup->keeper) on_keeper_death(sup, status);
-    else queue_reap(sup->queue, info.si_pid, status);
+    if (info.si_pid == sup->keeper)
+      on_keeper_death(sup, status);
+    else
+      queue_reap(sup->queue, info.si_pid, status);
   }
 }
 
@@ -88,8 +91,10 @@ static void on_left(void *arg) {
 
 static void leave(struct supervisor *sup) {
   sup->leaving = true;
-  if (bell_up(queue_bell(sup->queue))) bell_leave(queue_bell(sup->queue), on_left, sup);
-  else event_base_loopbreak(sup->base);
+  if (bell_up(queue_bell(sup->queue)))
+    bell_leave(queue_bell(sup->queue), on_left, sup);
+  else
+    event_base_loopbreak(sup->base);
 }
 
 static void go_on_stopping(struct supervisor *sup, int64_t now) {

@@ -3,9 +3,9 @@
  * lease      running, lease over: queued again (or dead, or cancelled), crashes + 1, and rung. Every 5 s.
  * due        retries and delayed jobs whose time has come: rung. Every 500 ms, over the run_at window since the last time.
  * lost       queued jobs whose stream entry is gone, one lane after the other. Streams are first in first out and entries are deleted once
- *            claimed, so the first entry is the oldest dispatch not yet claimed: a job dispatched well before it (or 5 s ago, when the stream is empty)
- *            can't be in the stream and is rung again. A backlog that is merely long is left alone. Every 5 s, page after page by (run_at, id).
- * partitions daily. keys: idempotency keys older than 24 h, hourly, in batches.
+ *            claimed, so the first entry is the oldest dispatch not yet claimed: a job dispatched well before it (or 5 s ago, when the
+ * stream is empty) can't be in the stream and is rung again. A backlog that is merely long is left alone. Every 5 s, page after page by
+ * (run_at, id). partitions daily. keys: idempotency keys older than 24 h, hourly, in batches; consumers of dead workers with them.
  *
  * Statements of one sweep never overlap. While Redis is away nothing is rung: workers poll. */
 #include "worker/sweep.h"
@@ -24,6 +24,7 @@
 #define SESSION_IDLE_MS 10000 /* a leader that froze loses its session, and with it the lock; one that works is never idle as long */
 #define LEAD_EVERY_MS 5000
 #define SWEEP_EVERY_MS 5000
+#define PAUSE_MS 2000
 #define DAY_MS (24 * 3600 * 1000)
 #define HOUR_MS (3600 * 1000)
 #define SLACK_MS 5000 /* between Redis' clock and Postgres', and for dispatches on their way */
@@ -40,13 +41,14 @@ static const struct pg_stmt lease_stmt = {
     "WITH over AS (SELECT id, attempt FROM autodb.jobs WHERE state = 'running' AND lease_until < now() ORDER BY id LIMIT " BATCH
     " FOR UPDATE SKIP LOCKED), "
     "done AS (UPDATE autodb.jobs j SET crashes = j.crashes + 1, lease_owner = NULL, lease_until = NULL, dispatched_at = now(),"
-    " state = CASE WHEN j.cancel_requested THEN 'cancelled' WHEN j.crashes + 1 >= j.max_attempts THEN 'dead' ELSE 'queued' END::autodb.job_state,"
+    " state = CASE WHEN j.cancel_requested THEN 'cancelled' WHEN j.crashes + 1 >= j.max_attempts THEN 'dead' ELSE 'queued' "
+    "END::autodb.job_state,"
     " finished_at = CASE WHEN j.cancel_requested OR j.crashes + 1 >= j.max_attempts THEN now() END"
     " FROM over WHERE j.id = over.id AND j.attempt = over.attempt AND j.state = 'running' AND j.lease_until < now()"
     " RETURNING j.id, j.owner_id, j.kind, j.attempt, j.state, j.callback_url, j.lane, NULL::json AS body,"
     " CASE j.state WHEN 'cancelled' THEN '" JSON_CANCELLED "'::json ELSE json_build_object('code', 'WORKER_LOST', 'message',"
-    " format('the worker running the job stopped renewing its lease, for the %s. time', j.crashes), 'details', NULL) END AS error), " SQL_PUBLISH
-    "SELECT id, lane, state, attempt FROM done",
+    " format('the worker running the job stopped renewing its lease, for the %s. time', j.crashes), 'details', NULL) END AS "
+    "error), " SQL_PUBLISH "SELECT id, lane, state, attempt FROM done",
     0};
 
 static const struct pg_stmt due_stmt = {
@@ -60,12 +62,16 @@ static const struct pg_stmt due_stmt = {
 static const struct pg_stmt lost_stmt = {
     "sweep_lost",
     "WITH cut AS (SELECT CASE WHEN $2::text = '0' THEN now() ELSE to_timestamp($2::text::float8 / 1000) END"
-    " - interval '" STRINGIFY(SLACK_MS) " milliseconds' AS at), "
-    "lost AS (SELECT j.id, j.run_at FROM autodb.jobs j, cut WHERE j.state = 'queued' AND j.lane = $1::text::autodb.job_lane AND j.run_at <= now()"
-    " AND j.run_at < cut.at AND (j.run_at, j.id) > ($3::text::timestamptz, $4::text::uuid)"
-    " AND coalesce(j.dispatched_at, greatest(j.created_at, j.run_at)) < cut.at ORDER BY j.run_at, j.id LIMIT " BATCH " FOR UPDATE OF j SKIP LOCKED), "
-    "sent AS (UPDATE autodb.jobs j SET dispatched_at = now() FROM lost WHERE j.id = lost.id AND j.state = 'queued' RETURNING j.id, j.lane, j.run_at)"
-    " SELECT id, lane, run_at FROM sent ORDER BY run_at, id",
+    " - interval '" STRINGIFY(
+        SLACK_MS) " milliseconds' AS at), "
+                  "lost AS (SELECT j.id, j.run_at FROM autodb.jobs j, cut WHERE j.state = 'queued' AND j.lane = $1::text::autodb.job_lane "
+                  "AND j.run_at <= now()"
+                  " AND j.run_at < cut.at AND (j.run_at, j.id) > ($3::text::timestamptz, $4::text::uuid)"
+                  " AND coalesce(j.dispatched_at, greatest(j.created_at, j.run_at)) < cut.at ORDER BY j.run_at, j.id LIMIT " BATCH
+                  " FOR UPDATE OF j SKIP LOCKED), "
+                  "sent AS (UPDATE autodb.jobs j SET dispatched_at = now() FROM lost WHERE j.id = lost.id AND j.state = 'queued' RETURNING "
+                  "j.id, j.lane, j.run_at)"
+                  " SELECT id, lane, run_at FROM sent ORDER BY run_at, id",
     4};
 
 static const struct pg_stmt partitions_stmt = {"sweep_partitions", "SELECT autodb.ensure_partitions(1, 7)", 0};
@@ -83,9 +89,10 @@ struct sweep {
   struct event *tick;
   bool leads, asking;
   bool leasing, dueing, keying, partitioning;
-  int64_t lead_ms, lease_ms, lost_ms, keys_ms, partitions_ms; /* monotonic: not before */
-  int64_t due_ms;                                             /* monotonic: up to when the last due sweep has seen */
-  struct lost {                                               /* the page being looked at, per lane */
+  int64_t pause_ms;                                                    /* monotonic: nothing before, after a failure */
+  int64_t lead_ms, lease_ms, lost_ms, keys_ms, tidy_ms, partitions_ms; /* monotonic: not before */
+  int64_t due_ms;                                                      /* monotonic: up to when the last due sweep has seen */
+  struct lost {                                                        /* the page being looked at, per lane */
     struct sweep *sweep;
     enum job_lane lane;
     bool busy;
@@ -101,9 +108,11 @@ static struct metric failures = METRIC_COUNTER("autodb_sweeper_errors_total", "S
 
 /* --- answers --- */
 
-static void failed(const char *sweep, const struct error *err) {
-  metric_add(&failures, sweep, 1);
-  log_event(LOG_WARN, "a sweep failed", "sweep", sweep, "error", err->message, NULL);
+/* What failed now is not tried again at once: a broken statement must not fill the log. */
+static void failed(struct sweep *sweep, const char *name, const struct error *err) {
+  sweep->pause_ms = clock_mono_ms() + PAUSE_MS;
+  metric_add(&failures, name, 1);
+  log_event(LOG_WARN, "a sweep failed", "sweep", name, "error", err->message, NULL);
 }
 
 /* Rings for each row (id, lane, …); the number of rows. */
@@ -127,14 +136,16 @@ static bool submit(struct sweep *sweep, const struct pg_stmt *stmt, const struct
 static void on_leases(void *arg, const PGresult *res, const struct error *err) {
   struct sweep *sweep = arg;
   sweep->leasing = false;
-  if (!res) failed("lease", err);
+  if (!res) failed(sweep, "lease", err);
   for (int row = 0; res && row < PQntuples(res); row++) {
     const char *state = PQgetvalue(res, row, 2);
     struct id id;
     enum job_lane lane;
     if (!id_parse(PQgetvalue(res, row, 0), &id) || !job_lane_parse(PQgetvalue(res, row, 1), &lane)) continue;
-    if (strcmp(state, "queued") == 0) bell_ring(sweep->bell, lane, &id);
-    else bell_announce(sweep->bell, &id);
+    if (strcmp(state, "queued") == 0)
+      bell_ring(sweep->bell, lane, &id);
+    else
+      bell_announce(sweep->bell, &id);
     log_event(LOG_WARN, "lease expired", "job", PQgetvalue(res, row, 0), "attempt", PQgetvalue(res, row, 3), "state", state, NULL);
   }
   if (!res) return;
@@ -148,7 +159,7 @@ static void on_due(void *arg, const PGresult *res, const struct error *err) {
   struct sweep *sweep = arg;
   sweep->dueing = false;
   if (!res) {
-    failed("due", err);
+    failed(sweep, "due", err);
     sweep->due_ms = 0;
     return;
   }
@@ -182,14 +193,15 @@ static void on_lost(void *arg, const PGresult *res, const struct error *err) {
   struct lost *lost = arg;
   lost->busy = false;
   if (!res) {
-    failed("lost", err);
+    failed(lost->sweep, "lost", err);
     return;
   }
   int rows = ring_rows(lost->sweep, res, "lost dispatch"), last = rows - 1;
   lost->found += rows;
   if (rows < LIMIT_SWEEP_BATCH || !bell_up(lost->sweep->bell)) {
     if (lost->found)
-      log_event(LOG_WARN, "dispatches were lost and are sent again", "lane", job_lane_names[lost->lane], "jobs", log_fmt("%d", lost->found), NULL);
+      log_event(LOG_WARN, "dispatches were lost and are sent again", "lane", job_lane_names[lost->lane], "jobs", log_fmt("%d", lost->found),
+                NULL);
     return;
   }
   snprintf(lost->id, sizeof lost->id, "%s", PQgetvalue(res, last, 0));
@@ -220,7 +232,7 @@ static void on_partitions(void *arg, const PGresult *res, const struct error *er
   struct sweep *sweep = arg;
   sweep->partitioning = false;
   if (!res) {
-    failed("partitions", err);
+    failed(sweep, "partitions", err);
     sweep->partitions_ms = clock_mono_ms() + 60 * 1000;
   } else if (strcmp(PQgetvalue(res, 0, 0), "0") != 0) {
     log_event(LOG_INFO, "partitions made", "count", PQgetvalue(res, 0, 0), NULL);
@@ -231,7 +243,7 @@ static void on_keys(void *arg, const PGresult *res, const struct error *err) {
   struct sweep *sweep = arg;
   sweep->keying = false;
   if (!res) {
-    failed("keys", err);
+    failed(sweep, "keys", err);
     return;
   }
   long deleted = strtol(PQcmdTuples((PGresult *)(uintptr_t)res), NULL, 10); /* libpq forgot the const */
@@ -277,9 +289,11 @@ static bool is_time(int64_t *not_before, int64_t now, int64_t every_ms) {
 static void lead(struct sweep *sweep, int64_t now) {
   if (!sweep->partitioning && is_time(&sweep->partitions_ms, now, DAY_MS))
     sweep->partitioning = submit(sweep, &partitions_stmt, NULL, on_partitions, sweep);
-  if (!sweep->leasing && is_time(&sweep->lease_ms, now, SWEEP_EVERY_MS)) sweep->leasing = submit(sweep, &lease_stmt, NULL, on_leases, sweep);
+  if (!sweep->leasing && is_time(&sweep->lease_ms, now, SWEEP_EVERY_MS))
+    sweep->leasing = submit(sweep, &lease_stmt, NULL, on_leases, sweep);
   if (!sweep->keying && is_time(&sweep->keys_ms, now, HOUR_MS)) sweep->keying = submit(sweep, &keys_stmt, NULL, on_keys, sweep);
   if (!bell_up(sweep->bell)) return;
+  if (is_time(&sweep->tidy_ms, now, HOUR_MS)) bell_tidy(sweep->bell);
   if (!sweep->dueing) sweep_due(sweep, now);
   if (is_time(&sweep->lost_ms, now, SWEEP_EVERY_MS)) sweep_lost(sweep);
 }
@@ -288,9 +302,11 @@ static void on_tick(evutil_socket_t fd, short what, void *arg) {
   struct sweep *sweep = arg;
   int64_t now = clock_mono_ms();
   (void)fd, (void)what;
-  if (!pgloop_up(sweep->pool)) return;
-  if (sweep->leads) lead(sweep, now);
-  else stand(sweep, now);
+  if (!pgloop_up(sweep->pool) || now < sweep->pause_ms) return;
+  if (sweep->leads)
+    lead(sweep, now);
+  else
+    stand(sweep, now);
 }
 
 enum status sweep_new(struct event_base *base, const struct config *cfg, struct bell *bell, struct sweep **ret_sweep, struct error *err) {
@@ -304,8 +320,10 @@ enum status sweep_new(struct event_base *base, const struct config *cfg, struct 
   free(conninfo);
   sweep->tick = event_new(base, -1, EV_PERSIST, on_tick, sweep);
   if (status == OK && (!sweep->tick || event_add(sweep->tick, &(struct timeval){.tv_usec = TICK_MS * 1000}))) status = error_oom(err);
-  if (status == OK) *ret_sweep = sweep;
-  else sweep_free(sweep);
+  if (status == OK)
+    *ret_sweep = sweep;
+  else
+    sweep_free(sweep);
   return status;
 }
 

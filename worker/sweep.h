@@ -12,7 +12,8 @@
 
 struct sweep;
 
-MUST_CHECK enum status sweep_new(struct event_base *base, const struct config *cfg, struct bell *bell, struct sweep **ret_sweep, struct error *err);
+MUST_CHECK enum status sweep_new(struct event_base *base, const struct config *cfg, struct bell *bell, struct sweep **ret_sweep,
+                                 struct error *err);
 void sweep_free(struct sweep *sweep); /* before the bell */
 bool sweep_leads(const struct sweep *sweep);
 

@@ -23,20 +23,20 @@ struct task {
   char name[ID_TEXT];
   int attempt;
   enum job_lane lane;
-  struct job_kind kind;   /* a row of common/job.c, or the default for a kind unknown to this version */
+  struct job_kind kind; /* a row of common/job.c, or the default for a kind unknown to this version */
   char kind_name[64];
   enum task_state state;
-  int64_t ready_ms;       /* monotonic: claimed, or given back by a dead slot */
-  int64_t lease_ms;       /* monotonic: past it, without a renewal, the work must have stopped */
-  unsigned beat;          /* heartbeat it was last sent with, 0 once answered */
-  bool cancel;            /* asked to be cancelled before it began */
-  struct buf frame;       /* for the slot */
-  struct buf progress;    /* latest, JSON */
+  int64_t ready_ms;    /* monotonic: claimed, or given back by a dead slot */
+  int64_t lease_ms;    /* monotonic: past it, without a renewal, the work must have stopped */
+  unsigned beat;       /* heartbeat it was last sent with, 0 once answered */
+  bool cancel;         /* asked to be cancelled before it began */
+  struct buf frame;    /* for the slot */
+  struct buf progress; /* latest, JSON */
   bool progress_new;
-  int64_t progress_ms;    /* monotonic: when it was last written */
+  int64_t progress_ms; /* monotonic: when it was last written */
   enum outcome outcome;
-  struct buf answer;      /* JSON: the result, or the error */
-  bool alone;             /* its batch was refused: it is tried by itself */
+  struct buf answer; /* JSON: the result, or the error */
+  bool alone;        /* its batch was refused: it is tried by itself */
 };
 TAILQ_HEAD(task_list, task);
 

@@ -1,7 +1,7 @@
 /* wire.h - what the supervisor and a slot say to each other over their socketpair.
  *
- * A frame is a 4-byte big-endian body length, a type byte, the body. The slot answers every JOB with exactly one RESULT, ERROR or DROPPED, in
- * order, so no frame needs a number. Jobs may be written ahead; REVOKE takes back those before it that have not begun.
+ * A frame is a 4-byte big-endian body length, a type byte, the body. The slot answers every JOB with exactly one RESULT, ERROR or DROPPED,
+ * in order, so no frame needs a number. Jobs may be written ahead; REVOKE takes back those before it that have not begun.
  *
  * The slot runs code that meets hostile input: what it sends is bounded and checked like a stranger's. */
 #ifndef AUTODB_WIRE_H

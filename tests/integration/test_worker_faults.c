@@ -11,8 +11,10 @@
 
 static struct harness_proc *valkey, *first, *second;
 static struct harness_pg *pg;
-static const char *const first_env[] = {"AUTODB_ENABLE_FAULTS=1", "AUTODB_LEASE_SECONDS=3", "AUTODB_HEARTBEAT_SECONDS=1", "AUTODB_WORKER_NAME=first", NULL};
-static const char *const second_env[] = {"AUTODB_ENABLE_FAULTS=1", "AUTODB_LEASE_SECONDS=3", "AUTODB_HEARTBEAT_SECONDS=1", "AUTODB_WORKER_NAME=second", NULL};
+static const char *const first_env[] = {"AUTODB_ENABLE_FAULTS=1", "AUTODB_LEASE_SECONDS=3", "AUTODB_HEARTBEAT_SECONDS=1",
+                                        "AUTODB_WORKER_NAME=first", NULL};
+static const char *const second_env[] = {"AUTODB_ENABLE_FAULTS=1", "AUTODB_LEASE_SECONDS=3", "AUTODB_HEARTBEAT_SECONDS=1",
+                                         "AUTODB_WORKER_NAME=second", NULL};
 
 static int setup(void **state) {
   struct harness *h = harness_new();
@@ -79,7 +81,8 @@ static void a_job_of_a_killed_slot_is_retried(void **state) {
   jobs_add(h, "default", "{\"sleep_ms\":4000}", 1, true, id);
   jobs_await(h, id, "running", 10000);
   struct harness_proc *owner = owner_of(h, id);
-  for (pid_t slot; strcmp(jobs_value(h, id, "j.crashes"), "0") == 0 && (slot = child_of(owner->pid, "--slot"));) kill(slot, SIGKILL), usleep(20000);
+  for (pid_t slot; strcmp(jobs_value(h, id, "j.crashes"), "0") == 0 && (slot = child_of(owner->pid, "--slot"));)
+    kill(slot, SIGKILL), usleep(20000);
   jobs_await(h, id, "succeeded", 20000);
   assert_string_equal(jobs_value(h, id, "(j.attempt >= 2) || '/' || (j.crashes >= 1)"), "true/true");
   jobs_check(h);

@@ -7,13 +7,18 @@
 #include "tests/support/jobs.h"
 
 static struct harness_proc *worker;
-static const char *const env[] = {"AUTODB_ENABLE_FAULTS=1", "AUTODB_LEASE_SECONDS=3", "AUTODB_HEARTBEAT_SECONDS=1", "AUTODB_LOG_LEVEL=debug", NULL};
+static const char *const env[] = {"AUTODB_ENABLE_FAULTS=1", "AUTODB_LEASE_SECONDS=3", "AUTODB_HEARTBEAT_SECONDS=1",
+                                  "AUTODB_LOG_LEVEL=debug", NULL};
 
 static int setup(void **state) {
   struct harness *h = harness_new();
   harness_postgres(h, 17);
   harness_valkey(h);
   harness_schema_up(h);
+  harness_sql(h->database_url, "INSERT INTO autodb.idempotency_keys (owner_id, key, request_hash, job_id, created_at)"
+                               " SELECT '" JOBS_OWNER "'::uuid, 'old ' || g, ''::bytea, '" JOBS_OWNER
+                               "'::uuid, now() - interval '25 hours' FROM generate_series(1, 2500) g UNION ALL"
+                               " SELECT '" JOBS_OWNER "', 'new', '', '" JOBS_OWNER "', now() - interval '23 hours'");
   worker = harness_worker(h, env);
   *state = h;
   return 0;
@@ -31,7 +36,8 @@ static void an_echo_succeeds(void **state) {
   jobs_add(h, "interactive", "{\"payload\":{\"a\":[1,2]}}", 1, true, id);
   jobs_await(h, id, "succeeded", 10000);
   assert_string_equal(jobs_value(h, id, "r.body"), "{\"payload\":{\"a\":[1,2]}}");
-  assert_string_equal(jobs_value(h, id, "j.attempt || '/' || j.failures || '/' || j.crashes || '/' || coalesce(j.lease_owner, 'free')"), "1/0/0/free");
+  assert_string_equal(jobs_value(h, id, "j.attempt || '/' || j.failures || '/' || j.crashes || '/' || coalesce(j.lease_owner, 'free')"),
+                      "1/0/0/free");
   jobs_check(h);
 }
 
@@ -42,7 +48,9 @@ static void streams_are_left_empty(void **state) {
   jobs_add(h, "bulk", "{}", 200, true, NULL);
   jobs_await_all(h, 20000);
   jobs_check(h);
-  assert_true(POLL_UNTIL(jobs_redis(h, "XLEN {autodb}:q:interactive") + jobs_redis(h, "XLEN {autodb}:q:default") + jobs_redis(h, "XLEN {autodb}:q:bulk") == 0, 5000));
+  assert_true(POLL_UNTIL(
+      jobs_redis(h, "XLEN {autodb}:q:interactive") + jobs_redis(h, "XLEN {autodb}:q:default") + jobs_redis(h, "XLEN {autodb}:q:bulk") == 0,
+      5000));
   assert_int_equal(jobs_count(h, "attempt <> 1"), 0);
 }
 
@@ -116,8 +124,10 @@ static void deliveries_are_owed_to_callback_and_webhooks(void **state) {
               "INSERT INTO autodb.owners (id, name) VALUES ('" JOBS_OWNER "', 'hooked');"
               "INSERT INTO autodb.webhooks (id, owner_id, url, events, kinds, secret, secret_key_id, disabled_at, deleted_at) VALUES"
               " ('00000000-0000-7000-8000-0000000000a1', '" JOBS_OWNER "', 'https://a', '{job.succeeded}', '{}', '', '', NULL, NULL),"
-              " ('00000000-0000-7000-8000-0000000000a2', '" JOBS_OWNER "', 'https://b', '{job.succeeded,job.failed}', '{system.echo}', '', '', NULL, NULL),"
-              " ('00000000-0000-7000-8000-0000000000a3', '" JOBS_OWNER "', 'https://c', '{job.succeeded}', '{plan.parse}', '', '', NULL, NULL),"
+              " ('00000000-0000-7000-8000-0000000000a2', '" JOBS_OWNER
+              "', 'https://b', '{job.succeeded,job.failed}', '{system.echo}', '', '', NULL, NULL),"
+              " ('00000000-0000-7000-8000-0000000000a3', '" JOBS_OWNER
+              "', 'https://c', '{job.succeeded}', '{plan.parse}', '', '', NULL, NULL),"
               " ('00000000-0000-7000-8000-0000000000a4', '" JOBS_OWNER "', 'https://d', '{job.failed}', '{}', '', '', NULL, NULL),"
               " ('00000000-0000-7000-8000-0000000000a5', '" JOBS_OWNER "', 'https://e', '{job.succeeded}', '{}', '', '', now(), NULL),"
               " ('00000000-0000-7000-8000-0000000000a6', '" JOBS_OWNER "', 'https://f', '{job.succeeded}', '{}', '', '', NULL, now())");
@@ -127,7 +137,10 @@ static void deliveries_are_owed_to_callback_and_webhooks(void **state) {
   jobs_await(h, id, "succeeded", 10000);
   const char *urls = "(SELECT string_agg(url || ' ' || event, ',' ORDER BY url) FROM autodb.deliveries WHERE job_id = j.id)";
   assert_string_equal(jobs_value(h, id, urls), "https://a job.succeeded,https://b job.succeeded,https://callback job.succeeded");
-  assert_int_equal(harness_count(h->database_url, "SELECT count(*) FROM autodb.deliveries WHERE id ~ '^[-0-9a-f]{36}.job.succeeded.(callback|[-0-9a-f]{36})$'"), 3);
+  assert_int_equal(
+      harness_count(h->database_url,
+                    "SELECT count(*) FROM autodb.deliveries WHERE id ~ '^[-0-9a-f]{36}.job.succeeded.(callback|[-0-9a-f]{36})$'"),
+      3);
   jobs_add(h, "default", "{\"fail\":\"error\"}", 1, true, other);
   jobs_await(h, other, "failed", 10000);
   assert_string_equal(jobs_value(h, other, urls), "https://b job.failed,https://d job.failed");
@@ -191,6 +204,83 @@ static void a_lost_dispatch_is_found(void **state) {
   assert_string_equal(jobs_value(h, id, "dispatched_at IS NOT NULL"), "t");
 }
 
+static void what_another_read_and_never_claimed_is_taken_over(void **state) {
+  struct harness *h = *state;
+  char id[40];
+  harness_stop(worker);
+  jobs_add(h, "default", "{}", 1, true, id);
+  jobs_redis(h, "XREADGROUP GROUP workers ghost COUNT 1 STREAMS {autodb}:q:default >");
+  harness_restart(h, worker);
+  jobs_await(h, id, "succeeded", 30000); /* a worker that starts looks for leftovers */
+  assert_true(POLL_UNTIL(jobs_redis(h, "XLEN {autodb}:q:default") == 0, 30000));
+  assert_true(harness_log_has(worker, "took over stream entries"));
+  assert_string_equal(jobs_value(h, id, "j.attempt"), "1");
+}
+
+static void expired_leases_are_put_right(void **state) {
+  struct harness *h = *state;
+  char back[40], dead[40], cancelled[40];
+  jobs_add(h, "default", "{}", 1, false, back);
+  jobs_add(h, "default", "{}", 1, false, dead);
+  jobs_add(h, "default", "{}", 1, false, cancelled);
+  char sql[900];
+  snprintf(sql, sizeof sql,
+           "UPDATE autodb.jobs SET state = 'running', attempt = 7, lease_owner = 'gone', lease_until = now() - interval '1 s', crashes = "
+           "(id = '%s')::int * 4,"
+           " cancel_requested = id = '%s', callback_url = 'https://x'",
+           dead, cancelled);
+  harness_sql(h->database_url, sql);
+  jobs_await(h, dead, "dead", 15000);
+  jobs_await(h, cancelled, "cancelled", 15000);
+  jobs_await(h, back, "succeeded", 15000);
+  assert_string_equal(jobs_value(h, back, "j.attempt || '/' || j.crashes || '/' || j.failures"), "8/1/0");
+  assert_string_equal(jobs_value(h, dead, "r.error ->> 'code' || ' ' || j.crashes"), "WORKER_LOST 5");
+  assert_string_equal(jobs_value(h, cancelled, "r.error ->> 'code'"), "JOB_CANCELLED");
+  assert_int_equal(harness_count(h->database_url, "SELECT count(*) FROM autodb.deliveries"), 3);
+  jobs_check(h);
+}
+
+static void a_job_its_owner_retries_publishes_anew(void **state) {
+  struct harness *h = *state;
+  char id[40];
+  jobs_add(h, "default", "{\"fail\":\"error\"}", 1, true, id);
+  jobs_await(h, id, "failed", 10000);
+  harness_sql(h->database_url, "UPDATE autodb.jobs SET state = 'queued', payload = '{\"payload\":2}', finished_at = NULL");
+  jobs_redis(h, "XADD {autodb}:q:default * id %s", id);
+  jobs_await(h, id, "succeeded", 10000);
+  assert_string_equal(jobs_value(h, id, "r.attempt || r.body::text || coalesce(r.error::text, '')"), "2{\"payload\":2}");
+  jobs_check(h);
+}
+
+static void progress_is_shown_while_a_job_runs(void **state) {
+  struct harness *h = *state;
+  char id[40];
+  jobs_add(h, "default", "{\"sleep_ms\":1500}", 1, true, id);
+  assert_true(
+      POLL_UNTIL(strtol(jobs_value(h, id, "j.progress ->> 'percent'"), NULL, 10) > 20 && strcmp(jobs_state(h, id), "running") == 0, 5000));
+  assert_string_equal(jobs_value(h, id, "j.progress ->> 'step'"), "sleep");
+  jobs_await(h, id, "succeeded", 10000);
+}
+
+static void a_large_payload_comes_back_whole(void **state) {
+  struct harness *h = *state;
+  char id[40], *payload = NULL;
+  char *big = calloc(1, 3000001);
+  memset(big, 'x', 3000000);
+  assert_true(asprintf(&payload, "{\"payload\":\"%s\"}", big) > 0);
+  jobs_add(h, "default", payload, 1, true, id);
+  jobs_await(h, id, "succeeded", 20000);
+  assert_string_equal(jobs_value(h, id, "length(r.body ->> 'payload')"), "3000000");
+  free(payload);
+  free(big);
+}
+
+static void old_idempotency_keys_go(void **state) {
+  struct harness *h = *state;
+  assert_true(POLL_UNTIL(harness_count(h->database_url, "SELECT count(*) FROM autodb.idempotency_keys") == 1, 10000));
+  assert_int_equal(harness_count(h->database_url, "SELECT count(*) FROM autodb.idempotency_keys WHERE key = 'new'"), 1);
+}
+
 static void a_long_lease_is_renewed(void **state) {
   struct harness *h = *state;
   char id[40];
@@ -213,7 +303,8 @@ static void lanes_share_by_weight_and_none_starves(void **state) {
   long long got[3];
   const char *const lanes[] = {"interactive", "default", "bulk"};
   for (int i = 0; i < 3; i++) {
-    snprintf(sql, sizeof sql, "SELECT count(*) FROM (SELECT lane FROM autodb.jobs ORDER BY started_at LIMIT 120) j WHERE lane = '%s'", lanes[i]);
+    snprintf(sql, sizeof sql, "SELECT count(*) FROM (SELECT lane FROM autodb.jobs ORDER BY started_at LIMIT 120) j WHERE lane = '%s'",
+             lanes[i]);
     got[i] = harness_count(h->database_url, sql);
   }
   assert_in_range(got[0], 70, 90); /* 80 */
@@ -276,6 +367,12 @@ int main(void) {
       TEST(a_queued_job_is_cancelled_without_beginning),
       TEST(a_delayed_job_runs_when_due),
       TEST(a_lost_dispatch_is_found),
+      TEST(what_another_read_and_never_claimed_is_taken_over),
+      TEST(expired_leases_are_put_right),
+      TEST(a_job_its_owner_retries_publishes_anew),
+      TEST(progress_is_shown_while_a_job_runs),
+      TEST(a_large_payload_comes_back_whole),
+      TEST(old_idempotency_keys_go),
       TEST(a_long_lease_is_renewed),
       TEST(lanes_share_by_weight_and_none_starves),
       TEST(brief_jobs_behind_a_long_one_are_given_back),

@@ -93,7 +93,9 @@ void jobs_await_all(struct harness *h, int timeout_ms) {
 void jobs_check(struct harness *h) {
   assert_int_equal(jobs_count(h, "state IN ('queued', 'running')"), 0);
   assert_int_equal(strtol(ask(h, "SELECT count(*) FROM autodb.jobs j LEFT JOIN autodb.results r ON r.job_id = j.id"
-                                 " WHERE r.job_id IS NULL OR r.attempt <> j.attempt OR r.state <> j.state"), NULL, 10), 0);
+                                 " WHERE r.job_id IS NULL OR r.attempt <> j.attempt OR r.state <> j.state"),
+                          NULL, 10),
+                   0);
   assert_int_equal(strtol(ask(h, "SELECT count(*) - (SELECT count(*) FROM autodb.jobs) FROM autodb.results"), NULL, 10), 0);
 }
 

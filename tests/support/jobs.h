@@ -6,7 +6,8 @@
 
 #define JOBS_OWNER "00000000-0000-7000-8000-000000000001"
 
-/* Inserts `count` system.echo jobs with that payload; max_attempts 5. Rings for each when `ring`. The id of the last goes to ret_id (may be NULL). */
+/* Inserts `count` system.echo jobs with that payload; max_attempts 5. Rings for each when `ring`. The id of the last goes to ret_id (may be
+ * NULL). */
 void jobs_add(struct harness *h, const char *lane, const char *payload, int count, bool ring, char ret_id[40]);
 /* state of the job, into a static buffer */
 const char *jobs_state(struct harness *h, const char *id);

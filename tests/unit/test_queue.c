@@ -76,7 +76,9 @@ static json_t *run_echo(const char *payload, bool faults, enum status *ret_statu
 
 static void echo_gives_back_its_payload(void **state) {
   (void)state;
-  const char *const payloads[][2] = {{"{\"payload\":{\"a\":[1,null]}}", "{\"payload\":{\"a\":[1,null]}}"}, {"{\"payload\":null}", "{\"payload\":null}"}, {"{}", "{\"payload\":null}"}};
+  const char *const payloads[][2] = {{"{\"payload\":{\"a\":[1,null]}}", "{\"payload\":{\"a\":[1,null]}}"},
+                                     {"{\"payload\":null}", "{\"payload\":null}"},
+                                     {"{}", "{\"payload\":null}"}};
   for (size_t i = 0; i < sizeof payloads / sizeof *payloads; i++) {
     ERROR_AUTO err = {0};
     enum status status;
@@ -121,10 +123,10 @@ static void an_end_made_here_is_json(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(long_jobs_are_not_claimed_ahead),   cmocka_unit_test(brief_jobs_make_twenty_milliseconds_of_work),
-      cmocka_unit_test(conninfo_keeps_what_it_held),       cmocka_unit_test(conninfo_gains_settings),
-      cmocka_unit_test(echo_gives_back_its_payload),       cmocka_unit_test(echo_fails_only_where_faults_are_enabled),
-      cmocka_unit_test(unknown_kinds_have_no_handler),     cmocka_unit_test(an_end_made_here_is_json),
+      cmocka_unit_test(long_jobs_are_not_claimed_ahead), cmocka_unit_test(brief_jobs_make_twenty_milliseconds_of_work),
+      cmocka_unit_test(conninfo_keeps_what_it_held),     cmocka_unit_test(conninfo_gains_settings),
+      cmocka_unit_test(echo_gives_back_its_payload),     cmocka_unit_test(echo_fails_only_where_faults_are_enabled),
+      cmocka_unit_test(unknown_kinds_have_no_handler),   cmocka_unit_test(an_end_made_here_is_json),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* Slots as the supervisor sees them, with this very program as the slot: answers in order, crashes, deadlines, cancellation, recall, nonsense. */
+/* Slots as the supervisor sees them, with this very program as the slot: answers in order, crashes, deadlines, cancellation, recall,
+ * nonsense. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -89,7 +90,9 @@ static struct task *make(const char *payload, int timeout_ms, bool brief) {
   task->kind = (struct job_kind){.name = "system.echo", .timeout_ms = timeout_ms, .brief = brief};
   snprintf(task->kind_name, sizeof task->kind_name, "system.echo");
   task->ready_ms = clock_mono_ms();
-  assert_true(wire_put_job(&task->frame, &(struct wire_job){.id = "0", .kind = "system.echo", .attempt = 1, .payload = payload, .payload_len = strlen(payload)}));
+  assert_true(
+      wire_put_job(&task->frame,
+                   &(struct wire_job){.id = "0", .kind = "system.echo", .attempt = 1, .payload = payload, .payload_len = strlen(payload)}));
   return task;
 }
 

@@ -10,8 +10,13 @@
 
 static void put_sample(struct buf *out) {
   buf_init(out, WIRE_JOB_BYTES);
-  assert_true(wire_put_job(out, &(struct wire_job){.id = "an id", .kind = "system.echo", .owner_id = "me", .trace = NULL, .attempt = 70000,
-                                                   .payload = "{\"a\":1}", .payload_len = 7}));
+  assert_true(wire_put_job(out, &(struct wire_job){.id = "an id",
+                                                   .kind = "system.echo",
+                                                   .owner_id = "me",
+                                                   .trace = NULL,
+                                                   .attempt = 70000,
+                                                   .payload = "{\"a\":1}",
+                                                   .payload_len = 7}));
 }
 
 static void a_job_comes_back_as_it_was(void **state) {
@@ -86,8 +91,10 @@ static void a_head_is_incomplete_whole_or_too_long(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(a_job_comes_back_as_it_was),     cmocka_unit_test(every_cut_job_is_refused),
-      cmocka_unit_test(lengths_that_lie_are_refused),   cmocka_unit_test(a_job_needs_id_and_kind),
+      cmocka_unit_test(a_job_comes_back_as_it_was),
+      cmocka_unit_test(every_cut_job_is_refused),
+      cmocka_unit_test(lengths_that_lie_are_refused),
+      cmocka_unit_test(a_job_needs_id_and_kind),
       cmocka_unit_test(a_head_is_incomplete_whole_or_too_long),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
