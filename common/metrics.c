@@ -1,7 +1,7 @@
 /* metrics.c - counting, and the listener that shows the counts.
  *
  * A metric's cells form a list that only grows at its head: readers walk it without a lock, a new label value takes the lock
- * once. The listener is meant for a private address: it answers GET /metrics and nothing else. */
+ * once. The listener is meant for a private address: it answers GET /metrics (and /, for whoever has only its address) and nothing else. */
 #include "common/metrics.h"
 
 #include <errno.h>
@@ -169,7 +169,7 @@ static void on_request(struct evhttp_request *request, void *arg) {
   (void)arg;
   const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request));
   struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
-  if (!path || strcmp(path, "/metrics") != 0) {
+  if (!path || (strcmp(path, "/metrics") != 0 && strcmp(path, "/") != 0)) {
     evhttp_send_reply(request, HTTP_NOTFOUND, "Not Found", NULL);
     return;
   }

@@ -35,7 +35,7 @@ void metric_set(struct metric *metric, const char *label_value, int64_t value);
 void metric_observe_us(struct metric *metric, const char *label_value, int64_t microseconds); /* buckets 0.5 ms … 60 s, in seconds */
 void metrics_render(struct buf *out);
 
-/* Serves GET /metrics on "host:port" (port 0 = free) from `base`, by evhttp; the real port is written to ret_port. */
+/* Serves GET /metrics (and GET /) on "host:port" (port 0 = free) from `base`, by evhttp; the real port is written to ret_port. */
 struct metrics_server;
 MUST_CHECK enum status metrics_serve(struct event_base *base, const char *listen, struct metrics_server **ret_server, int *ret_port, struct error *err);
 void metrics_server_free(struct metrics_server *server);

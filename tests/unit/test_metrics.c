@@ -160,10 +160,11 @@ static void the_listener_shows_the_metrics(void **state) {
   assert_non_null(strstr(answer, "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"));
   assert_non_null(strstr(answer, "\nt_served_total 9\n"));
   assert_memory_equal(ask(*state, "GET /metrics?x=1" REST), "HTTP/1.1 200", 12);
+  assert_memory_equal(ask(*state, "GET /" REST), "HTTP/1.1 200", 12);
 }
 
 static void the_listener_answers_nothing_else(void **state) {
-  assert_memory_equal(ask(*state, "GET /" REST), "HTTP/1.1 404", 12);
+  assert_memory_equal(ask(*state, "GET /x" REST), "HTTP/1.1 404", 12);
   assert_memory_equal(ask(*state, "GET /metrics/" REST), "HTTP/1.1 404", 12);
   assert_memory_equal(ask(*state, "POST /elsewhere" REST), "HTTP/1.1 404", 12);
   static const char *const methods[] = {"DELETE", "PUT", "POST", "PATCH", "OPTIONS"};
