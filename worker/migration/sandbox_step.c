@@ -18,13 +18,14 @@ struct run {
   json_t *result;     /* borrowed: in the arena */
   const char *before; /* schema dump, when there is a way back */
   bool applied;
+  int64_t lap;
 };
 
 static json_t *empty_result(struct arena *arena) {
-  json_t *result =
-      json_pack("{s:b, s:b, s:n, s:n, s:i, s:i, s:[], s:[], s:n, s:[], s:n, s:i, s:i, s:[], s:[]}", "passed", false, "migration_applied",
-                false, "migration_error", "failed_statement", "tables_created", 0, "rows_inserted", 0, "validation_results", "statements",
-                "rollback_verified", "rollback_diff", "engine", "duration_ms", 0, "setup_ms", 0, "missing_extensions", "problems");
+  json_t *result = json_pack("{s:b, s:b, s:n, s:n, s:i, s:i, s:[], s:[], s:n, s:[], s:n, s:i, s:i, s:[], s:[], s:{}}", "passed", false,
+                             "migration_applied", false, "migration_error", "failed_statement", "tables_created", 0, "rows_inserted", 0,
+                             "validation_results", "statements", "rollback_verified", "rollback_diff", "engine", "duration_ms", 0,
+                             "setup_ms", 0, "missing_extensions", "problems", "timings");
   return arena_json(arena, result);
 }
 
@@ -55,10 +56,41 @@ static void append_all(json_t *to, const json_t *from) {
 
 /* --- setting up --- */
 
-static enum status set_up(struct run *run, struct error *err) {
+/* The schema before a migration depends on the snapshot and the server only, and people analyse one schema again and again: the last
+ * one is kept for as long as this slot's process lives. */
+static struct {
+  char snapshot[40];
+  int version;
+  char *dump;
+} last_before;
+
+static enum status dump_before(struct run *run, struct error *err) {
+  const char *id = run->analysis->snapshot->id;
+  int version = sandbox_version_num(run->sandbox);
+  if (id && last_before.dump && last_before.version == version && strcmp(last_before.snapshot, id) == 0) {
+    run->before = arena_strdup(run->job->arena, last_before.dump);
+    return run->before ? OK : error_oom(err);
+  }
+  enum status status = sandbox_dump(run->sandbox, run->job->arena, &run->before, err);
+  if (status || !id || strlen(run->before) > SANDBOX_KEPT_DUMP_BYTES) return status;
+  free(last_before.dump);
+  last_before.dump = strdup(run->before);
+  last_before.version = version;
+  snprintf(last_before.snapshot, sizeof last_before.snapshot, "%s", id);
+  return OK;
+}
+
+/* Notes under `name` the milliseconds since the last lap. */
+static void lap(struct run *run, const char *name) {
+  int64_t now = clock_mono_ms();
+  json_object_set_new(json_object_get(run->result, "timings"), name, json_integer(now - run->lap));
+  run->lap = now;
+}
+
+static enum status open_and_clone(struct run *run, struct error *err) {
   const struct snapshot *snapshot = run->analysis->snapshot;
-  int64_t started = clock_mono_ms();
   const char *dump = NULL;
+  struct sandbox_clone_report clone = {0};
   int major = sandbox_pick_major(snapshot->server_version_num);
   if (!major)
     return error_set(err, ERR_UNAVAILABLE,
@@ -66,20 +98,31 @@ static enum status set_up(struct run *run, struct error *err) {
   enum status status = store_dump(run->job, snapshot->id, &dump, err);
   if (!status) status = sandbox_open(run->job->cfg, run->job->keeper_socket, major, &run->sandbox, err);
   if (status) return status;
-  struct sandbox_clone_report clone = {0};
-  struct sandbox_seed_report seed = {0};
-  status = sandbox_clone(run->sandbox, dump, snapshot->timezone, snapshot->search_path, run->job->arena, &clone, err);
-  if (!status) status = sandbox_seed(run->sandbox, run->options->rows_per_table, run->job->arena, &seed, err);
-  bool way_back = false;
-  for (size_t i = 0; i < run->analysis->count; i++) way_back |= run->analysis->statements[i].rollback.sql.count > 0;
-  if (!status && way_back) status = sandbox_dump(run->sandbox, run->job->arena, &run->before, err);
-  if (status) return status;
+  lap(run, "open_ms");
   json_set_str(run->result, "engine", sandbox_engine(run->sandbox));
   json_object_set_new(run->result, "client_major", json_integer(snapshot->server_version_num / 10000));
+  status = sandbox_clone(run->sandbox, dump, snapshot->timezone, snapshot->search_path, run->job->arena, &clone, err);
+  if (status) return status;
+  lap(run, "clone_ms");
   json_object_set_new(run->result, "tables_created", json_integer(clone.tables_created));
-  json_object_set_new(run->result, "rows_inserted", json_integer(seed.rows_inserted));
   append_all(json_object_get(run->result, "missing_extensions"), clone.missing_extensions);
   append_all(json_object_get(run->result, "problems"), clone.problems);
+  return OK;
+}
+
+static enum status set_up(struct run *run, struct error *err) {
+  int64_t started = run->lap = clock_mono_ms();
+  struct sandbox_seed_report seed = {0};
+  bool way_back = false;
+  for (size_t i = 0; i < run->analysis->count; i++) way_back |= run->analysis->statements[i].rollback.sql.count > 0;
+  enum status status = open_and_clone(run, err);
+  if (!status && way_back) status = dump_before(run, err);
+  if (status) return status;
+  lap(run, "dump_ms");
+  status = sandbox_seed(run->sandbox, run->options->rows_per_table, run->job->arena, &seed, err);
+  if (status) return status;
+  lap(run, "seed_ms");
+  json_object_set_new(run->result, "rows_inserted", json_integer(seed.rows_inserted));
   append_all(json_object_get(run->result, "problems"), seed.problems);
   json_object_set_new(run->result, "setup_ms", json_integer(clock_mono_ms() - started));
   return OK;
@@ -170,9 +213,11 @@ static enum status run_all(struct run *run, struct error *err) {
   if (!status) status = run_statements(run, trace, err);
   sandbox_trace_free(trace);
   if (status) return status;
+  lap(run, "run_ms");
   report_steps(run);
   agreement_judge(run->analysis);
   if (run->applied) verify(run);
+  lap(run, "verify_ms");
   json_object_set_new(run->result, "duration_ms", json_integer(clock_mono_ms() - started));
   return OK;
 }

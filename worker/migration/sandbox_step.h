@@ -6,8 +6,9 @@
 #include "worker/migration/analysis.h"
 
 #define SANDBOX_ROWS_DEFAULT 15
-#define SANDBOX_STATEMENT_MS 30000 /* one statement of the migration, or one validation query */
-#define SANDBOX_DIFF_LINES 100     /* of rollback_diff */
+#define SANDBOX_STATEMENT_MS 30000                /* one statement of the migration, or one validation query */
+#define SANDBOX_KEPT_DUMP_BYTES (4 * 1024 * 1024) /* kept by a slot between jobs */
+#define SANDBOX_DIFF_LINES 100                    /* of rollback_diff */
 
 struct sandbox_options {
   const json_t *validation_queries;
