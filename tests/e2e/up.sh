@@ -6,6 +6,15 @@ cd "$tree"
 out=$(mktemp)
 trap 'rm -f "$out"; leave' EXIT
 
+up() { # text argument…: what it prints goes to $out
+  local text=$1
+  shift
+  if ./deploy/up "$@" >"$out" 2>&1 </dev/null; then ok "$text"; return; fi
+  no "$text"
+  tail -n 60 "$out"
+  exit 1
+}
+
 # Something else has the default port.
 if ! (exec 3<>/dev/tcp/127.0.0.1/8080) 2>/dev/null; then
   python3 -m http.server 8080 --bind 127.0.0.1 >/dev/null 2>&1 &
@@ -14,8 +23,7 @@ if ! (exec 3<>/dev/tcp/127.0.0.1/8080) 2>/dev/null; then
 fi
 
 echo 'from nothing'
-# shellcheck disable=SC2024
-must 'deploy/up --detach ends well' ./deploy/up --detach >"$out" 2>&1 </dev/null || cat "$out"
+up 'deploy/up ends well' --reset --detach
 holds 'the report is printed' "$out" 'Risk ' 'Blast radius' 'Sandbox' 'passed on postgres' 'Rollback' 'AccessExclusiveLock' 'shop.orders'
 holds 'a busy default port is avoided, and said' "$out" 'port 8080 is in use'
 . .autodb/env
@@ -42,7 +50,7 @@ done || bad=1
 
 echo 'again'
 key=$AUTODB_API_KEY connection=$DEMO_CONNECTION_ID api=$(pid_of api) from=$SECONDS
-must 'a second up ends well' ./deploy/up --detach >"$out" 2>&1 </dev/null
+up 'a second up ends well' --detach
 check 'it takes seconds' test $((SECONDS - from)) -lt 30
 holds 'it says what runs already, and shows the report' "$out" 'already running' 'Risk '
 . .autodb/env
@@ -54,7 +62,7 @@ mapfile -t kin < <(family "$worker")
 kill -9 "$worker"
 check 'nothing of a killed worker lives on' within 10 gone "${kin[@]}"
 kill -9 "$(pid_of postgres)" "$(pid_of redis)"
-must 'up repairs what was killed' ./deploy/up --detach >"$out" 2>&1 </dev/null
+up 'up repairs what was killed' --detach
 . .autodb/env
 check 'the key still works' test "$(code "$AUTODB_URL/api/v1/jobs")" = 200
 check 'the demo is still there' test "$(code "$AUTODB_URL/api/v1/connections/$connection/schema")" = 200
