@@ -1,5 +1,5 @@
-/* auth.c - see auth.h. The caches are set-associative arrays: bounded by construction, no list to walk. Unknown keys have their own, so that guessing
- * can't push good keys out. */
+/* auth.c - see auth.h. The caches are set-associative arrays: bounded by construction, no list to walk. Unknown keys have their own, so
+ * that guessing can't push good keys out. */
 #include "api/auth.h"
 
 #include <strings.h>
@@ -81,9 +81,7 @@ static struct entry *place(struct entry table[SETS][WAYS], const uint8_t *hash, 
 
 /* --- deciding --- */
 
-static enum status refuse(struct error *err) {
-  return error_set(err, ERR_UNAUTHORIZED, "The API key is unknown, expired or revoked.");
-}
+static enum status refuse(struct error *err) { return error_set(err, ERR_UNAUTHORIZED, "The API key is unknown, expired or revoked."); }
 
 static enum status allow(struct request *req, const struct identity *who, struct error *err) {
   req->who = *who;
@@ -99,7 +97,8 @@ static const char *bearer(const char *value) {
 }
 
 static enum status read_key(const struct request *req, const char **ret_key, struct error *err) {
-  const char *header = http_header(req->http, "x-api-key"), *authorization = http_header(req->http, "authorization"), *token = bearer(authorization);
+  const char *header = http_header(req->http, "x-api-key"), *authorization = http_header(req->http, "authorization"),
+             *token = bearer(authorization);
   if (header && token && strcmp(header, token) != 0)
     return error_set(err, ERR_UNAUTHORIZED, "X-API-Key and Authorization hold different keys; send one.");
   const char *key = header ? header : token;
@@ -116,8 +115,10 @@ static const struct pg_stmt find_key = {
     "last_used_at IS NULL OR last_used_at < now() - interval '1 minute' "
     "FROM autodb.api_keys WHERE key_hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())",
     1};
-static const struct pg_stmt touch_key = {
-    "touch_key", "UPDATE autodb.api_keys SET last_used_at = now() WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')", 1};
+static const struct pg_stmt touch_key = {"touch_key",
+                                         "UPDATE autodb.api_keys SET last_used_at = now() WHERE id = $1 AND (last_used_at IS NULL OR "
+                                         "last_used_at < now() - interval '1 minute')",
+                                         1};
 
 static void touched(void *arg, const PGresult *res, const struct error *err) {
   (void)arg;

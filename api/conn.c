@@ -1,7 +1,8 @@
 /* conn.c - see conn.h.
  *
- * Reading stays on while a request runs, so that a hang-up is noticed, until a watermark of pipelined input is reached. Answers are sent straight to the socket; what it doesn't take goes through
- * the bufferevent. Closing is always half-close first and a short read, so that the client gets the answer instead of a reset. */
+ * Reading stays on while a request runs, so that a hang-up is noticed, until a watermark of pipelined input is reached. Answers are sent
+ * straight to the socket; what it doesn't take goes through the bufferevent. Closing is always half-close first and a short read, so that
+ * the client gets the answer instead of a reset. */
 #include "api/conn.h"
 
 #include <errno.h>
@@ -16,10 +17,10 @@
 #include "common/metrics.h"
 
 #define READ_WATERMARK (64 * 1024)
-#define LINGER_BYTES (1024 * 1024)    /* discarded at most while closing */
-#define REQUEST_ARENA (256u << 20)    /* ceiling; a request uses a few KiB */
-#define INLINE_BODY (64 * 1024)       /* larger bodies are handed over instead of copied */
-#define FLUSH_ABOVE (256 * 1024)      /* unsent bytes above which the next request waits */
+#define LINGER_BYTES (1024 * 1024) /* discarded at most while closing */
+#define REQUEST_ARENA (256u << 20) /* ceiling; a request uses a few KiB */
+#define INLINE_BODY (64 * 1024)    /* larger bodies are handed over instead of copied */
+#define FLUSH_ABOVE (256 * 1024)   /* unsent bytes above which the next request waits */
 
 static struct metric requests = METRIC_COUNTER("autodb_http_requests_total", "HTTP requests answered, by status class.", "class");
 
@@ -51,7 +52,8 @@ static void begin_request(struct conn *conn) {
   buf_free(&conn->req.headers);
   http_reset(&conn->http);
   conn->head_only = conn->body_read = false;
-  conn->req = (struct request){.conn = conn, .loop = server_loop(conn->server), .arena = conn->arena, .http = &conn->http, .started_us = clock_mono_us()};
+  conn->req = (struct request){
+      .conn = conn, .loop = server_loop(conn->server), .arena = conn->arena, .http = &conn->http, .started_us = clock_mono_us()};
   buf_init(&conn->req.headers, 4096);
   conn->requests++;
 }
@@ -236,8 +238,8 @@ static void after_answer(struct conn *conn) {
 
 static void put_head(struct conn *conn, struct buf *out, int http_status, const char *content_type, size_t body_len) {
   struct request *req = &conn->req;
-  buf_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nX-Request-Id: %s\r\n", http_status,
-             http_status_text(http_status), server_date(conn->server), req->request_id);
+  buf_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nX-Request-Id: %s\r\n",
+             http_status, http_status_text(http_status), server_date(conn->server), req->request_id);
   if (content_type) buf_printf(out, "Content-Type: %s\r\n", content_type);
   if (http_status != 204) buf_printf(out, "Content-Length: %zu\r\n", body_len);
   buf_append(out, buf_str(&req->headers), req->headers.len);
@@ -253,8 +255,8 @@ static void count(const struct conn *conn, int http_status) {
   metric_add(&requests, classes[http_status / 100 - 1], 1);
   /* Outages are logged when they begin and end, not once per request. */
   if (http_status >= 500 && http_status != 503)
-    log_event(LOG_WARN, "request failed", "request", conn->req.request_id, "status", log_fmt("%d", http_status),
-                                    "path", conn->http.path, NULL);
+    log_event(LOG_WARN, "request failed", "request", conn->req.request_id, "status", log_fmt("%d", http_status), "path", conn->http.path,
+              NULL);
 }
 
 /* A body nobody read would be taken for the next request: it is dropped when it is all here, else the connection has to close. */

@@ -27,16 +27,16 @@ struct conn {
   struct server *server;
   struct bufferevent *bev;
   enum conn_state state;
-  int64_t deadline;       /* clock_mono_ms */
-  size_t flush_left;      /* bytes unsent at the last look, in FLUSH */
+  int64_t deadline;  /* clock_mono_ms */
+  size_t flush_left; /* bytes unsent at the last look, in FLUSH */
   size_t lingered;
   unsigned requests;
-  bool again;             /* on the server's list of connections to continue at the end of the turn */
-  bool closing;           /* no request after this one */
-  bool gone;              /* the client's side is closed, or broken */
-  bool head_only;         /* HEAD: no body in the answer */
-  bool paused;            /* reading is off: the input is full and nobody takes it */
-  bool body_read;         /* the body, if any, is off the wire */
+  bool again;     /* on the server's list of connections to continue at the end of the turn */
+  bool closing;   /* no request after this one */
+  bool gone;      /* the client's side is closed, or broken */
+  bool head_only; /* HEAD: no body in the answer */
+  bool paused;    /* reading is off: the input is full and nobody takes it */
+  bool body_read; /* the body, if any, is off the wire */
   struct http http;
   struct arena *arena;
   struct request req;
@@ -44,9 +44,9 @@ struct conn {
 
 struct conn *conn_new(struct server *server, evutil_socket_t fd); /* NULL when out of memory; fd is closed then */
 void conn_free(struct conn *conn);
-void conn_continue(struct conn *conn);                  /* reads on with what is buffered */
-void conn_expire(struct conn *conn);                    /* its deadline passed */
-void conn_authorized(struct conn *conn);                /* the router lets the request's body in (router.c) */
+void conn_continue(struct conn *conn);   /* reads on with what is buffered */
+void conn_expire(struct conn *conn);     /* its deadline passed */
+void conn_authorized(struct conn *conn); /* the router lets the request's body in (router.c) */
 /* The answer of the current request: head and body as bytes; `body` is copied, unless large, when its memory is taken. */
 void conn_answer(struct conn *conn, int http_status, const char *content_type, struct buf *body);
 
@@ -55,7 +55,7 @@ void server_move(struct conn *conn, enum conn_state state);
 void server_again(struct conn *conn);
 struct loop *server_loop(struct server *server);
 bool server_draining(const struct server *server);
-const char *server_date(struct server *server);   /* RFC 9110 date, of this second */
+const char *server_date(struct server *server);    /* RFC 9110 date, of this second */
 struct buf *server_scratch(struct server *server); /* empty; valid until the next call */
 
 #endif

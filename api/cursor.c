@@ -43,8 +43,8 @@ enum status cursor_read(const struct request *req, const char *list, struct id *
   return error_add_field(err, "cursor", "is not a next_cursor of this list");
 }
 
-enum status cursor_reply(struct request *req, const char *list, const PGresult *res, void (*put)(struct buf *out, const PGresult *res, int row),
-                         struct error *err) {
+enum status cursor_reply(struct request *req, const char *list, const PGresult *res,
+                         void (*put)(struct buf *out, const PGresult *res, int row), struct error *err) {
   struct buf data;
   int limit = cursor_limit(req), rows = PQntuples(res), shown = rows < limit ? rows : limit;
   buf_init(&data, LIMIT_RESULT_BYTES);

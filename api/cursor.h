@@ -9,15 +9,17 @@
 #define CURSOR_TEXT 64
 
 /* The route params every list takes; put them first in its table. */
-#define CURSOR_PARAMS {.name = "limit", .want = PARAM_INT, .min = 1, .max = LIMIT_LIST_MAX}, {.name = "cursor", .want = PARAM_TEXT}
+#define CURSOR_PARAMS \
+  {.name = "limit", .want = PARAM_INT, .min = 1, .max = LIMIT_LIST_MAX}, { .name = "cursor", .want = PARAM_TEXT }
 
 char *cursor_write(const struct request *req, const char *list, const struct id *last, char out[CURSOR_TEXT]);
-/* The ?cursor= of the request, as the id all of the page's ids are below; the largest id when there is none. VALIDATION_ERROR when it isn't ours. */
+/* The ?cursor= of the request, as the id all of the page's ids are below; the largest id when there is none. VALIDATION_ERROR when it isn't
+ * ours. */
 MUST_CHECK enum status cursor_read(const struct request *req, const char *list, struct id *ret_below, struct error *err);
 static inline int cursor_limit(const struct request *req) { return (int)request_param_int(req, "limit", LIMIT_LIST_DEFAULT); }
 
 /* Answers a list: `put` appends one row as an object. The statement asked for limit + 1 rows, with the id in column 0. */
-enum status cursor_reply(struct request *req, const char *list, const PGresult *res, void (*put)(struct buf *out, const PGresult *res, int row),
-                         struct error *err);
+enum status cursor_reply(struct request *req, const char *list, const PGresult *res,
+                         void (*put)(struct buf *out, const PGresult *res, int row), struct error *err);
 
 #endif

@@ -64,9 +64,12 @@ static int on_complete(llhttp_t *parser) {
 }
 
 static const llhttp_settings_t *settings(void) {
-  static const llhttp_settings_t table = {
-      .on_url = on_url, .on_header_field = on_field, .on_header_value = on_value, .on_header_value_complete = on_value_complete,
-      .on_body = on_body, .on_message_complete = on_complete};
+  static const llhttp_settings_t table = {.on_url = on_url,
+                                          .on_header_field = on_field,
+                                          .on_header_value = on_value,
+                                          .on_header_value_complete = on_value_complete,
+                                          .on_body = on_body,
+                                          .on_message_complete = on_complete};
   return &table;
 }
 
@@ -95,7 +98,8 @@ void http_reset(struct http *http) {
 
 static enum status scan_line(const char *line, size_t len, struct error *err) {
   /* len counts the LF */
-  if (len < 2 || line[len - 2] != '\r') return error_set(err, ERR_MALFORMED, "A line of the request head ends with a bare LF; lines end with CRLF.");
+  if (len < 2 || line[len - 2] != '\r')
+    return error_set(err, ERR_MALFORMED, "A line of the request head ends with a bare LF; lines end with CRLF.");
   if (memchr(line, '\r', len - 2)) return error_set(err, ERR_MALFORMED, "The request head holds a bare CR.");
   if (memchr(line, '\0', len)) return error_set(err, ERR_MALFORMED, "The request head holds a NUL byte.");
   return OK;
@@ -142,7 +146,8 @@ static enum status check_request_line(const char *line, size_t len, struct error
   if (last - space - 1 > LIMIT_HTTP_URL_BYTES)
     return error_set(err, ERR_HEAD_TOO_LARGE, "The request target is longer than %d bytes.", LIMIT_HTTP_URL_BYTES);
   for (const char *p = space + 1; p < last; p++)
-    if (*p <= ' ' || *p == 0x7f || *p == '#') return error_set(err, ERR_MALFORMED, "The request target holds a character a URI can't hold.");
+    if (*p <= ' ' || *p == 0x7f || *p == '#')
+      return error_set(err, ERR_MALFORMED, "The request target holds a character a URI can't hold.");
   return last == space + 1 ? error_set(err, ERR_MALFORMED, "The request target is empty.") : OK;
 }
 
@@ -151,7 +156,8 @@ static enum status check_header_line(const char *line, size_t len, struct error 
   size_t name = 0;
   while (name < len && is_token((unsigned char)line[name])) name++;
   if (name == len || line[name] != ':' || name == 0)
-    return error_set(err, ERR_MALFORMED, "A header line is not \"Name: value\" (no space before the colon, only token characters in the name).");
+    return error_set(err, ERR_MALFORMED,
+                     "A header line is not \"Name: value\" (no space before the colon, only token characters in the name).");
   for (size_t i = name + 1; i < len; i++) {
     unsigned char c = (unsigned char)line[i];
     if ((c < ' ' && c != '\t') || c == 0x7f) return error_set(err, ERR_MALFORMED, "A header value holds a control character.");
@@ -170,7 +176,8 @@ static enum status check_lines(const char *head, size_t len, struct error *err) 
     if (status != OK) return status;
   }
   if (count == 0) return error_set(err, ERR_MALFORMED, "The request line is missing.");
-  if (count - 1 > LIMIT_HTTP_HEADERS) return error_set(err, ERR_HEAD_TOO_LARGE, "The request has more than %d headers.", LIMIT_HTTP_HEADERS);
+  if (count - 1 > LIMIT_HTTP_HEADERS)
+    return error_set(err, ERR_HEAD_TOO_LARGE, "The request has more than %d headers.", LIMIT_HTTP_HEADERS);
   return OK;
 }
 
@@ -227,7 +234,9 @@ struct seen {
   bool close, keep;
 };
 
-static bool valid_host(const char *host) { return *host && !host[strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~:[]%!$&'()*+;=")]; }
+static bool valid_host(const char *host) {
+  return *host && !host[strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~:[]%!$&'()*+;=")];
+}
 
 static enum status read_header(struct http *http, const struct http_header *header, struct seen *seen, struct error *err) {
   const char *name = header->name, *value = header->value;
@@ -257,7 +266,8 @@ static enum status read_headers(struct http *http, struct error *err) {
     enum status status = read_header(http, &http->headers[i], &seen, err);
     if (status != OK) return status;
   }
-  if (http->chunked && http->content_length >= 0) return error_set(err, ERR_MALFORMED, "Content-Length and Transfer-Encoding exclude each other.");
+  if (http->chunked && http->content_length >= 0)
+    return error_set(err, ERR_MALFORMED, "Content-Length and Transfer-Encoding exclude each other.");
   if (http->chunked && http->minor == 0) return error_set(err, ERR_MALFORMED, "HTTP/1.0 has no Transfer-Encoding.");
   if (http->minor >= 1 && seen.hosts == 0) return error_set(err, ERR_MALFORMED, "Host is missing.");
   http->keep_alive = !seen.close && (http->minor >= 1 || seen.keep);
@@ -294,7 +304,8 @@ static enum status too_large(size_t cap, struct error *err) {
   return error_set(err, ERR_TOO_LARGE, "The request body is larger than %zu bytes.", cap);
 }
 
-static enum status feed_chunked(struct http *http, const char *data, size_t len, size_t cap, size_t *ret_used, bool *ret_done, struct error *err) {
+static enum status feed_chunked(struct http *http, const char *data, size_t len, size_t cap, size_t *ret_used, bool *ret_done,
+                                struct error *err) {
   llhttp_errno_t parsed = llhttp_execute(&http->parser, data, len);
   size_t used = parsed == HPE_OK ? len : (size_t)(llhttp_get_error_pos(&http->parser) - data);
   if (parsed != HPE_OK && !(parsed == HPE_PAUSED && http->body_done)) {
@@ -308,7 +319,8 @@ static enum status feed_chunked(struct http *http, const char *data, size_t len,
   return OK;
 }
 
-enum status http_feed_body(struct http *http, const char *data, size_t len, size_t cap, size_t *ret_used, bool *ret_done, struct error *err) {
+enum status http_feed_body(struct http *http, const char *data, size_t len, size_t cap, size_t *ret_used, bool *ret_done,
+                           struct error *err) {
   if (http->chunked) return feed_chunked(http, data, len, cap, ret_used, ret_done, err);
   size_t want = http->content_length > 0 ? (size_t)http->content_length : 0;
   if (want > cap) return too_large(cap, err);
@@ -320,11 +332,28 @@ enum status http_feed_body(struct http *http, const char *data, size_t len, size
 }
 
 const char *http_status_text(int status) {
-  static const struct { int status; const char *text; } table[] = {
-      {200, "OK"}, {201, "Created"}, {202, "Accepted"}, {204, "No Content"}, {400, "Bad Request"}, {401, "Unauthorized"}, {403, "Forbidden"},
-      {404, "Not Found"}, {405, "Method Not Allowed"}, {408, "Request Timeout"}, {409, "Conflict"}, {413, "Content Too Large"},
-      {415, "Unsupported Media Type"}, {417, "Expectation Failed"}, {422, "Unprocessable Content"}, {429, "Too Many Requests"},
-      {431, "Request Header Fields Too Large"}, {500, "Internal Server Error"}, {503, "Service Unavailable"}};
+  static const struct {
+    int status;
+    const char *text;
+  } table[] = {{200, "OK"},
+               {201, "Created"},
+               {202, "Accepted"},
+               {204, "No Content"},
+               {400, "Bad Request"},
+               {401, "Unauthorized"},
+               {403, "Forbidden"},
+               {404, "Not Found"},
+               {405, "Method Not Allowed"},
+               {408, "Request Timeout"},
+               {409, "Conflict"},
+               {413, "Content Too Large"},
+               {415, "Unsupported Media Type"},
+               {417, "Expectation Failed"},
+               {422, "Unprocessable Content"},
+               {429, "Too Many Requests"},
+               {431, "Request Header Fields Too Large"},
+               {500, "Internal Server Error"},
+               {503, "Service Unavailable"}};
   for (size_t i = 0; i < sizeof table / sizeof *table; i++)
     if (table[i].status == status) return table[i].text;
   return "Status";

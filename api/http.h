@@ -20,8 +20,8 @@ struct http_header {
 };
 
 struct http {
-  uint8_t method;           /* llhttp's HTTP_GET, … */
-  uint8_t minor;            /* HTTP/1.minor */
+  uint8_t method; /* llhttp's HTTP_GET, … */
+  uint8_t minor;  /* HTTP/1.minor */
   bool keep_alive, chunked, expect_continue, bad_expectation;
   int64_t content_length;   /* -1 when there is none */
   const char *path, *query; /* query NULL when there is no '?' */
@@ -52,7 +52,8 @@ const char *http_header(const struct http *http, const char *name);
 static inline bool http_has_body(const struct http *http) { return http->chunked || http->content_length > 0; }
 
 /* Takes body bytes; ret_used of them belonged to this request. More than `cap` bytes of content is ERR_TOO_LARGE. */
-MUST_CHECK enum status http_feed_body(struct http *http, const char *data, size_t len, size_t cap, size_t *ret_used, bool *ret_done, struct error *err);
+MUST_CHECK enum status http_feed_body(struct http *http, const char *data, size_t len, size_t cap, size_t *ret_used, bool *ret_done,
+                                      struct error *err);
 
 const char *http_status_text(int status);
 

@@ -1,7 +1,8 @@
 /* idempotency.c - see idempotency.h.
  *
  * Two first requests with one key at the same moment: the second's INSERT waits on the first's row and then sees it, so there is no
- * "still open" answer to give. When the outcome of the insert is unknown the answer is 503; the client's retry with the same key finds out. */
+ * "still open" answer to give. When the outcome of the insert is unknown the answer is 503; the client's retry with the same key finds out.
+ */
 #include "api/idempotency.h"
 
 #include "api/jobview.h"
@@ -13,8 +14,10 @@ static const struct pg_stmt insert_keyed = {
     "WITH taken AS (INSERT INTO autodb.idempotency_keys AS k (owner_id, key, request_hash, job_id) VALUES ($2, $12, $13, $1) "
     "ON CONFLICT (owner_id, key) DO UPDATE SET request_hash = excluded.request_hash, job_id = excluded.job_id, created_at = now() "
     "WHERE k.created_at < now() - interval '24 hours' RETURNING job_id), "
-    "accepted AS (INSERT INTO autodb.jobs (id, owner_id, connection_id, kind, lane, max_attempts, trace, request_id, callback_url, payload, metadata) "
-    "SELECT $1::uuid, $2::uuid, $3::uuid, $4::text, $5::autodb.job_lane, $6::int4, $7::text, $8::text, $9::text, $10::json, $11::json FROM taken RETURNING id) "
+    "accepted AS (INSERT INTO autodb.jobs (id, owner_id, connection_id, kind, lane, max_attempts, trace, request_id, callback_url, "
+    "payload, metadata) "
+    "SELECT $1::uuid, $2::uuid, $3::uuid, $4::text, $5::autodb.job_lane, $6::int4, $7::text, $8::text, $9::text, $10::json, $11::json FROM "
+    "taken RETURNING id) "
     "SELECT " SQL_TIME("now()") " FROM accepted",
     13};
 static const struct pg_stmt find_keyed = {
@@ -46,7 +49,8 @@ static enum status on_found(struct request *req, const PGresult *res, struct err
   if (PQntuples(res) == 0 || !id_parse(PQgetvalue(res, 0, 1), &id))
     return error_set(err, ERR_UNAVAILABLE, "The idempotency key expired while it was looked at; try again.");
   if (PQgetvalue(res, 0, 0)[0] != 't')
-    return error_set(err, ERR_IDEMPOTENCY, "This Idempotency-Key was used with another request within the last 24 hours; use a new key for a new request.");
+    return error_set(err, ERR_IDEMPOTENCY,
+                     "This Idempotency-Key was used with another request within the last 24 hours; use a new key for a new request.");
   request_header(req, "Idempotent-Replayed", "true");
   request_header(req, "Location", "/api/v1/jobs/%s", id_format(&id, text));
   waiters_add(req, &id, keyed->sub->wait_s, WAIT_SUBMITTED);

@@ -3,10 +3,24 @@
 
 enum column { ID, KIND, STATE, LANE, CONNECTION, ATTEMPT, MAX_ATTEMPTS, PROGRESS, CREATED, STARTED, FINISHED, RESULT, ERROR, METADATA };
 
-static const struct { const char *name; bool raw; enum column column; } members[] = {
-    {"job_id", false, ID}, {"kind", false, KIND}, {"status", false, STATE}, {"priority", false, LANE}, {"connection_id", false, CONNECTION},
-    {"attempt", true, ATTEMPT}, {"max_attempts", true, MAX_ATTEMPTS}, {"progress", true, PROGRESS}, {"created_at", false, CREATED},
-    {"started_at", false, STARTED}, {"finished_at", false, FINISHED}, {"result", true, RESULT}, {"error", true, ERROR}, {"metadata", true, METADATA}};
+static const struct {
+  const char *name;
+  bool raw;
+  enum column column;
+} members[] = {{"job_id", false, ID},
+               {"kind", false, KIND},
+               {"status", false, STATE},
+               {"priority", false, LANE},
+               {"connection_id", false, CONNECTION},
+               {"attempt", true, ATTEMPT},
+               {"max_attempts", true, MAX_ATTEMPTS},
+               {"progress", true, PROGRESS},
+               {"created_at", false, CREATED},
+               {"started_at", false, STARTED},
+               {"finished_at", false, FINISHED},
+               {"result", true, RESULT},
+               {"error", true, ERROR},
+               {"metadata", true, METADATA}};
 
 void jobview_put(struct buf *out, const PGresult *res, int row) {
   for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
@@ -33,14 +47,17 @@ bool jobview_ended(const PGresult *res, int row) {
 
 void jobview_put_new(struct buf *out, const struct jobview_new *job) {
   char id[ID_TEXT], connection[ID_TEXT];
-  buf_printf(out, "{\"job_id\": \"%s\", \"kind\": \"%s\", \"status\": \"queued\", \"priority\": \"%s\", \"connection_id\": ", id_format(&job->id, id),
-             job->kind, job->lane);
+  buf_printf(out, "{\"job_id\": \"%s\", \"kind\": \"%s\", \"status\": \"queued\", \"priority\": \"%s\", \"connection_id\": ",
+             id_format(&job->id, id), job->kind, job->lane);
   if (job->connection_id)
     buf_printf(out, "\"%s\"", id_format(job->connection_id, connection));
   else
     buf_puts(out, "null");
-  buf_printf(out, ", \"attempt\": 0, \"max_attempts\": %d, \"progress\": null, \"created_at\": \"%s\", \"started_at\": null, \"finished_at\": null, "
-                  "\"result\": null, \"error\": null, \"metadata\": ", job->max_attempts, job->created_at);
+  buf_printf(
+      out,
+      ", \"attempt\": 0, \"max_attempts\": %d, \"progress\": null, \"created_at\": \"%s\", \"started_at\": null, \"finished_at\": null, "
+      "\"result\": null, \"error\": null, \"metadata\": ",
+      job->max_attempts, job->created_at);
   buf_puts(out, job->metadata ? job->metadata : "null");
   buf_putc(out, '}');
 }

@@ -11,9 +11,9 @@
 #define SQL_TIME(expr) "to_char((" expr ") AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
 
 /* The columns jobview_put reads, of `jobs j LEFT JOIN results r`; JOBVIEW_COLUMNS of them. `result` is an expression. */
-#define JOBVIEW_SELECT(result) \
-  "j.id, j.kind, j.state, j.lane, j.connection_id, j.attempt, j.max_attempts, j.progress, " SQL_TIME("j.created_at") ", " SQL_TIME("j.started_at") \
-  ", " SQL_TIME("j.finished_at") ", " result ", r.error, j.metadata"
+#define JOBVIEW_SELECT(result)                                                                                                      \
+  "j.id, j.kind, j.state, j.lane, j.connection_id, j.attempt, j.max_attempts, j.progress, " SQL_TIME("j.created_at") ", " SQL_TIME( \
+      "j.started_at") ", " SQL_TIME("j.finished_at") ", " result ", r.error, j.metadata"
 #define JOBVIEW_COLUMNS 14
 
 /* Appends the object; stored JSON goes in as it stands. */

@@ -16,9 +16,9 @@
 #include "common/metrics.h"
 
 #define PG_CONNECTIONS 2
-#define DRAIN_NOTICE_MS 300   /* between failing /readyz and closing the listener */
+#define DRAIN_NOTICE_MS 300 /* between failing /readyz and closing the listener */
 #define DRAIN_MS 10000
-#define PATIENCE_MS 3000      /* after a start, clients wait this long for Postgres instead of being told 503 */
+#define PATIENCE_MS 3000 /* after a start, clients wait this long for Postgres instead of being told 503 */
 
 static struct metric reconnects = METRIC_COUNTER("autodb_backend_lost_total", "Times a connection to a backend was lost.", "backend");
 
@@ -92,6 +92,7 @@ static void out_of_patience(evutil_socket_t fd, short what, void *arg) {
   struct loop *loop = arg;
   (void)fd;
   (void)what;
+  if (!pgloop_up(loop->pg)) log_event(LOG_WARN, "Postgres does not answer yet, serving without it", NULL);
   server_accept(loop->server);
 }
 

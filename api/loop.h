@@ -26,8 +26,8 @@ struct api {
   char stream_keys[LANE_COUNT][JOB_KEY_MAX];
   char done_channel[JOB_KEY_MAX], cancel_channel[JOB_KEY_MAX], workers_key[JOB_KEY_MAX];
   struct offload *offload;
-  atomic_bool draining;    /* /readyz fails from here on */
-  atomic_uint keys_epoch;  /* raised by every revocation: cached keys of an older epoch are looked up again */
+  atomic_bool draining;   /* /readyz fails from here on */
+  atomic_uint keys_epoch; /* raised by every revocation: cached keys of an older epoch are looked up again */
 };
 
 struct loop {
@@ -35,9 +35,9 @@ struct loop {
   int index;
   struct event_base *base;
   struct pgloop *pg;
-  struct redis *redis;     /* commands */
-  struct redis_sub *sub;   /* the done channel */
-  struct server *server;   /* listener and connections: server.c */
+  struct redis *redis;   /* commands */
+  struct redis_sub *sub; /* the done channel */
+  struct server *server; /* listener and connections: server.c */
   struct auth *auth;
   struct submit *submit;
   struct waiters *waiters;

@@ -33,7 +33,8 @@ static enum status write_port(const char *path, int port, struct error *err) {
   bool written = fd >= 0 && write(fd, text, (size_t)len) == len;
   if (fd >= 0) close(fd);
   /* renamed, so that whoever waits for the file never reads half of it */
-  if (!written || rename(temporary, path) != 0) return error_set(err, ERR_UNAVAILABLE, "Can't write the port to %s: %s.", path, strerror(errno));
+  if (!written || rename(temporary, path) != 0)
+    return error_set(err, ERR_UNAVAILABLE, "Can't write the port to %s: %s.", path, strerror(errno));
   return OK;
 }
 
@@ -94,7 +95,8 @@ static enum status start_metrics(struct program *program, struct error *err) {
 }
 
 static enum status serve(struct program *program, struct error *err) {
-  struct event *term = evsignal_new(program->base, SIGTERM, on_signal, program), *interrupt = evsignal_new(program->base, SIGINT, on_signal, program);
+  struct event *term = evsignal_new(program->base, SIGTERM, on_signal, program),
+               *interrupt = evsignal_new(program->base, SIGINT, on_signal, program);
   enum status status = term && interrupt && event_add(term, NULL) == 0 && event_add(interrupt, NULL) == 0 ? OK : error_oom(err);
   if (status == OK) status = prepare(program, err);
   if (status == OK) status = start_metrics(program, err);
@@ -135,6 +137,6 @@ int main(int argc, char **argv) {
   }
   if (status != OK) log_event(LOG_ERROR, "can't serve", "reason", err.message, NULL);
   end(&program);
-  log_event(LOG_INFO, "stopped", NULL);
+  if (status == OK) log_event(LOG_INFO, "stopped", NULL);
   return status == OK ? 0 : 1;
 }

@@ -1,4 +1,5 @@
-/* offload.h - blocking or long work on two threads, so that loops stay loops: connecting to client databases, inflating and comparing snapshots. */
+/* offload.h - blocking or long work on two threads, so that loops stay loops: connecting to client databases, inflating and comparing
+ * snapshots. */
 #ifndef AUTODB_API_OFFLOAD_H
 #define AUTODB_API_OFFLOAD_H
 

@@ -9,7 +9,9 @@
 
 /* --- query string --- */
 
-static int hex(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1; }
+static int hex(char c) {
+  return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
 
 /* application/x-www-form-urlencoded, in place. False on a bad escape, NUL or invalid UTF-8. */
 static bool decode(char *text) {
@@ -40,7 +42,8 @@ static int two_digits(const char *text) { return (text[0] - '0') * 10 + (text[1]
 
 /* A month, day and time that exist; `text` has the shape already. */
 static bool in_calendar(const char *text, bool with_time) {
-  struct tm tm = {.tm_year = (int)strtol(text, NULL, 10) - 1900, .tm_mon = two_digits(text + 5) - 1, .tm_mday = two_digits(text + 8)}, back = tm;
+  struct tm tm = {.tm_year = (int)strtol(text, NULL, 10) - 1900, .tm_mon = two_digits(text + 5) - 1, .tm_mday = two_digits(text + 8)},
+            back = tm;
   timegm(&back);
   if (back.tm_mon != tm.tm_mon || back.tm_mday != tm.tm_mday || tm.tm_year < -1899) return false;
   return !with_time || (two_digits(text + 11) < 24 && two_digits(text + 14) < 60 && two_digits(text + 17) < 60);
@@ -48,7 +51,9 @@ static bool in_calendar(const char *text, bool with_time) {
 
 static bool is_offset(const char *text) {
   if ((*text == 'Z' || *text == 'z') && !text[1]) return true;
-  if (strlen(text) != 6 || !strchr("+-", *text) || text[3] != ':' || strspn(text + 1, "0123456789") != 2 || strspn(text + 4, "0123456789") != 2) return false;
+  if (strlen(text) != 6 || !strchr("+-", *text) || text[3] != ':' || strspn(text + 1, "0123456789") != 2 ||
+      strspn(text + 4, "0123456789") != 2)
+    return false;
   return two_digits(text + 1) < 15 && two_digits(text + 4) < 60;
 }
 
@@ -67,7 +72,8 @@ bool request_is_time(const char *text) {
 
 static void list_choices(const char *const *choices, char *out, size_t size) {
   *out = '\0';
-  for (size_t len = 0; *choices && (len = strlen(out)) < size - 1; choices++) snprintf(out + len, size - len, "%s%s", len ? ", " : "", *choices);
+  for (size_t len = 0; *choices && (len = strlen(out)) < size - 1; choices++)
+    snprintf(out + len, size - len, "%s%s", len ? ", " : "", *choices);
 }
 
 static void check_choice(const struct param *param, const char *value, struct error *err) {
@@ -87,7 +93,8 @@ static void check_param(const struct param *param, const char *value, struct err
   case PARAM_INT: {
     size_t digits = strspn(value, "0123456789");
     long long n = digits && digits < 10 && !value[digits] ? strtoll(value, NULL, 10) : -1;
-    if (n < param->min || n > param->max) error_add_field(err, param->name, "must be a whole number from %lld to %lld", param->min, param->max);
+    if (n < param->min || n > param->max)
+      error_add_field(err, param->name, "must be a whole number from %lld to %lld", param->min, param->max);
     break;
   }
   case PARAM_BOOL:
@@ -231,7 +238,8 @@ static void on_rows(void *arg, const PGresult *res, const struct error *cause) {
   if (status != OK) reply_error(req, &err);
 }
 
-enum status request_query(struct request *req, const struct pg_stmt *stmt, const struct pg_params *params, request_rows rows, struct error *err) {
+enum status request_query(struct request *req, const struct pg_stmt *stmt, const struct pg_params *params, request_rows rows,
+                          struct error *err) {
   ERROR_AUTO cause = {0};
   req->rows = rows;
   if (pgloop_query(req->loop->pg, stmt, params, 0, on_rows, req, &cause) == OK) return OK;

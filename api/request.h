@@ -34,13 +34,13 @@ enum route_flag { ROUTE_JOB = 1 /* takes the members and headers of every [job] 
 
 /* To add a route: a row in the table of its resource's file (res_*.c). */
 struct route {
-  uint8_t method;              /* llhttp's; GET serves HEAD too */
-  const char *pattern;         /* "/api/v1/jobs/{id}": {id} matches a UUID */
+  uint8_t method;      /* llhttp's; GET serves HEAD too */
+  const char *pattern; /* "/api/v1/jobs/{id}": {id} matches a UUID */
   enum status (*handler)(struct request *req, struct error *err);
   enum auth_level auth;
   unsigned flags;
-  size_t body_cap;             /* bytes; 0 = LIMIT_HTTP_BODY_DEFAULT for other methods than GET */
-  const struct param *params;  /* ends with a NULL name; NULL = none */
+  size_t body_cap;                 /* bytes; 0 = LIMIT_HTTP_BODY_DEFAULT for other methods than GET */
+  const struct param *params;      /* ends with a NULL name; NULL = none */
   const struct json_field *fields; /* members of the body; checked before the handler runs */
   size_t field_count;
 };
@@ -50,22 +50,24 @@ struct route {
 struct request {
   struct conn *conn;
   struct loop *loop;
-  struct arena *arena;         /* reset when the request has been answered */
+  struct arena *arena; /* reset when the request has been answered */
   struct http *http;
   const struct route *route;
   struct identity who;
-  struct id ids[2];            /* of the path, in order */
+  struct id ids[2]; /* of the path, in order */
   char request_id[REQUEST_ID_MAX];
-  char trace[TRACE_TEXT];      /* our child of the client's traceparent */
-  json_t *body;                /* object, borrowed from the arena; empty when none was sent */
-  struct { const char *name, *value; } params[REQUEST_PARAMS];
+  char trace[TRACE_TEXT]; /* our child of the client's traceparent */
+  json_t *body;           /* object, borrowed from the arena; empty when none was sent */
+  struct {
+    const char *name, *value;
+  } params[REQUEST_PARAMS];
   size_t param_count;
   int64_t started_us;
-  void *state;                 /* the handler's, in the arena */
+  void *state;                        /* the handler's, in the arena */
   void (*hurry)(struct request *req); /* set while the request merely waits: the client hung up or we drain, answer now */
   /* private */
   enum status (*rows)(struct request *req, const PGresult *res, struct error *err);
-  struct buf headers;          /* extra header lines of the answer */
+  struct buf headers; /* extra header lines of the answer */
   bool answered;
 };
 
@@ -84,7 +86,8 @@ int request_prefer_wait(const struct request *req);
 /* Runs the statement; `rows` is called with its answer and ends the request as a handler would. A failure is answered with 503 or,
  * when the statement itself was refused, 500. Nothing is promised about a write that failed. */
 typedef enum status (*request_rows)(struct request *req, const PGresult *res, struct error *err);
-MUST_CHECK enum status request_query(struct request *req, const struct pg_stmt *stmt, const struct pg_params *params, request_rows rows, struct error *err);
+MUST_CHECK enum status request_query(struct request *req, const struct pg_stmt *stmt, const struct pg_params *params, request_rows rows,
+                                     struct error *err);
 
 /* Turns a database failure into what a client is told: 503 stays, everything else is ours: logged, and 500. */
 enum status request_database_error(const struct request *req, const struct error *cause, struct error *err);
@@ -92,7 +95,7 @@ enum status request_database_error(const struct request *req, const struct error
 /* --- answers: exactly one of these ends the request --- */
 void request_header(struct request *req, const char *name, const char *fmt, ...) PRINTF_LIKE(3, 4); /* before the answer */
 void reply_error(struct request *req, const struct error *err);
-void reply_expectation_failed(struct request *req); /* 417 */
+void reply_expectation_failed(struct request *req);                                  /* 417 */
 void reply_json(struct request *req, int http_status, const char *json, size_t len); /* data of a success */
 void reply_buf(struct request *req, int http_status, struct buf *data);              /* the same; empties data; 500 when it failed */
 void reply_value(struct request *req, int http_status, json_t *take);

@@ -1,7 +1,7 @@
 /* res_connections.c - client databases: registered, verified, sealed, never shown again.
  *
- * A connection string is parsed and held against the network policy before anything else, kept only encrypted (bound to the row's id), and erased by
- * DELETE. What is not one owner's is 404 to another. */
+ * A connection string is parsed and held against the network policy before anything else, kept only encrypted (bound to the row's id), and
+ * erased by DELETE. What is not one owner's is 404 to another. */
 #include "api/connection_ref.h"
 #include "api/cursor.h"
 #include "api/jobview.h"
@@ -15,14 +15,18 @@
 #define NAMES_MAX 200 /* excluded schemas of a connection */
 
 /* Column 0 is the id for cursors, column 1 the object. */
-#define VIEW                                                                                                                                 \
-  "c.id, json_build_object('id', c.id, 'name', c.name, 'db_type', c.db_type, 'host', c.host, 'port', c.port, 'database_name', c.database_name, " \
-  "'excluded_schemas', to_json(c.excluded_schemas), 'is_active', c.deleted_at IS NULL, 'server_version', c.server_version, 'capabilities', "      \
-  "json_build_object('hypopg', c.capabilities->'hypopg', 'pg_stat_statements', c.capabilities->'pg_stat_statements', "                            \
-  "'is_superuser', c.capabilities->'is_superuser', 'can_write', c.capabilities->'can_write'), 'created_at', " SQL_TIME("c.created_at")             \
-  ", 'last_introspected_at', " SQL_TIME("c.last_introspected_at") ")"
+#define VIEW                                                                                                                    \
+  "c.id, json_build_object('id', c.id, 'name', c.name, 'db_type', c.db_type, 'host', c.host, 'port', c.port, 'database_name', " \
+  "c.database_name, "                                                                                                           \
+  "'excluded_schemas', to_json(c.excluded_schemas), 'is_active', c.deleted_at IS NULL, 'server_version', c.server_version, "    \
+  "'capabilities', "                                                                                                            \
+  "json_build_object('hypopg', c.capabilities->'hypopg', 'pg_stat_statements', c.capabilities->'pg_stat_statements', "          \
+  "'is_superuser', c.capabilities->'is_superuser', 'can_write', c.capabilities->'can_write'), 'created_at', " SQL_TIME(         \
+      "c.created_at") ", 'last_introspected_at', " SQL_TIME("c.last_introspected_at") ")"
 
-static void put_view(struct buf *out, const PGresult *res, int row) { buf_append(out, PQgetvalue(res, row, 1), (size_t)PQgetlength(res, row, 1)); }
+static void put_view(struct buf *out, const PGresult *res, int row) {
+  buf_append(out, PQgetvalue(res, row, 1), (size_t)PQgetlength(res, row, 1));
+}
 
 static enum status reply_view(struct request *req, int http_status, const PGresult *res, struct error *err) {
   if (PQntuples(res) == 0) return connection_ref_missing(err);
@@ -37,7 +41,7 @@ struct draft { /* the request's state */
   struct clientdb_target target; /* target.normalized NULL: no new connection string */
   struct buf sealed;
   struct clientdb_facts facts;
-  bool known; /* facts */
+  bool known;           /* facts */
   const char *excluded; /* array literal; NULL = not given */
 };
 
@@ -113,15 +117,17 @@ static void put_draft(struct pg_params *params, const struct request *req, const
     pg_param_text(params, NULL);
   pg_param_text(params, has ? keyring_current(req->loop->api->keyring) : NULL);
   pg_param_text(params, draft->known ? draft->facts.server_version : NULL);
-  char *facts = !draft->known ? NULL : arena_printf(req->arena, "{\"hypopg\":%s,\"pg_stat_statements\":%s,\"is_superuser\":%s,\"can_write\":%s}",
-                                                    draft->facts.hypopg ? "true" : "false", draft->facts.pg_stat_statements ? "true" : "false",
-                                                    draft->facts.is_superuser ? "true" : "false", draft->facts.can_write ? "true" : "false");
+  char *facts = !draft->known ? NULL
+                              : arena_printf(req->arena, "{\"hypopg\":%s,\"pg_stat_statements\":%s,\"is_superuser\":%s,\"can_write\":%s}",
+                                             draft->facts.hypopg ? "true" : "false", draft->facts.pg_stat_statements ? "true" : "false",
+                                             draft->facts.is_superuser ? "true" : "false", draft->facts.can_write ? "true" : "false");
   pg_param_text(params, facts ? facts : "{}");
 }
 
 /* --- create --- */
 
-static const char *const db_types[] = {"postgresql", "postgresql_local", "postgresql_aws", "postgres_gcp", "supabase", "neon", "azure", NULL};
+static const char *const db_types[] = {"postgresql", "postgresql_local", "postgresql_aws", "postgres_gcp", "supabase", "neon", "azure",
+                                       NULL};
 static const struct json_field create_fields[] = {
     {.name = "name", .want = JSON_WANT_STRING, .required = true, .min = 1, .max = 200},
     {.name = "db_type", .want = JSON_WANT_STRING, .required = true, .choices = db_types},
@@ -129,12 +135,13 @@ static const struct json_field create_fields[] = {
     {.name = "excluded_schemas", .want = JSON_WANT_STRING_ARRAY, .min = 0, .max = NAMES_MAX}};
 static const struct param verify_params[] = {{.name = "verify", .want = PARAM_BOOL}, {0}};
 
-static const struct pg_stmt insert_connection = {
-    "insert_connection",
-    "INSERT INTO autodb.connections AS c (id, owner_id, name, host, port, database_name, excluded_schemas, secret, secret_key_id, server_version, "
-    "capabilities, db_type) VALUES ($1::uuid, $2::uuid, $3::text, $4::text, $5::int4, $6::text, coalesce($7::text[], '{}'), $8::bytea, $9::text, $10::text, "
-    "$11::jsonb, $12::text) RETURNING " VIEW,
-    12};
+static const struct pg_stmt insert_connection = {"insert_connection",
+                                                 "INSERT INTO autodb.connections AS c (id, owner_id, name, host, port, database_name, "
+                                                 "excluded_schemas, secret, secret_key_id, server_version, "
+                                                 "capabilities, db_type) VALUES ($1::uuid, $2::uuid, $3::text, $4::text, $5::int4, "
+                                                 "$6::text, coalesce($7::text[], '{}'), $8::bytea, $9::text, $10::text, "
+                                                 "$11::jsonb, $12::text) RETURNING " VIEW,
+                                                 12};
 
 static enum status on_created(struct request *req, const PGresult *res, struct error *err) {
   const struct draft *draft = req->state;
@@ -163,14 +170,18 @@ static enum status post_connection(struct request *req, struct error *err) {
 
 /* --- read --- */
 
-static const struct pg_stmt list_connections = {
-    "list_connections",
-    "SELECT " VIEW " FROM autodb.connections c WHERE c.owner_id = $1::uuid AND c.deleted_at IS NULL AND c.id < $2::uuid ORDER BY c.id DESC LIMIT $3::int4 + 1", 3};
+static const struct pg_stmt list_connections = {"list_connections",
+                                                "SELECT " VIEW " FROM autodb.connections c WHERE c.owner_id = $1::uuid AND c.deleted_at IS "
+                                                               "NULL AND c.id < $2::uuid ORDER BY c.id DESC LIMIT $3::int4 + 1",
+                                                3};
 static const struct pg_stmt get_one = {
-    "get_connection", "SELECT " VIEW " FROM autodb.connections c WHERE c.id = $1::uuid AND c.owner_id = $2::uuid AND c.deleted_at IS NULL", 2};
+    "get_connection", "SELECT " VIEW " FROM autodb.connections c WHERE c.id = $1::uuid AND c.owner_id = $2::uuid AND c.deleted_at IS NULL",
+    2};
 static const struct param list_params[] = {CURSOR_PARAMS, {0}};
 
-static enum status on_list(struct request *req, const PGresult *res, struct error *err) { return cursor_reply(req, "connections", res, put_view, err); }
+static enum status on_list(struct request *req, const PGresult *res, struct error *err) {
+  return cursor_reply(req, "connections", res, put_view, err);
+}
 
 static enum status get_connections(struct request *req, struct error *err) {
   struct id below;
@@ -200,17 +211,17 @@ static enum status get_connection(struct request *req, struct error *err) {
 
 /* --- change: look first, so that nobody can have us connect somewhere under another owner's id --- */
 
-static const struct json_field patch_fields[] = {
-    {.name = "name", .want = JSON_WANT_STRING, .min = 1, .max = 200},
-    {.name = "connection_string", .want = JSON_WANT_STRING, .min = 1, .max = 8192},
-    {.name = "excluded_schemas", .want = JSON_WANT_STRING_ARRAY, .min = 0, .max = NAMES_MAX}};
+static const struct json_field patch_fields[] = {{.name = "name", .want = JSON_WANT_STRING, .min = 1, .max = 200},
+                                                 {.name = "connection_string", .want = JSON_WANT_STRING, .min = 1, .max = 8192},
+                                                 {.name = "excluded_schemas", .want = JSON_WANT_STRING_ARRAY, .min = 0, .max = NAMES_MAX}};
 
 /* A new string without a look at its server leaves nothing known about it. */
 static const struct pg_stmt update_connection = {
     "update_connection",
     "UPDATE autodb.connections c SET name = coalesce($3::text, c.name), host = coalesce($4::text, c.host), "
     "port = CASE WHEN $8::bytea IS NULL THEN c.port ELSE $5::int4 END, database_name = coalesce($6::text, c.database_name), "
-    "excluded_schemas = coalesce($7::text[], c.excluded_schemas), secret = coalesce($8::bytea, c.secret), secret_key_id = coalesce($9::text, c.secret_key_id), "
+    "excluded_schemas = coalesce($7::text[], c.excluded_schemas), secret = coalesce($8::bytea, c.secret), secret_key_id = "
+    "coalesce($9::text, c.secret_key_id), "
     "server_version = CASE WHEN $8::bytea IS NULL THEN c.server_version ELSE $10::text END, "
     "capabilities = CASE WHEN $8::bytea IS NULL THEN c.capabilities ELSE $11::jsonb END, updated_at = now() "
     "WHERE c.id = $1::uuid AND c.owner_id = $2::uuid AND c.deleted_at IS NULL RETURNING " VIEW,
@@ -262,9 +273,19 @@ static enum status delete_connection(struct request *req, struct error *err) {
 #define FIELDS(table) .fields = (table), .field_count = sizeof(table) / sizeof *(table)
 const struct route connections_routes[] = {
     {.method = HTTP_GET, .pattern = "/api/v1/connections", .handler = get_connections, .auth = AUTH_USER, .params = list_params},
-    {.method = HTTP_POST, .pattern = "/api/v1/connections", .handler = post_connection, .auth = AUTH_USER, .params = verify_params, FIELDS(create_fields)},
+    {.method = HTTP_POST,
+     .pattern = "/api/v1/connections",
+     .handler = post_connection,
+     .auth = AUTH_USER,
+     .params = verify_params,
+     FIELDS(create_fields)},
     {.method = HTTP_GET, .pattern = "/api/v1/connections/{id}", .handler = get_connection, .auth = AUTH_USER},
-    {.method = HTTP_PATCH, .pattern = "/api/v1/connections/{id}", .handler = patch_connection, .auth = AUTH_USER, .params = verify_params, FIELDS(patch_fields)},
+    {.method = HTTP_PATCH,
+     .pattern = "/api/v1/connections/{id}",
+     .handler = patch_connection,
+     .auth = AUTH_USER,
+     .params = verify_params,
+     FIELDS(patch_fields)},
     {.method = HTTP_DELETE, .pattern = "/api/v1/connections/{id}", .handler = delete_connection, .auth = AUTH_USER},
     {0},
 };

@@ -1,4 +1,5 @@
-/* res_docs.c - the contract for machines. Both files are compiled in (CMakeLists.txt, autodb_embed), so what is served is what was built. */
+/* res_docs.c - the contract for machines. Both files are compiled in (CMakeLists.txt, autodb_embed), so what is served is what was built.
+ */
 #include "api/res_docs.h"
 
 #include "api/router.h"

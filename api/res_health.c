@@ -19,13 +19,15 @@ struct readiness {
 
 static void answer(struct request *req, const struct readiness *state) {
   bool draining = atomic_load(&req->loop->api->draining);
-  json_t *parts = json_pack("{s:b, s:b, s:I, s:b}", "postgres", state->postgres, "redis", state->redis, "workers", (json_int_t)state->workers, "draining", draining);
+  json_t *parts = json_pack("{s:b, s:b, s:I, s:b}", "postgres", state->postgres, "redis", state->redis, "workers",
+                            (json_int_t)state->workers, "draining", draining);
   if (state->postgres && state->redis && state->workers > 0 && !draining) {
     reply_value(req, 200, parts);
     return;
   }
   ERROR_AUTO err = {0};
-  error_set(&err, ERR_UNAVAILABLE, "Not ready:%s%s%s%s", state->postgres ? "" : " Postgres does not answer;", state->redis ? "" : " Redis does not answer;",
+  error_set(&err, ERR_UNAVAILABLE, "Not ready:%s%s%s%s", state->postgres ? "" : " Postgres does not answer;",
+            state->redis ? "" : " Redis does not answer;",
             state->redis && state->workers <= 0 ? " no worker has reported within 15 s;" : "", draining ? " shutting down;" : "");
   err.message[strlen(err.message) - 1] = '.';
   err.details = parts;

@@ -34,16 +34,22 @@ static const struct param list_params[] = {CURSOR_PARAMS,
 /* The ranges of ids are what prunes partitions; a minute of slack covers a clock that differs from the database's. */
 static const struct pg_stmt list_jobs = {
     "list_jobs",
-    "SELECT " JOBVIEW_SELECT("CASE WHEN pg_column_size(r.body) <= " LIST_RESULT_BYTES " THEN r.body END") " FROM autodb.jobs j "
-    "LEFT JOIN autodb.results r ON r.job_id = j.id "
-    "WHERE j.owner_id = $1::uuid AND j.id < $2::uuid AND ($3::text IS NULL OR j.state = $3::autodb.job_state) AND ($4::text IS NULL OR j.kind = $4::text) "
-    "AND ($5::uuid IS NULL OR j.connection_id = $5::uuid) "
-    "AND ($6::timestamptz IS NULL OR (j.created_at > $6::timestamptz AND j.id > autodb.uuid7_floor($6::timestamptz - interval '1 minute'))) "
-    "AND ($7::timestamptz IS NULL OR (j.created_at < $7::timestamptz AND j.id < autodb.uuid7_floor($7::timestamptz + interval '1 minute'))) "
-    "ORDER BY j.id DESC LIMIT $8::int4 + 1",
+    "SELECT " JOBVIEW_SELECT("CASE WHEN pg_column_size(r.body) <= " LIST_RESULT_BYTES
+                             " THEN r.body END") " FROM autodb.jobs j "
+                                                 "LEFT JOIN autodb.results r ON r.job_id = j.id "
+                                                 "WHERE j.owner_id = $1::uuid AND j.id < $2::uuid AND ($3::text IS NULL OR j.state = "
+                                                 "$3::autodb.job_state) AND ($4::text IS NULL OR j.kind = $4::text) "
+                                                 "AND ($5::uuid IS NULL OR j.connection_id = $5::uuid) "
+                                                 "AND ($6::timestamptz IS NULL OR (j.created_at > $6::timestamptz AND j.id > "
+                                                 "autodb.uuid7_floor($6::timestamptz - interval '1 minute'))) "
+                                                 "AND ($7::timestamptz IS NULL OR (j.created_at < $7::timestamptz AND j.id < "
+                                                 "autodb.uuid7_floor($7::timestamptz + interval '1 minute'))) "
+                                                 "ORDER BY j.id DESC LIMIT $8::int4 + 1",
     8};
 
-static enum status on_list(struct request *req, const PGresult *res, struct error *err) { return cursor_reply(req, "jobs", res, jobview_put, err); }
+static enum status on_list(struct request *req, const PGresult *res, struct error *err) {
+  return cursor_reply(req, "jobs", res, jobview_put, err);
+}
 
 /* Text without an offset means UTC, whatever the server's zone. */
 static const char *time_param(const struct request *req, const char *name) {
@@ -88,8 +94,10 @@ static const struct pg_stmt cancel_job = {
     "ended AS (UPDATE autodb.jobs j SET state = 'cancelled', cancel_requested = true, finished_at = now() FROM found f "
     "WHERE j.id = $1::uuid AND j.id = f.id AND f.state = 'queued' RETURNING j.id, j.attempt), "
     "result AS (INSERT INTO autodb.results (job_id, attempt, state, error) SELECT id, attempt, 'cancelled', "
-    "'{\"code\": \"CANCELLED\", \"message\": \"The job was cancelled before it started.\", \"details\": null}'::json FROM ended RETURNING job_id), "
-    "marked AS (UPDATE autodb.jobs j SET cancel_requested = true FROM found f WHERE j.id = $1::uuid AND j.id = f.id AND f.state = 'running' RETURNING j.id) "
+    "'{\"code\": \"CANCELLED\", \"message\": \"The job was cancelled before it started.\", \"details\": null}'::json FROM ended RETURNING "
+    "job_id), "
+    "marked AS (UPDATE autodb.jobs j SET cancel_requested = true FROM found f WHERE j.id = $1::uuid AND j.id = f.id AND f.state = "
+    "'running' RETURNING j.id) "
     "SELECT f.state, (SELECT count(*) FROM result), (SELECT count(*) FROM marked) FROM found f",
     2};
 
@@ -121,7 +129,8 @@ static enum status post_cancel(struct request *req, struct error *err) {
 static const struct pg_stmt retry_job = {
     "retry_job",
     "WITH found AS (SELECT id, state FROM autodb.jobs WHERE id = $1::uuid AND owner_id = $2::uuid FOR UPDATE), "
-    "again AS (UPDATE autodb.jobs j SET state = 'queued', failures = 0, crashes = 0, cancel_requested = false, run_at = now(), dispatched_at = now(), "
+    "again AS (UPDATE autodb.jobs j SET state = 'queued', failures = 0, crashes = 0, cancel_requested = false, run_at = now(), "
+    "dispatched_at = now(), "
     "started_at = NULL, finished_at = NULL, progress = NULL, lease_owner = NULL, lease_until = NULL "
     "FROM found f WHERE j.id = $1::uuid AND j.id = f.id AND f.state IN ('failed', 'cancelled', 'dead') RETURNING j.id, j.lane), "
     "gone AS (DELETE FROM autodb.results r USING again a WHERE r.job_id = $1::uuid AND r.job_id = a.id) "
@@ -161,7 +170,8 @@ static enum status post_echo(struct request *req, struct error *err) {
     return error_set(err, ERR_FORBIDDEN, "\"fail\" is only allowed where the server runs with AUTODB_ENABLE_FAULTS=1.");
   char *text = json_dumps(echoed, JSON_COMPACT | JSON_ENCODE_ANY);
   if (!text || arena_defer(req->arena, free, text) != 0) return error_oom(err);
-  if (strlen(text) > LIMIT_ECHO_PAYLOAD_BYTES) return error_add_field(err, "payload", "must be at most %d bytes of JSON", LIMIT_ECHO_PAYLOAD_BYTES);
+  if (strlen(text) > LIMIT_ECHO_PAYLOAD_BYTES)
+    return error_add_field(err, "payload", "must be at most %d bytes of JSON", LIMIT_ECHO_PAYLOAD_BYTES);
   char *payload = arena_printf(req->arena, "{\"payload\":%s,\"sleep_ms\":%lld%s%s%s}", text, sleep_ms, fail ? ",\"fail\":\"" : "",
                                fail ? fail : "", fail ? "\"" : "");
   if (!payload) return error_oom(err);
@@ -171,7 +181,13 @@ static enum status post_echo(struct request *req, struct error *err) {
 #define ECHO_BODY_CAP (2 * LIMIT_ECHO_PAYLOAD_BYTES + 16 * 1024) /* white space and escapes; the payload itself is measured */
 #define FIELDS(table) .fields = (table), .field_count = sizeof(table) / sizeof *(table)
 const struct route jobs_routes[] = {
-    {.method = HTTP_POST, .pattern = "/api/v1/jobs/echo", .handler = post_echo, .auth = AUTH_USER, .flags = ROUTE_JOB, .body_cap = ECHO_BODY_CAP, FIELDS(echo_fields)},
+    {.method = HTTP_POST,
+     .pattern = "/api/v1/jobs/echo",
+     .handler = post_echo,
+     .auth = AUTH_USER,
+     .flags = ROUTE_JOB,
+     .body_cap = ECHO_BODY_CAP,
+     FIELDS(echo_fields)},
     {.method = HTTP_GET, .pattern = "/api/v1/jobs/{id}", .handler = get_job, .auth = AUTH_USER, .params = get_params},
     {.method = HTTP_GET, .pattern = "/api/v1/jobs", .handler = get_jobs, .auth = AUTH_USER, .params = list_params},
     {.method = HTTP_POST, .pattern = "/api/v1/jobs/{id}/cancel", .handler = post_cancel, .auth = AUTH_USER},

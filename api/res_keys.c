@@ -5,9 +5,10 @@
 #include "api/router.h"
 
 /* Column 0 is the id for cursors, column 1 the object, without its closing brace so that a new key can be told. */
-#define VIEW                                                                                                                              \
-  "k.id, json_build_object('id', k.id, 'name', k.name, 'prefix', k.prefix, 'role', k.role, 'owner', o.name, 'created_at', " SQL_TIME("k.created_at") \
-  ", 'expires_at', " SQL_TIME("k.expires_at") ", 'revoked_at', " SQL_TIME("k.revoked_at") ", 'last_used_at', " SQL_TIME("k.last_used_at") ")"
+#define VIEW                                                                                                                          \
+  "k.id, json_build_object('id', k.id, 'name', k.name, 'prefix', k.prefix, 'role', k.role, 'owner', o.name, 'created_at', " SQL_TIME( \
+      "k.created_at") ", 'expires_at', " SQL_TIME("k.expires_at") ", 'revoked_at', " SQL_TIME("k.revoked_at") ", "                    \
+                                                                                                              "'last_used_at', " SQL_TIME("k.last_used_at") ")"
 
 /* --- create --- */
 
@@ -20,11 +21,13 @@ static const struct json_field create_fields[] = {{.name = "name", .want = JSON_
 /* The owner is made when it is new; without one the key is for the asking key's owner. */
 static const struct pg_stmt insert_key = {
     "insert_key",
-    "WITH named AS (INSERT INTO autodb.owners (id, name) SELECT $2::uuid, $3::text WHERE $3::text IS NOT NULL AND ($9::timestamptz IS NULL OR $9::timestamptz > now()) "
+    "WITH named AS (INSERT INTO autodb.owners (id, name) SELECT $2::uuid, $3::text WHERE $3::text IS NOT NULL AND ($9::timestamptz IS NULL "
+    "OR $9::timestamptz > now()) "
     "ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id, name), "
     "o AS (SELECT id, name FROM named UNION ALL SELECT id, name FROM autodb.owners WHERE id = $4::uuid AND $3::text IS NULL), "
     "k AS (INSERT INTO autodb.api_keys (id, owner_id, name, role, prefix, key_hash, expires_at) "
-    "SELECT $1::uuid, o.id, $5::text, $6::text, $7::text, $8::bytea, $9::timestamptz FROM o WHERE $9::timestamptz IS NULL OR $9::timestamptz > now() RETURNING *) "
+    "SELECT $1::uuid, o.id, $5::text, $6::text, $7::text, $8::bytea, $9::timestamptz FROM o WHERE $9::timestamptz IS NULL OR "
+    "$9::timestamptz > now() RETURNING *) "
     "SELECT " VIEW " FROM k JOIN o ON o.id = k.owner_id",
     9};
 
@@ -41,7 +44,8 @@ static enum status on_created(struct request *req, const PGresult *res, struct e
 
 static enum status post_key(struct request *req, struct error *err) {
   const char *expires_at = json_str(req->body, "expires_at", NULL);
-  if (expires_at && !request_is_time(expires_at)) return error_add_field(err, "expires_at", "must be an RFC 3339 time such as 2027-01-31T12:00:00Z");
+  if (expires_at && !request_is_time(expires_at))
+    return error_add_field(err, "expires_at", "must be an RFC 3339 time such as 2027-01-31T12:00:00Z");
   char *key = arena_alloc(req->arena, AUTH_KEY_TEXT);
   uint8_t hash[SHA256_BYTES];
   struct id key_id, owner_id;
@@ -68,12 +72,18 @@ static enum status post_key(struct request *req, struct error *err) {
 
 static const struct pg_stmt list_keys = {
     "list_keys",
-    "SELECT " VIEW " FROM autodb.api_keys k JOIN autodb.owners o ON o.id = k.owner_id WHERE k.id < $1::uuid ORDER BY k.id DESC LIMIT $2::int4 + 1", 2};
+    "SELECT " VIEW
+    " FROM autodb.api_keys k JOIN autodb.owners o ON o.id = k.owner_id WHERE k.id < $1::uuid ORDER BY k.id DESC LIMIT $2::int4 + 1",
+    2};
 static const struct param list_params[] = {CURSOR_PARAMS, {0}};
 
-static void put_view(struct buf *out, const PGresult *res, int row) { buf_append(out, PQgetvalue(res, row, 1), (size_t)PQgetlength(res, row, 1)); }
+static void put_view(struct buf *out, const PGresult *res, int row) {
+  buf_append(out, PQgetvalue(res, row, 1), (size_t)PQgetlength(res, row, 1));
+}
 
-static enum status on_list(struct request *req, const PGresult *res, struct error *err) { return cursor_reply(req, "keys", res, put_view, err); }
+static enum status on_list(struct request *req, const PGresult *res, struct error *err) {
+  return cursor_reply(req, "keys", res, put_view, err);
+}
 
 static enum status get_keys(struct request *req, struct error *err) {
   struct id below;
@@ -110,9 +120,12 @@ static const struct param usage_params[] = {{.name = "days", .want = PARAM_INT, 
 static const struct pg_stmt usage = {
     "usage",
     "SELECT coalesce(json_agg(json_build_object('date', day, 'jobs', jobs) ORDER BY day DESC), '[]') FROM ("
-    "SELECT day, json_agg(json_build_object('kind', kind, 'status', state, 'count', n, 'seconds', round(seconds::numeric, 3)) ORDER BY kind, state) AS jobs FROM ("
-    "SELECT (created_at AT TIME ZONE 'UTC')::date AS day, kind, state, count(*) AS n, coalesce(sum(extract(epoch FROM finished_at - started_at)), 0) AS seconds "
-    "FROM autodb.jobs WHERE owner_id = $1::uuid AND id >= autodb.uuid7_floor(date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' - ($2::int4 - 1) * interval '1 day') "
+    "SELECT day, json_agg(json_build_object('kind', kind, 'status', state, 'count', n, 'seconds', round(seconds::numeric, 3)) ORDER BY "
+    "kind, state) AS jobs FROM ("
+    "SELECT (created_at AT TIME ZONE 'UTC')::date AS day, kind, state, count(*) AS n, coalesce(sum(extract(epoch FROM finished_at - "
+    "started_at)), 0) AS seconds "
+    "FROM autodb.jobs WHERE owner_id = $1::uuid AND id >= autodb.uuid7_floor(date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE "
+    "'UTC' - ($2::int4 - 1) * interval '1 day') "
     "GROUP BY 1, 2, 3) AS counted GROUP BY day) AS days",
     2};
 

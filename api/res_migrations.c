@@ -8,10 +8,11 @@
 /* --- analyze --- */
 
 static const struct param analyze_params[] = {{.name = "sandbox", .want = PARAM_BOOL}, {.name = "enrich", .want = PARAM_BOOL}, {0}};
-#define SQL_FIELD {.name = "sql", .want = JSON_WANT_STRING, .required = true, .min = 1, .max = LIMIT_SQL_BYTES}
+#define SQL_FIELD \
+  { .name = "sql", .want = JSON_WANT_STRING, .required = true, .min = 1, .max = LIMIT_SQL_BYTES }
 static const struct json_field analyze_fields[] = {SQL_FIELD, {.name = "options", .want = JSON_WANT_OBJECT}};
-static const struct json_field alias_fields[] = {SQL_FIELD, {.name = "options", .want = JSON_WANT_OBJECT},
-                                                 {.name = "connection_id", .want = JSON_WANT_STRING, .required = true}};
+static const struct json_field alias_fields[] = {
+    SQL_FIELD, {.name = "options", .want = JSON_WANT_OBJECT}, {.name = "connection_id", .want = JSON_WANT_STRING, .required = true}};
 static const struct json_field option_fields[] = {
     {.name = "target_version", .want = JSON_WANT_INT, .min = 13, .max = 18},
     {.name = "lock_timeout_ms", .want = JSON_WANT_INT, .min = 1, .max = 3600 * 1000},
@@ -64,10 +65,11 @@ static enum status post_sandbox(struct request *req, struct error *err) {
 static const struct pg_stmt find_request = {
     "find_request",
     "SELECT json_build_object('request_id', j.id, 'status', CASE j.state WHEN 'queued' THEN 'pending' WHEN 'running' THEN 'executing' "
-    "WHEN 'succeeded' THEN 'completed' ELSE 'failed' END, 'progress', j.progress, 'result', r.body, 'error', r.error, 'created_at', " SQL_TIME("j.created_at")
-    ", 'started_at', " SQL_TIME("j.started_at") ", 'completed_at', " SQL_TIME("j.finished_at") ") "
-    "FROM autodb.jobs j LEFT JOIN autodb.results r ON r.job_id = j.id AND r.job_id = $1::uuid "
-    "WHERE j.id = $1::uuid AND j.owner_id = $2::uuid AND j.kind LIKE 'migration.%'",
+    "WHEN 'succeeded' THEN 'completed' ELSE 'failed' END, 'progress', j.progress, 'result', r.body, 'error', r.error, "
+    "'created_at', " SQL_TIME("j.created_at") ", 'started_at', " SQL_TIME("j.started_at") ", 'completed_at', " SQL_TIME(
+        "j.finished_at") ") "
+                         "FROM autodb.jobs j LEFT JOIN autodb.results r ON r.job_id = j.id AND r.job_id = $1::uuid "
+                         "WHERE j.id = $1::uuid AND j.owner_id = $2::uuid AND j.kind LIKE 'migration.%'",
     2};
 
 static enum status on_request(struct request *req, const PGresult *res, struct error *err) {
@@ -87,9 +89,18 @@ static enum status get_request(struct request *req, struct error *err) {
 #define FIELDS(table) .fields = (table), .field_count = sizeof(table) / sizeof *(table)
 #define SQL_JOB .auth = AUTH_USER, .flags = ROUTE_JOB, .body_cap = LIMIT_HTTP_BODY_SQL
 const struct route migrations_routes[] = {
-    {.method = HTTP_POST, .pattern = "/api/v1/connections/{id}/migrations/analyze", .handler = post_analyze, .params = analyze_params, FIELDS(analyze_fields), SQL_JOB},
+    {.method = HTTP_POST,
+     .pattern = "/api/v1/connections/{id}/migrations/analyze",
+     .handler = post_analyze,
+     .params = analyze_params,
+     FIELDS(analyze_fields),
+     SQL_JOB},
     {.method = HTTP_POST, .pattern = "/analyze", .handler = post_analyze_alias, .params = analyze_params, FIELDS(alias_fields), SQL_JOB},
-    {.method = HTTP_POST, .pattern = "/api/v1/connections/{id}/migrations/sandbox", .handler = post_sandbox, FIELDS(sandbox_fields), SQL_JOB},
+    {.method = HTTP_POST,
+     .pattern = "/api/v1/connections/{id}/migrations/sandbox",
+     .handler = post_sandbox,
+     FIELDS(sandbox_fields),
+     SQL_JOB},
     {.method = HTTP_GET, .pattern = "/api/v1/migrations/requests/{id}", .handler = get_request, .auth = AUTH_USER},
     {0},
 };

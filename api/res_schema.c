@@ -48,7 +48,7 @@ struct packed {
   const void *bytes;
   size_t len;
 };
-struct snapshots { /* the request's state */
+struct snapshots {             /* the request's state */
   struct packed before, after; /* `schema` uses `after` alone */
   struct buf answer;
 };
@@ -95,7 +95,8 @@ static enum status reply_answer(struct request *req, void *arg, struct error *er
 static const struct pg_stmt find_snapshot = {
     "find_snapshot",
     "SELECT s.id, s.body FROM autodb.connections c LEFT JOIN LATERAL (SELECT id, body FROM autodb.snapshots WHERE connection_id = c.id "
-    "AND ($3::uuid IS NULL OR id = $3::uuid) ORDER BY id DESC LIMIT 1) s ON true WHERE c.id = $1::uuid AND c.owner_id = $2::uuid AND c.deleted_at IS NULL",
+    "AND ($3::uuid IS NULL OR id = $3::uuid) ORDER BY id DESC LIMIT 1) s ON true WHERE c.id = $1::uuid AND c.owner_id = $2::uuid AND "
+    "c.deleted_at IS NULL",
     3};
 static const struct param schema_params[] = {{.name = "snapshot_id", .want = PARAM_ID}, {0}};
 
@@ -137,8 +138,10 @@ static enum status get_schema(struct request *req, struct error *err) {
 static const struct pg_stmt find_pair = {
     "find_snapshot_pair",
     "WITH c AS (SELECT id FROM autodb.connections WHERE id = $1::uuid AND owner_id = $2::uuid AND deleted_at IS NULL), "
-    "newer AS (SELECT s.id FROM autodb.snapshots s JOIN c ON s.connection_id = c.id WHERE $4::uuid IS NULL OR s.id = $4::uuid ORDER BY s.id DESC LIMIT 1), "
-    "older AS (SELECT s.id FROM autodb.snapshots s JOIN c ON s.connection_id = c.id WHERE CASE WHEN $3::uuid IS NULL THEN s.id < (SELECT id FROM newer) "
+    "newer AS (SELECT s.id FROM autodb.snapshots s JOIN c ON s.connection_id = c.id WHERE $4::uuid IS NULL OR s.id = $4::uuid ORDER BY "
+    "s.id DESC LIMIT 1), "
+    "older AS (SELECT s.id FROM autodb.snapshots s JOIN c ON s.connection_id = c.id WHERE CASE WHEN $3::uuid IS NULL THEN s.id < (SELECT "
+    "id FROM newer) "
     "ELSE s.id = $3::uuid END ORDER BY s.id DESC LIMIT 1) "
     "SELECT s.id, s.body, c.id FROM c LEFT JOIN (SELECT 1 AS place, id FROM older UNION ALL SELECT 2, id FROM newer) pair ON true "
     "LEFT JOIN autodb.snapshots s ON s.id = pair.id ORDER BY pair.place",
@@ -173,8 +176,7 @@ static enum status compare(struct request *req, void *arg, struct error *err) {
 
 static enum status on_pair(struct request *req, const PGresult *res, struct error *err) {
   if (PQntuples(res) == 0) return connection_ref_missing(err);
-  if (PQntuples(res) < 2)
-    return error_set(err, ERR_NOT_FOUND, "There are no two such snapshots of this connection to compare.");
+  if (PQntuples(res) < 2) return error_set(err, ERR_NOT_FOUND, "There are no two such snapshots of this connection to compare.");
   struct snapshots *state = new_state(req);
   if (!state) return error_oom(err);
   enum status status = unpack(res, 0, req, &state->before, err);
@@ -191,7 +193,12 @@ static enum status get_diff(struct request *req, struct error *err) {
 }
 
 const struct route schema_routes[] = {
-    {.method = HTTP_POST, .pattern = "/api/v1/connections/{id}/introspect", .handler = post_introspect, .auth = AUTH_USER, .flags = ROUTE_JOB, .params = introspect_params},
+    {.method = HTTP_POST,
+     .pattern = "/api/v1/connections/{id}/introspect",
+     .handler = post_introspect,
+     .auth = AUTH_USER,
+     .flags = ROUTE_JOB,
+     .params = introspect_params},
     {.method = HTTP_GET, .pattern = "/api/v1/connections/{id}/schema", .handler = get_schema, .auth = AUTH_USER, .params = schema_params},
     {.method = HTTP_GET, .pattern = "/api/v1/connections/{id}/schema/diff", .handler = get_diff, .auth = AUTH_USER, .params = diff_params},
     {0},

@@ -13,12 +13,13 @@ size_t router_body_cap(const struct route *route);
 struct route_match {
   const struct route *route; /* NULL: path or method unknown */
   struct id ids[2];
-  char allow[64];            /* methods of the path: "GET, HEAD, OPTIONS"; "" when there is no such path */
+  char allow[64]; /* methods of the path: "GET, HEAD, OPTIONS"; "" when there is no such path */
 };
 void router_find(uint8_t method, const char *path, struct route_match *ret_match);
 
 /* Tables of the resources, each ending with a NULL pattern. */
-extern const struct route health_routes[], jobs_routes[], connections_routes[], schema_routes[], migrations_routes[], keys_routes[], docs_routes[];
+extern const struct route health_routes[], jobs_routes[], connections_routes[], schema_routes[], migrations_routes[], keys_routes[],
+    docs_routes[];
 /* All of them, for tests and the contract's check; NULL past the end. */
 const struct route *router_at(size_t index);
 

@@ -1,17 +1,19 @@
 /* schema_diff.c - see schema_diff.h.
  *
- * A snapshot is lists of named things, some holding lists of named things. One algorithm serves all levels: match by name, report what only one side has,
- * and for the rest compare member by member, leaving out what measures instead of defines. New kinds of objects in a snapshot are compared without a change here. */
+ * A snapshot is lists of named things, some holding lists of named things. One algorithm serves all levels: match by name, report what only
+ * one side has, and for the rest compare member by member, leaving out what measures instead of defines. New kinds of objects in a snapshot
+ * are compared without a change here. */
 #include "api/schema_diff.h"
 
 #include <stdint.h>
 
 #include "common/json.h"
 
-static const char *const measured[] = {"estimated_rows", "total_bytes", "heap_bytes", "bytes", "pages", "all_visible_pages", "scans", "activity", "null_frac",
-                                       "n_distinct", "avg_width", "correlation", "last_value", "position", "stats", "populated", NULL};
-static const char *const relation_parts[] = {"columns", "unique", "foreign_keys", "checks", "exclusions", "not_nulls", "indexes", "triggers", "policies",
-                                             "rules", "statistics", NULL};
+static const char *const measured[] = {"estimated_rows", "total_bytes", "heap_bytes", "bytes",      "pages",     "all_visible_pages",
+                                       "scans",          "activity",    "null_frac",  "n_distinct", "avg_width", "correlation",
+                                       "last_value",     "position",    "stats",      "populated",  NULL};
+static const char *const relation_parts[] = {"columns", "unique",   "foreign_keys", "checks", "exclusions", "not_nulls",
+                                             "indexes", "triggers", "policies",     "rules",  "statistics", NULL};
 /* Always in the answer; other lists of the snapshot when they are in it. */
 static const char *const sections[] = {"schemas", "tables", "views", "enums", "domains", "sequences", "functions", "extensions", NULL};
 
@@ -58,8 +60,8 @@ static bool same(const json_t *a, const json_t *b) {
     const json_t *other = json_object_get(b, key);
     if (!listed(measured, key) && !(other ? same(value, other) : json_is_null(value))) return false;
   }
-  json_object_foreach((json_t *)(uintptr_t)b, key, value)
-    if (!listed(measured, key) && !json_object_get(a, key) && !json_is_null(value)) return false;
+  json_object_foreach((json_t *)(uintptr_t)b, key,
+                      value) if (!listed(measured, key) && !json_object_get(a, key) && !json_is_null(value)) return false;
   return true;
 }
 
@@ -89,8 +91,7 @@ static json_t *diff_lists(const json_t *before, const json_t *after, bool relati
   json_t *old = by_name(before), *new = by_name(after), *value;
   json_t *added = json_array(), *removed = json_array(), *changed = json_array();
   const char *name;
-  json_object_foreach(new, name, value)
-    if (!json_object_get(old, name)) json_array_append(added, value);
+  json_object_foreach(new, name, value) if (!json_object_get(old, name)) json_array_append(added, value);
   json_object_foreach(old, name, value) {
     json_t *now = json_object_get(new, name);
     if (!now)
@@ -115,7 +116,7 @@ json_t *schema_diff(const json_t *before, const json_t *after) {
   json_t *diff = json_pack("{s:b}", "identical", 1), *value;
   const char *key;
   for (const char *const *section = sections; *section; section++) diff_section(diff, before, after, *section);
-  json_object_foreach((json_t *)(uintptr_t)after, key, value)
-    if (json_is_array(value) && !json_object_get(diff, key)) diff_section(diff, before, after, key);
+  json_object_foreach((json_t *)(uintptr_t)after, key, value) if (json_is_array(value) && !json_object_get(diff, key))
+      diff_section(diff, before, after, key);
   return diff;
 }

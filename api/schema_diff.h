@@ -4,8 +4,8 @@
 
 #include <jansson.h>
 
-/* {"identical": bool, "tables": {"added", "removed", "changed"}, "views": …, …}, a new reference; NULL when out of memory. Sizes, row counts and
- * other statistics are not changes. */
+/* {"identical": bool, "tables": {"added", "removed", "changed"}, "views": …, …}, a new reference; NULL when out of memory. Sizes, row
+ * counts and other statistics are not changes. */
 json_t *schema_diff(const json_t *before, const json_t *after);
 
 #endif

@@ -36,8 +36,11 @@ struct server {
 };
 
 /* Milliseconds a connection may stay in a state; 0 = as long as it takes. */
-static const int allowance_ms[CONN_STATES] = {
-    [CONN_IDLE] = LIMIT_HTTP_IDLE_MS, [CONN_HEAD] = LIMIT_HTTP_HEAD_MS, [CONN_BODY] = LIMIT_HTTP_BODY_MS, [CONN_FLUSH] = 30000, [CONN_LINGER] = 2000};
+static const int allowance_ms[CONN_STATES] = {[CONN_IDLE] = LIMIT_HTTP_IDLE_MS,
+                                              [CONN_HEAD] = LIMIT_HTTP_HEAD_MS,
+                                              [CONN_BODY] = LIMIT_HTTP_BODY_MS,
+                                              [CONN_FLUSH] = 30000,
+                                              [CONN_LINGER] = 2000};
 
 void server_move(struct conn *conn, enum conn_state state) {
   struct server *server = conn->server;
@@ -53,7 +56,9 @@ void server_again(struct conn *conn) {
   STAILQ_INSERT_TAIL(&conn->server->again, conn, again_link);
 }
 
-struct loop *server_loop(struct server *server) { return server->loop; }
+struct loop *server_loop(struct server *server) {
+  return server->loop;
+}
 bool server_draining(const struct server *server) { return server->draining; }
 int server_connections(const struct server *server) { return server->count; }
 
@@ -76,10 +81,12 @@ const char *server_date(struct server *server) {
 /* --- accepting --- */
 
 static void refuse(evutil_socket_t fd) {
-  static const char body[] = "{\"success\": false, \"data\": null, \"error\": {\"code\": \"UNAVAILABLE\", \"message\": \"Too many connections.\", \"details\": null}}";
+  static const char body[] = "{\"success\": false, \"data\": null, \"error\": {\"code\": \"UNAVAILABLE\", \"message\": \"Too many "
+                             "connections.\", \"details\": null}}";
   char answer[512];
   int len = snprintf(answer, sizeof answer,
-                     "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: %zu\r\nRetry-After: 1\r\nConnection: close\r\n\r\n%s",
+                     "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: %zu\r\nRetry-After: "
+                     "1\r\nConnection: close\r\n\r\n%s",
                      sizeof body - 1, body);
   metric_add(&refused, NULL, 1);
   if (send(fd, answer, (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT) > 0) shutdown(fd, SHUT_WR);
@@ -203,7 +210,8 @@ enum status server_pick_port(const char *address, int port, int *ret_port, struc
   if (fd < 0) return error_set(err, ERR_UNAVAILABLE, "Can't open a socket: %s.", strerror(errno));
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (bind(fd, (struct sockaddr *)&addr, len) || listen(fd, 1) || getsockname(fd, (struct sockaddr *)&addr, &len)) {
-    error_set(err, ERR_UNAVAILABLE, "Can't listen on %s port %d: %s. Choose another AUTODB_PORT, or 0 for a free one.", address, port, strerror(errno));
+    error_set(err, ERR_UNAVAILABLE, "Can't listen on %s port %d: %s. Choose another AUTODB_PORT, or 0 for a free one.", address, port,
+              strerror(errno));
     close(fd);
     return err->status;
   }
@@ -224,9 +232,10 @@ enum status server_new(struct loop *loop, const char *address, int port, struct 
   for (int i = 0; i < CONN_STATES; i++) TAILQ_INIT(&server->lists[i]);
   STAILQ_INIT(&server->again);
   server->sweep = event_new(loop->base, -1, 0, sweep, server);
-  server->listener = evconnlistener_new_bind(loop->base, on_accept, server,
-                                             LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE | LEV_OPT_REUSEABLE_PORT | LEV_OPT_DISABLED, BACKLOG,
-                                             (struct sockaddr *)&addr, (int)len);
+  server->listener =
+      evconnlistener_new_bind(loop->base, on_accept, server,
+                              LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE | LEV_OPT_REUSEABLE_PORT | LEV_OPT_DISABLED,
+                              BACKLOG, (struct sockaddr *)&addr, (int)len);
   if (!server->listener || !server->sweep) {
     error_set(err, ERR_UNAVAILABLE, "Can't listen on %s port %d: %s.", address, port, strerror(errno));
     server_free(server);

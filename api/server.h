@@ -8,7 +8,7 @@ struct server;
 
 MUST_CHECK enum status server_new(struct loop *loop, const char *address, int port, struct server **ret_server, struct error *err);
 void server_free(struct server *server);
-bool server_turn(struct server *server);  /* end of a turn; true when there is more to do at once */
+bool server_turn(struct server *server);   /* end of a turn; true when there is more to do at once */
 void server_accept(struct server *server); /* until now connections wait in the kernel's queue */
 void server_stop_accepting(struct server *server);
 void server_drain(struct server *server); /* hurries waiters, closes idle connections; answers say Connection: close from here on */

@@ -6,18 +6,18 @@
 
 #include "api/request.h"
 
-struct submission {          /* in the request's arena */
+struct submission { /* in the request's arena */
   STAILQ_ENTRY(submission) link;
   struct request *req;
   struct id id, connection_id;
   bool has_connection;
   const struct job_kind *kind;
   enum job_lane lane;
-  const char *payload;       /* JSON text */
+  const char *payload; /* JSON text */
   size_t payload_len;
-  const char *metadata;      /* JSON text or NULL */
-  const char *callback_url;  /* NULL = none */
-  int wait_s;                /* Prefer: wait */
+  const char *metadata;     /* JSON text or NULL */
+  const char *callback_url; /* NULL = none */
+  int wait_s;               /* Prefer: wait */
 };
 
 /* Ends the request of a job that is now in the record. */

@@ -17,8 +17,10 @@
 static struct metric accepted = METRIC_COUNTER("autodb_jobs_accepted_total", "Jobs committed and answered, by kind.", "kind");
 static struct metric latency = METRIC_HISTOGRAM("autodb_accept_seconds", "From the end of a request's head to its commit.", NULL);
 static struct metric batches = METRIC_COUNTER("autodb_submit_batches_total", "Group commits, by outcome.", "outcome");
-static struct metric batched = METRIC_COUNTER("autodb_submit_batched_jobs_total", "Jobs sent in group commits; over the batches: the mean batch.", NULL);
-static struct metric rings = METRIC_COUNTER("autodb_dispatch_failures_total", "XADDs that failed; the sweeper dispatches those jobs.", NULL);
+static struct metric batched =
+    METRIC_COUNTER("autodb_submit_batched_jobs_total", "Jobs sent in group commits; over the batches: the mean batch.", NULL);
+static struct metric rings =
+    METRIC_COUNTER("autodb_dispatch_failures_total", "XADDs that failed; the sweeper dispatches those jobs.", NULL);
 
 STAILQ_HEAD(submissions, submission);
 struct submit {
@@ -58,8 +60,12 @@ void submit_ring(struct loop *loop, const struct id *job_id, const char *lane_na
 void submission_committed(struct submission *sub, const char *created_at) {
   struct request *req = sub->req;
   char id[ID_TEXT];
-  const struct jobview_new job = {.id = sub->id, .connection_id = sub->has_connection ? &sub->connection_id : NULL, .kind = sub->kind->name,
-                                  .lane = job_lane_names[sub->lane], .created_at = created_at, .metadata = sub->metadata,
+  const struct jobview_new job = {.id = sub->id,
+                                  .connection_id = sub->has_connection ? &sub->connection_id : NULL,
+                                  .kind = sub->kind->name,
+                                  .lane = job_lane_names[sub->lane],
+                                  .created_at = created_at,
+                                  .metadata = sub->metadata,
                                   .max_attempts = sub->kind->max_attempts};
   metric_add(&accepted, sub->kind->name, 1);
   metric_observe_us(&latency, NULL, clock_mono_us() - req->started_us);
@@ -86,9 +92,11 @@ static void fail(struct submission *sub, const struct error *cause) {
 
 static const struct pg_stmt insert_jobs = {
     "insert_jobs",
-    "WITH accepted AS (INSERT INTO autodb.jobs (id, owner_id, connection_id, kind, lane, max_attempts, trace, request_id, callback_url, payload, metadata) "
+    "WITH accepted AS (INSERT INTO autodb.jobs (id, owner_id, connection_id, kind, lane, max_attempts, trace, request_id, callback_url, "
+    "payload, metadata) "
     "SELECT id, owner_id, connection_id, kind, lane::autodb.job_lane, max_attempts, trace, request_id, callback_url, payload, metadata "
-    "FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::int4[], $7::text[], $8::text[], $9::text[], $10::json[], $11::json[]) "
+    "FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::int4[], $7::text[], $8::text[], $9::text[], $10::json[], "
+    "$11::json[]) "
     "AS n (id, owner_id, connection_id, kind, lane, max_attempts, trace, request_id, callback_url, payload, metadata)) "
     "SELECT " SQL_TIME("now()"),
     11};
@@ -98,8 +106,8 @@ static void put_text(struct pg_params *params, const char *text) { pg_param_arra
 /* One array per column, in the statement's order. */
 static void put_columns(struct pg_params *params, const struct submissions *list) {
   const struct submission *s;
-#define COLUMN(type, put)               \
-  pg_param_array_begin(params, type);   \
+#define COLUMN(type, put)                \
+  pg_param_array_begin(params, type);    \
   STAILQ_FOREACH(s, list, link) { put; } \
   pg_param_array_end(params)
   COLUMN(PG_ELEM_UUID, pg_param_array_item(params, s->id.bytes, 16));
@@ -192,7 +200,8 @@ static enum status take_metadata(struct submission *sub, struct error *err) {
   if (!value || json_is_null(value)) return OK;
   char *text = json_dumps(value, JSON_COMPACT);
   if (!text || arena_defer(sub->req->arena, free, text) != 0) return error_oom(err);
-  if (strlen(text) > LIMIT_METADATA_BYTES) return error_add_field(err, "metadata", "must be at most %d bytes of JSON", LIMIT_METADATA_BYTES);
+  if (strlen(text) > LIMIT_METADATA_BYTES)
+    return error_add_field(err, "metadata", "must be at most %d bytes of JSON", LIMIT_METADATA_BYTES);
   sub->metadata = text;
   return OK;
 }
@@ -206,7 +215,8 @@ static enum status take_members(struct submission *sub, struct error *err) {
   return status == OK ? take_metadata(sub, err) : status;
 }
 
-enum status submit_job(struct request *req, const char *kind, const struct id *connection_id, const char *payload, size_t payload_len, struct error *err) {
+enum status submit_job(struct request *req, const char *kind, const struct id *connection_id, const char *payload, size_t payload_len,
+                       struct error *err) {
   struct submission *sub = ARENA_NEW(req->arena, struct submission);
   if (!sub) return error_oom(err);
   sub->req = req;
@@ -221,12 +231,14 @@ enum status submit_job(struct request *req, const char *kind, const struct id *c
   id_new(&sub->id);
   const char *key = http_header(req->http, "idempotency-key");
   if (key) return idempotency_submit(sub, key, err);
-  if (!pgloop_up(req->loop->pg)) return error_set(err, ERR_UNAVAILABLE, "The database is not reachable just now; nothing was accepted. Try again.");
+  if (!pgloop_up(req->loop->pg))
+    return error_set(err, ERR_UNAVAILABLE, "The database is not reachable just now; nothing was accepted. Try again.");
   STAILQ_INSERT_TAIL(&req->loop->submit->pending, sub, link);
   return OK;
 }
 
-enum status submit_job_value(struct request *req, const char *kind, const struct id *connection_id, json_t *take_payload, struct error *err) {
+enum status submit_job_value(struct request *req, const char *kind, const struct id *connection_id, json_t *take_payload,
+                             struct error *err) {
   char *text = take_payload ? json_dumps(take_payload, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
   json_decref(take_payload);
   if (!text || arena_defer(req->arena, free, text) != 0) return error_oom(err);

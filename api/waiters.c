@@ -1,7 +1,7 @@
 /* waiters.c - see waiters.h.
  *
- * A waiter lives in its request's arena and is on one list: WAITING, DUE (to be looked at this turn) or of a look in flight. All of them are
- * also in a hash table by job id. */
+ * A waiter lives in its request's arena and is on one list: WAITING, DUE (to be looked at this turn) or of a look in flight. All of them
+ * are also in a hash table by job id. */
 #include "api/waiters.h"
 
 #include <sys/queue.h>
@@ -120,8 +120,8 @@ static const struct pg_stmt look_at_jobs = {
     /* the bounds let the planner skip the days no id is of */
     "look_at_jobs",
     "SELECT " JOBVIEW_SELECT("r.body") ", j.owner_id FROM autodb.jobs j "
-    "LEFT JOIN autodb.results r ON r.job_id = j.id AND r.job_id BETWEEN $2::uuid AND $3::uuid "
-    "WHERE j.id = ANY($1::uuid[]) AND j.id BETWEEN $2::uuid AND $3::uuid",
+                                       "LEFT JOIN autodb.results r ON r.job_id = j.id AND r.job_id BETWEEN $2::uuid AND $3::uuid "
+                                       "WHERE j.id = ANY($1::uuid[]) AND j.id BETWEEN $2::uuid AND $3::uuid",
     3};
 
 static void take_rows(struct look *look, const PGresult *res) {

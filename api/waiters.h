@@ -15,12 +15,14 @@ enum wait_mode {
 
 struct waiters *waiters_new(struct loop *loop);
 void waiters_free(struct waiters *waiters);
-void waiters_turn(struct waiters *waiters);                           /* end of a turn: looks at what is due */
-void waiters_done(struct waiters *waiters, const struct id *job_id);  /* a done message */
+void waiters_turn(struct waiters *waiters);                          /* end of a turn: looks at what is due */
+void waiters_done(struct waiters *waiters, const struct id *job_id); /* a done message */
 
-/* Ends the request with the job when it has ended or `seconds` have passed; 0 = with the job as it is now. Another owner's job is NOT_FOUND. */
+/* Ends the request with the job when it has ended or `seconds` have passed; 0 = with the job as it is now. Another owner's job is
+ * NOT_FOUND. */
 void waiters_add(struct request *req, const struct id *job_id, int seconds, enum wait_mode mode);
-/* For a job just committed, whose view is known: what is answered when Postgres can't be asked again, since the job is accepted whatever happens. */
+/* For a job just committed, whose view is known: what is answered when Postgres can't be asked again, since the job is accepted whatever
+ * happens. */
 void waiters_add_committed(struct request *req, const struct id *job_id, int seconds, const char *view);
 
 #endif

@@ -39,8 +39,18 @@ static void a_connection_is_verified_sealed_and_shown_without_its_secret(void **
   create(h, id);
   snprintf(path, sizeof path, "/api/v1/connections/%s", id);
   call(h, "GET", path, NULL, 200, &reply);
-  static const char *const members[] = {"id", "name", "db_type", "host", "port", "database_name", "excluded_schemas", "is_active", "server_version",
-                                        "capabilities", "created_at", "last_introspected_at"};
+  static const char *const members[] = {"id",
+                                        "name",
+                                        "db_type",
+                                        "host",
+                                        "port",
+                                        "database_name",
+                                        "excluded_schemas",
+                                        "is_active",
+                                        "server_version",
+                                        "capabilities",
+                                        "created_at",
+                                        "last_introspected_at"};
   json_t *data = harness_at(reply.json, "data");
   for (size_t i = 0; i < sizeof members / sizeof *members; i++) assert_non_null(json_object_get(data, members[i]));
   assert_string_equal(harness_text(data, "database_name"), "client");
@@ -50,14 +60,18 @@ static void a_connection_is_verified_sealed_and_shown_without_its_secret(void **
   assert_true(json_is_true(harness_at(data, "is_active")));
   assert_null(strstr(reply.body, HARNESS_PASSWORD));
   assert_null(strstr(reply.body, "connection_string"));
-  snprintf(sql, sizeof sql, "SELECT count(*) FROM autodb.connections WHERE id = '%s' AND get_byte(secret, 0) = 1 AND secret_key_id <> '' "
-                            "AND position(convert_to('%s', 'UTF8') IN secret) = 0", id, HARNESS_PASSWORD);
+  snprintf(sql, sizeof sql,
+           "SELECT count(*) FROM autodb.connections WHERE id = '%s' AND get_byte(secret, 0) = 1 AND secret_key_id <> '' "
+           "AND position(convert_to('%s', 'UTF8') IN secret) = 0",
+           id, HARNESS_PASSWORD);
   assert_int_equal(harness_count(h->database_url, sql), 1);
 }
 
 static void what_cant_be_reached_is_refused_with_the_reason_and_no_password(void **state) {
   struct harness *h = *state;
-  static const struct { const char *string, *says; } cases[] = {
+  static const struct {
+    const char *string, *says;
+  } cases[] = {
       {"postgresql://u:s3cr3t-word@127.0.0.1:1/x", "refused"},
       {"postgresql://u:s3cr3t-word@169.254.169.254/x", ""},
       {"postgresql://u:s3cr3t-word@[fe80::1]/x", ""},
@@ -94,8 +108,10 @@ static void a_wrong_password_is_the_servers_word(void **state) {
 static void verification_can_be_left_out(void **state) {
   struct harness *h = *state;
   REPLY_AUTO reply;
-  call(h, "POST", "/api/v1/connections?verify=false", "{\"name\": \"later\", \"db_type\": \"neon\", \"connection_string\": \"postgresql://u:p@127.0.0.1:1/x\", "
-       "\"excluded_schemas\": [\"a\\\"b\", \"c,d\", \"{}\"]}", 201, &reply);
+  call(h, "POST", "/api/v1/connections?verify=false",
+       "{\"name\": \"later\", \"db_type\": \"neon\", \"connection_string\": \"postgresql://u:p@127.0.0.1:1/x\", "
+       "\"excluded_schemas\": [\"a\\\"b\", \"c,d\", \"{}\"]}",
+       201, &reply);
   assert_true(json_is_null(harness_at(reply.json, "data.server_version")));
   assert_string_equal(harness_text(reply.json, "data.excluded_schemas.0"), "a\"b");
   assert_string_equal(harness_text(reply.json, "data.excluded_schemas.1"), "c,d");
@@ -104,13 +120,16 @@ static void verification_can_be_left_out(void **state) {
 
 static void members_are_checked(void **state) {
   struct harness *h = *state;
-  static const struct { const char *body, *path; } cases[] = {
+  static const struct {
+    const char *body, *path;
+  } cases[] = {
       {"", "name"},
       {"{\"name\": \"\", \"db_type\": \"postgresql\", \"connection_string\": \"x\"}", "name"},
       {"{\"name\": \"a\", \"db_type\": \"mysql\", \"connection_string\": \"x\"}", "db_type"},
       {"{\"name\": \"a\", \"db_type\": \"postgresql\"}", "connection_string"},
       {"{\"name\": \"a\", \"db_type\": \"postgresql\", \"connection_string\": 5}", "connection_string"},
-      {"{\"name\": \"a\", \"db_type\": \"postgresql\", \"connection_string\": \"host=x\", \"excluded_schemas\": \"a\"}", "excluded_schemas"},
+      {"{\"name\": \"a\", \"db_type\": \"postgresql\", \"connection_string\": \"host=x\", \"excluded_schemas\": \"a\"}",
+       "excluded_schemas"},
       {"{\"name\": \"a\", \"db_type\": \"postgresql\", \"connection_string\": \"host=x\", \"password\": \"a\"}", "password"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -157,7 +176,10 @@ static void a_deleted_connection_is_gone_and_its_secret_erased(void **state) {
     snprintf(path, sizeof path, "/api/v1/connections/%s%s", id, uses[i][1]);
     call(h, uses[i][0], path, strcmp(uses[i][0], "PATCH") == 0 ? "{\"name\": \"x\"}" : NULL, 404, &reply);
   }
-  snprintf(sql, sizeof sql, "SELECT count(*) FROM autodb.connections WHERE id = '%s' AND secret IS NULL AND secret_key_id IS NULL AND deleted_at IS NOT NULL", id);
+  snprintf(
+      sql, sizeof sql,
+      "SELECT count(*) FROM autodb.connections WHERE id = '%s' AND secret IS NULL AND secret_key_id IS NULL AND deleted_at IS NOT NULL",
+      id);
   assert_int_equal(harness_count(h->database_url, sql), 1);
 }
 
@@ -167,9 +189,15 @@ static void another_owners_connection_is_not_found(void **state) {
   create(h, id);
   snprintf(header, sizeof header, "X-API-Key: %s", other_key);
   snprintf(alias, sizeof alias, "{\"sql\": \"SELECT 1\", \"connection_id\": \"%s\"}", id);
-  const char *const uses[][3] = {{"GET", "", NULL}, {"PATCH", "", "{\"name\": \"mine\"}"}, {"PATCH", "", "{\"connection_string\": \"postgresql://u:p@127.0.0.1:1/x\"}"},
-                                 {"DELETE", "", NULL}, {"POST", "/introspect", NULL}, {"GET", "/schema", NULL}, {"GET", "/schema/diff", NULL},
-                                 {"POST", "/migrations/analyze", "{\"sql\": \"SELECT 1\"}"}, {"POST", "/migrations/sandbox", "{\"sql\": \"SELECT 1\"}"}};
+  const char *const uses[][3] = {{"GET", "", NULL},
+                                 {"PATCH", "", "{\"name\": \"mine\"}"},
+                                 {"PATCH", "", "{\"connection_string\": \"postgresql://u:p@127.0.0.1:1/x\"}"},
+                                 {"DELETE", "", NULL},
+                                 {"POST", "/introspect", NULL},
+                                 {"GET", "/schema", NULL},
+                                 {"GET", "/schema/diff", NULL},
+                                 {"POST", "/migrations/analyze", "{\"sql\": \"SELECT 1\"}"},
+                                 {"POST", "/migrations/sandbox", "{\"sql\": \"SELECT 1\"}"}};
   for (size_t i = 0; i < sizeof uses / sizeof *uses; i++) {
     REPLY_AUTO reply;
     snprintf(path, sizeof path, "/api/v1/connections/%s%s", id, uses[i][1]);
@@ -191,14 +219,19 @@ static void payloads_hold_what_was_asked(void **state) {
   char id[40], path[256], sql[512], alias[256];
   create(h, id);
   snprintf(alias, sizeof alias, "{\"sql\": \"SELECT 2\", \"connection_id\": \"%s\"}", id);
-  const struct { const char *path, *body, *kind, *payload; } cases[] = {
+  const struct {
+    const char *path, *body, *kind, *payload;
+  } cases[] = {
       {"/introspect", NULL, "schema.introspect", "{}"},
       {"/introspect?schemas=a,b%20c", NULL, "schema.introspect", "{\"schemas\": [\"a\", \"b c\"]}"},
       {"/migrations/analyze", "{\"sql\": \"SELECT 1\", \"priority\": \"bulk\", \"metadata\": {\"a\": 1}}", "migration.analyze",
        "{\"sql\": \"SELECT 1\", \"sandbox\": true, \"enrich\": false, \"options\": {}}"},
-      {"/migrations/analyze?sandbox=false&enrich=true", "{\"sql\": \"SELECT 1\", \"options\": {\"rows_per_table\": 7, \"validation_queries\": [\"SELECT 3\"]}}", "migration.analyze",
-       "{\"sql\": \"SELECT 1\", \"sandbox\": false, \"enrich\": true, \"options\": {\"rows_per_table\": 7, \"validation_queries\": [\"SELECT 3\"]}}"},
-      {"/migrations/sandbox", "{\"sql\": \"SELECT 1\", \"rows_per_table\": 3}", "migration.sandbox", "{\"sql\": \"SELECT 1\", \"rows_per_table\": 3}"},
+      {"/migrations/analyze?sandbox=false&enrich=true",
+       "{\"sql\": \"SELECT 1\", \"options\": {\"rows_per_table\": 7, \"validation_queries\": [\"SELECT 3\"]}}", "migration.analyze",
+       "{\"sql\": \"SELECT 1\", \"sandbox\": false, \"enrich\": true, \"options\": {\"rows_per_table\": 7, \"validation_queries\": "
+       "[\"SELECT 3\"]}}"},
+      {"/migrations/sandbox", "{\"sql\": \"SELECT 1\", \"rows_per_table\": 3}", "migration.sandbox",
+       "{\"sql\": \"SELECT 1\", \"rows_per_table\": 3}"},
       {NULL, alias, "migration.analyze", "{\"sql\": \"SELECT 2\", \"sandbox\": true, \"enrich\": false, \"options\": {}}"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -222,7 +255,10 @@ static void migrations_are_checked(void **state) {
   int at = snprintf(large, 32, "{\"sql\": \"");
   memset(large + at, 'x', SQL_MAX + 1);
   snprintf(large + at + SQL_MAX + 1, 8, "\"}");
-  const struct { const char *path, *body; int status; } cases[] = {
+  const struct {
+    const char *path, *body;
+    int status;
+  } cases[] = {
       {"/migrations/analyze", "{\"sql\": \"\"}", 422},
       {"/migrations/analyze", "", 422},
       {"/migrations/analyze", "{\"sql\": null}", 422},
@@ -267,8 +303,10 @@ static void a_migration_request_is_polled_in_its_own_shape(void **state) {
   snprintf(path, sizeof path, "/api/v1/migrations/requests/%s", job);
   call(h, "GET", path, NULL, 200, &pending);
   assert_string_equal(harness_text(pending.json, "data.status"), "pending");
-  snprintf(sql, sizeof sql, "BEGIN; UPDATE autodb.jobs SET state = 'succeeded', attempt = 1, finished_at = now() WHERE id = '%s';"
-                            "INSERT INTO autodb.results (job_id, attempt, state, body) VALUES ('%s', 1, 'succeeded', '{\"passed\": true}'); COMMIT", job, job);
+  snprintf(sql, sizeof sql,
+           "BEGIN; UPDATE autodb.jobs SET state = 'succeeded', attempt = 1, finished_at = now() WHERE id = '%s';"
+           "INSERT INTO autodb.results (job_id, attempt, state, body) VALUES ('%s', 1, 'succeeded', '{\"passed\": true}'); COMMIT",
+           job, job);
   harness_sql(h->database_url, sql);
   call(h, "GET", path, NULL, 200, &completed);
   assert_string_equal(harness_text(completed.json, "data.status"), "completed");
@@ -291,8 +329,10 @@ static void store_snapshot(struct harness *h, const char *connection, const char
   uLongf len = sizeof packed;
   assert_int_equal(compress(packed, &len, (const Bytef *)json, strlen(json)), Z_OK);
   char *sql = malloc(2 * len + 512);
-  int at = snprintf(sql, 512, "INSERT INTO autodb.snapshots (id, connection_id, fingerprint, server_version, server_version_num, table_count, body) "
-                              "VALUES ('%s', '%s', 'f', '17', 170000, 1, '\\x", id, connection);
+  int at = snprintf(sql, 512,
+                    "INSERT INTO autodb.snapshots (id, connection_id, fingerprint, server_version, server_version_num, table_count, body) "
+                    "VALUES ('%s', '%s', 'f', '17', 170000, 1, '\\x",
+                    id, connection);
   for (uLongf i = 0; i < len; i++) at += snprintf(sql + at, 3, "%02x", packed[i]);
   snprintf(sql + at, 4, "')");
   harness_sql(h->database_url, sql);
@@ -316,7 +356,9 @@ static void snapshots_are_served_and_compared(void **state) {
   snprintf(path, sizeof path, "/api/v1/connections/%s/schema", id);
   call(h, "GET", path, NULL, 404, &none);
   store_snapshot(h, id, OLD, "{\"snapshot_id\": \"" OLD "\", \"tables\": [{\"schema\": \"s\", \"name\": \"a\", \"estimated_rows\": 1}]}");
-  store_snapshot(h, id, NEW, "{\"snapshot_id\": \"" NEW "\", \"tables\": [{\"schema\": \"s\", \"name\": \"a\", \"estimated_rows\": 2}, {\"schema\": \"s\", \"name\": \"b\"}]}");
+  store_snapshot(h, id, NEW,
+                 "{\"snapshot_id\": \"" NEW
+                 "\", \"tables\": [{\"schema\": \"s\", \"name\": \"a\", \"estimated_rows\": 2}, {\"schema\": \"s\", \"name\": \"b\"}]}");
   call(h, "GET", path, NULL, 200, &latest);
   assert_string_equal(harness_text(latest.json, "data.snapshot_id"), NEW);
   snprintf(path, sizeof path, "/api/v1/connections/%s/schema?snapshot_id=" OLD, id);
@@ -342,8 +384,10 @@ static void a_damaged_snapshot_is_an_error_not_a_crash(void **state) {
   char id[40], path[256], sql[512];
   REPLY_AUTO reply;
   create(h, id);
-  snprintf(sql, sizeof sql, "INSERT INTO autodb.snapshots (id, connection_id, fingerprint, server_version, server_version_num, table_count, body) "
-                            "VALUES (gen_random_uuid(), '%s', 'f', '17', 170000, 1, 'not zlib')", id);
+  snprintf(sql, sizeof sql,
+           "INSERT INTO autodb.snapshots (id, connection_id, fingerprint, server_version, server_version_num, table_count, body) "
+           "VALUES (gen_random_uuid(), '%s', 'f', '17', 170000, 1, 'not zlib')",
+           id);
   harness_sql(h->database_url, sql);
   snprintf(path, sizeof path, "/api/v1/connections/%s/schema", id);
   call(h, "GET", path, NULL, 500, &reply);
@@ -364,12 +408,20 @@ static void lists_have_pages(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(a_connection_is_verified_sealed_and_shown_without_its_secret), cmocka_unit_test(what_cant_be_reached_is_refused_with_the_reason_and_no_password),
-      cmocka_unit_test(a_wrong_password_is_the_servers_word), cmocka_unit_test(verification_can_be_left_out), cmocka_unit_test(members_are_checked),
-      cmocka_unit_test(a_connection_changes), cmocka_unit_test(a_deleted_connection_is_gone_and_its_secret_erased),
-      cmocka_unit_test(another_owners_connection_is_not_found), cmocka_unit_test(payloads_hold_what_was_asked), cmocka_unit_test(migrations_are_checked),
-      cmocka_unit_test(a_migration_request_is_polled_in_its_own_shape), cmocka_unit_test(snapshots_are_served_and_compared),
-      cmocka_unit_test(a_damaged_snapshot_is_an_error_not_a_crash), cmocka_unit_test(lists_have_pages),
+      cmocka_unit_test(a_connection_is_verified_sealed_and_shown_without_its_secret),
+      cmocka_unit_test(what_cant_be_reached_is_refused_with_the_reason_and_no_password),
+      cmocka_unit_test(a_wrong_password_is_the_servers_word),
+      cmocka_unit_test(verification_can_be_left_out),
+      cmocka_unit_test(members_are_checked),
+      cmocka_unit_test(a_connection_changes),
+      cmocka_unit_test(a_deleted_connection_is_gone_and_its_secret_erased),
+      cmocka_unit_test(another_owners_connection_is_not_found),
+      cmocka_unit_test(payloads_hold_what_was_asked),
+      cmocka_unit_test(migrations_are_checked),
+      cmocka_unit_test(a_migration_request_is_polled_in_its_own_shape),
+      cmocka_unit_test(snapshots_are_served_and_compared),
+      cmocka_unit_test(a_damaged_snapshot_is_an_error_not_a_crash),
+      cmocka_unit_test(lists_have_pages),
   };
   return cmocka_run_group_tests(tests, setup, harness_teardown);
 }

@@ -44,7 +44,9 @@ static void note(const struct raw_answer *answer) {
 
 static void send_job(struct harness *h, int fd) {
   char text[512];
-  int len = snprintf(text, sizeof text, "POST /api/v1/jobs/echo HTTP/1.1\r\nHost: x\r\nX-API-Key: %s\r\nContent-Type: application/json\r\nContent-Length: 13\r\n\r\n{\"payload\":1}",
+  int len = snprintf(text, sizeof text,
+                     "POST /api/v1/jobs/echo HTTP/1.1\r\nHost: x\r\nX-API-Key: %s\r\nContent-Type: application/json\r\nContent-Length: "
+                     "13\r\n\r\n{\"payload\":1}",
                      h->api_key);
   assert_true(raw_send(fd, text, (size_t)len));
 }
@@ -175,8 +177,10 @@ static void a_frozen_postgres_is_survived(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(without_redis_work_is_accepted), cmocka_unit_test(postgres_killed_under_load_loses_nothing),
-      cmocka_unit_test(backends_terminated_under_load_lose_nothing), cmocka_unit_test(a_frozen_postgres_is_survived),
+      cmocka_unit_test(without_redis_work_is_accepted),
+      cmocka_unit_test(postgres_killed_under_load_loses_nothing),
+      cmocka_unit_test(backends_terminated_under_load_lose_nothing),
+      cmocka_unit_test(a_frozen_postgres_is_survived),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -29,12 +29,14 @@ static void close_fd(const int *fd) { close(*fd); }
 /* The head of an authorised POST to /jobs/echo, without its blank line. */
 static const char *post(struct harness *h) {
   static char text[512];
-  snprintf(text, sizeof text, "POST /api/v1/jobs/echo HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nX-API-Key: %s\r\n", h->api_key);
+  snprintf(text, sizeof text, "POST /api/v1/jobs/echo HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nX-API-Key: %s\r\n",
+           h->api_key);
   return text;
 }
 
 static void expect_code(const struct raw_answer *answer, int status, const char *code) {
-  if (answer->status != status || !strstr(answer->body, code)) fail_msg("wanted %d %s, got %d %s", status, code, answer->status, answer->body);
+  if (answer->status != status || !strstr(answer->body, code))
+    fail_msg("wanted %d %s, got %d %s", status, code, answer->status, answer->body);
   assert_non_null(strstr(answer->body, "\"success\": false"));
 }
 
@@ -54,9 +56,14 @@ static void refused(struct harness *h, const char *before, const char *bytes, si
 
 static void malformed_framing_is_400_and_closes(void **state) {
   struct harness *h = *state;
-  static const struct { bool post; const char *text; size_t len; } cases[] = {
+  static const struct {
+    bool post;
+    const char *text;
+    size_t len;
+  } cases[] = {
 #define BAD_POST(text) {true, text, sizeof(text) - 1}
-#define BAD_GET(text) {false, text, sizeof(text) - 1}
+#define BAD_GET(text) \
+  { false, text, sizeof(text) - 1 }
       BAD_POST("Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
       BAD_POST("Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}"),
       BAD_POST("Content-Length: +2\r\n\r\n{}"),
@@ -149,7 +156,8 @@ static void a_slow_head_is_cut_off(void **state) {
   size_t sent = 0;
   /* One byte now and then keeps an idle timer happy; ours is absolute. */
   bool answered = POLL_UNTIL((sent < sizeof head - 1 ? raw_send(fd, head + sent++, 1) : raw_send(fd, "a", 1)) &&
-                                 recv(fd, (char[1]){0}, 1, MSG_PEEK | MSG_DONTWAIT) == 1, 15000);
+                                 recv(fd, (char[1]){0}, 1, MSG_PEEK | MSG_DONTWAIT) == 1,
+                             15000);
   int64_t took = harness_now_ms() - began;
   assert_true(answered);
   raw_read(fd, false, &answer);
@@ -209,7 +217,8 @@ static void continue_is_said_before_a_body_is_sent(void **state) {
   raw_send(fd, body, sizeof body - 1);
   raw_read(fd, false, &final);
   assert_int_equal(final.status, 202);
-  static const char too_large[] = "Expect: 100-continue\r\nContent-Length: 99999999\r\n\r\n", other[] = "Expect: tea\r\nContent-Length: 2\r\n\r\n";
+  static const char too_large[] = "Expect: 100-continue\r\nContent-Length: 99999999\r\n\r\n",
+                    other[] = "Expect: tea\r\nContent-Length: 2\r\n\r\n";
   refused(h, post(h), too_large, sizeof too_large - 1, 413, "PAYLOAD_TOO_LARGE");
   refused(h, post(h), other, sizeof other - 1, 417, "EXPECTATION_FAILED");
 }
@@ -240,7 +249,10 @@ static void methods_are_told(void **state) {
 
 static void request_ids_are_echoed_or_made(void **state) {
   struct harness *h = *state;
-  static const struct { const char *given; bool echoed; } cases[] = {{"abc.DEF-1_2", true}, {"with space", false}, {"", false}, {"a/b", false}};
+  static const struct {
+    const char *given;
+    bool echoed;
+  } cases[] = {{"abc.DEF-1_2", true}, {"with space", false}, {"", false}, {"a/b", false}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     REPLY_AUTO reply;
     char header[256], value[256];
@@ -301,7 +313,11 @@ static void bad_json_is_told_apart(void **state) {
   for (int i = 0; i < 10000; i++) buf_putc(&deep, '[');
   for (int i = 0; i < 10000; i++) buf_putc(&deep, ']');
   buf_putc(&deep, '}');
-  const struct { const char *body; int status; const char *code; } cases[] = {
+  const struct {
+    const char *body;
+    int status;
+    const char *code;
+  } cases[] = {
       {"{", 400, "MALFORMED_REQUEST"},
       {"{\"payload\":1} x", 400, "MALFORMED_REQUEST"},
       {"{\"payload\":1,\"payload\":2}", 400, "MALFORMED_REQUEST"},
@@ -322,7 +338,8 @@ static void bad_json_is_told_apart(void **state) {
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     REPLY_AUTO reply;
     harness_http(h, "POST", "/api/v1/jobs/echo", NULL, cases[i].body, &reply);
-    if (reply.status != cases[i].status || !strstr(reply.body, cases[i].code)) fail_msg("%.60s: %ld %s", cases[i].body, reply.status, reply.body);
+    if (reply.status != cases[i].status || !strstr(reply.body, cases[i].code))
+      fail_msg("%.60s: %ld %s", cases[i].body, reply.status, reply.body);
   }
   REPLY_AUTO form;
   harness_http(h, "POST", "/api/v1/jobs/echo", (const char *[]){"Content-Type: text/plain", NULL}, "{\"payload\":1}", &form);
@@ -366,13 +383,23 @@ static void a_drain_finishes_what_runs(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(malformed_framing_is_400_and_closes), cmocka_unit_test(nothing_after_a_refused_request_is_served),
-      cmocka_unit_test(heads_are_bounded), cmocka_unit_test(bodies_are_refused_by_their_length), cmocka_unit_test(a_short_refused_body_is_skipped), cmocka_unit_test(a_slow_head_is_cut_off),
-      cmocka_unit_test(pipelined_requests_are_answered_in_order), cmocka_unit_test(chunked_bodies_are_read_and_bounded_exactly),
-      cmocka_unit_test(continue_is_said_before_a_body_is_sent), cmocka_unit_test(methods_are_told), cmocka_unit_test(request_ids_are_echoed_or_made),
-      cmocka_unit_test(every_answer_carries_the_safety_headers), cmocka_unit_test(a_half_closed_client_gets_its_answer),
-      cmocka_unit_test(http_1_0_is_served), cmocka_unit_test(bad_json_is_told_apart),
-      cmocka_unit_test(a_client_that_does_not_read_does_not_stall_others), cmocka_unit_test(a_drain_finishes_what_runs),
+      cmocka_unit_test(malformed_framing_is_400_and_closes),
+      cmocka_unit_test(nothing_after_a_refused_request_is_served),
+      cmocka_unit_test(heads_are_bounded),
+      cmocka_unit_test(bodies_are_refused_by_their_length),
+      cmocka_unit_test(a_short_refused_body_is_skipped),
+      cmocka_unit_test(a_slow_head_is_cut_off),
+      cmocka_unit_test(pipelined_requests_are_answered_in_order),
+      cmocka_unit_test(chunked_bodies_are_read_and_bounded_exactly),
+      cmocka_unit_test(continue_is_said_before_a_body_is_sent),
+      cmocka_unit_test(methods_are_told),
+      cmocka_unit_test(request_ids_are_echoed_or_made),
+      cmocka_unit_test(every_answer_carries_the_safety_headers),
+      cmocka_unit_test(a_half_closed_client_gets_its_answer),
+      cmocka_unit_test(http_1_0_is_served),
+      cmocka_unit_test(bad_json_is_told_apart),
+      cmocka_unit_test(a_client_that_does_not_read_does_not_stall_others),
+      cmocka_unit_test(a_drain_finishes_what_runs),
   };
   return cmocka_run_group_tests(tests, setup, harness_teardown);
 }

@@ -19,7 +19,8 @@ static int setup(void **state) {
   return 0;
 }
 
-static void call(struct harness *h, const char *method, const char *path, const char *const headers[], const char *body, int status, struct harness_reply *ret_reply) {
+static void call(struct harness *h, const char *method, const char *path, const char *const headers[], const char *body, int status,
+                 struct harness_reply *ret_reply) {
   harness_http(h, method, path, headers, body, ret_reply);
   if (ret_reply->status != status) fail_msg("%s %s: %ld instead of %d: %s", method, path, ret_reply->status, status, ret_reply->body);
 }
@@ -38,7 +39,8 @@ static void finish(struct harness *h, const char *id, const char *state) {
   char sql[1024];
   snprintf(sql, sizeof sql,
            "BEGIN; UPDATE autodb.jobs SET state = '%s', attempt = attempt + 1, started_at = now(), finished_at = now() WHERE id = '%s';"
-           "INSERT INTO autodb.results (job_id, attempt, state, body) SELECT id, attempt, state, '{\"payload\": {\"a\":   1}}' FROM autodb.jobs WHERE id = '%s'; COMMIT",
+           "INSERT INTO autodb.results (job_id, attempt, state, body) SELECT id, attempt, state, '{\"payload\": {\"a\":   1}}' FROM "
+           "autodb.jobs WHERE id = '%s'; COMMIT",
            state, id, id);
   harness_sql(h->database_url, sql);
 }
@@ -48,9 +50,10 @@ static void an_accepted_job_is_whole_and_in_the_record(void **state) {
   REPLY_AUTO reply;
   REPLY_AUTO again;
   char location[128], path[128], sql[256];
-  call(h, "POST", "/api/v1/jobs/echo", NULL, "{\"payload\": [1, {\"b\": null}], \"metadata\": {\"ticket\": \"A-1\"}, \"priority\": \"bulk\"}", 202, &reply);
-  static const char *const members[] = {"job_id", "kind", "status", "priority", "connection_id", "attempt", "max_attempts", "progress", "created_at",
-                                        "started_at", "finished_at", "result", "error", "metadata"};
+  call(h, "POST", "/api/v1/jobs/echo", NULL,
+       "{\"payload\": [1, {\"b\": null}], \"metadata\": {\"ticket\": \"A-1\"}, \"priority\": \"bulk\"}", 202, &reply);
+  static const char *const members[] = {"job_id",   "kind",       "status",     "priority",    "connection_id", "attempt", "max_attempts",
+                                        "progress", "created_at", "started_at", "finished_at", "result",        "error",   "metadata"};
   json_t *job = harness_at(reply.json, "data");
   assert_int_equal(json_object_size(job), sizeof members / sizeof *members);
   for (size_t i = 0; i < sizeof members / sizeof *members; i++) assert_non_null(json_object_get(job, members[i]));
@@ -61,7 +64,8 @@ static void an_accepted_job_is_whole_and_in_the_record(void **state) {
   assert_string_equal(harness_header(&reply, "Location", location, sizeof location), path);
   call(h, "GET", path, NULL, NULL, 200, &again);
   assert_true(json_equal(job, harness_at(again.json, "data")));
-  snprintf(sql, sizeof sql, "SELECT count(*) FROM autodb.jobs WHERE id = '%s' AND payload->'payload'->1->>'b' IS NULL AND trace ~ '^00-' AND lane = 'bulk'",
+  snprintf(sql, sizeof sql,
+           "SELECT count(*) FROM autodb.jobs WHERE id = '%s' AND payload->'payload'->1->>'b' IS NULL AND trace ~ '^00-' AND lane = 'bulk'",
            harness_text(job, "job_id"));
   assert_int_equal(harness_count(h->database_url, sql), 1);
 }
@@ -73,9 +77,12 @@ static void the_bell_is_rung(void **state) {
   /* No worker reads here, so every job so far still has its entry. */
   char *output = NULL, command[1024];
   const char *colon = strrchr(h->redis_url, ':');
-  snprintf(command, sizeof command, "valkey-cli -a %s --no-auth-warning -p %d XREVRANGE '{autodb}:q:interactive' + - COUNT 1", HARNESS_PASSWORD,
-           (int)strtol(colon + 1, NULL, 10));
-  assert_true(POLL_UNTIL((free(output), output = NULL, harness_run(h, "/bin/sh", (const char *[]){"sh", "-c", command, NULL}, NULL, &output) == 0) && strstr(output, id), 5000));
+  snprintf(command, sizeof command, "valkey-cli -a %s --no-auth-warning -p %d XREVRANGE '{autodb}:q:interactive' + - COUNT 1",
+           HARNESS_PASSWORD, (int)strtol(colon + 1, NULL, 10));
+  assert_true(POLL_UNTIL(
+      (free(output), output = NULL, harness_run(h, "/bin/sh", (const char *[]){"sh", "-c", command, NULL}, NULL, &output) == 0) &&
+          strstr(output, id),
+      5000));
   free(output);
 }
 
@@ -83,15 +90,20 @@ static void the_trace_is_continued(void **state) {
   struct harness *h = *state;
   REPLY_AUTO reply;
   char sql[256];
-  call(h, "POST", "/api/v1/jobs/echo", (const char *[]){"traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", NULL}, "{\"payload\": 1}", 202, &reply);
-  snprintf(sql, sizeof sql, "SELECT count(*) FROM autodb.jobs WHERE id = '%s' AND trace LIKE '00-0af7651916cd43dd8448eb211c80319c-%%' AND trace NOT LIKE '%%b7ad6b7169203331%%'",
+  call(h, "POST", "/api/v1/jobs/echo", (const char *[]){"traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", NULL},
+       "{\"payload\": 1}", 202, &reply);
+  snprintf(sql, sizeof sql,
+           "SELECT count(*) FROM autodb.jobs WHERE id = '%s' AND trace LIKE '00-0af7651916cd43dd8448eb211c80319c-%%' AND trace NOT LIKE "
+           "'%%b7ad6b7169203331%%'",
            harness_text(reply.json, "data.job_id"));
   assert_int_equal(harness_count(h->database_url, sql), 1);
 }
 
 static void job_members_are_checked(void **state) {
   struct harness *h = *state;
-  static const struct { const char *body, *path; } cases[] = {
+  static const struct {
+    const char *body, *path;
+  } cases[] = {
       {"{\"payload\":1,\"priority\":\"urgent\"}", "priority"},
       {"{\"payload\":1,\"metadata\":[]}", "metadata"},
       {"{\"payload\":1,\"callback_url\":\"http://x.example/\"}", "callback_url"},
@@ -138,9 +150,17 @@ static void keys_are_needed_and_checked(void **state) {
   snprintf(wrong, sizeof wrong, "X-API-Key: adb_%043d", 0);
   snprintf(bearer, sizeof bearer, "Authorization: Bearer %s", h->api_key);
   snprintf(both, sizeof both, "X-API-Key: %s", other_key);
-  const struct { const char *headers[3]; int status; } cases[] = {
-      {{"X-API-Key:", NULL}, 401}, {{"X-API-Key: adb_short", NULL}, 401}, {{wrong, NULL}, 401}, {{wrong, NULL}, 401}, {{"Authorization: Basic eDp5", NULL}, 401},
-      {{"Authorization: Bearer nonsense", NULL}, 401}, {{bearer, NULL}, 200}, {{bearer, both, NULL}, 401}};
+  const struct {
+    const char *headers[3];
+    int status;
+  } cases[] = {{{"X-API-Key:", NULL}, 401},
+               {{"X-API-Key: adb_short", NULL}, 401},
+               {{wrong, NULL}, 401},
+               {{wrong, NULL}, 401},
+               {{"Authorization: Basic eDp5", NULL}, 401},
+               {{"Authorization: Bearer nonsense", NULL}, 401},
+               {{bearer, NULL}, 200},
+               {{bearer, both, NULL}, 401}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     REPLY_AUTO reply;
     char value[64];
@@ -185,10 +205,12 @@ static void a_key_ends_when_revoked_or_expired(void **state) {
   call(h, "DELETE", path, NULL, NULL, 204, &revoked);
   call(h, "GET", "/api/v1/jobs", (const char *[]){header, NULL}, NULL, 401, &refused);
   call(h, "POST", "/api/v1/api-keys", NULL, "{\"name\": \"k\", \"role\": \"user\", \"expires_at\": \"2001-01-01T00:00:00Z\"}", 422, &past);
-  call(h, "POST", "/api/v1/api-keys", NULL, "{\"name\": \"k\", \"role\": \"user\", \"expires_at\": \"2101-01-01T00:00:00Z\"}", 201, &ending);
+  call(h, "POST", "/api/v1/api-keys", NULL, "{\"name\": \"k\", \"role\": \"user\", \"expires_at\": \"2101-01-01T00:00:00Z\"}", 201,
+       &ending);
   assert_string_equal(harness_text(ending.json, "data.expires_at"), "2101-01-01T00:00:00.000Z");
   char sql[512];
-  snprintf(sql, sizeof sql, "UPDATE autodb.api_keys SET expires_at = now() - interval '1 second' WHERE id = '%s'", harness_text(ending.json, "data.id"));
+  snprintf(sql, sizeof sql, "UPDATE autodb.api_keys SET expires_at = now() - interval '1 second' WHERE id = '%s'",
+           harness_text(ending.json, "data.id"));
   harness_sql(h->database_url, sql);
   REPLY_AUTO expired;
   snprintf(header, sizeof header, "X-API-Key: %s", harness_text(ending.json, "data.key"));
@@ -270,7 +292,9 @@ static void one_key_at_once_from_many_is_one_job(void **state) {
   int fds[CLIENTS];
   char text[512];
   static const char body[] = "{\"payload\":1}";
-  snprintf(text, sizeof text, "POST /api/v1/jobs/echo HTTP/1.1\r\nHost: x\r\nX-API-Key: %s\r\nContent-Type: application/json\r\nIdempotency-Key: race\r\nContent-Length: %zu\r\n\r\n%s",
+  snprintf(text, sizeof text,
+           "POST /api/v1/jobs/echo HTTP/1.1\r\nHost: x\r\nX-API-Key: %s\r\nContent-Type: application/json\r\nIdempotency-Key: "
+           "race\r\nContent-Length: %zu\r\n\r\n%s",
            h->api_key, sizeof body - 1, body);
   for (int i = 0; i < CLIENTS; i++) fds[i] = harness_socket(h);
   for (int i = 0; i < CLIENTS; i++) assert_true(raw_send(fds[i], text, strlen(text)));
@@ -281,7 +305,10 @@ static void one_key_at_once_from_many_is_one_job(void **state) {
     close(fds[i]);
   }
   assert_int_equal(harness_count(h->database_url, "SELECT count(*) FROM autodb.idempotency_keys WHERE key = 'race'"), 1);
-  assert_int_equal(harness_count(h->database_url, "SELECT count(*) FROM autodb.jobs j JOIN autodb.idempotency_keys k ON k.job_id = j.id WHERE k.key = 'race'"), 1);
+  assert_int_equal(
+      harness_count(h->database_url,
+                    "SELECT count(*) FROM autodb.jobs j JOIN autodb.idempotency_keys k ON k.job_id = j.id WHERE k.key = 'race'"),
+      1);
 }
 
 static void bad_idempotency_keys_are_refused(void **state) {
@@ -342,7 +369,9 @@ static void a_preference_is_applied(void **state) {
   char text[512], id[40], applied[32];
   static const char body[] = "{\"payload\":\"wait for me\"}";
   int fd = harness_socket(h);
-  snprintf(text, sizeof text, "POST /api/v1/jobs/echo HTTP/1.1\r\nHost: x\r\nX-API-Key: %s\r\nContent-Type: application/json\r\nPrefer: wait=20\r\nContent-Length: %zu\r\n\r\n%s",
+  snprintf(text, sizeof text,
+           "POST /api/v1/jobs/echo HTTP/1.1\r\nHost: x\r\nX-API-Key: %s\r\nContent-Type: application/json\r\nPrefer: "
+           "wait=20\r\nContent-Length: %zu\r\n\r\n%s",
            h->api_key, sizeof body - 1, body);
   raw_send(fd, text, strlen(text));
   static const char find[] = "SELECT count(*) FROM autodb.jobs WHERE payload->>'payload' = 'wait for me'";
@@ -453,16 +482,25 @@ static void lists_have_pages_and_filters(void **state) {
   assert_int_equal(shown, 7);
 
   finish(h, seen[2], "succeeded");
-  static const struct { const char *query; size_t items; } cases[] = {
-      {"status=succeeded", 1}, {"status=queued", 6}, {"kind=system.echo", 7}, {"kind=migration.analyze", 0}, {"created_after=2020-01-01", 7},
-      {"created_before=2020-01-01T00:00:00Z", 0}, {"connection_id=01890a5d-ac96-774b-bcce-b302099a8057", 0}, {"status=queued&kind=system.echo&limit=200", 6}};
+  static const struct {
+    const char *query;
+    size_t items;
+  } cases[] = {{"status=succeeded", 1},
+               {"status=queued", 6},
+               {"kind=system.echo", 7},
+               {"kind=migration.analyze", 0},
+               {"created_after=2020-01-01", 7},
+               {"created_before=2020-01-01T00:00:00Z", 0},
+               {"connection_id=01890a5d-ac96-774b-bcce-b302099a8057", 0},
+               {"status=queued&kind=system.echo&limit=200", 6}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     REPLY_AUTO reply;
     snprintf(path, sizeof path, "/api/v1/jobs?%s", cases[i].query);
     call(h, "GET", path, headers, NULL, 200, &reply);
     if (json_array_size(harness_at(reply.json, "data.items")) != cases[i].items) fail_msg("%s: %s", cases[i].query, reply.body);
   }
-  static const char *const bad[] = {"limit=0", "limit=201", "status=done", "kind=nope", "cursor=AAAA", "created_after=yesterday", "connection_id=1", "statsu=queued"};
+  static const char *const bad[] = {"limit=0",         "limit=201",    "status=done", "kind=nope", "cursor=AAAA", "created_after=yesterday",
+                                    "connection_id=1", "statsu=queued"};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     REPLY_AUTO reply;
     snprintf(path, sizeof path, "/api/v1/jobs?%s", bad[i]);
@@ -505,15 +543,31 @@ static void readiness_names_what_is_missing(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(an_accepted_job_is_whole_and_in_the_record), cmocka_unit_test(the_bell_is_rung), cmocka_unit_test(the_trace_is_continued),
-      cmocka_unit_test(job_members_are_checked), cmocka_unit_test(a_large_payload_is_taken_and_a_larger_one_refused),
-      cmocka_unit_test(keys_are_needed_and_checked), cmocka_unit_test(an_unknown_key_with_a_body_to_come_closes), cmocka_unit_test(a_key_ends_when_revoked_or_expired),
-      cmocka_unit_test(keys_are_for_admins_and_never_shown_again), cmocka_unit_test(another_owners_job_is_not_found),
-      cmocka_unit_test(the_same_request_is_the_same_job), cmocka_unit_test(a_key_is_kept_for_a_day), cmocka_unit_test(one_key_at_once_from_many_is_one_job),
-      cmocka_unit_test(bad_idempotency_keys_are_refused), cmocka_unit_test(a_wait_ends_with_the_job), cmocka_unit_test(a_wait_that_passes_shows_the_job_as_it_is),
-      cmocka_unit_test(a_preference_is_applied), cmocka_unit_test(bad_waits_are_refused), cmocka_unit_test(a_queued_job_is_cancelled_for_good),
-      cmocka_unit_test(a_running_job_is_told), cmocka_unit_test(an_ended_job_is_queued_again), cmocka_unit_test(lists_have_pages_and_filters),
-      cmocka_unit_test(usage_counts_by_day), cmocka_unit_test(metrics_are_served_apart), cmocka_unit_test(readiness_names_what_is_missing),
+      cmocka_unit_test(an_accepted_job_is_whole_and_in_the_record),
+      cmocka_unit_test(the_bell_is_rung),
+      cmocka_unit_test(the_trace_is_continued),
+      cmocka_unit_test(job_members_are_checked),
+      cmocka_unit_test(a_large_payload_is_taken_and_a_larger_one_refused),
+      cmocka_unit_test(keys_are_needed_and_checked),
+      cmocka_unit_test(an_unknown_key_with_a_body_to_come_closes),
+      cmocka_unit_test(a_key_ends_when_revoked_or_expired),
+      cmocka_unit_test(keys_are_for_admins_and_never_shown_again),
+      cmocka_unit_test(another_owners_job_is_not_found),
+      cmocka_unit_test(the_same_request_is_the_same_job),
+      cmocka_unit_test(a_key_is_kept_for_a_day),
+      cmocka_unit_test(one_key_at_once_from_many_is_one_job),
+      cmocka_unit_test(bad_idempotency_keys_are_refused),
+      cmocka_unit_test(a_wait_ends_with_the_job),
+      cmocka_unit_test(a_wait_that_passes_shows_the_job_as_it_is),
+      cmocka_unit_test(a_preference_is_applied),
+      cmocka_unit_test(bad_waits_are_refused),
+      cmocka_unit_test(a_queued_job_is_cancelled_for_good),
+      cmocka_unit_test(a_running_job_is_told),
+      cmocka_unit_test(an_ended_job_is_queued_again),
+      cmocka_unit_test(lists_have_pages_and_filters),
+      cmocka_unit_test(usage_counts_by_day),
+      cmocka_unit_test(metrics_are_served_apart),
+      cmocka_unit_test(readiness_names_what_is_missing),
   };
   return cmocka_run_group_tests(tests, setup, harness_teardown);
 }

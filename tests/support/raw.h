@@ -5,9 +5,9 @@
 #include "tests/support/harness.h"
 
 struct raw_answer {
-  int status;        /* 0: the connection ended or timed out before a whole answer */
-  char head[4096];   /* with its blank line */
-  char *body;        /* malloc'd */
+  int status;      /* 0: the connection ended or timed out before a whole answer */
+  char head[4096]; /* with its blank line */
+  char *body;      /* malloc'd */
   size_t body_len;
 };
 void raw_free(struct raw_answer *answer);

@@ -56,7 +56,10 @@ static enum status outcome(const char *text, size_t len, size_t step) {
 
 static void malformed_is_refused_however_it_arrives(void **state) {
   (void)state;
-  static const struct { const char *text; size_t len; } cases[] = {
+  static const struct {
+    const char *text;
+    size_t len;
+  } cases[] = {
 #define CASE(text) {text, sizeof(text) - 1}
       CASE(POST "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
       CASE(POST "Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n0\r\n\r\n"),
@@ -74,7 +77,8 @@ static void malformed_is_refused_however_it_arrives(void **state) {
       CASE(POST "Transfer-Encoding: identity\r\n\r\n"),
       CASE(POST "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"),
       CASE(POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-      CASE(POST "Transfer-Encoding: \x0b" "chunked\r\n\r\n0\r\n\r\n"),
+      CASE(POST "Transfer-Encoding: \x0b"
+                "chunked\r\n\r\n0\r\n\r\n"),
       CASE("POST /p HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
       CASE("GET / HTTP/1.1\r\nHost : x\r\n\r\n"),
       CASE("GET / HTTP/1.1\r\n" HOST "A: 1\r\n 2\r\n\r\n"),
@@ -129,7 +133,8 @@ static void malformed_is_refused_however_it_arrives(void **state) {
 
 static void a_request_is_taken_apart(void **state) {
   (void)state;
-  static const char text[] = "POST /a/b?c=d&e HTTP/1.1\r\nHost: x:80\r\nX-Key:  spaced out \t\r\nEmpty:\r\nContent-Length: 5\r\n\r\nhelloGET";
+  static const char text[] =
+      "POST /a/b?c=d&e HTTP/1.1\r\nHost: x:80\r\nX-Key:  spaced out \t\r\nEmpty:\r\nContent-Length: 5\r\n\r\nhelloGET";
   for (size_t step = 0; step < 3; step++) {
     PARSED_AUTO p;
     assert_int_equal(parse(&p, text, sizeof text - 1, step, 100), OK);
@@ -148,7 +153,8 @@ static void a_request_is_taken_apart(void **state) {
 
 static void chunks_are_joined_and_trailers_dropped(void **state) {
   (void)state;
-  static const char text[] = POST "Transfer-Encoding: Chunked\r\n\r\n3;ext=\"v\"\r\nabc\r\nA\r\n0123456789\r\n0\r\nHost: evil\r\nX: y\r\n\r\nGET";
+  static const char text[] =
+      POST "Transfer-Encoding: Chunked\r\n\r\n3;ext=\"v\"\r\nabc\r\nA\r\n0123456789\r\n0\r\nHost: evil\r\nX: y\r\n\r\nGET";
   for (size_t step = 0; step < 5; step++) {
     PARSED_AUTO p;
     assert_int_equal(parse(&p, text, sizeof text - 1, step, 100), OK);
@@ -162,7 +168,10 @@ static void chunks_are_joined_and_trailers_dropped(void **state) {
 
 static void keep_alive_follows_the_version(void **state) {
   (void)state;
-  static const struct { const char *text; bool keep; } cases[] = {
+  static const struct {
+    const char *text;
+    bool keep;
+  } cases[] = {
       {"GET / HTTP/1.1\r\n" HOST "\r\n", true},
       {"GET / HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n", false},
       {"GET / HTTP/1.1\r\n" HOST "Connection: foo, Close\r\n\r\n", false},
@@ -179,7 +188,9 @@ static void keep_alive_follows_the_version(void **state) {
 
 static void targets_have_their_forms(void **state) {
   (void)state;
-  static const struct { const char *text, *path, *query; } cases[] = {
+  static const struct {
+    const char *text, *path, *query;
+  } cases[] = {
       {"GET http://x/a?b HTTP/1.1\r\n" HOST "\r\n", "/a", "b"},
       {"GET HTTPS://x:1 HTTP/1.1\r\n" HOST "\r\n", "/", NULL},
       {"GET http://x?b HTTP/1.1\r\n" HOST "\r\n", "/", "b"},
@@ -238,7 +249,8 @@ static void heads_are_bounded(void **state) {
 static void bodies_are_bounded(void **state) {
   (void)state;
   PARSED_AUTO p;
-  static const char counted[] = POST "Content-Length: 11\r\n\r\nhello world", chunked[] = POST "Transfer-Encoding: chunked\r\n\r\n6\r\nhello \r\n5\r\nworld\r\n0\r\n\r\n";
+  static const char counted[] = POST "Content-Length: 11\r\n\r\nhello world",
+                    chunked[] = POST "Transfer-Encoding: chunked\r\n\r\n6\r\nhello \r\n5\r\nworld\r\n0\r\n\r\n";
   assert_int_equal(parse(&p, counted, sizeof counted - 1, 0, 10), ERR_TOO_LARGE);
   parsed_free(&p);
   assert_int_equal(parse(&p, chunked, sizeof chunked - 1, 0, 10), ERR_TOO_LARGE);
@@ -274,10 +286,16 @@ static void a_connection_is_reused(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(malformed_is_refused_however_it_arrives), cmocka_unit_test(a_request_is_taken_apart),
-      cmocka_unit_test(chunks_are_joined_and_trailers_dropped), cmocka_unit_test(keep_alive_follows_the_version),
-      cmocka_unit_test(targets_have_their_forms), cmocka_unit_test(expectations_are_told_apart), cmocka_unit_test(heads_are_bounded),
-      cmocka_unit_test(bodies_are_bounded), cmocka_unit_test(framing_is_bounded), cmocka_unit_test(a_connection_is_reused),
+      cmocka_unit_test(malformed_is_refused_however_it_arrives),
+      cmocka_unit_test(a_request_is_taken_apart),
+      cmocka_unit_test(chunks_are_joined_and_trailers_dropped),
+      cmocka_unit_test(keep_alive_follows_the_version),
+      cmocka_unit_test(targets_have_their_forms),
+      cmocka_unit_test(expectations_are_told_apart),
+      cmocka_unit_test(heads_are_bounded),
+      cmocka_unit_test(bodies_are_bounded),
+      cmocka_unit_test(framing_is_bounded),
+      cmocka_unit_test(a_connection_is_reused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -42,7 +42,8 @@ static size_t query_parameters(const json_t *doc, const json_t *operation, const
     if (strcmp(json_str(parameter, "in", ""), "query") != 0) continue;
     count++;
     bool known = false;
-    for (const struct param *param = route->params; param && param->name; param++) known |= strcmp(param->name, json_str(parameter, "name", "")) == 0;
+    for (const struct param *param = route->params; param && param->name; param++)
+      known |= strcmp(param->name, json_str(parameter, "name", "")) == 0;
     if (!known) fail_msg("%s does not take %s", route->pattern, json_str(parameter, "name", ""));
   }
   return count;
@@ -67,9 +68,8 @@ static void every_description_is_served(void **state) {
   const char *path, *method;
   json_t *item, *operation;
   size_t described = 0, served = 0;
-  json_object_foreach(json_object_get(*state, "paths"), path, item)
-    json_object_foreach(item, method, operation)
-      described += strcmp(method, "parameters") != 0;
+  json_object_foreach(json_object_get(*state, "paths"), path, item) json_object_foreach(item, method, operation) described +=
+      strcmp(method, "parameters") != 0;
   while (router_at(served)) served++;
   assert_int_equal(described, served);
 }
@@ -80,7 +80,8 @@ static void fields_are_described(void **state) {
   char method[16];
   for (size_t i = 0; (route = router_at(i)); i++) {
     const json_t *operation = json_object_get(json_object_get(paths, route->pattern), method_name(route->method, method));
-    const json_t *schema = json_object_get(json_object_get(json_object_get(json_object_get(operation, "requestBody"), "content"), "application/json"), "schema");
+    const json_t *schema = json_object_get(
+        json_object_get(json_object_get(json_object_get(operation, "requestBody"), "content"), "application/json"), "schema");
     const json_t *properties = json_object_get(schema, "properties");
     if (!route->field_count) continue;
     assert_int_equal(json_object_size(properties), route->field_count);

@@ -58,11 +58,28 @@ static void absent_is_the_default(void **state) {
 
 static void bad_values_are_named(void **state) {
   (void)state;
-  static const struct { const char *query, *path; } cases[] = {
-      {"limit=0", "limit"}, {"limit=201", "limit"}, {"limit=", "limit"}, {"limit", "limit"}, {"limit=-1", "limit"}, {"limit=1e2", "limit"},
-      {"limit=99999999999999999999", "limit"}, {"verify=yes", "verify"}, {"verify=", "verify"}, {"id=1", "id"}, {"at=yesterday", "at"},
-      {"colour=blue", "colour"}, {"lmit=3", "lmit"}, {"limit=3&limit=4", "limit"}, {"text=%", "query"}, {"text=%zz", "query"}, {"text=%00", "query"},
-      {"text=%ff", "query"}, {"text=%C3", "query"}, {"=x", ""}};
+  static const struct {
+    const char *query, *path;
+  } cases[] = {{"limit=0", "limit"},
+               {"limit=201", "limit"},
+               {"limit=", "limit"},
+               {"limit", "limit"},
+               {"limit=-1", "limit"},
+               {"limit=1e2", "limit"},
+               {"limit=99999999999999999999", "limit"},
+               {"verify=yes", "verify"},
+               {"verify=", "verify"},
+               {"id=1", "id"},
+               {"at=yesterday", "at"},
+               {"colour=blue", "colour"},
+               {"lmit=3", "lmit"},
+               {"limit=3&limit=4", "limit"},
+               {"text=%", "query"},
+               {"text=%zz", "query"},
+               {"text=%00", "query"},
+               {"text=%ff", "query"},
+               {"text=%C3", "query"},
+               {"=x", ""}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     ASKED_AUTO a;
     assert_int_equal(ask(&a, cases[i].query), ERR_VALIDATION);
@@ -82,11 +99,33 @@ static void many_parameters_are_harmless(void **state) {
 
 static void times_exist_or_are_refused(void **state) {
   (void)state;
-  static const char *const good[] = {"2026-01-31", "2024-02-29", "2026-01-31T12:00:00Z", "2026-01-31t12:00:00z", "2026-01-31 12:00:00Z", "2026-01-31T12:00:00.123Z",
-                                     "2026-01-31T12:00:00+02:00", "2026-01-31T23:59:59.999999999-11:30"};
-  static const char *const bad[] = {"", "2026", "2026-1-1", "2026-02-30", "2025-02-29", "2026-13-01", "2026-00-10", "2026-01-31T", "2026-01-31T25:00:00Z", "2026-01-31T12:60:00Z",
-                                    "2026-01-31T12:00:00", "2026-01-31T12:00:00.Z", "2026-01-31T12:00:00+2", "2026-01-31T12:00:00+99:00", "2026-01-31T12:00:00Zx", "now",
-                                    "infinity", "2026-01-31T12:00:00.1234567890Z", "0000-01-01"};
+  static const char *const good[] = {"2026-01-31",
+                                     "2024-02-29",
+                                     "2026-01-31T12:00:00Z",
+                                     "2026-01-31t12:00:00z",
+                                     "2026-01-31 12:00:00Z",
+                                     "2026-01-31T12:00:00.123Z",
+                                     "2026-01-31T12:00:00+02:00",
+                                     "2026-01-31T23:59:59.999999999-11:30"};
+  static const char *const bad[] = {"",
+                                    "2026",
+                                    "2026-1-1",
+                                    "2026-02-30",
+                                    "2025-02-29",
+                                    "2026-13-01",
+                                    "2026-00-10",
+                                    "2026-01-31T",
+                                    "2026-01-31T25:00:00Z",
+                                    "2026-01-31T12:60:00Z",
+                                    "2026-01-31T12:00:00",
+                                    "2026-01-31T12:00:00.Z",
+                                    "2026-01-31T12:00:00+2",
+                                    "2026-01-31T12:00:00+99:00",
+                                    "2026-01-31T12:00:00Zx",
+                                    "now",
+                                    "infinity",
+                                    "2026-01-31T12:00:00.1234567890Z",
+                                    "0000-01-01"};
   for (size_t i = 0; i < sizeof good / sizeof *good; i++)
     if (!request_is_time(good[i])) fail_msg("refused: %s", good[i]);
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -95,9 +134,12 @@ static void times_exist_or_are_refused(void **state) {
 
 static void preferences_are_read_leniently(void **state) {
   (void)state;
-  static const struct { const char *value; int seconds; } cases[] = {
-      {"wait=10", 10}, {"wait=0", 0}, {"wait=600", 60}, {"respond-async, wait=5", 5}, {"Wait = \"7\"; x=y", 7}, {"wait", 0}, {"wait=", 0}, {"wait=-1", 0},
-      {"wait=99999999999999", 0}, {"wait=abc, wait=3", 3}, {"waiting=3", 0}, {"", 0}, {",,,", 0}};
+  static const struct {
+    const char *value;
+    int seconds;
+  } cases[] = {{"wait=10", 10},  {"wait=0", 0}, {"wait=600", 60}, {"respond-async, wait=5", 5}, {"Wait = \"7\"; x=y", 7},
+               {"wait", 0},      {"wait=", 0},  {"wait=-1", 0},   {"wait=99999999999999", 0},   {"wait=abc, wait=3", 3},
+               {"waiting=3", 0}, {"", 0},       {",,,", 0}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     struct http http = {.headers = {{.name = "prefer", .value = cases[i].value}}, .header_count = 1};
     struct request req = {.http = &http};
@@ -107,8 +149,9 @@ static void preferences_are_read_leniently(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(values_are_decoded), cmocka_unit_test(absent_is_the_default), cmocka_unit_test(bad_values_are_named),
-      cmocka_unit_test(many_parameters_are_harmless), cmocka_unit_test(times_exist_or_are_refused), cmocka_unit_test(preferences_are_read_leniently),
+      cmocka_unit_test(values_are_decoded),         cmocka_unit_test(absent_is_the_default),
+      cmocka_unit_test(bad_values_are_named),       cmocka_unit_test(many_parameters_are_harmless),
+      cmocka_unit_test(times_exist_or_are_refused), cmocka_unit_test(preferences_are_read_leniently),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,7 +12,10 @@
 
 static void paths_find_their_rows(void **state) {
   (void)state;
-  static const struct { uint8_t method; const char *path, *pattern; } cases[] = {
+  static const struct {
+    uint8_t method;
+    const char *path, *pattern;
+  } cases[] = {
       {HTTP_POST, "/api/v1/jobs/echo", "/api/v1/jobs/echo"},
       {HTTP_GET, "/api/v1/jobs/" UUID, "/api/v1/jobs/{id}"},
       {HTTP_HEAD, "/api/v1/jobs/" UUID, "/api/v1/jobs/{id}"},
@@ -39,8 +42,21 @@ static void ids_are_taken(void **state) {
 
 static void other_paths_are_unknown(void **state) {
   (void)state;
-  static const char *const paths[] = {"/", "", "/api/v1", "/api/v1/jobs/", "/api/v1/jobs/1", "/api/v1/jobs/" UUID "x", "/api/v1/jobs/" UUID "/", "/api/v1/jobs//cancel",
-                                      "/api/v1/jobs/" UUID "/cancel/x", "/healthz/", "/healthzz", "/HEALTHZ", "/api/v1/../v1/jobs", "*", "//healthz"};
+  static const char *const paths[] = {"/",
+                                      "",
+                                      "/api/v1",
+                                      "/api/v1/jobs/",
+                                      "/api/v1/jobs/1",
+                                      "/api/v1/jobs/" UUID "x",
+                                      "/api/v1/jobs/" UUID "/",
+                                      "/api/v1/jobs//cancel",
+                                      "/api/v1/jobs/" UUID "/cancel/x",
+                                      "/healthz/",
+                                      "/healthzz",
+                                      "/HEALTHZ",
+                                      "/api/v1/../v1/jobs",
+                                      "*",
+                                      "//healthz"};
   for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
     struct route_match found;
     router_find(HTTP_GET, paths[i], &found);
@@ -66,19 +82,22 @@ static void rows_are_whole(void **state) {
   for (size_t i = 0; (route = router_at(i)); i++) {
     assert_non_null(route->handler);
     assert_int_equal(route->pattern[0], '/');
-    bool open = !strncmp(route->pattern, "/healthz", 8) || !strncmp(route->pattern, "/readyz", 7) || !strncmp(route->pattern, "/openapi", 8);
+    bool open =
+        !strncmp(route->pattern, "/healthz", 8) || !strncmp(route->pattern, "/readyz", 7) || !strncmp(route->pattern, "/openapi", 8);
     assert_int_equal(route->auth == AUTH_NONE, open);
     if (route->flags & ROUTE_JOB) assert_int_equal(route->method, HTTP_POST);
     if (route->method == HTTP_GET) assert_int_equal(router_body_cap(route), 0);
     assert_true(route->field_count + 3 <= 32);
-    for (size_t j = i + 1; (other = router_at(j)); j++) assert_false(other->method == route->method && strcmp(other->pattern, route->pattern) == 0);
+    for (size_t j = i + 1; (other = router_at(j)); j++)
+      assert_false(other->method == route->method && strcmp(other->pattern, route->pattern) == 0);
   }
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(paths_find_their_rows), cmocka_unit_test(ids_are_taken), cmocka_unit_test(other_paths_are_unknown),
-      cmocka_unit_test(other_methods_learn_what_is_allowed), cmocka_unit_test(rows_are_whole),
+      cmocka_unit_test(paths_find_their_rows),   cmocka_unit_test(ids_are_taken),
+      cmocka_unit_test(other_paths_are_unknown), cmocka_unit_test(other_methods_learn_what_is_allowed),
+      cmocka_unit_test(rows_are_whole),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,12 +21,15 @@ static json_t *diff(const char *before, const char *after) {
 
 static json_t *at(json_t *value, const char *section, const char *kind) { return json_object_get(json_object_get(value, section), kind); }
 
-#define TABLE(columns, rest) "{\"tables\": [{\"schema\": \"s\", \"name\": \"t\", \"estimated_rows\": 5, \"columns\": [" columns "]" rest "}]}"
+#define TABLE(columns, rest) \
+  "{\"tables\": [{\"schema\": \"s\", \"name\": \"t\", \"estimated_rows\": 5, \"columns\": [" columns "]" rest "}]}"
 
 static void statistics_are_not_changes(void **state) {
   (void)state;
-  json_t *d = diff("{\"snapshot_id\": \"1\", \"tables\": [{\"schema\": \"s\", \"name\": \"t\", \"estimated_rows\": 5, \"indexes\": [{\"name\": \"i\", \"scans\": 1, \"bytes\": 8}]}]}",
-                   "{\"snapshot_id\": \"2\", \"tables\": [{\"schema\": \"s\", \"name\": \"t\", \"estimated_rows\": 9, \"indexes\": [{\"name\": \"i\", \"scans\": 7, \"bytes\": 9}]}]}");
+  json_t *d = diff("{\"snapshot_id\": \"1\", \"tables\": [{\"schema\": \"s\", \"name\": \"t\", \"estimated_rows\": 5, \"indexes\": "
+                   "[{\"name\": \"i\", \"scans\": 1, \"bytes\": 8}]}]}",
+                   "{\"snapshot_id\": \"2\", \"tables\": [{\"schema\": \"s\", \"name\": \"t\", \"estimated_rows\": 9, \"indexes\": "
+                   "[{\"name\": \"i\", \"scans\": 7, \"bytes\": 9}]}]}");
   assert_true(json_is_true(json_object_get(d, "identical")));
   json_decref(d);
 }
@@ -62,14 +65,16 @@ static void tables_come_and_go(void **state) {
 static void functions_are_told_apart_by_arguments(void **state) {
   (void)state;
   json_t *d = diff("{\"functions\": [{\"schema\": \"s\", \"name\": \"f\", \"identity_arguments\": \"a integer\"}]}",
-                   "{\"functions\": [{\"schema\": \"s\", \"name\": \"f\", \"identity_arguments\": \"a integer\"}, {\"schema\": \"s\", \"name\": \"f\", \"identity_arguments\": \"\"}]}");
+                   "{\"functions\": [{\"schema\": \"s\", \"name\": \"f\", \"identity_arguments\": \"a integer\"}, {\"schema\": \"s\", "
+                   "\"name\": \"f\", \"identity_arguments\": \"\"}]}");
   assert_int_equal(json_array_size(at(d, "functions", "added")), 1);
   json_decref(d);
 }
 
 static void null_and_absent_are_equal(void **state) {
   (void)state;
-  json_t *d = diff(TABLE("", ", \"comment\": null, \"primary_key\": {\"columns\": [\"a\"]}"), TABLE("", ", \"primary_key\": {\"columns\": [\"a\"], \"comment\": null}"));
+  json_t *d = diff(TABLE("", ", \"comment\": null, \"primary_key\": {\"columns\": [\"a\"]}"),
+                   TABLE("", ", \"primary_key\": {\"columns\": [\"a\"], \"comment\": null}"));
   assert_true(json_is_true(json_object_get(d, "identical")));
   json_decref(d);
   d = diff(TABLE("", ", \"primary_key\": {\"columns\": [\"a\"]}"), TABLE("", ", \"primary_key\": null"));
@@ -89,9 +94,9 @@ static void unknown_lists_and_strange_shapes_are_survived(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(statistics_are_not_changes), cmocka_unit_test(columns_are_compared_by_name), cmocka_unit_test(tables_come_and_go),
-      cmocka_unit_test(functions_are_told_apart_by_arguments), cmocka_unit_test(null_and_absent_are_equal),
-      cmocka_unit_test(unknown_lists_and_strange_shapes_are_survived),
+      cmocka_unit_test(statistics_are_not_changes), cmocka_unit_test(columns_are_compared_by_name),
+      cmocka_unit_test(tables_come_and_go),         cmocka_unit_test(functions_are_told_apart_by_arguments),
+      cmocka_unit_test(null_and_absent_are_equal),  cmocka_unit_test(unknown_lists_and_strange_shapes_are_survived),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
