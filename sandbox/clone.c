@@ -241,18 +241,17 @@ static bool run_ok(PGconn *conn, const char *sql) {
   return PQresultStatus(res) == PGRES_COMMAND_OK || PQresultStatus(res) == PGRES_TUPLES_OK;
 }
 
-/* Statements first…first+count under one savepoint; false when they failed and were undone. */
+/* Statements first…first+count under one savepoint; false when they failed and were undone. The savepoint is a message of its own: text that can't even be
+ * parsed would take it along. */
 static bool run_batch(struct clone *clone, size_t first, size_t count, bool report) {
   BUF_AUTO sql;
   buf_init(&sql, LIMIT_SNAPSHOT_BYTES);
-  buf_puts(&sql, "SAVEPOINT autodb;");
   put_statements(&sql, clone, first, count);
-  buf_puts(&sql, "RELEASE SAVEPOINT autodb");
+  if (!run_ok(clone->migrator, "SAVEPOINT autodb")) return false;
   PGRESULT_AUTO res = PQexec(clone->migrator, buf_str(&sql));
-  if (PQresultStatus(res) == PGRES_COMMAND_OK) return true;
-  if (report) add_problem(clone, &clone->kept[first], res);
-  run_ok(clone->migrator, "ROLLBACK TO SAVEPOINT autodb");
-  return false;
+  bool failed = PQresultStatus(res) == PGRES_FATAL_ERROR || !res;
+  if (failed && report) add_problem(clone, &clone->kept[first], res);
+  return run_ok(clone->migrator, failed ? "ROLLBACK TO SAVEPOINT autodb" : "RELEASE SAVEPOINT autodb") && !failed;
 }
 
 static enum status run_slowly(struct clone *clone, struct error *err) {
