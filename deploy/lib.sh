@@ -114,7 +114,7 @@ stop_all() {
   stop api TERM 20
   stop redis TERM 20
   stop postgres INT 60
-  rm -rf --one-file-system -- "$(sandbox_dir)"
+  rm -rf --one-file-system -- "${own_sandbox_dirs[@]}" # never one that AUTODB_SANDBOX_DIR names
 }
 
 anything_running() {
@@ -128,14 +128,15 @@ anything_running() {
 # --- places ---
 
 # Sandboxes live in memory where there is enough of it, in a folder of this checkout's own; their sockets need a short path.
+sandbox_id=$(id -u)-$(printf '%s' "$top" | cksum | cut -d' ' -f1)
+own_sandbox_dirs=("/dev/shm/autodb-$sandbox_id" "$data/sandbox" "/tmp/autodb-$sandbox_id")
 sandbox_dir() {
-  local id free
+  local free
   if [ -n "${AUTODB_SANDBOX_DIR:-}" ]; then echo "$AUTODB_SANDBOX_DIR"; return; fi
-  id=$(printf '%s' "$top" | cksum)
   free=$(df --output=avail -k /dev/shm 2>/dev/null | tail -n 1) || free=0
-  if [ -w /dev/shm ] && [ "${free:-0}" -gt 262144 ]; then echo "/dev/shm/autodb-$(id -u)-${id%% *}"
-  elif [ ${#data} -le 64 ]; then echo "$data/sandbox"
-  else echo "/tmp/autodb-$(id -u)-${id%% *}"; fi
+  if [ -w /dev/shm ] && [ "${free:-0}" -gt 262144 ]; then echo "${own_sandbox_dirs[0]}"
+  elif [ ${#data} -le 64 ]; then echo "${own_sandbox_dirs[1]}"
+  else echo "${own_sandbox_dirs[2]}"; fi
 }
 
 # One `up` or `down` per checkout at a time. Released with the shell; what is started is given no copy (9>&-).

@@ -71,7 +71,7 @@ started_at() { # pid: nothing when it is gone
 family() { # pid
   local child
   echo "$1:$(started_at "$1")"
-  for child in $(ps -o pid= --ppid "$1"); do family "$child"; done
+  for child in $(cat "/proc/$1"/task/*/children 2>/dev/null); do family "$child"; done
 }
 gone() { # "pid:start"…
   local member
