@@ -98,7 +98,8 @@ static bool is_error(struct bell *bell, const redisReply *reply) {
 static void on_state(void *arg, bool up) {
   struct bell *bell = arg;
   metric_add(&changes, up ? "up" : "down", 1);
-  log_event(up ? LOG_INFO : LOG_WARN, up ? "Redis is reachable" : "Redis is away: polling Postgres for work", NULL);
+  log_event(up ? LOG_INFO : LOG_WARN, up ? "Redis is reachable" : "Redis is away: polling Postgres for work", "reason",
+            up ? NULL : bell_why(bell), NULL);
   if (up) {
     make_groups(bell);
     bell_beat(bell);
@@ -364,6 +365,8 @@ void bell_leave(struct bell *bell, void (*done)(void *arg), void *arg) {
 }
 
 bool bell_up(const struct bell *bell) { return redis_up(bell->redis); }
+
+const char *bell_why(const struct bell *bell) { return redis_why(bell->redis); }
 
 enum status bell_new(struct event_base *base, const struct config *cfg, const struct bell_hooks *hooks, struct bell **ret_bell,
                      struct error *err) {

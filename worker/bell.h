@@ -35,6 +35,7 @@ MUST_CHECK enum status bell_new(struct event_base *base, const struct config *cf
                                 struct error *err);
 void bell_free(struct bell *bell);
 bool bell_up(const struct bell *bell);
+const char *bell_why(const struct bell *bell); /* why it was last unreachable */
 
 /* --- reading; one read or wait at a time, answered by hooks.read --- */
 

@@ -5,7 +5,7 @@
 #include "worker/slot.h"
 #include "worker/supervisor.h"
 
-static const char usage[] = "autodb-worker [--help | --version]\n\nRuns AutoDB's jobs until SIGTERM.";
+static const char usage[] = "[--help | --version]\n\nRuns AutoDB's jobs until SIGTERM.";
 
 /* A lease outlives two heartbeats that fail. */
 static void keep_ratio(struct config *cfg) {
@@ -16,7 +16,7 @@ static int run(const struct config *cfg, int argc, char *argv[]) {
   if (argc == 3 && strcmp(argv[1], "--slot") == 0) return slot_main(cfg, argv[2]);
   if (argc == 3 && strcmp(argv[1], "--sandbox-keeper") == 0) return sandbox_keeper_main(cfg, argv[2]);
   if (argc == 1) return supervisor_main(cfg);
-  fprintf(stderr, "%s\n", usage);
+  fprintf(stderr, "usage: autodb-worker %s\n", usage);
   return 2;
 }
 

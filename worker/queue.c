@@ -26,6 +26,7 @@
 #define AHEAD_MAX 64
 #define EWMA_SHARE 0.2
 #define PROGRESS_MS 250
+#define COMPLAIN_MS 5000
 
 static const struct pg_stmt beat_stmt = {
     "heartbeat",
@@ -322,6 +323,16 @@ void queue_hurry(struct queue *queue) {
   if (!queue->fast) arm(queue, true);
 }
 
+/* Servers that go away are reported as they do; one that was never there has to be missed. */
+static void complain(struct queue *queue, int64_t now_ms) {
+  bool postgres = pgloop_up(queue->pool), redis = bell_up(queue->bell);
+  if (!queue->complain_ms || now_ms < queue->complain_ms) return;
+  queue->complain_ms = 0;
+  if (!postgres)
+    log_event(LOG_WARN, "Postgres has not been reached since the start: waiting for it", "reason", pgloop_why(queue->pool), NULL);
+  if (!redis) log_event(LOG_WARN, "Redis has not been reached since the start: polling Postgres", "reason", bell_why(queue->bell), NULL);
+}
+
 static bool wants_fast(const struct queue *queue) {
   return queue->held || queue->claims || !TAILQ_EMPTY(&queue->limbo) || queue->astray || !bell_up(queue->bell) || queue->leftovers;
 }
@@ -335,6 +346,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg) {
   save_progress(queue, now);
   release_waiting(queue, now);
   claim_tick(queue, now);
+  complain(queue, now);
   metric_set(&held, NULL, queue->held);
   queue_pump(queue);
   arm(queue, wants_fast(queue) && pgloop_up(queue->pool));
@@ -376,7 +388,7 @@ enum status queue_new(struct event_base *base, const struct config *cfg, const c
                       struct error *err) {
   struct queue *queue = calloc(1, sizeof *queue);
   if (!queue) return error_oom(err);
-  *queue = (struct queue){.base = base, .cfg = cfg, .ewma_ms = 1000};
+  *queue = (struct queue){.base = base, .cfg = cfg, .ewma_ms = 1000, .complain_ms = clock_mono_ms() + COMPLAIN_MS};
   TAILQ_INIT(&queue->all);
   TAILQ_INIT(&queue->ready);
   TAILQ_INIT(&queue->limbo);

@@ -25,6 +25,7 @@ struct queue {
   struct task_list ready; /* claimed, waiting for a slot */
   int held;               /* tasks ready, sent or running */
   double ewma_ms;         /* of how long jobs run */
+  int64_t complain_ms;    /* monotonic: when to say that a server has not been reached since the start; 0 = said, or it has */
   bool draining;
   bool fast; /* the tick is the short one */
   /* reading and claiming (claim.c) */

@@ -177,7 +177,8 @@ static enum status start(struct supervisor *sup, struct error *err) {
   if (!sup->base) return error_oom(err);
   enum status status = watch_signals(sup, err);
   if (status != OK) return status;
-  mkdir(sup->cfg->sandbox_dir, 0700);
+  if (mkdir(sup->cfg->sandbox_dir, 0700) != 0 && errno != EEXIST)
+    log_event(LOG_ERROR, "AUTODB_SANDBOX_DIR can't be made: no sandboxes", "path", sup->cfg->sandbox_dir, "reason", strerror(errno), NULL);
   int swept = sandbox_sweep(sup->cfg);
   if (swept) log_event(LOG_INFO, "sandboxes left behind were removed", "count", log_fmt("%d", swept), NULL);
   snprintf(sup->keeper_socket, sizeof sup->keeper_socket, "%s/keeper-%d.sock", sup->cfg->sandbox_dir, (int)getpid());

@@ -75,6 +75,12 @@ static struct harness_proc *owner_of(struct harness *h, const char *id) {
   return strcmp(jobs_value(h, id, "j.lease_owner"), "first") == 0 ? first : second;
 }
 
+/* Immediate shutdown: no checkpoint, connections cut, recovery at the next start; but no backend is left behind to hold shared memory. */
+static void crash_postgres(void) {
+  harness_signal(pg->proc, SIGQUIT);
+  harness_exit_status(pg->proc, 20000);
+}
+
 static void a_job_of_a_killed_slot_is_retried(void **state) {
   struct harness *h = *state;
   char id[40];
@@ -166,7 +172,7 @@ static void postgres_restarting_under_load_loses_nothing(void **state) {
   for (int i = 0; i < 3; i++) {
     long long before = jobs_count(h, "state = 'succeeded'");
     assert_true(POLL_UNTIL(jobs_count(h, "state = 'succeeded'") > before || jobs_count(h, "state = 'queued'") == 0, 20000));
-    harness_kill(pg->proc);
+    crash_postgres();
     harness_restart(h, pg->proc);
   }
   jobs_await_all(h, 90000);
@@ -192,7 +198,7 @@ static void a_result_that_waits_for_postgres_is_published(void **state) {
   char id[40];
   jobs_add(h, "default", "{\"sleep_ms\":700}", 1, true, id);
   jobs_await(h, id, "running", 10000);
-  harness_kill(pg->proc);
+  crash_postgres();
   usleep(900000); /* the job ends meanwhile; its lease holds */
   harness_restart(h, pg->proc);
   jobs_await(h, id, "succeeded", 20000);
@@ -204,7 +210,7 @@ static void both_servers_gone_and_back(void **state) {
   struct harness *h = *state;
   jobs_add(h, "bulk", "{\"sleep_ms\":2}", LOAD / 3, true, NULL);
   harness_kill(valkey);
-  harness_kill(pg->proc);
+  crash_postgres();
   harness_restart(h, pg->proc);
   harness_restart(h, valkey);
   jobs_await_all(h, 60000);
