@@ -11,6 +11,7 @@
 #include <openssl/hmac.h>
 #include <openssl/kdf.h>
 #include <openssl/sha.h>
+#include <pthread.h>
 #include <sys/random.h>
 
 #define KEY_BYTES 32
@@ -33,8 +34,14 @@ void crypto_random(void *out, size_t len) {
   }
 }
 
+/* Looked up once: OpenSSL's one-call SHA256() takes a lock shared by all threads each time. */
+static const EVP_MD *sha256;
+static void fetch_sha256(void) { sha256 = EVP_MD_fetch(NULL, "SHA256", NULL); }
+
 void crypto_sha256(const void *data, size_t len, uint8_t out[SHA256_BYTES]) {
-  if (!SHA256(len ? data : (const void *)"", len, out)) abort();
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, fetch_sha256);
+  if (!sha256 || !EVP_Digest(len ? data : (const void *)"", len, out, NULL, sha256, NULL)) abort();
 }
 
 char *crypto_sha256_hex(const void *data, size_t len, char out[SHA256_HEX]) {

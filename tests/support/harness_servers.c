@@ -40,8 +40,10 @@ static bool find_bin(int major, char out[HARNESS_PATH]) {
   char name[32], probe[HARNESS_PATH + 16];
   snprintf(name, sizeof name, "AUTODB_PG_BIN_%d", major);
   const char *given = getenv(name);
-  if (given) snprintf(out, HARNESS_PATH, "%s", given);
-  else snprintf(out, HARNESS_PATH, "/usr/lib/postgresql/%d/bin", major);
+  if (given)
+    snprintf(out, HARNESS_PATH, "%s", given);
+  else
+    snprintf(out, HARNESS_PATH, "/usr/lib/postgresql/%d/bin", major);
   snprintf(probe, sizeof probe, "%s/initdb", out);
   return access(probe, X_OK) == 0;
 }
@@ -62,8 +64,10 @@ static void run_or_fail(struct harness *h, const char *path, const char *const a
 static void template_dir(struct harness *h, const char *bin, int major, char out[HARNESS_PATH + 64]) {
   char cache[HARNESS_PATH], lock[HARNESS_PATH + 16], fresh[HARNESS_PATH + 64], initdb[HARNESS_PATH + 16], pwarg[HARNESS_PATH + 64];
   const char *given = getenv("AUTODB_TEST_CACHE");
-  if (given) snprintf(cache, sizeof cache, "%s", given);
-  else snprintf(cache, sizeof cache, "/tmp/autodb-test-cache-%d", (int)getuid());
+  if (given)
+    snprintf(cache, sizeof cache, "%s", given);
+  else
+    snprintf(cache, sizeof cache, "/tmp/autodb-test-cache-%d", (int)getuid());
   struct stat info;
   if (mkdir(cache, 0700) < 0 && errno != EEXIST) fail_msg("%s: %s", cache, strerror(errno));
   if (lstat(cache, &info) < 0 || !S_ISDIR(info.st_mode) || info.st_uid != getuid()) fail_msg("%s is not ours: remove it", cache);
@@ -81,8 +85,9 @@ static void template_dir(struct harness *h, const char *bin, int major, char out
     snprintf(initdb, sizeof initdb, "%s/initdb", bin);
     snprintf(pwarg, sizeof pwarg, "--pwfile=%s", lock);
     run_or_fail(h, "/bin/rm", (const char *[]){"rm", "-rf", fresh, NULL});
-    run_or_fail(h, initdb, (const char *[]){initdb, "-D", fresh, "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--auth-local=trust",
-                                            "--auth-host=scram-sha-256", "--no-sync", "--no-instructions", pwarg, NULL});
+    run_or_fail(h, initdb,
+                (const char *[]){initdb, "-D", fresh, "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--auth-local=trust",
+                                 "--auth-host=scram-sha-256", "--no-sync", "--no-instructions", pwarg, NULL});
     if (rename(fresh, out) < 0) fail_msg("%s: %s", out, strerror(errno));
   }
   close(lock_fd);
@@ -97,7 +102,8 @@ static bool answers(const char *url) {
 
 static void postgres_ready(struct harness *h, struct harness_proc *proc) {
   for (int i = 0; i < h->pg_count; i++)
-    if (h->pg[i].proc == proc && !POLL_UNTIL(answers(h->pg[i].url) || !harness_alive(proc), 30000)) not_ready(proc, "no answer within 30 s");
+    if (h->pg[i].proc == proc && !POLL_UNTIL(answers(h->pg[i].url) || !harness_alive(proc), 30000))
+      not_ready(proc, "no answer within 30 s");
   if (!harness_alive(proc)) not_ready(proc, "ended while starting");
 }
 
@@ -121,9 +127,30 @@ struct harness_pg *harness_postgres(struct harness *h, int major) {
   snprintf(pg->url, sizeof pg->url, "postgresql://postgres:" HARNESS_PASSWORD "@127.0.0.1:%d/postgres", pg->port);
   h->pg_count++;
   pg->proc = harness_spawn(h, name, program,
-                           (const char *[]){program, "-D", data, "-p", port, "-k", pg->socket_dir, "-h", "127.0.0.1", "-c", "fsync=off", "-c",
-                                            "full_page_writes=off", "-c", "shared_buffers=64MB", "-c", "max_connections=200", "-c", "log_min_messages=warning",
-                                            "-c", "max_wal_size=256MB", "-c", "dynamic_shared_memory_type=mmap", NULL},
+                           (const char *[]){program,
+                                            "-D",
+                                            data,
+                                            "-p",
+                                            port,
+                                            "-k",
+                                            pg->socket_dir,
+                                            "-h",
+                                            "127.0.0.1",
+                                            "-c",
+                                            "fsync=off",
+                                            "-c",
+                                            "full_page_writes=off",
+                                            "-c",
+                                            "shared_buffers=64MB",
+                                            "-c",
+                                            "max_connections=200",
+                                            "-c",
+                                            "log_min_messages=warning",
+                                            "-c",
+                                            "max_wal_size=256MB",
+                                            "-c",
+                                            "dynamic_shared_memory_type=mmap",
+                                            NULL},
                            NULL);
   pg->proc->death_signal = SIGQUIT; // an immediate shutdown, which frees its shared memory
   pg->proc->stop_signal = SIGINT;   // a fast one
@@ -149,7 +176,8 @@ void harness_sql(const char *url, const char *script) {
   PQsetNoticeReceiver(conn, ignore_notice, NULL);
   PGresult *res = PQexec(conn, script);
   ExecStatusType status = PQresultStatus(res);
-  if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK && status != PGRES_EMPTY_QUERY) fail_msg("%.300s: %s", script, PQerrorMessage(conn));
+  if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK && status != PGRES_EMPTY_QUERY)
+    fail_msg("%.300s: %s", script, PQerrorMessage(conn));
   PQclear(res);
   PQfinish(conn);
 }
@@ -222,8 +250,8 @@ struct harness_proc *harness_valkey(struct harness *h) {
   snprintf(h->redis_url, sizeof h->redis_url, "redis://:" HARNESS_PASSWORD "@127.0.0.1:%s/0", port);
   struct harness_proc *proc =
       harness_spawn(h, "valkey", valkey_programs[which][0],
-                    (const char *[]){valkey_programs[which][1], "--port", port, "--bind", "127.0.0.1", "--requirepass", HARNESS_PASSWORD, "--save", "",
-                                     "--appendonly", "no", "--dir", h->dir, NULL},
+                    (const char *[]){valkey_programs[which][1], "--port", port, "--bind", "127.0.0.1", "--requirepass", HARNESS_PASSWORD,
+                                     "--save", "", "--appendonly", "no", "--dir", h->dir, NULL},
                     NULL);
   proc->ready = valkey_ready;
   valkey_ready(h, proc);
@@ -244,7 +272,8 @@ char **harness_env(struct harness *h, const char *const more[]) {
                                  {"AUTODB_SLOTS", "2"},
                                  {"AUTODB_CONF", "/dev/null"},
                                  {"ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0:allocator_may_return_null=1"},
-                                 {"UBSAN_OPTIONS", "print_stacktrace=1"}};
+                                 {"UBSAN_OPTIONS", "print_stacktrace=1"},
+                                 {"TSAN_OPTIONS", "suppressions=" AUTODB_SOURCE_DIR "/tests/support/tsan.supp"}};
   size_t count = sizeof ours / sizeof ours[0], more_count = 0;
   while (more && more[more_count]) more_count++;
   char **env = calloc(count + more_count + 1, sizeof *env);
@@ -258,7 +287,8 @@ char **harness_env(struct harness *h, const char *const more[]) {
 void harness_schema_up(struct harness *h) {
   char **env = harness_env(h, NULL);
   char *output = NULL;
-  int status = harness_run(h, AUTODB_BINARY_DIR "/autodb", (const char *[]){"autodb", "schema", "up", NULL}, (const char *const *)env, &output);
+  int status =
+      harness_run(h, AUTODB_BINARY_DIR "/autodb", (const char *[]){"autodb", "schema", "up", NULL}, (const char *const *)env, &output);
   harness_env_free(env);
   if (status != 0) fail_msg("autodb schema up ended with %d: %s", status, output);
   free(output);
@@ -277,9 +307,9 @@ void harness_key(struct harness *h, const char *owner, const char *role, char ou
   snprintf(out, 64, "adb_%.43s", encoded);
   snprintf(prefix, sizeof prefix, "%.12s", out);
   PGconn *conn = harness_connect(h->database_url);
-  PGresult *res = PQexecParams(conn,
-                               "INSERT INTO autodb.owners (id, name) VALUES (gen_random_uuid(), $1) ON CONFLICT (name) DO UPDATE SET name = $1 RETURNING id",
-                               1, NULL, (const char *[]){owner}, NULL, NULL, 0);
+  PGresult *res = PQexecParams(
+      conn, "INSERT INTO autodb.owners (id, name) VALUES (gen_random_uuid(), $1) ON CONFLICT (name) DO UPDATE SET name = $1 RETURNING id",
+      1, NULL, (const char *[]){owner}, NULL, NULL, 0);
   if (PQresultStatus(res) != PGRES_TUPLES_OK) fail_msg("%s", PQerrorMessage(conn));
   char owner_id[40];
   snprintf(owner_id, sizeof owner_id, "%s", PQgetvalue(res, 0, 0));
@@ -319,7 +349,8 @@ static const char *env_value(char *const *env, const char *name) {
 
 static void api_ready(struct harness *h, struct harness_proc *proc) {
   const char *port_file = env_value(proc->env, "AUTODB_PORT_FILE"), *metrics_file = env_value(proc->env, "AUTODB_METRICS_PORT_FILE");
-  if (!POLL_UNTIL((port_in(port_file) > 0 && port_in(metrics_file) > 0) || !harness_alive(proc), 20000)) not_ready(proc, "wrote no port within 20 s");
+  if (!POLL_UNTIL((port_in(port_file) > 0 && port_in(metrics_file) > 0) || !harness_alive(proc), 20000))
+    not_ready(proc, "wrote no port within 20 s");
   h->api_port = port_in(port_file);
   snprintf(h->api_url, sizeof h->api_url, "http://127.0.0.1:%d", h->api_port);
   snprintf(h->metrics_url, sizeof h->metrics_url, "http://127.0.0.1:%d/metrics", port_in(metrics_file));
@@ -334,7 +365,8 @@ struct harness_proc *harness_api(struct harness *h, const char *const env[]) {
   snprintf(metrics_file, sizeof metrics_file, "AUTODB_METRICS_PORT_FILE=%s/api-%d.metrics-port", h->dir, h->proc_count);
   for (int i = 0; env && env[i] && i < 28; i++) more[i + 2] = env[i];
   char **whole = harness_env(h, more);
-  struct harness_proc *proc = harness_spawn(h, "api", AUTODB_BINARY_DIR "/autodb-api", (const char *[]){"autodb-api", NULL}, (const char *const *)whole);
+  struct harness_proc *proc =
+      harness_spawn(h, "api", AUTODB_BINARY_DIR "/autodb-api", (const char *[]){"autodb-api", NULL}, (const char *const *)whole);
   harness_env_free(whole);
   proc->ready = api_ready;
   api_ready(h, proc);
@@ -342,13 +374,15 @@ struct harness_proc *harness_api(struct harness *h, const char *const env[]) {
 }
 
 static void worker_ready(struct harness *h, struct harness_proc *proc) {
-  if (h->api_url[0] && !POLL_UNTIL(status_of(h, "/readyz") == 200 || !harness_alive(proc), 30000)) not_ready(proc, "/readyz is not 200 after 30 s");
+  if (h->api_url[0] && !POLL_UNTIL(status_of(h, "/readyz") == 200 || !harness_alive(proc), 30000))
+    not_ready(proc, "/readyz is not 200 after 30 s");
   if (!harness_alive(proc)) not_ready(proc, "ended while starting");
 }
 
 struct harness_proc *harness_worker(struct harness *h, const char *const env[]) {
   char **whole = harness_env(h, env);
-  struct harness_proc *proc = harness_spawn(h, "worker", AUTODB_BINARY_DIR "/autodb-worker", (const char *[]){"autodb-worker", NULL}, (const char *const *)whole);
+  struct harness_proc *proc =
+      harness_spawn(h, "worker", AUTODB_BINARY_DIR "/autodb-worker", (const char *[]){"autodb-worker", NULL}, (const char *const *)whole);
   harness_env_free(whole);
   proc->ready = worker_ready;
   worker_ready(h, proc);
