@@ -225,10 +225,10 @@ static void test_truth(void **state) {
          truth->locks.right, truth->locks.of, percent(&truth->locks), truth->rewrites.right, truth->rewrites.of, percent(&truth->rewrites),
          truth->scans.right, truth->scans.of, percent(&truth->scans), truth->failures.right, truth->failures.of, percent(&truth->failures));
   printf("long blocks: precision %d/%d, recall %d/%d\n", truth->block_hits, truth->block_said, truth->block_hits, truth->block_found);
-  assert_true(percent(&truth->locks) >= 95);
-  assert_true(percent(&truth->rewrites) >= 98);
-  assert_true(percent(&truth->scans) >= 95);
-  assert_true(percent(&truth->failures) >= 95);
+  assert_true(percent(&truth->locks) >= 99);
+  assert_true(percent(&truth->rewrites) >= 99);
+  assert_true(percent(&truth->scans) >= 99);
+  assert_true(percent(&truth->failures) >= 99);
 }
 
 int main(void) {

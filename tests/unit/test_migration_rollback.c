@@ -33,7 +33,8 @@ static struct analysis *analyse(const char *sql) {
   ERROR_AUTO err = {0};
   struct snapshot *snapshot = NULL;
   struct analysis *analysis = NULL;
-  if (snapshot_load(json, arena, &snapshot, &err) || analysis_static(sql, strlen(sql), snapshot, 0, arena, &analysis, &err))
+  if (snapshot_load(json, arena, &snapshot, &err) ||
+      analysis_static(sql, strlen(sql), snapshot, &(struct analysis_options){0}, arena, &analysis, &err))
     fail_msg("%s: %s", sql, err.message);
   return analysis;
 }

@@ -41,7 +41,8 @@ static struct snapshot *load(json_t *value) {
 static struct analysis *analyse_with(const struct snapshot *snapshot, const char *sql) {
   ERROR_AUTO err = {0};
   struct analysis *analysis = NULL;
-  if (analysis_static(sql, strlen(sql), snapshot, 0, arena, &analysis, &err)) fail_msg("%s: %s", sql, err.message);
+  if (analysis_static(sql, strlen(sql), snapshot, &(struct analysis_options){0}, arena, &analysis, &err))
+    fail_msg("%s: %s", sql, err.message);
   return analysis;
 }
 

@@ -80,10 +80,22 @@ static bool failure_predicted(const struct statement *statement, const struct er
   return false;
 }
 
+static bool changes_rows(const struct statement *statement) {
+  switch (statement->source->node->node_case) {
+  case PG_QUERY__NODE__NODE_INSERT_STMT:
+  case PG_QUERY__NODE__NODE_UPDATE_STMT:
+  case PG_QUERY__NODE__NODE_DELETE_STMT:
+  case PG_QUERY__NODE__NODE_MERGE_STMT:
+  case PG_QUERY__NODE__NODE_COPY_STMT: return true;
+  default: return false;
+  }
+}
+
 static enum agreement judge(const struct analysis *analysis, size_t index) {
   const struct statement *statement = &analysis->statements[index];
   const struct sandbox_step *step = statement->step;
   if (!step) return AGREEMENT_UNVERIFIABLE;
+  if (!step->ok && changes_rows(statement)) return AGREEMENT_UNVERIFIABLE; /* over made-up rows */
   if (!step->ok) return failure_predicted(statement, &step->error) ? AGREEMENT_AGREED : AGREEMENT_CONTRADICTED;
   if (statement->effect.opaque) return AGREEMENT_UNVERIFIABLE;
   if (effect_failure(&statement->effect)) {

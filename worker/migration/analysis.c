@@ -70,15 +70,15 @@ static void judge(struct analysis *analysis, size_t index, struct shape *shape) 
   if (statement->score > analysis->score) analysis->score = statement->score;
 }
 
-enum status analysis_static(const char *sql, size_t len, const struct snapshot *snapshot, int target_version, struct arena *arena,
-                            struct analysis **ret_analysis, struct error *err) {
+enum status analysis_static(const char *sql, size_t len, const struct snapshot *snapshot, const struct analysis_options *options,
+                            struct arena *arena, struct analysis **ret_analysis, struct error *err) {
   struct analysis *analysis = ARENA_NEW(arena, struct analysis);
   if (!analysis) return error_oom(err);
-  *analysis = (struct analysis){.arena = arena, .sql = sql, .snapshot = snapshot};
+  *analysis = (struct analysis){.arena = arena, .sql = sql, .snapshot = snapshot, .has_lock_timeout = options->has_lock_timeout};
   enum status status = shadow_new(snapshot, arena, &analysis->shadow, err);
   if (status == OK) status = sql_split(sql, len, arena, &analysis->script, err);
   if (status != OK) return status;
-  if (target_version) analysis->shadow->version = target_version;
+  if (options->target_version) analysis->shadow->version = options->target_version;
   analysis->count = analysis->script.count;
   analysis->statements = arena_calloc(arena, analysis->count + 1, sizeof *analysis->statements);
   if (!analysis->statements) return error_oom(err);

@@ -52,6 +52,7 @@ struct analysis {
   struct arena *arena;
   const char *sql;
   const struct snapshot *snapshot;
+  bool has_lock_timeout; /* whoever runs it will set one */
   struct shadow *shadow; /* after the last statement */
   struct sql_script script;
   struct statement *statements;
@@ -59,8 +60,12 @@ struct analysis {
   int score;
 };
 
+struct analysis_options {
+  int target_version; /* server_version_num to judge for; 0: the snapshot's */
+  bool has_lock_timeout;
+};
 /* Splits, judges every statement in order, finds, scores, plans the rollback. Nothing is run. */
-MUST_CHECK enum status analysis_static(const char *sql, size_t len, const struct snapshot *snapshot, int target_version,
+MUST_CHECK enum status analysis_static(const char *sql, size_t len, const struct snapshot *snapshot, const struct analysis_options *options,
                                        struct arena *arena, struct analysis **ret_analysis, struct error *err);
 /* "low", "medium", "high", "critical": 0-24, 25-49, 50-74, 75-100. */
 const char *analysis_category(int score);

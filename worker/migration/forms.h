@@ -89,6 +89,8 @@ void form_add_column_to(struct form *form, struct rel *rel, const PgQuery__Colum
 /* What goes, or must not be there, when an object is dropped (forms_drop.c). column NULL: the whole relation. */
 void form_drop_dependents(struct form *form, struct rel *rel, const char *column, bool cascade);
 void form_drop_relation(struct form *form, struct rel *rel, bool cascade);
+/* Sequences owned by the table's columns (column NULL: by any). */
+void form_each_owned(struct form *form, const struct rel *rel, const char *column, void (*visit)(struct form *, struct rel *));
 
 /* Objects that read a relation or column, recorded as affected. */
 void form_affects(struct form *form, struct rel *rel, const char *column, bool breaks);

@@ -13,6 +13,11 @@ struct command_row {
   alter_command apply;
 };
 
+static void rewrite_owned(struct form *form, struct rel *sequence) {
+  effect_lock(form->effect, sequence, LOCK_ACCESS_EXCLUSIVE);
+  effect_rewrite(form->effect, sequence);
+}
+
 static void set_logged(struct alter *alter, const PgQuery__AlterTableCmd *command) {
   bool unlogged = command->subtype == PG_QUERY__ALTER_TABLE_TYPE__AT_SetUnLogged;
   struct snap_table *table = alter->rel->t;
@@ -24,6 +29,7 @@ static void set_logged(struct alter *alter, const PgQuery__AlterTableCmd *comman
     if (table->fks[i].ref && table->fks[i].ref != table && table->fks[i].ref->unlogged)
       form_fails(alter->form, "42P16", "%s references no unlogged table", table->qualified);
   form_rewrite_tree(alter->form, alter->rel);
+  if (alter->form->shadow->version >= 150000) form_each_owned(alter->form, alter->rel, NULL, rewrite_owned);
   effect_fact(alter->form->effect, unlogged ? FACT_SET_UNLOGGED : FACT_SET_LOGGED, alter->rel, NULL, NULL);
   table->unlogged = unlogged;
 }
@@ -55,6 +61,17 @@ static void inherit(struct alter *alter, const PgQuery__AlterTableCmd *command) 
   if (!command->def || command->def->node_case != PG_QUERY__NODE__NODE_RANGE_VAR) return;
   struct rel *parent = form_target(alter->form, command->def->range_var, false);
   effect_lock(alter->form->effect, parent, add ? LOCK_SHARE_UPDATE_EXCLUSIVE : LOCK_ACCESS_SHARE);
+  for (size_t i = 0; add && parent && i < parent->t->column_count; i++) {
+    const struct snap_column *theirs = &parent->t->columns[i], *mine = snap_table_column(alter->rel->t, theirs->name);
+    if (!mine || !shadow_same_type(mine->type, theirs->type) || (theirs->not_null && !mine->not_null))
+      form_fails(alter->form, "42804", "column %s of %s is like that of %s", theirs->name, alter->rel->t->qualified, parent->t->qualified);
+  }
+}
+
+static void set_options(struct alter *alter, const PgQuery__AlterTableCmd *command) {
+  (void)command;
+  if (alter->rel->t->kind == SNAP_PARTITIONED)
+    form_fails(alter->form, "42809", "%s is not partitioned (storage parameters belong to partitions)", alter->rel->t->qualified);
 }
 
 #define AT(name) PG_QUERY__ALTER_TABLE_TYPE__AT_##name
@@ -89,7 +106,7 @@ static const struct command_row commands[] = {
     {AT(SetUnLogged), AX, false, set_logged},
     {AT(SetAccessMethod), AX, false, set_access_method},
     {AT(SetTableSpace), AX, false, set_tablespace},
-    {AT(SetRelOptions), SUX, false, NULL},
+    {AT(SetRelOptions), SUX, false, set_options},
     {AT(ResetRelOptions), SUX, false, NULL},
     {AT(EnableTrig), SRX, true, NULL},
     {AT(EnableAlwaysTrig), SRX, true, NULL},
@@ -120,12 +137,19 @@ static enum lock_mode lock_for(const struct alter *alter, const PgQuery__AlterTa
   return row->lock;
 }
 
+/* Switching triggers reaches partitions through the copies of row triggers they hold. */
+static bool reaches_partitions(const struct alter *alter, const struct command_row *row) {
+  if (!row->recurses || alter->only) return false;
+  if (row->lock != SRX) return true;
+  return alter->rel->t->trigger_count || alter->rel->t->fk_count || alter->rel->t->referenced_by_count;
+}
+
 static void apply_command(struct alter *alter, const PgQuery__AlterTableCmd *command) {
   static const struct command_row unknown = {0, AX, false, NULL}; /* every subcommand not listed takes the strongest */
   const struct command_row *row = &unknown;
   for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
     if (commands[i].type == command->subtype) row = &commands[i];
-  form_lock_tree(alter->form, alter->rel, lock_for(alter, command, row), row->recurses && !alter->only);
+  form_lock_tree(alter->form, alter->rel, lock_for(alter, command, row), reaches_partitions(alter, row));
   if (row->apply) row->apply(alter, command);
 }
 

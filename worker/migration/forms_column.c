@@ -300,14 +300,23 @@ void alter_drop_not_null(struct alter *alter, const PgQuery__AlterTableCmd *comm
   effect_loss(alter->form->effect, LOSS_BEHAVIOUR, NULL);
 }
 
+static void drop_owned(struct form *form, struct rel *sequence) {
+  effect_lock(form->effect, sequence, LOCK_ACCESS_EXCLUSIVE);
+  shadow_drop(form->shadow, sequence);
+}
+
+static void change_owned(struct form *form, struct rel *sequence) { effect_lock(form->effect, sequence, LOCK_SHARE_ROW_EXCLUSIVE); }
+
 void alter_identity(struct alter *alter, const PgQuery__AlterTableCmd *command) {
   struct snap_column *column = form_column(alter->form, alter->rel, command->name, command->missing_ok);
   if (!column) return;
   bool add = command->subtype == PG_QUERY__ALTER_TABLE_TYPE__AT_AddIdentity;
+  bool drop = command->subtype == PG_QUERY__ALTER_TABLE_TYPE__AT_DropIdentity;
+  if (!add) form_each_owned(alter->form, alter->rel, command->name, drop ? drop_owned : change_owned);
   if (add && !column->not_null) form_fails(alter->form, "55000", "column %s is declared NOT NULL before identity is added", command->name);
   if (add && (column->identity || column->default_expr))
     form_fails(alter->form, "55000", "column %s has no identity and no default yet", command->name);
-  column->identity = add ? "by default" : command->subtype == PG_QUERY__ALTER_TABLE_TYPE__AT_DropIdentity ? NULL : column->identity;
+  column->identity = add ? "by default" : drop ? NULL : column->identity;
 }
 
 void alter_set_expression(struct alter *alter, const PgQuery__AlterTableCmd *command) {

@@ -206,10 +206,10 @@ static void add_key(struct form *form, struct rel *rel, const PgQuery__Constrain
   const char *name = sql_or_null(constraint->conname) ? constraint->conname
                      : primary                        ? arena_printf(form->arena, "%s_pkey", rel->t->name)
                                                       : default_name(form, rel, columns, count, exclude ? "excl" : "key");
-  for (size_t i = 0; i < rel->t->partition_count; i++)
-    form_lock_tree(form, shadow_of(form->shadow, rel->t->partitions[i]), primary ? LOCK_ACCESS_EXCLUSIVE : LOCK_SHARE, true);
   form_build_tree(form, rel);
-  if (primary) key_nullable(form, rel, columns, count);
+  bool sets_not_null = primary && key_nullable(form, rel, columns, count);
+  for (size_t i = 0; i < rel->t->partition_count; i++)
+    form_lock_tree(form, shadow_of(form->shadow, rel->t->partitions[i]), sets_not_null ? LOCK_ACCESS_EXCLUSIVE : LOCK_SHARE, true);
   if (!exclude)
     check_unique(form, rel, name, columns, count);
   else

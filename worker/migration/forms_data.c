@@ -98,12 +98,22 @@ static void refresh(struct form *form, const PgQuery__RefreshMatViewStmt *statem
   effect_scan(form->effect, rel);
 }
 
+/* LOCK on a view locks what it reads, all the way down. */
+static void lock_beneath(struct form *form, const struct rel *view, enum lock_mode mode, int depth) {
+  for (size_t i = 0; depth < 32 && i < view->t->depends_on_count; i++) {
+    struct rel *rel = shadow_of(form->shadow, view->t->depends_on[i]);
+    form_lock_tree(form, rel, mode, true);
+    if (rel && rel->t->kind == SNAP_VIEW) lock_beneath(form, rel, mode, depth + 1);
+  }
+}
+
 static void lock_tables(struct form *form, const PgQuery__LockStmt *statement) {
   for (size_t i = 0; i < statement->n_relations; i++) {
     if (statement->relations[i]->node_case != PG_QUERY__NODE__NODE_RANGE_VAR) continue;
     struct rel *rel = form_target(form, statement->relations[i]->range_var, false);
     enum lock_mode mode = statement->mode >= 1 && statement->mode <= 8 ? (enum lock_mode)statement->mode : LOCK_ACCESS_EXCLUSIVE;
     form_lock_tree(form, rel, mode, statement->relations[i]->range_var->inh);
+    if (rel && rel->t->kind == SNAP_VIEW) lock_beneath(form, rel, mode, 0);
     if (rel && lockmode_blocks_writes(mode)) effect_fact(form->effect, FACT_LOCK_TABLE, rel, lockmode_name(mode), NULL);
   }
 }
@@ -149,13 +159,16 @@ static bool see_read(void *arg, PgQuery__Node *node) {
   return true;
 }
 
+static bool is_null(const PgQuery__Node *node) { return node && node->node_case == PG_QUERY__NODE__NODE_A_CONST && node->a_const->isnull; }
+
 static void locks_parents(struct form *form, const struct rel *rel, size_t count, PgQuery__Node *const *targets) {
   for (size_t i = 0; i < rel->t->fk_count; i++) {
     const struct snap_fk *fk = &rel->t->fks[i];
     bool concerned = !targets;
     for (size_t t = 0; t < count && !concerned; t++)
       for (size_t c = 0; c < fk->column_count; c++)
-        concerned |= targets[t]->node_case == PG_QUERY__NODE__NODE_RES_TARGET && strcmp(targets[t]->res_target->name, fk->columns[c]) == 0;
+        concerned |= targets[t]->node_case == PG_QUERY__NODE__NODE_RES_TARGET &&
+                     strcmp(targets[t]->res_target->name, fk->columns[c]) == 0 && !is_null(targets[t]->res_target->val);
     if (concerned) effect_lock(form->effect, shadow_of(form->shadow, fk->ref), LOCK_ROW_SHARE);
   }
 }
@@ -169,6 +182,9 @@ static void locks_children(struct form *form, struct rel *rel, int depth) {
     if (!child || child == rel) continue;
     bool seen = effect_lock_of(form->effect, child) != LOCK_NONE;
     effect_lock(form->effect, child, acts ? LOCK_ROW_EXCLUSIVE : LOCK_ROW_SHARE);
+    if (!acts)
+      effect_check(form->effect, arena_printf(form->arena, "foreign_key %s.%s", child->t->qualified, fk->name),
+                   form_verdict(child, VERDICT_MAY_FAIL), "23503", NULL);
     if (acts && !seen && strcmp(fk->on_delete, "CASCADE") == 0) locks_children(form, child, depth + 1);
   }
 }

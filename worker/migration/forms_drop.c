@@ -64,7 +64,7 @@ static void drop_own_keys(struct form *form, struct rel *rel, const char *column
   }
 }
 
-static void drop_owned_sequences(struct form *form, const struct rel *rel, const char *column) {
+void form_each_owned(struct form *form, const struct rel *rel, const char *column, void (*visit)(struct form *, struct rel *)) {
   size_t prefix = strlen(rel->t->qualified);
   for (size_t i = 0; i < form->shadow->rels.count; i++) {
     struct rel *sequence = form->shadow->rels.items[i];
@@ -72,9 +72,13 @@ static void drop_owned_sequences(struct form *form, const struct rel *rel, const
         sequence->owned_by[prefix] != '.')
       continue;
     if (column && strcmp(sequence->owned_by + prefix + 1, column) != 0) continue;
-    effect_lock(form->effect, sequence, LOCK_ACCESS_EXCLUSIVE);
-    shadow_drop(form->shadow, sequence);
+    visit(form, sequence);
   }
+}
+
+static void drop_owned(struct form *form, struct rel *sequence) {
+  effect_lock(form->effect, sequence, LOCK_ACCESS_EXCLUSIVE);
+  shadow_drop(form->shadow, sequence);
 }
 
 /* Generated columns, policies and triggers of the same table that read the column. */
@@ -107,7 +111,7 @@ void form_drop_dependents(struct form *form, struct rel *rel, const char *column
   drop_views(form, rel, column, cascade);
   drop_references(form, rel, column, cascade);
   drop_own_keys(form, rel, column);
-  drop_owned_sequences(form, rel, column);
+  form_each_owned(form, rel, column, drop_owned);
   if (!column) return;
   drop_column_readers(form, rel, column, cascade);
   drop_column_keys(rel, column);
@@ -129,14 +133,11 @@ void form_drop_relation(struct form *form, struct rel *rel, bool cascade) {
   effect_lock(form->effect, rel, LOCK_ACCESS_EXCLUSIVE);
   lock_partition_family(form, rel);
   if (rel->t->kind != SNAP_SEQUENCE) form_drop_dependents(form, rel, NULL, cascade);
-  while (rel->t->partition_count) {
-    struct rel *part = shadow_of(form->shadow, rel->t->partitions[0]);
-    size_t before = rel->t->partition_count;
-    rel->dropped = true; /* its partitions need not lock it again */
-    if (part && part != rel) form_drop_relation(form, part, cascade);
-    if (rel->t->partition_count == before) break;
+  rel->dropped = true; /* its partitions need not lock it again, nor leave its list */
+  for (size_t i = 0; i < rel->t->partition_count; i++) {
+    struct rel *part = shadow_of(form->shadow, rel->t->partitions[i]);
+    if (part) form_drop_relation(form, part, cascade);
   }
-  rel->dropped = false;
   shadow_drop(form->shadow, rel);
 }
 
@@ -396,6 +397,11 @@ static void truncate_one(struct form *form, struct rel *rel, bool cascade, int d
   rel->empty = true;
 }
 
+static void restart_owned(struct form *form, struct rel *sequence) {
+  effect_lock(form->effect, sequence, LOCK_ACCESS_EXCLUSIVE);
+  effect_rewrite(form->effect, sequence);
+}
+
 void form_truncate(struct form *form, PgQuery__Node *node) {
   const PgQuery__TruncateStmt *statement = node->truncate_stmt;
   bool cascade = statement->behavior == PG_QUERY__DROP_BEHAVIOR__DROP_CASCADE;
@@ -406,5 +412,6 @@ void form_truncate(struct form *form, PgQuery__Node *node) {
     struct rel *rel = form->effect->tables.items[i];
     effect_fact(form->effect, FACT_TRUNCATE, rel, NULL, NULL);
     truncate_one(form, rel, cascade, 0);
+    if (statement->restart_seqs) form_each_owned(form, rel, NULL, restart_owned);
   }
 }

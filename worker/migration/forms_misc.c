@@ -243,9 +243,11 @@ void form_enum(struct form *form, PgQuery__Node *node) {
 
 void form_sequence(struct form *form, PgQuery__Node *node) {
   const PgQuery__AlterSeqStmt *statement = node->alter_seq_stmt;
-  effect_lock(form->effect, form_target(form, statement->sequence, statement->missing_ok), LOCK_SHARE_ROW_EXCLUSIVE);
+  struct rel *rel = form_target(form, statement->sequence, statement->missing_ok);
+  effect_lock(form->effect, rel, LOCK_SHARE_ROW_EXCLUSIVE);
   for (size_t i = 0; i < statement->n_options; i++) {
     const PgQuery__DefElem *option = statement->options[i]->def_elem;
+    if (strcmp(option->defname, "owned_by") != 0) effect_rewrite(form->effect, rel); /* its one row is written to a new file */
     if (strcmp(option->defname, "owned_by") != 0 || !option->arg || option->arg->node_case != PG_QUERY__NODE__NODE_LIST ||
         option->arg->list->n_items < 2)
       continue;

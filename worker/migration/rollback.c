@@ -68,7 +68,11 @@ static void undo_create_view(struct rollback *rollback, PgQuery__Node *node) {
   size_t columns = statement->query && statement->query->node_case == PG_QUERY__NODE__NODE_SELECT_STMT
                        ? statement->query->select_stmt->n_target_list
                        : 0;
-  if (columns != rel->t->column_count) rollback_add(rollback, "DROP VIEW %s", rollback_name(rollback, rel));
+  if (columns != rel->t->column_count && rel->t->dependent_count)
+    rollback_gone(rollback, "other views read %s: its old columns come back only with them dropped", rel->t->qualified);
+  else if (columns != rel->t->column_count)
+    rollback_add(rollback, "DROP VIEW %s", rollback_name(rollback, rel));
+  if (rollback->step->irreversible) return;
   rollback_recreate_view(rollback, rel);
 }
 
@@ -275,6 +279,12 @@ static void undo_rename(struct rollback *rollback, PgQuery__Node *node) {
     rollback_add(rollback, "ALTER INDEX %s RENAME TO %s",
                  sql_qualified(rollback->arena, sql_or_null(statement->relation->schemaname), statement->newname),
                  sql_ident(rollback->arena, statement->relation->relname));
+  else if (statement->rename_type == PG_QUERY__OBJECT_TYPE__OBJECT_POLICY && rel)
+    rollback_add(rollback, "ALTER POLICY %s ON %s RENAME TO %s", new_name, rollback_name(rollback, rel),
+                 sql_ident(rollback->arena, statement->subname));
+  else if (statement->rename_type == PG_QUERY__OBJECT_TYPE__OBJECT_RULE && rel)
+    rollback_add(rollback, "ALTER RULE %s ON %s RENAME TO %s", new_name, rollback_name(rollback, rel),
+                 sql_ident(rollback->arena, statement->subname));
   else if (rel)
     rollback_add(rollback, "ALTER %s %s RENAME TO %s",
                  rel->t->kind == SNAP_VIEW       ? "VIEW"

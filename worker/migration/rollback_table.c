@@ -235,6 +235,8 @@ static void undo_partition(struct undo *undo) {
   const PgQuery__PartitionCmd *partition = undo->command->def ? undo->command->def->partition_cmd : NULL;
   const struct rel *part = partition ? shadow_range(undo->rollback->shadow, partition->name) : NULL;
   if (!part) return;
+  if (partition->concurrent)
+    rollback_gone(undo->rollback, "DETACH CONCURRENTLY leaves a CHECK constraint of the old bound on %s", part->t->qualified);
   if (undo->command->subtype == PG_QUERY__ALTER_TABLE_TYPE__AT_AttachPartition)
     rollback_add(undo->rollback, "ALTER TABLE %s DETACH PARTITION %s", undo->table, rollback_name(undo->rollback, part));
   else if (part->t->partition_bound)

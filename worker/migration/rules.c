@@ -255,7 +255,7 @@ static bool sets_lock_timeout(const PgQuery__Node *node) {
 }
 
 static bool strong_lock_without_timeout(const struct rule_view *view) {
-  if (!blocks_others(&view->statement->effect)) return false;
+  if (view->analysis->has_lock_timeout || !blocks_others(&view->statement->effect)) return false;
   for (size_t i = 0; i < view->index; i++)
     if (sets_lock_timeout(view->analysis->statements[i].source->node) || blocks_others(&view->analysis->statements[i].effect)) return false;
   return true;

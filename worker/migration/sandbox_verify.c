@@ -102,6 +102,11 @@ static int by_number(const void *a, const void *b) {
   return left->number < right->number ? -1 : left->number > right->number;
 }
 
+/* In the clone everything belongs to one role, whoever owns it in reality. */
+static bool sets_owner(const char *line, size_t len) {
+  return strncmp(line, "ALTER ", 6) == 0 && memmem(line, len, " OWNER TO ", 10) != NULL;
+}
+
 /* Lines that say something: not blank, no comment; a trailing comma only says that another column follows. */
 static struct lines split_lines(struct arena *arena, const char *text) {
   size_t count = 1;
@@ -110,7 +115,7 @@ static struct lines split_lines(struct arena *arena, const char *text) {
   for (size_t number = 0; lines.items && *text; number++) {
     size_t len = strcspn(text, "\n"), kept = len;
     if (kept && text[kept - 1] == ',') kept--;
-    if (kept && strncmp(text, "--", 2) != 0) lines.items[lines.count++] = (struct line){text, kept, number};
+    if (kept && strncmp(text, "--", 2) != 0 && !sets_owner(text, kept)) lines.items[lines.count++] = (struct line){text, kept, number};
     text += len + (text[len] == '\n');
   }
   if (lines.items) qsort(lines.items, lines.count, sizeof *lines.items, by_text);

@@ -7,6 +7,7 @@
  * sizes count as 64 MB. */
 static double size_weight(const struct rel *rel) {
   if (rel->created) return 0;
+  if (rel->t->kind == SNAP_SEQUENCE) return 1;
   double bytes = rel->t->bytes > 0   ? (double)rel->t->bytes
                  : rel->t->rows > 0  ? (double)rel->t->rows * 100
                  : rel->t->rows == 0 ? 8192
@@ -54,7 +55,7 @@ static void add_work(const struct analysis *analysis, struct statement *statemen
   const struct effect *effect = &statement->effect;
   for (size_t i = 0; i < effect->rewrites.count; i++) {
     const struct rel *rel = effect->rewrites.items[i];
-    if (rel->created || effect_find(effect, FACT_TRUNCATE)) continue;
+    if (rel->created || rel->t->kind == SNAP_SEQUENCE || effect_find(effect, FACT_TRUNCATE)) continue;
     add(analysis, statement, "rewrite", 10 * size_weight(rel), arena_printf(analysis->arena, "%s is rewritten", rel->t->qualified));
   }
   for (size_t i = 0; i < effect->scans.count; i++) {

@@ -178,6 +178,10 @@ static void judge_values(const struct type_ref *from, const struct type_ref *to,
     change->narrowing = true;
     change->sqlstate = "22001";
   }
+  if (strcmp(to->base, "bit") == 0 && to->arg_count && to->args[0] != from->args[0]) {
+    change->narrowing = true;
+    change->sqlstate = "22026"; /* lengths must match exactly */
+  }
   if (strcmp(from->base, "character") == 0 && b == FAMILY_STRING && !same) change->lossy = "trailing blanks are removed";
   if (strcmp(from->base, "json") == 0 && strcmp(to->base, "jsonb") == 0)
     change->lossy = "key order, duplicate keys and whitespace are lost";
