@@ -109,7 +109,7 @@ static enum status begin(struct request *req, struct error *err) {
   if (!found.route) return no_route(req, &found, err);
   req->route = found.route;
   memcpy(req->ids, found.ids, sizeof req->ids);
-  if ((status = check_size(req, err)) != OK || (status = request_parse_query(req, err)) != OK) return status;
+  if ((status = check_size(req, err)) != OK) return status;
   if (found.route->auth != AUTH_NONE) return auth_check(req, err); /* goes on in conn_authorized */
   conn_authorized(req->conn);
   return OK;
@@ -129,8 +129,8 @@ void router_begin(struct request *req) {
 
 void router_run(struct request *req) {
   ERROR_AUTO err = {0};
-  enum status status = OK;
-  if (req->route->method != HTTP_GET) status = request_parse_body(req, &err);
+  enum status status = request_parse_query(req, &err);
+  if (status == OK && req->route->method != HTTP_GET) status = request_parse_body(req, &err);
   if (status == OK && req->route->flags & ROUTE_JOB) trace_child(http_header(req->http, "traceparent"), req->trace);
   if (status == OK) status = req->route->handler(req, &err);
   if (status != OK) reply_error(req, &err);
