@@ -1,18 +1,19 @@
 /* clone.c - restores a pg_dump --schema-only script into an empty sandbox.
  *
- * The script comes from the client's database, so it is hostile until proven otherwise: it runs as the migrator, who is nobody. The superuser runs only
- * what is built here from names found in it: extensions of a list known to hold nothing that reaches out, roles that can't log in, and
- * the schemas extensions go to. ALTER … OWNER TO is left out (everything belongs to the migrator, who gets membership in the roles named), as
- * are SETs that other versions don't know.
+ * The script comes from the client's database, so it is hostile until proven otherwise: it runs as the migrator, who is nobody. The
+ * superuser runs only what is built here from names found in it: extensions of a list known to hold nothing that reaches out, roles that
+ * can't log in, and the schemas extensions go to. ALTER … OWNER TO is left out (everything belongs to the migrator, who gets membership in
+ * the roles named), as are SETs that other versions don't know.
  *
- * Fast path: the rest in one message, one transaction. When it fails it runs again in batches under savepoints, a failing batch statement by
- * statement, and what fails is reported and left out. */
+ * Fast path: the rest in one message, one transaction. When it fails it runs again in batches under savepoints, a failing batch statement
+ * by statement, and what fails is reported and left out. */
 #include "sandbox/sandbox.h"
 
 #include "common/buf.h"
 #include "common/limits.h"
 #include "common/pg.h"
 #include "script.h"
+#include "session.h"
 
 #define NAME_MAX_BYTES 256
 #define ROLES_MAX 500
@@ -22,15 +23,63 @@
 #define BATCH 50
 #define STATEMENT_MS "60000"
 
-/* Extensions a superuser may create here: none gives its users files, programs, sockets without a password, or another language's full power. */
-static const char *const allowed_extensions[] = {
-    "autoinc", "bloom", "btree_gin", "btree_gist", "citext", "cube", "dblink", "dict_int", "dict_xsyn", "earthdistance", "fuzzystrmatch", "hll", "hstore",
-    "hypopg", "insert_username", "intagg", "intarray", "ip4r", "isn", "lo", "ltree", "moddatetime", "pg_buffercache", "pg_freespacemap", "pg_hint_plan",
-    "pg_partman", "pg_stat_statements", "pg_trgm", "pg_uuidv7", "pg_visibility", "pgcrypto", "pgrowlocks", "pgstattuple", "postgis", "postgis_topology",
-    "postgres_fdw", "refint", "rum", "seg", "semver", "sslinfo", "tablefunc", "tcn", "temporal_tables", "tsm_system_rows", "tsm_system_time", "unaccent",
-    "uuid-ossp", "vector", "xml2"};
+/* Extensions a superuser may create here: none gives its users files, programs, sockets without a password, or another language's full
+ * power. */
+static const char *const allowed_extensions[] = {"autoinc",
+                                                 "bloom",
+                                                 "btree_gin",
+                                                 "btree_gist",
+                                                 "citext",
+                                                 "cube",
+                                                 "dblink",
+                                                 "dict_int",
+                                                 "dict_xsyn",
+                                                 "earthdistance",
+                                                 "fuzzystrmatch",
+                                                 "hll",
+                                                 "hstore",
+                                                 "hypopg",
+                                                 "insert_username",
+                                                 "intagg",
+                                                 "intarray",
+                                                 "ip4r",
+                                                 "isn",
+                                                 "lo",
+                                                 "ltree",
+                                                 "moddatetime",
+                                                 "pg_buffercache",
+                                                 "pg_freespacemap",
+                                                 "pg_hint_plan",
+                                                 "pg_partman",
+                                                 "pg_stat_statements",
+                                                 "pg_trgm",
+                                                 "pg_uuidv7",
+                                                 "pg_visibility",
+                                                 "pgcrypto",
+                                                 "pgrowlocks",
+                                                 "pgstattuple",
+                                                 "postgis",
+                                                 "postgis_topology",
+                                                 "postgres_fdw",
+                                                 "refint",
+                                                 "rum",
+                                                 "seg",
+                                                 "semver",
+                                                 "sslinfo",
+                                                 "tablefunc",
+                                                 "tcn",
+                                                 "temporal_tables",
+                                                 "tsm_system_rows",
+                                                 "tsm_system_time",
+                                                 "unaccent",
+                                                 "uuid-ossp",
+                                                 "vector",
+                                                 "xml2"};
 
-struct names { char (*list)[NAME_MAX_BYTES]; int count, max; };
+struct names {
+  char (*list)[NAME_MAX_BYTES];
+  int count, max;
+};
 
 struct clone {
   PGconn *tracer, *migrator;
@@ -54,7 +103,8 @@ static void names_add(struct names *names, const char *name) {
 /* --- reading the script --- */
 
 static bool is_own_role(const char *name) {
-  static const char *const own[] = {"public", "current_user", "session_user", "current_role", "user", "none", "migrator", "autodb_tracer", "autodb_owners", "postgres_nobody"};
+  static const char *const own[] = {"public", "current_user", "session_user",  "current_role",  "user",
+                                    "none",   "migrator",     "autodb_tracer", "autodb_owners", "postgres_nobody"};
   if (!strncmp(name, "pg_", 3)) return true; /* the server's own roles: membership would give powers */
   for (size_t i = 0; i < sizeof own / sizeof *own; i++)
     if (!strcmp(name, own[i])) return true;
@@ -73,9 +123,17 @@ static void collect_roles(struct clone *clone, struct script_lexer *lexer) {
 }
 
 /* After which words a statement of this kind names roles. */
-static const struct { const char *statement, *before; } role_places[] = {
-    {"grant", "to"}, {"revoke", "from"}, {"alter default privileges", "role"}, {"create policy", "to"}, {"alter", "owner to"},
-    {"create schema", "authorization"}, {"create user mapping", "for"}, {"alter default privileges", "to"}, {"alter default privileges", "from"}};
+static const struct {
+  const char *statement, *before;
+} role_places[] = {{"grant", "to"},
+                   {"revoke", "from"},
+                   {"alter default privileges", "role"},
+                   {"create policy", "to"},
+                   {"alter", "owner to"},
+                   {"create schema", "authorization"},
+                   {"create user mapping", "for"},
+                   {"alter default privileges", "to"},
+                   {"alter default privileges", "from"}};
 
 /* The last place where those words stand outside a parenthesis (an object may be called "to" only in quotes). */
 static void find_roles(struct clone *clone, const struct script_statement *statement) {
@@ -83,8 +141,10 @@ static void find_roles(struct clone *clone, const struct script_statement *state
     struct script_lexer lexer = script_lexer(statement);
     if (!script_skip(&lexer, role_places[i].statement)) continue;
     for (;;) {
-      if (script_skip(&lexer, role_places[i].before)) collect_roles(clone, &lexer);
-      else if (script_token(&lexer) == SCRIPT_END) break;
+      if (script_skip(&lexer, role_places[i].before))
+        collect_roles(clone, &lexer);
+      else if (script_token(&lexer) == SCRIPT_END)
+        break;
     }
   }
 }
@@ -99,10 +159,27 @@ static bool starts(const struct script_statement *statement, const char *words) 
 
 /* SETs of pg_dump that a session here must not follow, or that another version doesn't know. */
 static bool is_left_out(const struct script_statement *statement) {
-  static const char *const heads[] = {"set statement_timeout", "set lock_timeout", "set idle_in_transaction_session_timeout", "set transaction_timeout",
-                                      "set idle_session_timeout", "set row_security", "set client_encoding", "set default_tablespace", "set default_with_oids",
-                                      "set session authorization", "reset session authorization", "set role", "reset role", "comment on extension",
-                                      "create schema public", "copy", "begin", "commit", "rollback", "start transaction", "end"};
+  static const char *const heads[] = {"set statement_timeout",
+                                      "set lock_timeout",
+                                      "set idle_in_transaction_session_timeout",
+                                      "set transaction_timeout",
+                                      "set idle_session_timeout",
+                                      "set row_security",
+                                      "set client_encoding",
+                                      "set default_tablespace",
+                                      "set default_with_oids",
+                                      "set session authorization",
+                                      "reset session authorization",
+                                      "set role",
+                                      "reset role",
+                                      "comment on extension",
+                                      "create schema public",
+                                      "copy",
+                                      "begin",
+                                      "commit",
+                                      "rollback",
+                                      "start transaction",
+                                      "end"};
   struct script_lexer lexer = script_lexer(statement);
   for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
     if (starts(statement, heads[i])) return true;
@@ -157,7 +234,8 @@ static void add_problem(struct clone *clone, const struct script_statement *stat
   size_t len = statement->len < STATEMENT_SHOWN ? statement->len : STATEMENT_SHOWN;
   while (len > 0 && len < statement->len && ((unsigned char)statement->text[len] & 0xC0) == 0x80) len--;
   const char *message = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
-  json_array_append_new(clone->problems, json_pack("{s:s#,s:s,s:s}", "statement", statement->text, len, "sqlstate", pg_sqlstate(res), "message", message ? message : ""));
+  json_array_append_new(clone->problems, json_pack("{s:s#,s:s,s:s}", "statement", statement->text, len, "sqlstate", pg_sqlstate(res),
+                                                   "message", message ? message : ""));
 }
 
 /* One statement built by us, as the superuser: `fmt` holds %1 for the quoted name. */
@@ -200,7 +278,8 @@ static void create_extension(struct clone *clone, struct script_lexer *lexer) {
     script_token(lexer);
     if (!script_name(lexer, schema, sizeof schema)) snprintf(schema, sizeof schema, "public");
   }
-  if (!is_allowed_extension(name) || !make_extension(clone, name, schema)) json_array_append_new(clone->missing, json_string(name));
+  if (!is_allowed_extension(name) || !make_extension(clone, name, schema))
+    json_array_append_new(clone->missing, json_string(name));
   else if (!strcmp(name, "postgres_fdw") && !run_named(clone->tracer, "GRANT USAGE ON FOREIGN DATA WRAPPER ", name, " TO migrator"))
     json_array_append_new(clone->missing, json_string(name));
 }
@@ -221,9 +300,9 @@ static enum status make_roles(struct clone *clone, struct error *err) {
 }
 
 static enum status finish_roles(struct clone *clone, struct error *err) {
-  static const char grant_schemas[] =
-      "DO $$ DECLARE s name; BEGIN FOR s IN SELECT nspname FROM pg_catalog.pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' LOOP "
-      "EXECUTE pg_catalog.format('GRANT USAGE, CREATE ON SCHEMA %I TO autodb_owners', s); END LOOP; END $$";
+  static const char grant_schemas[] = "DO $$ DECLARE s name; BEGIN FOR s IN SELECT nspname FROM pg_catalog.pg_namespace WHERE nspname !~ "
+                                      "'^pg_' AND nspname <> 'information_schema' LOOP "
+                                      "EXECUTE pg_catalog.format('GRANT USAGE, CREATE ON SCHEMA %I TO autodb_owners', s); END LOOP; END $$";
   return clone->roles.count > 0 ? pg_script(clone->tracer, grant_schemas, err) : OK;
 }
 
@@ -241,8 +320,8 @@ static bool run_ok(PGconn *conn, const char *sql) {
   return PQresultStatus(res) == PGRES_COMMAND_OK || PQresultStatus(res) == PGRES_TUPLES_OK;
 }
 
-/* Statements first…first+count under one savepoint; false when they failed and were undone. The savepoint is a message of its own: text that can't even be
- * parsed would take it along. */
+/* Statements first…first+count under one savepoint; false when they failed and were undone. The savepoint is a message of its own: text
+ * that can't even be parsed would take it along. */
 static bool run_batch(struct clone *clone, size_t first, size_t count, bool report) {
   BUF_AUTO sql;
   buf_init(&sql, LIMIT_SNAPSHOT_BYTES);
@@ -291,16 +370,18 @@ static void set_default(struct clone *clone, const char *name, const char *value
 }
 
 static enum status count_tables(struct clone *clone, int *ret_count, struct error *err) {
-  static const char sql[] = "SELECT count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
-                            "WHERE c.relkind IN ('r', 'p') AND c.oid >= 16384 AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND NOT EXISTS "
-                            "(SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')";
+  static const char sql[] =
+      "SELECT count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+      "WHERE c.relkind IN ('r', 'p') AND c.oid >= 16384 AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND NOT EXISTS "
+      "(SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')";
   PGRESULT_AUTO res = NULL;
   enum status status = pg_query(clone->tracer, sql, 0, NULL, &res, err);
   if (!status) *ret_count = (int)pg_int(res, 0, 0, 0);
   return status;
 }
 
-static enum status clone_run(struct clone *clone, const char *dump_sql, const char *timezone, const char *search_path, int *ret_tables, struct error *err) {
+static enum status clone_run(struct clone *clone, const char *dump_sql, const char *timezone, const char *search_path, int *ret_tables,
+                             struct error *err) {
   enum status status = read_script(clone, dump_sql, err);
   if (!status) status = make_roles(clone, err);
   if (!status) status = pg_script(clone->migrator, "SET statement_timeout = " STATEMENT_MS, err);
@@ -323,16 +404,14 @@ static enum status clone_init(struct clone *clone, struct error *err) {
 
 enum status sandbox_clone(struct sandbox *sandbox, const char *dump_sql, const char *timezone, const char *search_path, struct arena *arena,
                           struct sandbox_clone_report *ret_report, struct error *err) {
-  PGCONN_AUTO tracer = NULL;
-  PGCONN_AUTO migrator = NULL;
   struct clone clone = {.arena = arena};
   int tables = 0;
-  enum status status = sandbox_connect_tracer(sandbox, &tracer, err);
-  if (!status) status = sandbox_connect_migrator(sandbox, &migrator, err);
+  enum status status = session_take(sandbox, SESSION_TRACER, &clone.tracer, err);
+  if (!status) status = session_take(sandbox, SESSION_MIGRATOR, &clone.migrator, err);
   if (!status) status = clone_init(&clone, err);
-  clone.tracer = tracer;
-  clone.migrator = migrator;
   if (!status) status = clone_run(&clone, dump_sql, timezone, search_path, &tables, err);
+  session_put(sandbox, SESSION_TRACER, clone.tracer);
+  session_put(sandbox, SESSION_MIGRATOR, clone.migrator);
   if (status) return status;
   *ret_report = (struct sandbox_clone_report){.tables_created = tables, .missing_extensions = clone.missing, .problems = clone.problems};
   return OK;

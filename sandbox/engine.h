@@ -16,9 +16,9 @@
 
 /* Zeroed, or from engine_start. */
 struct engine {
-  pid_t pid;       /* bubblewrap's, our child; 0: none */
-  int report_fd;   /* where the child says it is set up, until it has; -1 then */
-  int root_fd;     /* its private tmpfs, holding data/, s/ (the server's socket) and log; -1 until reported */
+  pid_t pid;     /* bubblewrap's, our child; 0: none */
+  int report_fd; /* where the child says it is set up, until it has; -1 then */
+  int root_fd;   /* its private tmpfs, holding data/, s/ (the server's socket) and log; -1 until reported */
   int version_num;
   char name[ENGINE_NAME]; /* "postgres 17.12" */
   int64_t started_ms;

@@ -1,13 +1,14 @@
 /* engine_local.c - a server of this machine, alone in a namespace of everything.
  *
  * Two steps, both without privileges. First the child makes a user and a mount namespace of its own and mounts there a tmpfs of
- * limited size, copies the template into it and hands the parent a descriptor of it: the disk bound, and the reason nothing is left behind (the
- * tmpfs ends with its last process and descriptor). Then it becomes bubblewrap, which makes the namespaces the server runs in - user, pid, net, ipc, uts, cgroup,
- * mount - shows it its own binary, libraries and data files read-only plus that tmpfs, and starts postgres itself (no shell, no pg_ctl).
+ * limited size, copies the template into it and hands the parent a descriptor of it: the disk bound, and the reason nothing is left behind
+ * (the tmpfs ends with its last process and descriptor). Then it becomes bubblewrap, which makes the namespaces the server runs in - user,
+ * pid, net, ipc, uts, cgroup, mount - shows it its own binary, libraries and data files read-only plus that tmpfs, and starts postgres
+ * itself (no shell, no pg_ctl).
  *
  * There is no /proc, no /bin, no writable place outside the tmpfs. The socket is reached as /proc/self/fd/<root_fd>/s: the descriptor is
- * the permission, no path of the host leads there. Limits: address space and CPU time per process, number of processes (counted inside the user
- * namespace), file size, tmpfs size and inodes. */
+ * the permission, no path of the host leads there. Limits: address space and CPU time per process, number of processes (counted inside the
+ * user namespace), file size, tmpfs size and inodes. */
 #include "engine.h"
 
 #include <dirent.h>
@@ -74,8 +75,10 @@ static void enter_namespaces(const struct plan *plan) {
   uid_t uid = geteuid();
   gid_t gid = getegid();
   if (unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0)
-    child_fail(plan, "this system doesn't let an unprivileged process make a user namespace; allow it (sysctl kernel.unprivileged_userns_clone=1, "
-                     "user.max_user_namespaces>0, kernel.apparmor_restrict_unprivileged_userns=0; in a container: a seccomp profile that allows unshare)");
+    child_fail(
+        plan, "this system doesn't let an unprivileged process make a user namespace; allow it (sysctl kernel.unprivileged_userns_clone=1, "
+              "user.max_user_namespaces>0, kernel.apparmor_restrict_unprivileged_userns=0; in a container: a seccomp profile that allows "
+              "unshare)");
   if (!write_proc("/proc/self/setgroups", "deny")) child_fail(plan, "/proc/self/setgroups");
   snprintf(map, sizeof map, "%u %u 1", uid, uid);
   if (!write_proc("/proc/self/uid_map", map)) child_fail(plan, "/proc/self/uid_map");
@@ -107,8 +110,8 @@ static bool copy_tree(int from, int to) {
     const char *name = entry->d_name;
     if (!strcmp(name, ".") || !strcmp(name, "..")) continue;
     if (entry->d_type == DT_DIR)
-      copied = mkdirat(to, name, 0700) == 0 &&
-               copy_tree(openat(dirfd(dir), name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW), openat(to, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+      copied = mkdirat(to, name, 0700) == 0 && copy_tree(openat(dirfd(dir), name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW),
+                                                         openat(to, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     else
       copied = copy_file(dirfd(dir), to, name, 0600);
   }
@@ -134,7 +137,10 @@ static int fill_tmpfs(const struct plan *plan) {
 }
 
 static void send_root(const struct plan *plan, int root) {
-  union { char bytes[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control = {0};
+  union {
+    char bytes[CMSG_SPACE(sizeof(int))];
+    struct cmsghdr align;
+  } control = {0};
   struct iovec iov = {.iov_base = (char[1]){'\n'}, .iov_len = 1};
   struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
   struct cmsghdr *header = CMSG_FIRSTHDR(&msg);
@@ -161,7 +167,10 @@ static void set_limits(const struct plan *plan) {
   limit(plan, RLIMIT_AS, memory);
 }
 
-struct args { const char *list[ARGS_MAX]; int count; };
+struct args {
+  const char *list[ARGS_MAX];
+  int count;
+};
 
 static void add(struct args *args, const char *const items[]) {
   for (; *items && args->count < ARGS_MAX - 1; items++) args->list[args->count++] = *items;
@@ -170,23 +179,26 @@ static void add(struct args *args, const char *const items[]) {
 
 /* bubblewrap's arguments; texts are static or the caller's. */
 static void add_namespaces(struct args *args, const char *seccomp_fd) {
-  ADD(args, "bwrap", "--unshare-all", "--unshare-user", "--uid", "1000", "--gid", "1000", "--hostname", "sandbox", "--die-with-parent", "--new-session");
+  ADD(args, "bwrap", "--unshare-all", "--unshare-user", "--uid", "1000", "--gid", "1000", "--hostname", "sandbox", "--die-with-parent",
+      "--new-session");
   ADD(args, "--clearenv", "--setenv", "LC_ALL", "C.UTF-8", "--setenv", "TZ", "UTC", "--cap-drop", "ALL", "--seccomp", seccomp_fd);
 }
 
 static void add_system(struct args *args) {
-  static const char *const readable[] = {"/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib/locale",
-                                         "/usr/share/zoneinfo", "/etc/ld.so.cache"};
+  static const char *const readable[] = {"/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64",
+                                         "/usr/lib/locale",           "/usr/share/zoneinfo",        "/etc/ld.so.cache"};
   for (size_t i = 0; i < sizeof readable / sizeof *readable; i++) ADD(args, "--ro-bind-try", readable[i], readable[i]);
   ADD(args, "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64");
-  ADD(args, "--dir", "/dev", "--dev-bind", "/dev/null", "/dev/null", "--dev-bind", "/dev/zero", "/dev/zero", "--dev-bind", "/dev/urandom", "/dev/urandom");
+  ADD(args, "--dir", "/dev", "--dev-bind", "/dev/null", "/dev/null", "--dev-bind", "/dev/zero", "/dev/zero", "--dev-bind", "/dev/urandom",
+      "/dev/urandom");
 }
 
 static void exec_bwrap(const struct plan *plan, int root) {
   struct args args = {0};
   char seccomp_fd[16], postgres[SERVERS_PATH + 16], lib[SERVERS_PATH + 16], share[SERVERS_PATH + 16], debian[64];
   char data[STORE_PATH + 16], sock[STORE_PATH + 16], shm[STORE_PATH + 16], tmp[STORE_PATH + 16];
-  int seccomp = seccomp_filter_fd(), log = openat(root, "log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600), null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  int seccomp = seccomp_filter_fd(), log = openat(root, "log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600),
+      null = open("/dev/null", O_RDONLY | O_CLOEXEC);
   if (seccomp < 0 || log < 0 || null < 0) child_fail(plan, "can't open the log");
   snprintf(seccomp_fd, sizeof seccomp_fd, "%d", seccomp);
   snprintf(postgres, sizeof postgres, "%s/bin/postgres", plan->server.prefix);
@@ -200,13 +212,17 @@ static void exec_bwrap(const struct plan *plan, int root) {
   add_namespaces(&args, seccomp_fd);
   add_system(&args);
   ADD(&args, "--ro-bind", postgres, postgres, "--ro-bind", lib, lib, "--ro-bind-try", share, share, "--ro-bind-try", debian, debian);
-  ADD(&args, "--bind", data, "/data", "--bind", sock, "/s", "--bind", shm, "/dev/shm", "--bind", tmp, "/tmp", "--remount-ro", "/", "--chdir", "/data");
+  ADD(&args, "--bind", data, "/data", "--bind", sock, "/s", "--bind", shm, "/dev/shm", "--bind", tmp, "/tmp", "--remount-ro", "/",
+      "--chdir", "/data");
   ADD(&args, "--", postgres, "-D", "/data");
   set_limits(plan);
   dup2(null, 0);
   dup2(log, 1);
   dup2(log, 2);
-  union { const char **in; char *const *out; } argv = {.in = args.list};
+  union {
+    const char **in;
+    char *const *out;
+  } argv = {.in = args.list};
   execve("/usr/bin/bwrap", argv.out, (char *[]){NULL});
   child_fail(plan, "can't run /usr/bin/bwrap: install the package bubblewrap");
 }
@@ -247,7 +263,8 @@ enum status engine_start(const struct config *cfg, int major, struct engine *ret
   int pair[2];
   enum status status = make_plan(cfg, major, &plan, err);
   if (status) return status;
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return error_set(err, ERR_UNAVAILABLE, "socketpair: %s", strerror(errno));
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+    return error_set(err, ERR_UNAVAILABLE, "socketpair: %s", strerror(errno));
   plan.report_fd = pair[1];
   pid_t pid = fork();
   if (pid == 0) child(&plan);
@@ -256,7 +273,12 @@ enum status engine_start(const struct config *cfg, int major, struct engine *ret
     close(pair[0]);
     return error_set(err, ERR_UNAVAILABLE, "can't fork a sandbox: %s", strerror(errno));
   }
-  struct engine engine = {.pid = pid, .report_fd = pair[0], .root_fd = -1, .version_num = plan.template.version_num, .started_ms = clock_mono_ms(), .claim.fd = -1};
+  struct engine engine = {.pid = pid,
+                          .report_fd = pair[0],
+                          .root_fd = -1,
+                          .version_num = plan.template.version_num,
+                          .started_ms = clock_mono_ms(),
+                          .claim.fd = -1};
   snprintf(engine.name, sizeof engine.name, "postgres %s", plan.template.version);
   status = store_claim(cfg, pid, &engine.claim, err);
   if (status) {
@@ -270,7 +292,10 @@ enum status engine_start(const struct config *cfg, int major, struct engine *ret
 /* Takes the report that has come; a text instead of a descriptor is why it failed. */
 static enum status take_report(struct engine *engine, struct error *err) {
   char text[512];
-  union { char bytes[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control = {0};
+  union {
+    char bytes[CMSG_SPACE(sizeof(int))];
+    struct cmsghdr align;
+  } control = {0};
   struct iovec iov = {.iov_base = text, .iov_len = sizeof text - 1};
   struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
   ssize_t got = recvmsg(engine->report_fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);

@@ -2,13 +2,13 @@
  *
  * Such a statement runs several transactions and waits in between for whoever could still see the old state: for holders of
  * conflicting locks, or for old snapshots. Phase by phase:
- *   1. one session holds an old snapshot, ACCESS SHARE and, in subtransactions, SHARE ROW EXCLUSIVE and ACCESS EXCLUSIVE on every table: the statement stops
- *      at its first lock;
+ *   1. one session holds an old snapshot, ACCESS SHARE and, in subtransactions, SHARE ROW EXCLUSIVE and ACCESS EXCLUSIVE on every table:
+ * the statement stops at its first lock;
  *   2. ACCESS EXCLUSIVE is rolled back: it stops at its first lock that is more than a reader's (VACUUM looks before it locks);
  *   3. SHARE ROW EXCLUSIVE is rolled back: it runs into a wait for the snapshot or for readers;
- *   4. the second session becomes the reader of all tables the statement doesn't lock out, then the first one ends: the statement goes on to
- *      its next wait; and so on with the roles changed.
- * A statement that waits for nobody passes through phase 3 unseen, having shown its first locks. */
+ *   4. the second session becomes the reader of all tables the statement doesn't lock out, then the first one ends: the statement goes on
+ * to its next wait; and so on with the roles changed. A statement that waits for nobody passes through phase 3 unseen, having shown its
+ * first locks. */
 #include "holder.h"
 
 #include "common/buf.h"

@@ -1,11 +1,11 @@
 /* keeper.c - one process that keeps sandboxes started ahead and gives them to slots.
  *
- * A room holds one engine and walks through: free → starting → warming → spare → given → ending → free. Nothing here waits: the loop polls the listening
- * socket, the clients, the children's reports and a signalfd, and looks at starting engines every 2 ms.
+ * A room holds one engine and walks through: free → starting → warming → spare → given → ending → free. Nothing here waits: the loop polls
+ * the listening socket, the clients, the children's reports and a signalfd, and looks at starting engines every 2 ms.
  *
- * Warming is one connection made and dropped: the first one after a start builds caches that later ones read. Spares are kept of the major asked for last
- * (at the start: the newest installed), and one each of the others asked for lately. A client's sandbox ends when its connection does, or
- * after ten minutes. The keeper ends with its parent, and everything it started ends with it. */
+ * Warming is one connection made and dropped: the first one after a start builds caches that later ones read. Spares are kept of the major
+ * asked for last (at the start: the newest installed), and one each of the others asked for lately. A client's sandbox ends when its
+ * connection does, or after ten minutes. The keeper ends with its parent, and everything it started ends with it. */
 #include "keeper.h"
 
 #include <errno.h>
@@ -45,7 +45,7 @@ struct room {
   int64_t since_ms; /* when it came into this state */
 };
 struct client {
-  int fd; /* -1: free */
+  int fd;    /* -1: free */
   int major; /* asked for; 0: nothing yet */
   struct room *room;
   int64_t asked_ms;
@@ -58,7 +58,10 @@ struct keeper {
   int warm, rooms_max;
   struct room rooms[ROOMS_MAX];
   struct client clients[CLIENTS_MAX];
-  struct { int major; int64_t asked_ms; } recent[RECENT_MAX]; /* latest first; major 0 ends it */
+  struct {
+    int major;
+    int64_t asked_ms;
+  } recent[RECENT_MAX]; /* latest first; major 0 ends it */
   int64_t retry_at_ms, retry_ms;
 };
 
@@ -67,9 +70,9 @@ struct keeper {
 static void room_enter(struct room *room, enum room_state state) {
   static const bool legal[][6] = {
       /* to:             free   starting warming spare given ending */
-      [ROOM_FREE] = {false, true, false, false, false, false},   [ROOM_STARTING] = {true, false, true, false, true, true},
-      [ROOM_WARMING] = {true, false, false, true, true, true},   [ROOM_SPARE] = {true, false, false, false, true, true},
-      [ROOM_GIVEN] = {true, false, false, false, false, true},   [ROOM_ENDING] = {true, false, false, false, false, false},
+      [ROOM_FREE] = {false, true, false, false, false, false}, [ROOM_STARTING] = {true, false, true, false, true, true},
+      [ROOM_WARMING] = {true, false, false, true, true, true}, [ROOM_SPARE] = {true, false, false, false, true, true},
+      [ROOM_GIVEN] = {true, false, false, false, false, true}, [ROOM_ENDING] = {true, false, false, false, false, false},
   };
   if (!legal[room->state][state]) abort();
   if (room->warming && state != ROOM_WARMING) {
@@ -118,7 +121,10 @@ static void client_close(struct client *client) {
 }
 
 static bool send_answer(int fd, const struct keeper_answer *answer, int root_fd) {
-  union { char bytes[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control = {0};
+  union {
+    char bytes[CMSG_SPACE(sizeof(int))];
+    struct cmsghdr align;
+  } control = {0};
   struct keeper_answer copy = *answer;
   struct iovec iov = {.iov_base = &copy, .iov_len = sizeof copy};
   struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
@@ -160,7 +166,8 @@ static struct client *longest_waiting(struct keeper *keeper, int major) {
 
 static int count_waiting(const struct keeper *keeper, int major) {
   int count = 0;
-  for (int i = 0; i < CLIENTS_MAX; i++) count += keeper->clients[i].fd >= 0 && keeper->clients[i].major == major && !keeper->clients[i].room;
+  for (int i = 0; i < CLIENTS_MAX; i++)
+    count += keeper->clients[i].fd >= 0 && keeper->clients[i].major == major && !keeper->clients[i].room;
   return count;
 }
 
@@ -216,8 +223,10 @@ static void client_read(struct keeper *keeper, struct client *client) {
   struct keeper_request request;
   ssize_t got = recv(client->fd, &request, sizeof request, MSG_DONTWAIT);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
-  if (got != (ssize_t)sizeof request || client->major != 0 || request.major <= 0) client_close(client);
-  else client_ask(keeper, client, request.major);
+  if (got != (ssize_t)sizeof request || client->major != 0 || request.major <= 0)
+    client_close(client);
+  else
+    client_ask(keeper, client, request.major);
 }
 
 /* Only our own user, or root, may ask. */
@@ -252,7 +261,8 @@ static void room_failed(struct keeper *keeper, struct room *room, const struct e
 
 static void begin_warming(struct room *room) {
   char conninfo[128];
-  snprintf(conninfo, sizeof conninfo, "host=/proc/self/fd/%d/s port=5432 user=migrator dbname=sandbox sslmode=disable gssencmode=disable", room->engine.root_fd);
+  snprintf(conninfo, sizeof conninfo, "host=/proc/self/fd/%d/s port=5432 user=migrator dbname=sandbox sslmode=disable gssencmode=disable",
+           room->engine.root_fd);
   room_enter(room, ROOM_WARMING);
   room->warming = PQconnectStart(conninfo);
 }
@@ -265,11 +275,14 @@ static void room_tick(struct keeper *keeper, struct room *room) {
   } else if (ready) {
     struct client *client = longest_waiting(keeper, room->major);
     keeper->retry_ms = 0;
-    if (client) client_give(client, room);
-    else begin_warming(room);
+    if (client)
+      client_give(client, room);
+    else
+      begin_warming(room);
   } else if (room->state == ROOM_WARMING) {
     PostgresPollingStatusType type = PQconnectPoll(room->warming);
-    if (type == PGRES_POLLING_OK || type == PGRES_POLLING_FAILED || clock_mono_ms() - room->since_ms > WARMING_MS) room_enter(room, ROOM_SPARE);
+    if (type == PGRES_POLLING_OK || type == PGRES_POLLING_FAILED || clock_mono_ms() - room->since_ms > WARMING_MS)
+      room_enter(room, ROOM_SPARE);
   } else if (room->state == ROOM_ENDING && engine_reaped(&room->engine)) {
     engine_destroy(&room->engine);
     room_enter(room, ROOM_FREE);
@@ -287,11 +300,12 @@ static void tick(struct keeper *keeper) {
   }
 }
 
-/* A child has ended: a spare is replaced, a given one's client learns it. */
+/* Servers that have ended: a spare is replaced, a given one's client learns it. Looked for at every turn: the signal may have come in an
+ * earlier state. */
 static void see_deaths(struct keeper *keeper) {
   for (int i = 0; i < keeper->rooms_max; i++) {
     struct room *room = &keeper->rooms[i];
-    if ((room->state != ROOM_SPARE && room->state != ROOM_GIVEN) || !engine_reaped(&room->engine)) continue;
+    if (room->state < ROOM_WARMING || room->state > ROOM_GIVEN || !engine_reaped(&room->engine)) continue;
     for (int c = 0; c < CLIENTS_MAX; c++)
       if (keeper->clients[c].fd >= 0 && keeper->clients[c].room == room) client_close(&keeper->clients[c]);
     room_end(room);
@@ -324,12 +338,11 @@ static void refill(struct keeper *keeper) {
 static void take_signals(struct keeper *keeper) {
   struct signalfd_siginfo info;
   while (read(keeper->signal_fd, &info, sizeof info) == (ssize_t)sizeof info)
-    if (info.ssi_signo != SIGCHLD) keeper->stopping = true;
-  see_deaths(keeper);
+    if (info.ssi_signo != SIGCHLD) keeper->stopping = true; /* a child's end only wakes the loop */
 }
 
 static int wait_ms(const struct keeper *keeper) {
-  if (count_rooms(keeper, 0, ROOM_STARTING, ROOM_WARMING) > 0) return TICK_MS;
+  if (count_rooms(keeper, 0, ROOM_STARTING, ROOM_WARMING) > 0 || count_rooms(keeper, 0, ROOM_ENDING, ROOM_ENDING) > 0) return TICK_MS;
   if (keeper->retry_ms) return RETRY_MIN_MS;
   return IDLE_MS;
 }
@@ -350,6 +363,7 @@ static void turn(struct keeper *keeper) {
   for (nfds_t i = 2; i < count; i++)
     if (fds[i].revents && owners[i]->fd == fds[i].fd) client_read(keeper, owners[i]);
   if (fds[0].revents) accept_client(keeper);
+  see_deaths(keeper);
   tick(keeper);
   if (!keeper->stopping) refill(keeper);
 }
@@ -439,7 +453,10 @@ static int connect_to(const char *path) {
 }
 
 static bool receive(int fd, struct keeper_answer *answer, int *root_fd) {
-  union { char bytes[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control = {0};
+  union {
+    char bytes[CMSG_SPACE(sizeof(int))];
+    struct cmsghdr align;
+  } control = {0};
   struct iovec iov = {.iov_base = answer, .iov_len = sizeof *answer};
   struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
   struct pollfd wait = {.fd = fd, .events = POLLIN};
@@ -451,7 +468,8 @@ static bool receive(int fd, struct keeper_answer *answer, int *root_fd) {
   return answer->status != OK || header;
 }
 
-enum status keeper_ask(const char *socket_path, int major, struct keeper_answer *ret_answer, int *ret_fd, int *ret_root_fd, struct error *err) {
+enum status keeper_ask(const char *socket_path, int major, struct keeper_answer *ret_answer, int *ret_fd, int *ret_root_fd,
+                       struct error *err) {
   struct keeper_answer answer;
   struct keeper_request request = {.major = major};
   int root_fd = -1, fd = connect_to(socket_path);

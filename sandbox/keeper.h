@@ -8,7 +8,9 @@
 #include "common/error.h"
 #include "engine.h"
 
-struct keeper_request { int major; };
+struct keeper_request {
+  int major;
+};
 struct keeper_answer {
   enum status status;
   int version_num;
@@ -18,6 +20,7 @@ struct keeper_answer {
 
 /* Asks and waits for the answer. ret_fd: the connection, ret_root_fd: the tmpfs; the caller closes both. ERR_NOT_FOUND: nobody
  * is there to ask. */
-MUST_CHECK enum status keeper_ask(const char *socket_path, int major, struct keeper_answer *ret_answer, int *ret_fd, int *ret_root_fd, struct error *err);
+MUST_CHECK enum status keeper_ask(const char *socket_path, int major, struct keeper_answer *ret_answer, int *ret_fd, int *ret_root_fd,
+                                  struct error *err);
 
 #endif

@@ -4,8 +4,9 @@
 
 #include "common/pg.h"
 
-static const char *const mode_names[] = {"",          "AccessShareLock",       "RowShareLock",  "RowExclusiveLock",   "ShareUpdateExclusiveLock",
-                                         "ShareLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock"};
+static const char *const mode_names[] = {
+    "",          "AccessShareLock",       "RowShareLock",  "RowExclusiveLock",   "ShareUpdateExclusiveLock",
+    "ShareLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock"};
 
 const char *lock_mode_name(int mode) { return mode_names[mode]; }
 
@@ -52,8 +53,9 @@ static bool add(struct locks *locks, struct arena *arena, uint32_t oid, int mode
 }
 
 enum status locks_sample(PGconn *tracer, int pid, struct arena *arena, struct locks *locks, bool *ret_waiting, struct error *err) {
-  static const char sql[] = "SELECT CASE WHEN locktype = 'relation' AND database <> 0 THEN relation END, mode, granted FROM pg_catalog.pg_locks WHERE pid = $1 "
-                            "AND (locktype = 'relation' OR NOT granted) ORDER BY 1";
+  static const char sql[] =
+      "SELECT CASE WHEN locktype = 'relation' AND database <> 0 THEN relation END, mode, granted FROM pg_catalog.pg_locks WHERE pid = $1 "
+      "AND (locktype = 'relation' OR NOT granted) ORDER BY 1";
   char pid_text[16];
   bool waiting = false;
   snprintf(pid_text, sizeof pid_text, "%d", pid);

@@ -43,7 +43,9 @@ bool process_drop(void) {
   return prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == 0; /* else /proc/self/ belongs to root and no user namespace can be set up */
 }
 
-struct pipes { int in[2], out[2], err[2]; };
+struct pipes {
+  int in[2], out[2], err[2];
+};
 
 static void pipes_close(struct pipes *pipes) {
   int *fds[] = {pipes->in, pipes->out, pipes->err};
@@ -64,7 +66,10 @@ __attribute__((noreturn)) static void child(const struct process_run *run, const
   close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
   if (run->keep_fd >= 0) fcntl(run->keep_fd, F_SETFD, 0);
   if (chdir("/") != 0) _exit(126);
-  union { const char *const *in; char *const *out; } argv = {.in = run->argv}; /* execve takes the strings as they are, whatever its type says */
+  union {
+    const char *const *in;
+    char *const *out;
+  } argv = {.in = run->argv}; /* execve takes the strings as they are, whatever its type says */
   execve(run->argv[0], argv.out, environment);
   dprintf(2, "can't run %s: %s", run->argv[0], strerror(errno));
   _exit(127);
@@ -127,7 +132,8 @@ enum status process_run(const struct process_run *run, struct error *err) {
   bool in_time = collect(&pipes, run->output, &errors, clock_mono_ms() + run->timeout_ms);
   if (!in_time) kill(pid, SIGKILL);
   while (waitpid(pid, &wait_status, 0) < 0 && errno == EINTR) {}
-  status = in_time ? verdict(run, wait_status, &errors, err) : error_set(err, ERR_TIMEOUT, "%s took longer than %d ms", run->argv[0], run->timeout_ms);
+  status = in_time ? verdict(run, wait_status, &errors, err)
+                   : error_set(err, ERR_TIMEOUT, "%s took longer than %d ms", run->argv[0], run->timeout_ms);
 out:
   pipes_close(&pipes);
   return status;

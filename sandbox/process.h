@@ -19,7 +19,7 @@ struct process_run {
   const char *input;       /* standard input, NULL: empty. At most 64 KiB: it has to fit a pipe */
   int keep_fd;             /* open in the program as well; -1: none */
   int timeout_ms;
-  struct buf *output;      /* standard output; NULL: discarded */
+  struct buf *output; /* standard output; NULL: discarded */
 };
 /* The program's standard error becomes the message when it exits with anything but 0, can't be started or takes too long. */
 MUST_CHECK enum status process_run(const struct process_run *run, struct error *err);

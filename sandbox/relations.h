@@ -15,7 +15,10 @@ struct relation {
   const char *name;  /* "public.orders", quoted where it has to be */
   char kind;         /* pg_class.relkind: r p v m S f, and i I for indexes */
 };
-struct relations { struct relation *list; size_t count; }; /* by oid; the clone's own: no catalogs, toast or temporary tables */
+struct relations {
+  struct relation *list;
+  size_t count;
+}; /* by oid; the clone's own: no catalogs, toast or temporary tables */
 
 enum relations_counter {
   RELATIONS_PENDING,   /* this session's own, not yet flushed: for what happens inside a transaction */

@@ -14,6 +14,7 @@
 #include "keeper.h"
 #include "process.h"
 #include "servers.h"
+#include "session.h"
 
 #define HOST_MAX 48
 #define DUMP_MS 60000
@@ -24,6 +25,7 @@ struct sandbox {
   int root_fd;          /* borrowed from the engine, or ours */
   int version_num;
   char name[ENGINE_NAME];
+  PGconn *idle[SESSION_USERS]; /* put back, for the next to take */
 };
 
 static enum status open_own(const struct config *cfg, int major, struct sandbox *sandbox, struct error *err) {
@@ -61,6 +63,7 @@ enum status sandbox_open(const struct config *cfg, const char *keeper_socket, in
 
 void sandbox_close(struct sandbox *sandbox) {
   if (!sandbox) return;
+  for (int i = 0; i < SESSION_USERS; i++) PQfinish(sandbox->idle[i]);
   if (sandbox->keeper_fd >= 0) {
     close(sandbox->keeper_fd);
     close(sandbox->root_fd);
@@ -85,8 +88,9 @@ static bool socket_is_one(const struct sandbox *sandbox) {
 static enum status connect_as(struct sandbox *sandbox, const char *user, const char *options, PGconn **ret_conn, struct error *err) {
   char host[HOST_MAX];
   snprintf(host, sizeof host, "/proc/self/fd/%d/s", sandbox->root_fd);
-  const char *const keys[] = {"host", "port", "user", "dbname", "connect_timeout", "client_encoding", "sslmode", "gssencmode", "application_name", "options",
-                              "hostaddr", NULL};
+  const char *const keys[] = {
+      "host",    "port",     "user", "dbname", "connect_timeout", "client_encoding", "sslmode", "gssencmode", "application_name",
+      "options", "hostaddr", NULL};
   const char *const values[] = {host, "5432", user, "sandbox", "10", "UTF8", "disable", "disable", "autodb sandbox", options, "", NULL};
   if (!socket_is_one(sandbox)) return error_set(err, ERR_UNAVAILABLE, "the sandbox is gone");
   PGconn *conn = PQconnectdbParams(keys, values, 0);
@@ -107,6 +111,35 @@ enum status sandbox_connect_migrator(struct sandbox *sandbox, PGconn **ret_conn,
 /* Its search_path is fixed: a function or operator of the clone's own schemas must never run as the superuser. */
 enum status sandbox_connect_tracer(struct sandbox *sandbox, PGconn **ret_conn, struct error *err) {
   return connect_as(sandbox, "autodb_tracer", "-c statement_timeout=0 -c search_path=pg_catalog", ret_conn, err);
+}
+
+enum status session_take(struct sandbox *sandbox, enum session_user user, PGconn **ret_conn, struct error *err) {
+  PGconn *idle = sandbox->idle[user];
+  if (!idle)
+    return user == SESSION_TRACER ? sandbox_connect_tracer(sandbox, ret_conn, err) : sandbox_connect_migrator(sandbox, ret_conn, err);
+  sandbox->idle[user] = NULL;
+  *ret_conn = idle;
+  return OK;
+}
+
+static bool run(PGconn *conn, const char *sql) {
+  PGRESULT_AUTO res = PQexec(conn, sql);
+  return PQresultStatus(res) == PGRES_COMMAND_OK || PQresultStatus(res) == PGRES_TUPLES_OK;
+}
+
+/* DISCARD ALL goes back to the settings the session began with; the database's may have been changed since (sandbox_clone does). */
+void session_put(struct sandbox *sandbox, enum session_user user, PGconn *conn) {
+  static const char follow_database[] = "SELECT pg_catalog.set_config(pg_catalog.split_part(s, '=', 1), pg_catalog.substr(s, "
+                                        "pg_catalog.strpos(s, '=') + 1), false) FROM pg_catalog.pg_db_role_setting r, "
+                                        "pg_catalog.unnest(r.setconfig) s WHERE r.setrole = 0 AND r.setdatabase = (SELECT d.oid FROM "
+                                        "pg_catalog.pg_database d WHERE d.datname = 'sandbox')";
+  bool usable =
+      PQstatus(conn) == CONNECTION_OK && PQtransactionStatus(conn) == PQTRANS_IDLE && !sandbox->idle[user] && run(conn, "DISCARD ALL");
+  if (usable && user == SESSION_MIGRATOR) usable = run(conn, follow_database);
+  if (usable)
+    sandbox->idle[user] = conn;
+  else
+    PQfinish(conn);
 }
 
 /* --- the schema as text --- */
@@ -156,7 +189,8 @@ enum status sandbox_dump(struct sandbox *sandbox, struct arena *arena, const cha
   status = process_run(&(struct process_run){.argv = argv, .keep_fd = sandbox->root_fd, .timeout_ms = DUMP_MS, .output = &raw}, err);
   if (status) return status;
   keep_lasting_lines(buf_str(&raw), &lasting);
-  if (!buf_ok(&raw) || !buf_ok(&lasting)) return error_set(err, ERR_TOO_LARGE, "the sandbox's schema dump is larger than %d bytes", LIMIT_SNAPSHOT_BYTES);
+  if (!buf_ok(&raw) || !buf_ok(&lasting))
+    return error_set(err, ERR_TOO_LARGE, "the sandbox's schema dump is larger than %d bytes", LIMIT_SNAPSHOT_BYTES);
   const char *sql = arena_strndup(arena, buf_str(&lasting), lasting.len);
   if (!sql) return error_oom(err);
   *ret_sql = sql;

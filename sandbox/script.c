@@ -108,7 +108,8 @@ enum script_token script_token(struct script_lexer *lexer) {
 }
 
 bool script_is(const struct script_lexer *lexer, const char *word) {
-  return (lexer->kind == SCRIPT_WORD || lexer->kind == SCRIPT_PUNCT) && strlen(word) == lexer->len && !strncasecmp(lexer->start, word, lexer->len);
+  return (lexer->kind == SCRIPT_WORD || lexer->kind == SCRIPT_PUNCT) && strlen(word) == lexer->len &&
+         !strncasecmp(lexer->start, word, lexer->len);
 }
 
 bool script_skip(struct script_lexer *lexer, const char *words) {
@@ -138,7 +139,10 @@ bool script_name(const struct script_lexer *lexer, char *out, size_t size) {
 /* --- statements --- */
 
 /* What open BEGIN ATOMIC … END (and CASE … END inside it) there is, seen word by word. */
-struct body { int depth; bool after_begin; };
+struct body {
+  int depth;
+  bool after_begin;
+};
 
 static void see_word(struct body *body, const struct script_lexer *lexer) {
   bool word = lexer->kind == SCRIPT_WORD;
@@ -172,12 +176,16 @@ static const char *statement_start(const struct script *script) {
     at = skip_blank(at, script->end);
     if (at >= script->end) return script->end;
     if (*at != ';' && *at != '\\') return at;
-    if (*at == ';') at++;
-    else while (at < script->end && *at != '\n') at++;
+    if (*at == ';')
+      at++;
+    else
+      while (at < script->end && *at != '\n') at++;
   }
 }
 
-struct script script_of(const char *sql) { return (struct script){.at = sql, .end = sql + strlen(sql)}; }
+struct script script_of(const char *sql) {
+  return (struct script){.at = sql, .end = sql + strlen(sql)};
+}
 
 bool script_next(struct script *script, struct script_statement *ret_statement) {
   const char *start = statement_start(script), *last = start;

@@ -1,7 +1,7 @@
 /* script.h - cuts a pg_dump script into statements, and names in it into words, without a parser.
  *
- * Knows strings ('', E'', $tag$), quoted identifiers, both kinds of comment (nested too), parentheses, BEGIN ATOMIC bodies, psql's backslash
- * lines and the data of COPY … FROM stdin (both skipped). Never fails: an unterminated thing lasts until the end. */
+ * Knows strings ('', E'', $tag$), quoted identifiers, both kinds of comment (nested too), parentheses, BEGIN ATOMIC bodies, psql's
+ * backslash lines and the data of COPY … FROM stdin (both skipped). Never fails: an unterminated thing lasts until the end. */
 #ifndef AUTODB_SANDBOX_SCRIPT_H
 #define AUTODB_SANDBOX_SCRIPT_H
 

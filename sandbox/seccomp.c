@@ -26,9 +26,10 @@
 #define X32_BIT 0x40000000U
 #define FIELD(name) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, name))
 #define ANSWER(value) BPF_STMT(BPF_RET | BPF_K, (value))
-#define REFUSED(error) (SECCOMP_RET_ERRNO | ((error) & SECCOMP_RET_DATA))
+#define REFUSED(error) (SECCOMP_RET_ERRNO | ((error)&SECCOMP_RET_DATA))
 #define DENY(call) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_##call, 0, 1), ANSWER(REFUSED(EPERM))
 
+// clang-format off
 static const struct sock_filter filter[] = {
     FIELD(arch),
     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_NATIVE, 1, 0),
@@ -57,6 +58,7 @@ static const struct sock_filter filter[] = {
     ANSWER(REFUSED(EAFNOSUPPORT)),
     ANSWER(SECCOMP_RET_ALLOW),
 };
+// clang-format on
 
 int seccomp_filter_fd(void) {
   int fd = memfd_create("seccomp", 0);

@@ -1,17 +1,18 @@
 /* seed.c - gives every table of a clone some rows, one INSERT … SELECT per table.
  *
- * Tables are filled parents first. A foreign key's columns take the keys of rows the parent has; where the parent can't be filled first (cycles, a table
- * that references itself) they are NULL, or, when they may not be, what the parent's rows will hold. Other columns take values by type; when a
- * CHECK, a domain or a partition's bounds refuse them, the columns it speaks of are given their next candidates until it passes or the tries are spent.
- * Rows that collide with a unique index are dropped.
+ * Tables are filled parents first. A foreign key's columns take the keys of rows the parent has; where the parent can't be filled first
+ * (cycles, a table that references itself) they are NULL, or, when they may not be, what the parent's rows will hold. Other columns take
+ * values by type; when a CHECK, a domain or a partition's bounds refuse them, the columns it speaks of are given their next candidates
+ * until it passes or the tries are spent. Rows that collide with a unique index are dropped.
  *
- * It all runs as the migrator: defaults, checks and index expressions call functions of the client's. Triggers and foreign keys are off meanwhile
- * (session_replication_role, which the superuser lends the migrator for the time being). */
+ * It all runs as the migrator: defaults, checks and index expressions call functions of the client's. Triggers and foreign keys are off
+ * meanwhile (session_replication_role, which the superuser lends the migrator for the time being). */
 #include "seed.h"
 
 #include "common/buf.h"
 #include "common/pg.h"
 #include "sandbox/sandbox.h"
+#include "session.h"
 
 #define ROWS_MAX 10000
 #define TRIES_MAX 80
@@ -99,7 +100,8 @@ static void join_parent(struct seeding *seeding, const struct seed_fk *fk, int n
   } else {
     buf_printf(from, ", row_number() OVER (ORDER BY ");
     for (int i = 0; i < fk->column_count; i++) buf_printf(from, "%s%s::text", i ? ", " : "", fk->ref_columns[i]);
-    buf_printf(from, ") AS at FROM %s) f%d ON f%d.at = 1 + (g.n - 1) %% (SELECT greatest(count(*), 1) FROM %s)", fk->parent_name, number, number, fk->parent_name);
+    buf_printf(from, ") AS at FROM %s) f%d ON f%d.at = 1 + (g.n - 1) %% (SELECT greatest(count(*), 1) FROM %s)", fk->parent_name, number,
+               number, fk->parent_name);
   }
   for (int i = 0; i < fk->column_count; i++)
     if (!fk->columns[i]->given) fk->columns[i]->given = arena_printf(seeding->arena, "f%d.c%d", number, i);
@@ -138,8 +140,8 @@ static void build_insert(struct seeding *seeding, struct seed_table *table, cons
   if (names.len == 0) /* nothing but defaults: a row at a time */
     for (int i = 0; i < seeding->rows; i++) buf_printf(sql, "INSERT INTO %s DEFAULT VALUES;", table->name);
   else
-    buf_printf(sql, "INSERT INTO %s (%s) SELECT %s FROM (SELECT n::int FROM generate_series(1, %d) n) g%s%s;", table->name, buf_str(&names), buf_str(&values),
-               seeding->rows, from, seeding->conflicts ? " ON CONFLICT DO NOTHING" : "");
+    buf_printf(sql, "INSERT INTO %s (%s) SELECT %s FROM (SELECT n::int FROM generate_series(1, %d) n) g%s%s;", table->name, buf_str(&names),
+               buf_str(&values), seeding->rows, from, seeding->conflicts ? " ON CONFLICT DO NOTHING" : "");
 }
 
 /* Runs it; the rows inserted, or -1 with the failed result. */
@@ -225,7 +227,8 @@ static bool try_others(struct seeding *seeding, struct seed_table *table, const 
 static void add_problem(struct seeding *seeding, const struct seed_table *table, const PGresult *failed) {
   const char *message = PQresultErrorField(failed, PG_DIAG_MESSAGE_PRIMARY);
   if (json_array_size(seeding->problems) >= PROBLEMS_MAX) return;
-  json_array_append_new(seeding->problems, json_pack("{s:s,s:s,s:s}", "table", table->name, "sqlstate", pg_sqlstate(failed), "message", message ? message : ""));
+  json_array_append_new(seeding->problems, json_pack("{s:s,s:s,s:s}", "table", table->name, "sqlstate", pg_sqlstate(failed), "message",
+                                                     message ? message : ""));
 }
 
 /* One message per try. False when the connection broke. */
@@ -254,7 +257,8 @@ static bool fill(struct seeding *seeding, struct seed_table *table) {
 }
 
 static enum status fill_all(struct seeding *seeding, struct error *err) {
-  enum status status = pg_script(seeding->conn, "SET statement_timeout = " STATEMENT_MS "; SET session_replication_role = replica; BEGIN", err);
+  enum status status =
+      pg_script(seeding->conn, "SET statement_timeout = " STATEMENT_MS "; SET session_replication_role = replica; BEGIN", err);
   for (struct seed_table *table; !status && (table = next_table(seeding));)
     if (!fill(seeding, table)) status = pg_error(seeding->conn, NULL, err);
   return status ? status : pg_script(seeding->conn, "COMMIT", err);
@@ -272,17 +276,17 @@ static enum status seed(struct seeding *seeding, PGconn *tracer, struct error *e
   return status ? status : revoked;
 }
 
-enum status sandbox_seed(struct sandbox *sandbox, int rows_per_table, struct arena *arena, struct sandbox_seed_report *ret_report, struct error *err) {
-  PGCONN_AUTO tracer = NULL;
-  PGCONN_AUTO migrator = NULL;
+enum status sandbox_seed(struct sandbox *sandbox, int rows_per_table, struct arena *arena, struct sandbox_seed_report *ret_report,
+                         struct error *err) {
+  PGconn *tracer = NULL;
   struct seeding seeding = {.arena = arena, .rows = rows_per_table < 1 ? 1 : rows_per_table > ROWS_MAX ? ROWS_MAX : rows_per_table};
-  enum status status = sandbox_connect_tracer(sandbox, &tracer, err);
-  if (!status) status = sandbox_connect_migrator(sandbox, &migrator, err);
-  if (status) return status;
-  seeding.conn = migrator;
   seeding.problems = arena_json(arena, json_array());
   if (!seeding.problems) return error_oom(err);
-  status = seed(&seeding, tracer, err);
+  enum status status = session_take(sandbox, SESSION_TRACER, &tracer, err);
+  if (!status) status = session_take(sandbox, SESSION_MIGRATOR, &seeding.conn, err);
+  if (!status) status = seed(&seeding, tracer, err);
+  session_put(sandbox, SESSION_TRACER, tracer);
+  session_put(sandbox, SESSION_MIGRATOR, seeding.conn);
   if (status) return status;
   *ret_report = (struct sandbox_seed_report){.rows_inserted = seeding.inserted, .problems = seeding.problems};
   return OK;

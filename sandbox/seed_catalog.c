@@ -1,6 +1,7 @@
 /* seed_catalog.c - reads tables, columns, unique indexes, checks, partition bounds and foreign keys of the clone, by five queries.
  *
- * A partition's bounds are read as the constraint they are (pg_get_partition_constraintdef), so one way of finding fitting values serves both. */
+ * A partition's bounds are read as the constraint they are (pg_get_partition_constraintdef), so one way of finding fitting values serves
+ * both. */
 #include "seed.h"
 
 #include "common/pg.h"
@@ -10,41 +11,56 @@ static const char tables_sql[] =
     "SELECT c.oid, pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), c.relkind, "
     "CASE WHEN c.relispartition THEN (SELECT i.inhparent FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid) ELSE 0 END "
     "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
-    "WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND NOT EXISTS "
-    "(SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e') ORDER BY c.oid";
+    "WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND NOT "
+    "EXISTS "
+    "(SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = "
+    "'e') ORDER BY c.oid";
 
 static const char columns_sql[] =
     "WITH RECURSIVE base(oid, b, m, nn) AS (SELECT t.oid, t.oid, -1, false FROM pg_catalog.pg_type t WHERE t.oid IN "
     "(SELECT atttypid FROM pg_catalog.pg_attribute WHERE attrelid >= 16384) "
-    "UNION ALL SELECT base.oid, t.typbasetype, t.typtypmod, base.nn OR t.typnotnull FROM base JOIN pg_catalog.pg_type t ON t.oid = base.b WHERE t.typtype = 'd') "
-    "SELECT a.attrelid, a.attnum, a.attname, pg_catalog.quote_ident(a.attname), pg_catalog.format_type(a.atttypid, a.atttypmod), bt.typname, bt.typtype, "
+    "UNION ALL SELECT base.oid, t.typbasetype, t.typtypmod, base.nn OR t.typnotnull FROM base JOIN pg_catalog.pg_type t ON t.oid = base.b "
+    "WHERE t.typtype = 'd') "
+    "SELECT a.attrelid, a.attnum, a.attname, pg_catalog.quote_ident(a.attname), pg_catalog.format_type(a.atttypid, a.atttypmod), "
+    "bt.typname, bt.typtype, "
     "CASE WHEN base.m >= 0 THEN base.m ELSE a.atttypmod END, a.attnotnull OR base.nn, a.attidentity <> '' OR a.attgenerated <> '', "
-    "pg_catalog.pg_get_expr(d.adbin, d.adrelid), et.typname, pg_catalog.format_type(et.oid, NULL), et.typtype, bt.typcategory = 'A' AND bt.typelem <> 0, "
+    "pg_catalog.pg_get_expr(d.adbin, d.adrelid), et.typname, pg_catalog.format_type(et.oid, NULL), et.typtype, bt.typcategory = 'A' AND "
+    "bt.typelem <> 0, "
     "(SELECT count(*) FROM pg_catalog.pg_attribute f WHERE f.attrelid = bt.typrelid AND f.attnum > 0 AND NOT f.attisdropped), "
     "EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = a.attrelid AND i.indisunique AND a.attnum = ANY (i.indkey)), "
-    "(SELECT pg_catalog.string_agg(pg_catalog.pg_get_constraintdef(k.oid), ' ') FROM pg_catalog.pg_constraint k WHERE k.contypid = a.atttypid AND a.atttypid <> 0), ct.typname "
-    "FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r', 'p') JOIN base ON base.oid = a.atttypid "
+    "(SELECT pg_catalog.string_agg(pg_catalog.pg_get_constraintdef(k.oid), ' ') FROM pg_catalog.pg_constraint k WHERE k.contypid = "
+    "a.atttypid AND a.atttypid <> 0), ct.typname "
+    "FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r', 'p') JOIN base ON base.oid = "
+    "a.atttypid "
     "JOIN pg_catalog.pg_type ct ON ct.oid = a.atttypid "
     "JOIN pg_catalog.pg_type bt ON bt.oid = base.b AND bt.typtype <> 'd' LEFT JOIN pg_catalog.pg_type et ON et.oid = bt.typelem "
-    "LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attrelid >= 16384 ORDER BY 1, 2";
+    "LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum WHERE a.attnum > 0 AND NOT a.attisdropped AND "
+    "a.attrelid >= 16384 ORDER BY 1, 2";
 
-static const char checks_sql[] = "SELECT conrelid, conname, pg_catalog.pg_get_constraintdef(oid) FROM pg_catalog.pg_constraint WHERE contype = 'c' AND conrelid >= 16384 "
-                                 "UNION ALL SELECT oid, NULL, pg_catalog.pg_get_partition_constraintdef(oid) FROM pg_catalog.pg_class WHERE relispartition AND relkind = 'r' ORDER BY 1, 2";
+static const char checks_sql[] = "SELECT conrelid, conname, pg_catalog.pg_get_constraintdef(oid) FROM pg_catalog.pg_constraint WHERE "
+                                 "contype = 'c' AND conrelid >= 16384 "
+                                 "UNION ALL SELECT oid, NULL, pg_catalog.pg_get_partition_constraintdef(oid) FROM pg_catalog.pg_class "
+                                 "WHERE relispartition AND relkind = 'r' ORDER BY 1, 2";
 
 /* One row per column of a key. A key into a partitioned table has a twin for each partition, which is left out. */
 static const char fks_sql[] =
-    "SELECT c.conrelid, c.oid, c.confrelid, c.confrelid::pg_catalog.regclass, k.own, k.ref, pg_catalog.quote_ident(r.attname), pg_catalog.cardinality(c.conkey) "
-    "FROM pg_catalog.pg_constraint c CROSS JOIN LATERAL ROWS FROM (pg_catalog.unnest(c.conkey), pg_catalog.unnest(c.confkey)) WITH ORDINALITY AS k(own, ref, at) "
+    "SELECT c.conrelid, c.oid, c.confrelid, c.confrelid::pg_catalog.regclass, k.own, k.ref, pg_catalog.quote_ident(r.attname), "
+    "pg_catalog.cardinality(c.conkey) "
+    "FROM pg_catalog.pg_constraint c CROSS JOIN LATERAL ROWS FROM (pg_catalog.unnest(c.conkey), pg_catalog.unnest(c.confkey)) WITH "
+    "ORDINALITY AS k(own, ref, at) "
     "JOIN pg_catalog.pg_attribute r ON r.attrelid = c.confrelid AND r.attnum = k.ref WHERE c.contype = 'f' AND NOT EXISTS "
-    "(SELECT FROM pg_catalog.pg_constraint p WHERE p.oid = c.conparentid AND p.conrelid = c.conrelid) ORDER BY c.conrelid, pg_catalog.cardinality(c.conkey) DESC, c.oid, k.at";
+    "(SELECT FROM pg_catalog.pg_constraint p WHERE p.oid = c.conparentid AND p.conrelid = c.conrelid) ORDER BY c.conrelid, "
+    "pg_catalog.cardinality(c.conkey) DESC, c.oid, k.at";
 
 struct seed_table *seed_table_find(const struct seed_catalog *catalog, uint32_t oid) {
   int low = 0, high = catalog->count;
   while (low < high) {
     int middle = low + (high - low) / 2;
     if (catalog->tables[middle].oid == oid) return &catalog->tables[middle];
-    if (catalog->tables[middle].oid < oid) low = middle + 1;
-    else high = middle;
+    if (catalog->tables[middle].oid < oid)
+      low = middle + 1;
+    else
+      high = middle;
   }
   return NULL;
 }
@@ -72,8 +88,10 @@ static enum status read_tables(PGconn *conn, struct arena *arena, struct seed_ca
   catalog->tables = arena_calloc(arena, (size_t)PQntuples(res) + 1, sizeof *catalog->tables);
   if (!catalog->tables) return error_oom(err);
   for (int row = 0; row < PQntuples(res); row++)
-    catalog->tables[catalog->count++] = (struct seed_table){.oid = (uint32_t)pg_int(res, row, 0, 0), .name = arena_strdup(arena, PQgetvalue(res, row, 1)),
-                                                            .kind = *PQgetvalue(res, row, 2), .parent_oid = (uint32_t)pg_int(res, row, 3, 0)};
+    catalog->tables[catalog->count++] = (struct seed_table){.oid = (uint32_t)pg_int(res, row, 0, 0),
+                                                            .name = arena_strdup(arena, PQgetvalue(res, row, 1)),
+                                                            .kind = *PQgetvalue(res, row, 2),
+                                                            .parent_oid = (uint32_t)pg_int(res, row, 3, 0)};
   return OK;
 }
 
@@ -100,7 +118,8 @@ static struct seed_column *column_named(const struct seed_table *table, const st
 }
 
 /* Which columns an expression names, and the constants after each. `only`: a domain's check, where VALUE is the column. */
-static bool read_expression(struct arena *arena, struct seed_table *table, struct seed_check *check, const char *text, struct seed_column *only) {
+static bool read_expression(struct arena *arena, struct seed_table *table, struct seed_check *check, const char *text,
+                            struct seed_column *only) {
   struct script_statement whole = {.text = text, .len = strlen(text)};
   struct script_lexer lexer = script_lexer(&whole);
   struct seed_column *current = only;
@@ -144,12 +163,23 @@ static const char *text_at(struct arena *arena, const PGresult *res, int row, in
 }
 
 static void read_column(struct arena *arena, const PGresult *res, int row, struct seed_column *column) {
-  *column = (struct seed_column){.attnum = (int)pg_int(res, row, 1, 0), .name = text_at(arena, res, row, 2), .quoted = text_at(arena, res, row, 3),
-                                 .type = text_at(arena, res, row, 4), .base = text_at(arena, res, row, 5), .kind = *PQgetvalue(res, row, 6),
-                                 .modifier = (int)pg_int(res, row, 7, -1), .not_null = pg_bool(res, row, 8), .fixed = pg_bool(res, row, 9),
-                                 .default_expr = text_at(arena, res, row, 10), .element = text_at(arena, res, row, 11), .element_type = text_at(arena, res, row, 12),
-                                 .element_kind = *PQgetvalue(res, row, 13), .array = pg_bool(res, row, 14), .fields = (int)pg_int(res, row, 15, 0),
-                                 .unique = pg_bool(res, row, 16), .type_name = text_at(arena, res, row, 18)};
+  *column = (struct seed_column){.attnum = (int)pg_int(res, row, 1, 0),
+                                 .name = text_at(arena, res, row, 2),
+                                 .quoted = text_at(arena, res, row, 3),
+                                 .type = text_at(arena, res, row, 4),
+                                 .base = text_at(arena, res, row, 5),
+                                 .kind = *PQgetvalue(res, row, 6),
+                                 .modifier = (int)pg_int(res, row, 7, -1),
+                                 .not_null = pg_bool(res, row, 8),
+                                 .fixed = pg_bool(res, row, 9),
+                                 .default_expr = text_at(arena, res, row, 10),
+                                 .element = text_at(arena, res, row, 11),
+                                 .element_type = text_at(arena, res, row, 12),
+                                 .element_kind = *PQgetvalue(res, row, 13),
+                                 .array = pg_bool(res, row, 14),
+                                 .fields = (int)pg_int(res, row, 15, 0),
+                                 .unique = pg_bool(res, row, 16),
+                                 .type_name = text_at(arena, res, row, 18)};
 }
 
 static enum status read_columns(PGconn *conn, struct arena *arena, struct seed_catalog *catalog, struct error *err) {
@@ -173,9 +203,12 @@ static enum status read_columns(PGconn *conn, struct arena *arena, struct seed_c
 
 /* --- foreign keys --- */
 
-static bool read_fk(const struct seed_catalog *catalog, struct arena *arena, const PGresult *res, int row, struct seed_table *table, struct seed_fk *fk) {
+static bool read_fk(const struct seed_catalog *catalog, struct arena *arena, const PGresult *res, int row, struct seed_table *table,
+                    struct seed_fk *fk) {
   int count = (int)pg_int(res, row, 7, 0);
-  *fk = (struct seed_fk){.parent = seed_table_find(catalog, (uint32_t)pg_int(res, row, 2, 0)), .parent_name = text_at(arena, res, row, 3), .column_count = count};
+  *fk = (struct seed_fk){.parent = seed_table_find(catalog, (uint32_t)pg_int(res, row, 2, 0)),
+                         .parent_name = text_at(arena, res, row, 3),
+                         .column_count = count};
   fk->columns = arena_calloc(arena, (size_t)count, sizeof *fk->columns);
   fk->ref_columns = arena_calloc(arena, (size_t)count, sizeof *fk->ref_columns);
   fk->ref_attnums = arena_calloc(arena, (size_t)count, sizeof *fk->ref_attnums);

@@ -1,11 +1,13 @@
 /* seed_values.c - which values to try for a column, by its type and the constants its constraints compare it with.
  *
- * Each value is an expression over the row number g.n, unique where the type allows. The first fits most columns; the others are for CHECKs: the
- * constants themselves in turn, values counted up from the smallest, usual shapes of text, and in the end NULL. To support a type better:
- * a row in `bases`. */
+ * Each value is an expression over the row number g.n, unique where the type allows. The first fits most columns; the others are for
+ * CHECKs: the constants themselves in turn, values counted up from the smallest, usual shapes of text, and in the end NULL. To support a
+ * type better: a row in `bases`. */
 #include "seed.h"
 
-struct base { const char *type, *expression; };
+struct base {
+  const char *type, *expression;
+};
 static const struct base bases[] = {
     {"bool", "g.n % 2 = 0"},
     {"int2", "(g.n % 32000)"},
@@ -45,7 +47,8 @@ static const struct base bases[] = {
     {"numrange", "numrange(g.n * 10, g.n * 10 + 5)"},
     {"daterange", "daterange(date '2024-01-01' + g.n * 2, date '2024-01-02' + g.n * 2)"},
     {"tsrange", "tsrange(timestamp '2024-01-01' + g.n * interval '2 hours', timestamp '2024-01-01 01:00' + g.n * interval '2 hours')"},
-    {"tstzrange", "tstzrange(timestamptz '2024-01-01 00:00+00' + g.n * interval '2 hours', timestamptz '2024-01-01 01:00+00' + g.n * interval '2 hours')"},
+    {"tstzrange", "tstzrange(timestamptz '2024-01-01 00:00+00' + g.n * interval '2 hours', timestamptz '2024-01-01 01:00+00' + g.n * "
+                  "interval '2 hours')"},
     {"pg_lsn", "'0/' || to_hex(g.n)"},
     {"name", "'name_' || g.n"},
     {"char", "chr(65 + g.n % 26)"},
@@ -86,7 +89,8 @@ static const char *text_base(struct arena *arena, const struct seed_column *colu
 }
 
 static const char *numeric_base(struct arena *arena, const struct seed_column *column) {
-  int precision = column->modifier >= 4 ? (column->modifier - 4) >> 16 & 0xFFFF : 0, scale = column->modifier >= 4 ? (column->modifier - 4) & 0x7FF : 0, limit = 1;
+  int precision = column->modifier >= 4 ? (column->modifier - 4) >> 16 & 0xFFFF : 0,
+      scale = column->modifier >= 4 ? (column->modifier - 4) & 0x7FF : 0, limit = 1;
   if (precision == 0) return "g.n";
   for (int i = 0; i < precision - scale && limit < 1000000; i++) limit *= 10;
   return limit == 1 ? arena_printf(arena, "g.n / (g.n + 1.0) * 0.9") : arena_printf(arena, "g.n %% %d", limit);
@@ -135,17 +139,30 @@ static const char *first_value(struct arena *arena, const struct seed_column *co
 /* All the constants, row by row in turn. */
 static const char *in_turn(struct arena *arena, const struct seed_column *column) {
   const char *list = "";
-  for (int i = 0; i < column->literal_count && list; i++) list = arena_printf(arena, "%s%s(%s)::%s", list, i ? ", " : "", column->literals[i], column->type);
+  for (int i = 0; i < column->literal_count && list; i++)
+    list = arena_printf(arena, "%s%s(%s)::%s", list, i ? ", " : "", column->literals[i], column->type);
   return list ? arena_printf(arena, "(ARRAY[%s])[1 + (g.n - 1) %% %d]", list, column->literal_count) : NULL;
 }
 
 static const char *const number_shapes[] = {"g.n * 1000", "g.n / (g.n + 1.0)", "0", "1", "-g.n", "g.n % 10", NULL};
-static const char *const time_shapes[] = {"timestamptz '2030-01-01' + g.n * interval '1 hour'", "timestamptz '2000-01-01' + g.n * interval '1 hour'", NULL};
-static const char *const text_shapes[] = {"'user' || g.n || '@example.com'", "'https://example.com/' || g.n", "'row-' || g.n", "'+1555' || lpad(g.n::text, 7, '0')",
-                                          "lpad(g.n::text, 5, '0')", "chr(65 + (g.n / 676 % 26)::int) || chr(65 + (g.n / 26 % 26)::int) || chr(65 + (g.n % 26)::int)",
-                                          "chr(65 + (g.n / 26 % 26)::int) || chr(65 + (g.n % 26)::int)", "'#' || lpad(to_hex(g.n), 6, '0')",
-                                          "md5(g.n::text)", "md5(g.n::text)::uuid::text", "md5(g.n::text) || md5(g.n::text)", "'Row ' || g.n", "'10.0.0.' || g.n % 250",
-                                          "'2024-01-01'", "'x'", NULL};
+static const char *const time_shapes[] = {"timestamptz '2030-01-01' + g.n * interval '1 hour'",
+                                          "timestamptz '2000-01-01' + g.n * interval '1 hour'", NULL};
+static const char *const text_shapes[] = {"'user' || g.n || '@example.com'",
+                                          "'https://example.com/' || g.n",
+                                          "'row-' || g.n",
+                                          "'+1555' || lpad(g.n::text, 7, '0')",
+                                          "lpad(g.n::text, 5, '0')",
+                                          "chr(65 + (g.n / 676 % 26)::int) || chr(65 + (g.n / 26 % 26)::int) || chr(65 + (g.n % 26)::int)",
+                                          "chr(65 + (g.n / 26 % 26)::int) || chr(65 + (g.n % 26)::int)",
+                                          "'#' || lpad(to_hex(g.n), 6, '0')",
+                                          "md5(g.n::text)",
+                                          "md5(g.n::text)::uuid::text",
+                                          "md5(g.n::text) || md5(g.n::text)",
+                                          "'Row ' || g.n",
+                                          "'10.0.0.' || g.n % 250",
+                                          "'2024-01-01'",
+                                          "'x'",
+                                          NULL};
 static const char *const json_shapes[] = {"'{}'", "'[]'", "'\"x\"'", NULL};
 static const char *const bool_shapes[] = {"true", "false", NULL};
 static const char *const no_shapes[] = {NULL};
@@ -173,7 +190,8 @@ static const char *near_literals(struct arena *arena, const struct seed_column *
   if (f == FAMILY_NUMBER && index == 4) return arena_printf(arena, "(%s)::numeric - g.n", literal);
   if (f == FAMILY_TIME && index == 2) return arena_printf(arena, "(%s)::%s + (g.n - 1) * interval '1 minute'", literal, type);
   if (f == FAMILY_TEXT && index == 2) return arena_printf(arena, "(%s)::text || g.n", literal);
-  if (f == FAMILY_TEXT && index == 3 && *literal >= '0' && *literal <= '9') return arena_printf(arena, "repeat('x', least(200, (%s)::int))", literal);
+  if (f == FAMILY_TEXT && index == 3 && *literal >= '0' && *literal <= '9')
+    return arena_printf(arena, "repeat('x', least(200, (%s)::int))", literal);
   return NULL;
 }
 

@@ -36,10 +36,11 @@ static bool find(int major, struct server *server) {
 enum status servers_find(int major, struct server *ret_server, struct error *err) {
   struct server server = {0};
   if (major < SERVERS_OLDEST || !find(major, &server))
-    return error_set(err, ERR_UNAVAILABLE,
-                     "no PostgreSQL %d server programs for the sandbox: install the package postgresql-%d, or set AUTODB_PG_BIN_%d to a bin directory "
-                     "holding postgres and initdb (majors %d and later)",
-                     major, major, major, SERVERS_OLDEST);
+    return error_set(
+        err, ERR_UNAVAILABLE,
+        "no PostgreSQL %d server programs for the sandbox: install the package postgresql-%d, or set AUTODB_PG_BIN_%d to a bin directory "
+        "holding postgres and initdb (majors %d and later)",
+        major, major, major, SERVERS_OLDEST);
   *ret_server = server;
   return OK;
 }

@@ -24,14 +24,16 @@
 static enum status prepare_one(const char *path, struct error *err) {
   struct stat info;
   if (mkdir(path, 0700) == 0) {
-    if (geteuid() == 0 && chown(path, process_uid(), process_gid()) != 0) return error_set(err, ERR_UNAVAILABLE, "chown %s: %s", path, strerror(errno));
+    if (geteuid() == 0 && chown(path, process_uid(), process_gid()) != 0)
+      return error_set(err, ERR_UNAVAILABLE, "chown %s: %s", path, strerror(errno));
   } else if (errno != EEXIST) {
     return error_set(err, ERR_UNAVAILABLE, "can't make the sandbox directory %s: %s (AUTODB_SANDBOX_DIR)", path, strerror(errno));
   }
   if (lstat(path, &info) != 0) return error_set(err, ERR_UNAVAILABLE, "%s: %s", path, strerror(errno));
   if (!S_ISDIR(info.st_mode) || info.st_uid != process_uid() || (info.st_mode & 022))
-    return error_set(err, ERR_UNAVAILABLE, "the sandbox directory %s has to be a directory of uid %u that nobody else can write to (AUTODB_SANDBOX_DIR)",
-                     path, process_uid());
+    return error_set(err, ERR_UNAVAILABLE,
+                     "the sandbox directory %s has to be a directory of uid %u that nobody else can write to (AUTODB_SANDBOX_DIR)", path,
+                     process_uid());
   return OK;
 }
 
@@ -110,7 +112,8 @@ static bool sweep_claim(const char *path) {
   struct stat info;
   int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
   if (fd < 0) return false;
-  bool stale = flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &info) == 0 && (info.st_size > 0 || time(NULL) - info.st_mtime > CLAIM_YOUNG_SECONDS);
+  bool stale =
+      flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &info) == 0 && (info.st_size > 0 || time(NULL) - info.st_mtime > CLAIM_YOUNG_SECONDS);
   if (stale) {
     kill_claimed(fd);
     stale = unlink(path) == 0;

@@ -2,8 +2,8 @@
  *
  * Kept small because every sandbox copies it: 1 MiB WAL segments and a single database (the usual three others are dropped), together about
  * 10 MB. All SQL is fed to the server in single-user mode: no socket, nobody else can be connected. The directory is
- * made under another name and renamed, under a file lock, so that a template is either complete or absent. Its name holds the server's version and
- * the time its binary was installed: an upgraded server gets a new one. */
+ * made under another name and renamed, under a file lock, so that a template is either complete or absent. Its name holds the server's
+ * version and the time its binary was installed: an upgraded server gets a new one. */
 #include "template.h"
 
 #include <errno.h>
@@ -19,16 +19,20 @@
 #define TEMPLATE_REVISION 1 /* raise it when anything below changes */
 #define TEMPLATE_STEP_MS 60000
 
-/* Durability off: a sandbox that crashes is thrown away. Nothing runs beside the sessions; memory and temporary files are bounded. Everything that
- * could let a statement reach out of its session (workers, preloaded libraries, replication) is off. */
+/* Durability off: a sandbox that crashes is thrown away. Nothing runs beside the sessions; memory and temporary files are bounded.
+ * Everything that could let a statement reach out of its session (workers, preloaded libraries, replication) is off. */
 static const char settings[] =
     "listen_addresses = ''\nunix_socket_directories = '/s'\nunix_socket_permissions = 0700\nport = 5432\n"
-    "max_connections = 12\nsuperuser_reserved_connections = 4\nmax_worker_processes = 0\nmax_parallel_workers = 0\nmax_parallel_workers_per_gather = 0\n"
-    "max_parallel_maintenance_workers = 0\nmax_wal_senders = 0\nmax_replication_slots = 0\nwal_level = minimal\nmax_logical_replication_workers = 0\n"
+    "max_connections = 12\nsuperuser_reserved_connections = 4\nmax_worker_processes = 0\nmax_parallel_workers = "
+    "0\nmax_parallel_workers_per_gather = 0\n"
+    "max_parallel_maintenance_workers = 0\nmax_wal_senders = 0\nmax_replication_slots = 0\nwal_level = "
+    "minimal\nmax_logical_replication_workers = 0\n"
     "fsync = off\nfull_page_writes = off\nsynchronous_commit = off\nautovacuum = off\njit = off\nwal_log_hints = off\n"
-    "shared_buffers = 32MB\nhuge_pages = off\nwal_buffers = 1MB\nwork_mem = 8MB\nmaintenance_work_mem = 32MB\nmin_wal_size = 2MB\nmax_wal_size = 64MB\n"
+    "shared_buffers = 32MB\nhuge_pages = off\nwal_buffers = 1MB\nwork_mem = 8MB\nmaintenance_work_mem = 32MB\nmin_wal_size = "
+    "2MB\nmax_wal_size = 64MB\n"
     "checkpoint_timeout = 1h\nbgwriter_lru_maxpages = 0\nmax_locks_per_transaction = 1024\nmax_stack_depth = 2MB\n"
-    "dynamic_shared_memory_type = posix\nshared_preload_libraries = ''\nlogging_collector = off\nlog_destination = 'stderr'\nlog_min_messages = fatal\n"
+    "dynamic_shared_memory_type = posix\nshared_preload_libraries = ''\nlogging_collector = off\nlog_destination = "
+    "'stderr'\nlog_min_messages = fatal\n"
     "log_min_error_statement = panic\nlog_checkpoints = off\nlog_timezone = 'UTC'\ntimezone = 'UTC'\nupdate_process_title = off\n"
     "track_functions = none\ntrack_activities = on\ntrack_counts = on\ndeadlock_timeout = 1s\n"
     "lc_messages = 'C'\nlc_monetary = 'C.UTF-8'\nlc_numeric = 'C.UTF-8'\nlc_time = 'C.UTF-8'\ndatestyle = 'iso, mdy'\n"
@@ -44,7 +48,8 @@ static const char prepare_sql[] = "CREATE ROLE migrator LOGIN NOSUPERUSER NOCREA
 static const char drop_sql[] = "DROP DATABASE template1\n";
 
 static enum status run(const char *const argv[], const char *input, struct buf *output, struct error *err) {
-  return process_run(&(struct process_run){.argv = argv, .input = input, .keep_fd = -1, .timeout_ms = TEMPLATE_STEP_MS, .output = output}, err);
+  return process_run(&(struct process_run){.argv = argv, .input = input, .keep_fd = -1, .timeout_ms = TEMPLATE_STEP_MS, .output = output},
+                     err);
 }
 
 /* "postgres (PostgreSQL) 17.12 (Debian …)" */
@@ -59,7 +64,8 @@ static enum status read_version(const struct server *server, struct template *te
   if (!at) return error_set(err, ERR_UNAVAILABLE, "%s -V doesn't say which PostgreSQL it is", program);
   at += strlen("(PostgreSQL) ");
   long major = strtol(at, &rest, 10), minor = *rest == '.' ? strtol(rest + 1, NULL, 10) : 0;
-  if (major != server->major) return error_set(err, ERR_UNAVAILABLE, "%s is not PostgreSQL %d (AUTODB_PG_BIN_%d)", program, server->major, server->major);
+  if (major != server->major)
+    return error_set(err, ERR_UNAVAILABLE, "%s is not PostgreSQL %d (AUTODB_PG_BIN_%d)", program, server->major, server->major);
   template->version_num = (int)(major * 10000 + minor);
   snprintf(template->version, sizeof template->version, "%.*s", (int)strcspn(at, " \n"), at);
   return OK;
@@ -86,8 +92,19 @@ static enum status single_user(const struct server *server, const char *data, co
 static enum status make(const struct server *server, const char *data, struct error *err) {
   char program[SERVERS_PATH + 32];
   snprintf(program, sizeof program, "%s/bin/initdb", server->prefix);
-  const char *const argv[] = {program, "-D", data, "-U", "autodb_tracer", "-A", "trust", "--wal-segsize=1", "--no-sync", "--no-instructions",
-                              "--locale=C.UTF-8", "--encoding=UTF8", NULL};
+  const char *const argv[] = {program,
+                              "-D",
+                              data,
+                              "-U",
+                              "autodb_tracer",
+                              "-A",
+                              "trust",
+                              "--wal-segsize=1",
+                              "--no-sync",
+                              "--no-instructions",
+                              "--locale=C.UTF-8",
+                              "--encoding=UTF8",
+                              NULL};
   enum status status = run(argv, NULL, NULL, err);
   if (status) return status;
   if (!write_file(data, "postgresql.conf", settings) || !write_file(data, "pg_hba.conf", "local all all trust\n"))
@@ -121,8 +138,8 @@ enum status template_get(const struct config *cfg, const struct server *server, 
   struct stat info;
   snprintf(program, sizeof program, "%s/bin/postgres", server->prefix);
   if (stat(program, &info) != 0) return error_set(err, ERR_UNAVAILABLE, "%s: %s", program, strerror(errno));
-  snprintf(key, sizeof key, "%s/template-%d-%d-%" PRIx64 "-%" PRIx64, cfg->sandbox_dir, server->major, TEMPLATE_REVISION, (uint64_t)info.st_mtime,
-           (uint64_t)info.st_size);
+  snprintf(key, sizeof key, "%s/template-%d-%d-%" PRIx64 "-%" PRIx64, cfg->sandbox_dir, server->major, TEMPLATE_REVISION,
+           (uint64_t)info.st_mtime, (uint64_t)info.st_size);
   if (!strcmp(key, known_key) && access(key, F_OK) == 0) {
     *ret_template = known;
     return OK;
@@ -136,7 +153,8 @@ enum status template_get(const struct config *cfg, const struct server *server, 
     if (lock >= 0) close(lock);
     return error_set(err, ERR_UNAVAILABLE, "can't lock %s: %s", lock_path, strerror(errno));
   }
-  if (geteuid() == 0 && fchown(lock, process_uid(), process_gid()) != 0) status = error_set(err, ERR_UNAVAILABLE, "chown %s: %s", lock_path, strerror(errno));
+  if (geteuid() == 0 && fchown(lock, process_uid(), process_gid()) != 0)
+    status = error_set(err, ERR_UNAVAILABLE, "chown %s: %s", lock_path, strerror(errno));
   if (!status) status = make_locked(cfg, server, key, err);
   close(lock);
   if (status) return status;

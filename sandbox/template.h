@@ -14,6 +14,7 @@ struct template {
 };
 
 /* Makes it when it isn't there (0.8 s); safe against others making it at the same moment. */
-MUST_CHECK enum status template_get(const struct config *cfg, const struct server *server, struct template *ret_template, struct error *err);
+MUST_CHECK enum status template_get(const struct config *cfg, const struct server *server, struct template *ret_template,
+                                    struct error *err);
 
 #endif

@@ -1,13 +1,14 @@
 /* trace.c - runs statements on one session and looks at them from another.
  *
- * Inside a transaction, per statement: run it as the migrator; read its locks from the tracer's session before anything else runs (so our own reads add
- * nothing); then let the migrator itself read pg_class, because only it sees its uncommitted changes, and compare with what was there before:
- * another relfilenode is a rewrite, a raised sequential-scan counter a full read, a new oid a new relation.
+ * Inside a transaction, per statement: run it as the migrator; read its locks from the tracer's session before anything else runs (so our
+ * own reads add nothing); then let the migrator itself read pg_class, because only it sees its uncommitted changes, and compare with what
+ * was there before: another relfilenode is a rewrite, a raised sequential-scan counter a full read, a new oid a new relation.
  *
- * The "before" of a transaction's first statement is read in the message that opens the transaction ("…; COMMIT AND CHAIN"): the server flushes a
- * session's counters when it goes idle, never inside a transaction.
+ * The "before" of a transaction's first statement is read in the message that opens the transaction ("…; COMMIT AND CHAIN"): the server
+ * flushes a session's counters when it goes idle, never inside a transaction.
  *
- * Outside a transaction (CONCURRENTLY, VACUUM) locks are gone when the statement ends: see holder.c. Results are read row by row and dropped. */
+ * Outside a transaction (CONCURRENTLY, VACUUM) locks are gone when the statement ends: see holder.c. Results are read row by row and
+ * dropped. */
 #include "sandbox/sandbox.h"
 
 #include <errno.h>
@@ -20,6 +21,7 @@
 #include "locks.h"
 #include "relations.h"
 #include "script.h"
+#include "session.h"
 
 #define CANCEL_MS 5000 /* a statement that doesn't end by then although cancelled has broken the sandbox */
 #define SAMPLE_MS 1
@@ -28,17 +30,17 @@ struct sandbox_trace {
   struct sandbox *sandbox;
   struct arena *arena;
   PGconn *migrator, *tracer;
-  struct holder *holder;    /* made when the first statement outside a transaction comes */
-  struct relations before;  /* valid while known */
+  struct holder *holder;   /* made when the first statement outside a transaction comes */
+  struct relations before; /* valid while known */
   bool known;
-  struct locks locks;       /* of the open transaction, after its last statement */
+  struct locks locks; /* of the open transaction, after its last statement */
 };
 
 enum status sandbox_trace_begin(struct sandbox *sandbox, struct arena *arena, struct sandbox_trace **ret_trace, struct error *err) {
   struct sandbox_trace *trace = calloc(1, sizeof *trace);
   if (!trace) return error_oom(err);
   *trace = (struct sandbox_trace){.sandbox = sandbox, .arena = arena};
-  enum status status = sandbox_connect_tracer(sandbox, &trace->tracer, err);
+  enum status status = session_take(sandbox, SESSION_TRACER, &trace->tracer, err);
   if (!status) status = sandbox_connect_migrator(sandbox, &trace->migrator, err);
   if (status) {
     sandbox_trace_free(trace);
@@ -51,7 +53,7 @@ enum status sandbox_trace_begin(struct sandbox *sandbox, struct arena *arena, st
 void sandbox_trace_free(struct sandbox_trace *trace) {
   if (!trace) return;
   holder_free(trace->holder);
-  PQfinish(trace->migrator);
+  PQfinish(trace->migrator); /* never used again: who knows what the migration has SET */
   PQfinish(trace->tracer);
   free(trace);
 }
@@ -104,7 +106,8 @@ static enum status sample(struct running *running, struct error *err) {
 }
 
 static enum status broken(struct sandbox_trace *trace, struct error *err) {
-  if (PQstatus(trace->migrator) == CONNECTION_OK) return error_set(err, ERR_UNAVAILABLE, "a statement in the sandbox could not be cancelled");
+  if (PQstatus(trace->migrator) == CONNECTION_OK)
+    return error_set(err, ERR_UNAVAILABLE, "a statement in the sandbox could not be cancelled");
   return error_set(err, ERR_UNAVAILABLE, "the sandbox's server ended the session: %.300s", PQerrorMessage(trace->migrator));
 }
 
@@ -132,7 +135,8 @@ static enum status run_statement(struct running *running, const char *sql, struc
 static void finish_error(struct running *running, int timeout_ms) {
   struct error *error = &running->step->error;
   if (!running->step->ok && running->cancelled)
-    snprintf(error->message, sizeof error->message, "the statement was still running in the sandbox after %d ms and was cancelled", timeout_ms);
+    snprintf(error->message, sizeof error->message, "the statement was still running in the sandbox after %d ms and was cancelled",
+             timeout_ms);
   if (error->details) error->details = arena_json(running->trace->arena, error->details);
 }
 
@@ -149,23 +153,29 @@ static bool make_room(struct sandbox_trace *trace, struct sandbox_step *step, si
   return step->locks && step->held && step->rewrites && step->scans;
 }
 
-static void compare_locks(const struct sandbox_trace *trace, const struct locks *earlier, const struct locks *now, struct sandbox_step *step) {
+static void compare_locks(const struct sandbox_trace *trace, const struct locks *earlier, const struct locks *now,
+                          struct sandbox_step *step) {
   for (size_t i = 0; i < now->count; i++) {
     const struct relation *relation = relations_find(&trace->before, now->list[i].oid);
     if (!relation || relation_is_index(relation)) continue;
     unsigned fresh = now->list[i].modes & ~locks_modes(earlier, now->list[i].oid);
-    struct sandbox_lock lock = {.relation = relation->name, .relkind = relation->kind, .mode = lock_mode_name(lock_strongest(fresh ? fresh : now->list[i].modes))};
-    if (fresh) PUT(step, lock, lock);
-    else step->held[step->held_count++] = lock;
+    struct sandbox_lock lock = {
+        .relation = relation->name, .relkind = relation->kind, .mode = lock_mode_name(lock_strongest(fresh ? fresh : now->list[i].modes))};
+    if (fresh)
+      PUT(step, lock, lock);
+    else
+      step->held[step->held_count++] = lock;
   }
 }
 
-static enum status compare_relations(struct sandbox_trace *trace, const struct relations *after, struct sandbox_step *step, struct error *err) {
+static enum status compare_relations(struct sandbox_trace *trace, const struct relations *after, struct sandbox_step *step,
+                                     struct error *err) {
   step->created = arena_calloc(trace->arena, after->count + 1, sizeof *step->created);
   if (!step->created) return error_oom(err);
   for (size_t i = 0; i < after->count; i++) {
     const struct relation *now = &after->list[i], *then = relations_find(&trace->before, now->oid);
-    if (!then) step->created[step->created_count++] = now->name;
+    if (!then)
+      step->created[step->created_count++] = now->name;
     else if (!relation_is_index(now)) {
       if (now->filenode != then->filenode) PUT(step, rewrite, then->name);
       if (now->scans > then->scans) PUT(step, scan, then->name);
@@ -175,11 +185,14 @@ static enum status compare_relations(struct sandbox_trace *trace, const struct r
 }
 
 /* Runs one message and reads the relations from the one result that has rows. */
-static enum status read_relations(struct sandbox_trace *trace, PGconn *conn, const char *sql, struct relations *ret_relations, struct error *err) {
+static enum status read_relations(struct sandbox_trace *trace, PGconn *conn, const char *sql, struct relations *ret_relations,
+                                  struct error *err) {
   enum status status = PQsendQuery(conn, sql) ? OK : pg_error(conn, NULL, err);
   for (PGresult *res; !status && (res = PQgetResult(conn));) {
-    if (PQresultStatus(res) == PGRES_TUPLES_OK) status = relations_read(res, trace->arena, ret_relations, err);
-    else if (PQresultStatus(res) != PGRES_COMMAND_OK) status = pg_error(conn, res, err);
+    if (PQresultStatus(res) == PGRES_TUPLES_OK)
+      status = relations_read(res, trace->arena, ret_relations, err);
+    else if (PQresultStatus(res) != PGRES_COMMAND_OK)
+      status = pg_error(conn, res, err);
     PQclear(res);
   }
   return status;
@@ -294,7 +307,8 @@ static enum status step_outside(struct running *running, const char *sql, struct
   return status;
 }
 
-enum status sandbox_trace_step(struct sandbox_trace *trace, const char *sql, bool in_transaction, int timeout_ms, struct sandbox_step *ret_step, struct error *err) {
+enum status sandbox_trace_step(struct sandbox_trace *trace, const char *sql, bool in_transaction, int timeout_ms,
+                               struct sandbox_step *ret_step, struct error *err) {
   struct sandbox_step step = {.ok = true};
   struct running running = {.trace = trace, .step = &step, .deadline_ms = clock_mono_ms() + timeout_ms};
   enum status status = in_transaction ? step_inside(&running, sql, err) : step_outside(&running, sql, err);
@@ -308,5 +322,6 @@ enum status sandbox_trace_end(struct sandbox_trace *trace, bool commit, struct e
   if (!is_open(trace)) return OK;
   bool failed = PQtransactionStatus(trace->migrator) == PQTRANS_INERROR;
   enum status status = pg_script(trace->migrator, commit ? "COMMIT" : "ROLLBACK", err); /* COMMIT of a failed one rolls back */
-  return !status && commit && failed ? error_set(err, ERR_VALIDATION, "the transaction was rolled back: a statement in it had failed") : status;
+  return !status && commit && failed ? error_set(err, ERR_VALIDATION, "the transaction was rolled back: a statement in it had failed")
+                                     : status;
 }

@@ -11,8 +11,10 @@
 
 #define ROUNDS 9
 enum step { COLD, WARM, CONNECT, CLONE, SEED, TRACE_BEGIN, TRACE_STATEMENT, TRACE_CONCURRENTLY, DUMP, CLOSE, STEPS };
-static const char *const step_names[] = {"cold start", "warm handover", "connect", "clone", "seed 15 rows a table", "trace: begin", "trace: ADD COLUMN", "trace: CREATE INDEX CONCURRENTLY",
-                                         "schema dump", "close (client's side)"};
+static const char *const step_names[] = {
+    "cold start",           "warm handover",        "connect",           "clone",
+    "seed 15 rows a table", "trace: begin",         "trace: ADD COLUMN", "trace: CREATE INDEX CONCURRENTLY",
+    "schema dump",          "close (client's side)"};
 static double times[STEPS][ROUNDS];
 static struct config cfg = {.sandbox_memory_mb = 1024, .sandbox_warm = 2, .slots = 2};
 
@@ -20,8 +22,16 @@ static void fail(const struct error *err) {
   fprintf(stderr, "%s\n", err->message);
   exit(1);
 }
-#define TRY(call) do { if (call) fail(&err); } while (0)
-#define MEASURE(step, call) do { int64_t t = clock_mono_us(); call; times[step][round] = (double)(clock_mono_us() - t) / 1000; } while (0)
+#define TRY(call)         \
+  do {                    \
+    if (call) fail(&err); \
+  } while (0)
+#define MEASURE(step, call)                                    \
+  do {                                                         \
+    int64_t t = clock_mono_us();                               \
+    call;                                                      \
+    times[step][round] = (double)(clock_mono_us() - t) / 1000; \
+  } while (0)
 
 static char *read_file(const char *path) {
   FILE *file = fopen(path, "r");
@@ -55,15 +65,17 @@ static void run_round(int round, const char *dump, int major, const char *keeper
   MEASURE(TRACE_BEGIN, TRY(sandbox_trace_begin(sandbox, arena, &trace, &err)));
   TRY(sandbox_trace_step(trace, "CREATE TABLE bench_table (id int)", true, 10000, &step, &err));
   MEASURE(TRACE_STATEMENT, TRY(sandbox_trace_step(trace, "ALTER TABLE bench_table ADD COLUMN x int", true, 10000, &step, &err)));
-  MEASURE(TRACE_CONCURRENTLY, TRY(sandbox_trace_step(trace, "CREATE INDEX CONCURRENTLY bench_index ON bench_table(x)", false, 10000, &step, &err)));
+  MEASURE(TRACE_CONCURRENTLY,
+          TRY(sandbox_trace_step(trace, "CREATE INDEX CONCURRENTLY bench_index ON bench_table(x)", false, 10000, &step, &err)));
   if (!step.ok) fail(&step.error);
   MEASURE(DUMP, TRY(sandbox_dump(sandbox, arena, &sql, &err)));
   sandbox_trace_free(trace);
   MEASURE(CLOSE, sandbox_close(sandbox));
   if (round == 0)
-    printf("%s, %d tables (%zu problems), %lld rows (%zu problems)\n", "dump", clone.tables_created, json_array_size(clone.problems), (long long)seed.rows_inserted,
-           json_array_size(seed.problems));
-  if (round == 0 && getenv("SHOW_PROBLEMS")) json_dumpf(clone.problems, stdout, JSON_INDENT(1)), json_dumpf(seed.problems, stdout, JSON_INDENT(1));
+    printf("%s, %d tables (%zu problems), %lld rows (%zu problems)\n", "dump", clone.tables_created, json_array_size(clone.problems),
+           (long long)seed.rows_inserted, json_array_size(seed.problems));
+  if (round == 0 && getenv("SHOW_PROBLEMS"))
+    json_dumpf(clone.problems, stdout, JSON_INDENT(1)), json_dumpf(seed.problems, stdout, JSON_INDENT(1));
 }
 
 /* The script's schema as pg_dump writes it. */

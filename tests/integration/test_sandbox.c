@@ -21,13 +21,13 @@
 static struct config cfg = {.sandbox_memory_mb = 512, .sandbox_warm = 2, .slots = 2};
 static char keeper_path[100];
 
-#define POLL(condition, timeout_ms)                                                                                                                      \
-  do {                                                                                                                                                   \
-    int64_t until = clock_mono_ms() + (timeout_ms);                                                                                                      \
-    while (!(condition)) {                                                                                                                               \
-      if (clock_mono_ms() > until) fail_msg("not within %d ms: %s", (timeout_ms), #condition);                                                            \
-      usleep(2000);                                                                                                                                      \
-    }                                                                                                                                                    \
+#define POLL(condition, timeout_ms)                                                            \
+  do {                                                                                         \
+    int64_t until = clock_mono_ms() + (timeout_ms);                                            \
+    while (!(condition)) {                                                                     \
+      if (clock_mono_ms() > until) fail_msg("not within %d ms: %s", (timeout_ms), #condition); \
+      usleep(2000);                                                                            \
+    }                                                                                          \
   } while (0)
 
 static int newest(void) { return sandbox_pick_major(99 * 10000); }
@@ -78,7 +78,8 @@ static bool gives(PGconn *conn, const char *sql, const char *value) {
   return !strcmp(PQgetvalue(res, 0, 0), value);
 }
 
-/* Processes whose parent chain or command tells they are sandboxes of this test: bwrap and what it runs keep no name of ours, so by claim files. */
+/* Processes whose parent chain or command tells they are sandboxes of this test: bwrap and what it runs keep no name of ours, so by claim
+ * files. */
 static int count_claims(void) {
   char path[200];
   int count = 0;
@@ -158,7 +159,9 @@ static void test_migrator_is_nobody(void **state) {
   struct sandbox *sandbox = open_sandbox(NULL);
   PGCONN_AUTO conn = as_migrator(sandbox);
   PGCONN_AUTO tracer = as_tracer(sandbox);
-  static const struct { const char *sql, *sqlstate; } attempts[] = {
+  static const struct {
+    const char *sql, *sqlstate;
+  } attempts[] = {
       {"COPY (SELECT 1) TO PROGRAM 'id'", "42501"},
       {"COPY pg_class FROM PROGRAM 'id'", "42501"},
       {"COPY (SELECT 1) TO '/tmp/x'", "42501"},
@@ -183,7 +186,9 @@ static void test_migrator_is_nobody(void **state) {
       {"GRANT pg_execute_server_program TO migrator", "42501"},
       {"CREATE DATABASE x", "42501"},
       {"CREATE TABLESPACE x LOCATION '/tmp'", "42501"},
-      {"CREATE FUNCTION t() RETURNS event_trigger LANGUAGE plpgsql AS 'begin end'; CREATE EVENT TRIGGER e ON ddl_command_start EXECUTE FUNCTION t()", "42501"},
+      {"CREATE FUNCTION t() RETURNS event_trigger LANGUAGE plpgsql AS 'begin end'; CREATE EVENT TRIGGER e ON ddl_command_start EXECUTE "
+       "FUNCTION t()",
+       "42501"},
       {"CREATE SUBSCRIPTION s CONNECTION 'host=/s' PUBLICATION p WITH (connect = false)", "42501"},
       {"SELECT pg_reload_conf()", "42501"},
       {"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'autodb_tracer'", "42501"},
@@ -203,8 +208,11 @@ static void test_no_way_back_in(void **state) {
   struct sandbox *sandbox = open_sandbox(NULL);
   struct sandbox_clone_report report;
   ARENA_AUTO arena = arena_new(64 << 20);
-  assert_int_equal(sandbox_clone(sandbox, "CREATE EXTENSION dblink; CREATE EXTENSION postgres_fdw; CREATE EXTENSION file_fdw; CREATE EXTENSION plpython3u;", NULL, NULL,
-                                 arena, &report, &err), OK);
+  assert_int_equal(
+      sandbox_clone(sandbox,
+                    "CREATE EXTENSION dblink; CREATE EXTENSION postgres_fdw; CREATE EXTENSION file_fdw; CREATE EXTENSION plpython3u;", NULL,
+                    NULL, arena, &report, &err),
+      OK);
   assert_int_equal(json_array_size(report.missing_extensions), 2);
   PGCONN_AUTO conn = as_migrator(sandbox);
   refused(conn, "SELECT dblink_connect('host=/s user=autodb_tracer dbname=sandbox')", NULL);
@@ -467,13 +475,13 @@ static int teardown(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_majors),          cmocka_unit_test(test_each_major),
-      cmocka_unit_test(test_bad_settings),    cmocka_unit_test(test_migrator_is_nobody),
-      cmocka_unit_test(test_no_way_back_in),  cmocka_unit_test(test_superuser_is_walled_in),
-      cmocka_unit_test(test_bounds),          cmocka_unit_test(test_dies_with_owner),
-      cmocka_unit_test(test_sweep_kills),     cmocka_unit_test(test_dump),
-      cmocka_unit_test(test_keeper),          cmocka_unit_test(test_keeper_more_than_spares),
-      cmocka_unit_test(test_keeper_killed),   cmocka_unit_test(test_keeper_client_killed),
+      cmocka_unit_test(test_majors),         cmocka_unit_test(test_each_major),
+      cmocka_unit_test(test_bad_settings),   cmocka_unit_test(test_migrator_is_nobody),
+      cmocka_unit_test(test_no_way_back_in), cmocka_unit_test(test_superuser_is_walled_in),
+      cmocka_unit_test(test_bounds),         cmocka_unit_test(test_dies_with_owner),
+      cmocka_unit_test(test_sweep_kills),    cmocka_unit_test(test_dump),
+      cmocka_unit_test(test_keeper),         cmocka_unit_test(test_keeper_more_than_spares),
+      cmocka_unit_test(test_keeper_killed),  cmocka_unit_test(test_keeper_client_killed),
   };
   return cmocka_run_group_tests_name("sandbox", tests, setup, teardown);
 }

@@ -83,8 +83,13 @@ static void check_clone(struct stage *stage) {
   assert_true(has_problem(stage->clone.problems, "statement", "CREATE EVENT TRIGGER"));
   assert_int_equal(json_array_size(stage->clone.missing_extensions), 2);
   assert_int_equal(stage->clone.tables_created, 20);
-  assert_string_equal(value(stage, "SELECT count(*) FROM pg_class c WHERE relnamespace = 'app'::regnamespace AND relkind IN ('r','p') AND relowner <> 'migrator'::regrole"), "0");
-  assert_string_equal(value(stage, "SELECT count(*) FROM pg_roles WHERE rolname IN ('App Owner', 'reader', 'Second Reader') AND NOT rolcanlogin AND NOT rolsuper"), "3");
+  assert_string_equal(value(stage, "SELECT count(*) FROM pg_class c WHERE relnamespace = 'app'::regnamespace AND relkind IN ('r','p') AND "
+                                   "relowner <> 'migrator'::regrole"),
+                      "0");
+  assert_string_equal(
+      value(stage,
+            "SELECT count(*) FROM pg_roles WHERE rolname IN ('App Owner', 'reader', 'Second Reader') AND NOT rolcanlogin AND NOT rolsuper"),
+      "3");
   assert_string_equal(value(stage, "SELECT pg_has_role('migrator', 'pg_execute_server_program', 'member')"), "f");
   assert_string_equal(value(stage, "SHOW timezone"), "Europe/Berlin");
   assert_string_equal(value(stage, "SHOW search_path"), "app, public");
@@ -94,8 +99,10 @@ static void check_clone(struct stage *stage) {
 /* Every foreign key is made again, which checks every row. */
 static void check_fks(struct stage *stage) {
   ERROR_AUTO err = {0};
-  static const char sql[] = "DO $$ DECLARE f record; BEGIN FOR f IN SELECT conrelid::regclass t, conname n, pg_get_constraintdef(oid) d FROM pg_constraint WHERE contype = 'f' "
-                            "AND conparentid = 0 LOOP EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I, ADD CONSTRAINT %I %s', f.t, f.n, f.n, f.d); END LOOP; END $$";
+  static const char sql[] = "DO $$ DECLARE f record; BEGIN FOR f IN SELECT conrelid::regclass t, conname n, pg_get_constraintdef(oid) d "
+                            "FROM pg_constraint WHERE contype = 'f' "
+                            "AND conparentid = 0 LOOP EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I, ADD CONSTRAINT %I %s', f.t, f.n, "
+                            "f.n, f.d); END LOOP; END $$";
   if (pg_script(stage->conn, sql, &err)) fail_msg("%s", err.message);
 }
 
@@ -111,7 +118,19 @@ static void test_everything(void **state) {
     if (json_array_size(stage.seed.problems) != 1) show(stage.seed.problems);
     assert_int_equal(json_array_size(stage.seed.problems), 1);
     assert_true(has_problem(stage.seed.problems, "table", "app.impossible"));
-    static const char *const full[] = {"customers", "orders", "items", "tree", "a", "b", "follows", "events_2031_eu", "events_rest", "numbers_high", "hashed_0", "types", "only_defaults",
+    static const char *const full[] = {"customers",
+                                       "orders",
+                                       "items",
+                                       "tree",
+                                       "a",
+                                       "b",
+                                       "follows",
+                                       "events_2031_eu",
+                                       "events_rest",
+                                       "numbers_high",
+                                       "hashed_0",
+                                       "types",
+                                       "only_defaults",
                                        "\"Odd \"\"Name\"\"; x\""};
     for (size_t t = 0; t < sizeof full / sizeof *full; t++) {
       char sql[128];
@@ -122,7 +141,8 @@ static void test_everything(void **state) {
     assert_string_equal(value(&stage, "SELECT count(DISTINCT status) FROM app.orders"), "3");
     check_fks(&stage);
     /* on again for the migration */
-    PGRESULT_AUTO res = PQexec(stage.conn, "INSERT INTO app.orders(customer_id, status, placed, total, discount, kind) VALUES (1, 'new', now(), 1, 0, 'web')");
+    PGRESULT_AUTO res = PQexec(
+        stage.conn, "INSERT INTO app.orders(customer_id, status, placed, total, discount, kind) VALUES (1, 'new', now(), 1, 0, 'web')");
     assert_non_null(strstr(PQresultErrorMessage(res), "triggers must be off"));
     PGRESULT_AUTO set = PQexec(stage.conn, "SET session_replication_role = replica");
     assert_string_equal(pg_sqlstate(set), "42501");
@@ -135,9 +155,12 @@ static void test_owner_change(void **state) {
   (void)state;
   ERROR_AUTO err = {0};
   struct stage stage;
-  stage_open(&stage, newest(), "CREATE TABLE public.t (id int); ALTER TABLE public.t OWNER TO app; GRANT SELECT ON TABLE public.t TO other;", NULL, NULL);
+  stage_open(&stage, newest(),
+             "CREATE TABLE public.t (id int); ALTER TABLE public.t OWNER TO app; GRANT SELECT ON TABLE public.t TO other;", NULL, NULL);
   assert_int_equal(json_array_size(stage.clone.problems), 0);
-  if (pg_script(stage.conn, "ALTER TABLE public.t OWNER TO app; ALTER TABLE public.t ADD COLUMN x int; GRANT SELECT ON public.t TO other", &err)) fail_msg("%s", err.message);
+  if (pg_script(stage.conn, "ALTER TABLE public.t OWNER TO app; ALTER TABLE public.t ADD COLUMN x int; GRANT SELECT ON public.t TO other",
+                &err))
+    fail_msg("%s", err.message);
   const char *sql;
   assert_int_equal(sandbox_dump(stage.sandbox, stage.arena, &sql, &err), OK);
   assert_non_null(strstr(sql, "OWNER TO app"));
@@ -148,17 +171,21 @@ static void test_owner_change(void **state) {
 static void test_hostile(void **state) {
   (void)state;
   struct stage stage;
-  static const char dump[] = "CREATE FUNCTION public.grab(int, int) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'ALTER ROLE migrator SUPERUSER'; RETURN true; END $$;"
-                             "CREATE OPERATOR public.= (LEFTARG = int, RIGHTARG = int, FUNCTION = public.grab);"
-                             "CREATE FUNCTION public.def() RETURNS int LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'ALTER ROLE migrator SUPERUSER'; RETURN 1; EXCEPTION WHEN OTHERS THEN RETURN 2; END $$;"
-                             "CREATE TABLE public.t (id int DEFAULT public.def(), k int UNIQUE);"
-                             "COMMIT; ALTER TABLE public.t OWNER TO autodb_tracer; ALTER TABLE public.t OWNER TO pg_execute_server_program;"
-                             "SET SESSION AUTHORIZATION autodb_tracer; SET ROLE autodb_tracer; COPY public.t FROM stdin;\n1\t2\n\\.\n"
-                             "CREATE EXTENSION \"x\"\"; DROP ROLE migrator; --\"; CREATE ROLE evil SUPERUSER; CREATE TABLE public.last (id int);";
+  static const char dump[] =
+      "CREATE FUNCTION public.grab(int, int) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'ALTER ROLE migrator SUPERUSER'; RETURN "
+      "true; END $$;"
+      "CREATE OPERATOR public.= (LEFTARG = int, RIGHTARG = int, FUNCTION = public.grab);"
+      "CREATE FUNCTION public.def() RETURNS int LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'ALTER ROLE migrator SUPERUSER'; RETURN 1; EXCEPTION "
+      "WHEN OTHERS THEN RETURN 2; END $$;"
+      "CREATE TABLE public.t (id int DEFAULT public.def(), k int UNIQUE);"
+      "COMMIT; ALTER TABLE public.t OWNER TO autodb_tracer; ALTER TABLE public.t OWNER TO pg_execute_server_program;"
+      "SET SESSION AUTHORIZATION autodb_tracer; SET ROLE autodb_tracer; COPY public.t FROM stdin;\n1\t2\n\\.\n"
+      "CREATE EXTENSION \"x\"\"; DROP ROLE migrator; --\"; CREATE ROLE evil SUPERUSER; CREATE TABLE public.last (id int);";
   stage_open(&stage, newest(), dump, "No/Such_Zone", "public, pg_catalog");
   stage_seed(&stage, 5);
   assert_string_equal(value(&stage, "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) 'migrator'"), "f");
-  assert_string_equal(value(&stage, "SELECT pg_catalog.count(*) FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) 'evil'"), "0");
+  assert_string_equal(value(&stage, "SELECT pg_catalog.count(*) FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) 'evil'"),
+                      "0");
   assert_string_equal(value(&stage, "SELECT min(id) FROM public.t"), "2");
   assert_true(has_problem(stage.clone.problems, "statement", "timezone"));
   assert_string_equal(value(&stage, "SELECT pg_catalog.count(*) FROM public.last"), "5");
@@ -168,7 +195,8 @@ static void test_hostile(void **state) {
 
 static void test_empty_and_broken(void **state) {
   (void)state;
-  static const char *const dumps[] = {"", ";;;", "-- nothing", "/* /* */", "'unterminated", "$$ unterminated", "\\connect x\n", "CREATE TABLE t (", "SELECT ;", "\xff\xfe"};
+  static const char *const dumps[] = {
+      "", ";;;", "-- nothing", "/* /* */", "'unterminated", "$$ unterminated", "\\connect x\n", "CREATE TABLE t (", "SELECT ;", "\xff\xfe"};
   for (size_t i = 0; i < sizeof dumps / sizeof *dumps; i++) {
     struct stage stage;
     stage_open(&stage, newest(), dumps[i], "", "");
@@ -181,15 +209,25 @@ static void test_empty_and_broken(void **state) {
 
 static void generate(struct buf *out, int tables) {
   for (int i = 0; i < tables; i++) {
-    buf_printf(out, "CREATE TABLE public.t%d (id bigint NOT NULL, parent_id bigint, name text NOT NULL, status text DEFAULT 'new'::text NOT NULL, amount numeric(12,2), at timestamp with time zone "
-                    "DEFAULT now() NOT NULL, meta jsonb, CONSTRAINT s CHECK ((status = ANY (ARRAY['new'::text, 'old'::text]))));\nALTER TABLE public.t%d OWNER TO app;\n", i, i);
-    buf_printf(out, "CREATE SEQUENCE public.t%d_id_seq;\nALTER SEQUENCE public.t%d_id_seq OWNED BY public.t%d.id;\n"
-                    "ALTER TABLE ONLY public.t%d ALTER COLUMN id SET DEFAULT nextval('public.t%d_id_seq'::regclass);\n", i, i, i, i, i);
+    buf_printf(out,
+               "CREATE TABLE public.t%d (id bigint NOT NULL, parent_id bigint, name text NOT NULL, status text DEFAULT 'new'::text NOT "
+               "NULL, amount numeric(12,2), at timestamp with time zone "
+               "DEFAULT now() NOT NULL, meta jsonb, CONSTRAINT s CHECK ((status = ANY (ARRAY['new'::text, 'old'::text]))));\nALTER TABLE "
+               "public.t%d OWNER TO app;\n",
+               i, i);
+    buf_printf(out,
+               "CREATE SEQUENCE public.t%d_id_seq;\nALTER SEQUENCE public.t%d_id_seq OWNED BY public.t%d.id;\n"
+               "ALTER TABLE ONLY public.t%d ALTER COLUMN id SET DEFAULT nextval('public.t%d_id_seq'::regclass);\n",
+               i, i, i, i, i);
   }
   for (int i = 0; i < tables; i++)
-    buf_printf(out, "ALTER TABLE ONLY public.t%d ADD CONSTRAINT t%d_pkey PRIMARY KEY (id);\nCREATE INDEX t%d_at ON public.t%d USING btree (at, status);\n", i, i, i, i);
+    buf_printf(out,
+               "ALTER TABLE ONLY public.t%d ADD CONSTRAINT t%d_pkey PRIMARY KEY (id);\nCREATE INDEX t%d_at ON public.t%d USING btree (at, "
+               "status);\n",
+               i, i, i, i);
   for (int i = 1; i < tables; i++)
-    buf_printf(out, "ALTER TABLE ONLY public.t%d ADD CONSTRAINT t%d_fk FOREIGN KEY (parent_id) REFERENCES public.t%d(id);\n", i, i, (i - 1) / 2);
+    buf_printf(out, "ALTER TABLE ONLY public.t%d ADD CONSTRAINT t%d_fk FOREIGN KEY (parent_id) REFERENCES public.t%d(id);\n", i, i,
+               (i - 1) / 2);
 }
 
 static void test_sizes(void **state) {
@@ -208,7 +246,8 @@ static void test_sizes(void **state) {
     int64_t cloned = clock_mono_us();
     stage_seed(&stage, 15);
     int64_t seeded = clock_mono_us();
-    print_message("%d tables: clone %.1f ms, seed %.1f ms\n", sizes[i], (double)(cloned - started) / 1000, (double)(seeded - cloned) / 1000);
+    print_message("%d tables: clone %.1f ms, seed %.1f ms\n", sizes[i], (double)(cloned - started) / 1000,
+                  (double)(seeded - cloned) / 1000);
     assert_int_equal(stage.clone.tables_created, sizes[i]);
     assert_int_equal(json_array_size(stage.clone.problems), 0);
     assert_int_equal(stage.seed.rows_inserted, 15 * sizes[i]);
@@ -232,7 +271,7 @@ static int teardown(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_everything), cmocka_unit_test(test_owner_change), cmocka_unit_test(test_hostile), cmocka_unit_test(test_empty_and_broken),
-                                     cmocka_unit_test(test_sizes)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_everything), cmocka_unit_test(test_owner_change), cmocka_unit_test(test_hostile),
+                                     cmocka_unit_test(test_empty_and_broken), cmocka_unit_test(test_sizes)};
   return cmocka_run_group_tests_name("sandbox_clone", tests, setup, teardown);
 }

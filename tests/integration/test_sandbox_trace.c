@@ -81,7 +81,9 @@ static json_t *name_set(const char **names, size_t count) {
   return object;
 }
 
-static bool is_index_name(const char *name) { return strstr(name, "(i)") || strstr(name, "_idx") || strstr(name, "_pkey") || !strcmp(name, "mv_u"); }
+static bool is_index_name(const char *name) {
+  return strstr(name, "(i)") || strstr(name, "_idx") || strstr(name, "_pkey") || !strcmp(name, "mv_u");
+}
 
 /* Truth has indexes as well; the sandbox reports the relations people know. */
 static json_t *without_indexes(const json_t *truth, bool keys_only) {
@@ -90,16 +92,20 @@ static json_t *without_indexes(const json_t *truth, bool keys_only) {
   json_t *value;
   size_t i;
   if (json_is_array(truth)) {
-    json_array_foreach(truth, i, value) if (!is_index_name(json_string_value(value))) json_object_set_new(object, json_string_value(value), json_true());
+    json_array_foreach(truth, i, value) if (!is_index_name(json_string_value(value)))
+        json_object_set_new(object, json_string_value(value), json_true());
   } else {
-    json_object_foreach((json_t *)(uintptr_t)truth, key, value) if (!is_index_name(key)) json_object_set(object, key, keys_only ? json_true() : value);
+    json_object_foreach((json_t *)(uintptr_t)truth, key, value) if (!is_index_name(key))
+        json_object_set(object, key, keys_only ? json_true() : value);
   }
   return object;
 }
 
-/* Facts of statements outside a transaction were sampled, and the counters read there belong to the whole server: these cases show more or less than the
- * statement did. What is right is said here. */
-static const struct { const char *name, *locks, *scans; } corrected[] = {
+/* Facts of statements outside a transaction were sampled, and the counters read there belong to the whole server: these cases show more or
+ * less than the statement did. What is right is said here. */
+static const struct {
+  const char *name, *locks, *scans;
+} corrected[] = {
     {"create index concurrently on partitioned", "{}", "{}"},
     {"detach partition concurrently", "{\"pt\":\"ShareUpdateExclusive\",\"pt2\":\"AccessExclusive\"}", "{}"},
     {"detach concurrently held partition", "{\"pt\":\"ShareUpdateExclusive\",\"pt2\":\"AccessExclusive\"}", "{}"},
@@ -148,9 +154,11 @@ static bool check_case(struct stage *stage, const json_t *test, const json_t *tr
     return equal;
   }
   const char *locks = correction(name, true), *scans = correction(name, false);
-  bool equal = same(name, "locks", locks ? json_loads(locks, 0, NULL) : without_indexes(json_object_get(truth, "locks"), false), observed_locks(&s));
+  bool equal =
+      same(name, "locks", locks ? json_loads(locks, 0, NULL) : without_indexes(json_object_get(truth, "locks"), false), observed_locks(&s));
   equal &= same(name, "rewrites", without_indexes(json_object_get(truth, "new_relfilenode"), true), name_set(s.rewrites, s.rewrite_count));
-  equal &= same(name, "scans", scans ? json_loads(scans, 0, NULL) : without_indexes(json_object_get(truth, "scanned_rows"), true), name_set(s.scans, s.scan_count));
+  equal &= same(name, "scans", scans ? json_loads(scans, 0, NULL) : without_indexes(json_object_get(truth, "scanned_rows"), true),
+                name_set(s.scans, s.scan_count));
   return equal;
 }
 
@@ -257,7 +265,8 @@ static void test_concurrently(void **state) {
   struct sandbox_step s;
   stage_open(&stage, newest());
   step(&stage, "CREATE INDEX CONCURRENTLY cic ON t(lo)", false, &s);
-  assert_true(s.ok && s.lock_count == 1 && contains(s.scans, s.scan_count, "public.t") && contains(s.created, s.created_count, "public.cic"));
+  assert_true(s.ok && s.lock_count == 1 && contains(s.scans, s.scan_count, "public.t") &&
+              contains(s.created, s.created_count, "public.cic"));
   assert_string_equal(find(s.locks, s.lock_count, "public.t"), "ShareUpdateExclusiveLock");
   step(&stage, "REINDEX TABLE CONCURRENTLY t", false, &s);
   assert_string_equal(find(s.locks, s.lock_count, "public.t"), "ShareUpdateExclusiveLock");
@@ -329,7 +338,8 @@ static int teardown(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_truth), cmocka_unit_test(test_transaction), cmocka_unit_test(test_own_begin_commit),
-                                     cmocka_unit_test(test_concurrently), cmocka_unit_test(test_failures)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_truth), cmocka_unit_test(test_transaction),
+                                     cmocka_unit_test(test_own_begin_commit), cmocka_unit_test(test_concurrently),
+                                     cmocka_unit_test(test_failures)};
   return cmocka_run_group_tests_name("sandbox_trace", tests, setup, teardown);
 }

@@ -15,7 +15,8 @@ static void check(const char *sql, const char *expected) {
   size_t used = 0;
   struct script script = script_of(sql);
   struct script_statement statement;
-  while (script_next(&script, &statement)) used += (size_t)snprintf(got + used, sizeof got - used, "%s%.*s", used ? "|" : "", (int)statement.len, statement.text);
+  while (script_next(&script, &statement))
+    used += (size_t)snprintf(got + used, sizeof got - used, "%s%.*s", used ? "|" : "", (int)statement.len, statement.text);
   assert_string_equal(got, expected);
 }
 
@@ -34,7 +35,8 @@ static void test_quotes(void **state) {
   check("SELECT E'a\\';b';SELECT 'a\\';SELECT 3", "SELECT E'a\\';b'|SELECT 'a\\'|SELECT 3");
   check("DO $$ a;b $$;DO $x$ ;$$; $x$;SELECT $1;", "DO $$ a;b $$|DO $x$ ;$$; $x$|SELECT $1");
   check("SELECT a$b;SELECT c$d$e", "SELECT a$b|SELECT c$d$e");
-  check("CREATE RULE r AS ON INSERT TO t DO (SELECT 1; SELECT 2);SELECT 3", "CREATE RULE r AS ON INSERT TO t DO (SELECT 1; SELECT 2)|SELECT 3");
+  check("CREATE RULE r AS ON INSERT TO t DO (SELECT 1; SELECT 2);SELECT 3",
+        "CREATE RULE r AS ON INSERT TO t DO (SELECT 1; SELECT 2)|SELECT 3");
 }
 
 static void test_atomic(void **state) {
@@ -98,7 +100,8 @@ static void test_large(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_plain),      cmocka_unit_test(test_quotes), cmocka_unit_test(test_atomic), cmocka_unit_test(test_psql_lines),
-                                     cmocka_unit_test(test_unterminated), cmocka_unit_test(test_words),  cmocka_unit_test(test_large)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_plain),      cmocka_unit_test(test_quotes),       cmocka_unit_test(test_atomic),
+                                     cmocka_unit_test(test_psql_lines), cmocka_unit_test(test_unterminated), cmocka_unit_test(test_words),
+                                     cmocka_unit_test(test_large)};
   return cmocka_run_group_tests_name("sandbox_script", tests, NULL, NULL);
 }

@@ -11,7 +11,8 @@
 static struct arena *arena;
 
 static struct seed_column column(const char *base) {
-  return (struct seed_column){.attnum = 1, .name = "c", .quoted = "c", .type = base, .base = base, .type_name = base, .kind = 'b', .modifier = -1};
+  return (struct seed_column){
+      .attnum = 1, .name = "c", .quoted = "c", .type = base, .base = base, .type_name = base, .kind = 'b', .modifier = -1};
 }
 
 static int count(const struct seed_column *c) {
@@ -82,6 +83,7 @@ static int teardown(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_ends), cmocka_unit_test(test_fixed_and_default), cmocka_unit_test(test_null_comes_last), cmocka_unit_test(test_literals_first_for_text)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_ends), cmocka_unit_test(test_fixed_and_default),
+                                     cmocka_unit_test(test_null_comes_last), cmocka_unit_test(test_literals_first_for_text)};
   return cmocka_run_group_tests_name("sandbox_seed_values", tests, setup, teardown);
 }
