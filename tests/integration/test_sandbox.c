@@ -473,15 +473,59 @@ static int teardown(void **state) {
   return system(command);
 }
 
-int main(void) {
+/* What this program does when it is run again by test_without_namespaces: opens a sandbox and says how that went. */
+static int only_open(const char *dir) {
+  ERROR_AUTO err = {0};
+  SANDBOX_AUTO sandbox = NULL;
+  cfg.sandbox_dir = dir;
+  enum status status = sandbox_open(&cfg, NULL, newest(), &sandbox, &err);
+  printf("%s %s\n", status ? status_code(status) : "OK", err.message);
+  return 0;
+}
+
+static const char *program;
+
+static void run_again(const char *wrapper, char *answer, int size) {
+  char command[700];
+  snprintf(command, sizeof command, "%s '%s' only-open '%s'", wrapper, program, cfg.sandbox_dir);
+  FILE *pipe = popen(command, "r");
+  assert_non_null(pipe);
+  if (!fgets(answer, size, pipe)) *answer = 0;
+  pclose(pipe);
+}
+
+/* Where the system doesn't allow it, the message says what to allow. */
+static void test_without_namespaces(void **state) {
+  (void)state;
+  char answer[1200];
+  run_again("bwrap --unshare-user --disable-userns --dev-bind / /", answer, sizeof answer);
+  assert_int_equal(strncmp(answer, status_code(ERR_UNAVAILABLE), 10), 0);
+  assert_non_null(strstr(answer, "user namespace"));
+  run_again("bwrap --dev-bind / / --tmpfs /usr/bin", answer, sizeof answer);
+  assert_non_null(strstr(answer, "install the package bubblewrap"));
+  run_again("setpriv --no-new-privs", answer, sizeof answer);
+  assert_int_equal(strncmp(answer, "OK", 2), 0);
+}
+
+int main(int argc, char **argv) {
+  if (argc == 3 && !strcmp(argv[1], "only-open")) return only_open(argv[2]);
+  program = argv[0];
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_majors),         cmocka_unit_test(test_each_major),
-      cmocka_unit_test(test_bad_settings),   cmocka_unit_test(test_migrator_is_nobody),
-      cmocka_unit_test(test_no_way_back_in), cmocka_unit_test(test_superuser_is_walled_in),
-      cmocka_unit_test(test_bounds),         cmocka_unit_test(test_dies_with_owner),
-      cmocka_unit_test(test_sweep_kills),    cmocka_unit_test(test_dump),
-      cmocka_unit_test(test_keeper),         cmocka_unit_test(test_keeper_more_than_spares),
-      cmocka_unit_test(test_keeper_killed),  cmocka_unit_test(test_keeper_client_killed),
+      cmocka_unit_test(test_majors),
+      cmocka_unit_test(test_each_major),
+      cmocka_unit_test(test_bad_settings),
+      cmocka_unit_test(test_without_namespaces),
+      cmocka_unit_test(test_migrator_is_nobody),
+      cmocka_unit_test(test_no_way_back_in),
+      cmocka_unit_test(test_superuser_is_walled_in),
+      cmocka_unit_test(test_bounds),
+      cmocka_unit_test(test_dies_with_owner),
+      cmocka_unit_test(test_sweep_kills),
+      cmocka_unit_test(test_dump),
+      cmocka_unit_test(test_keeper),
+      cmocka_unit_test(test_keeper_more_than_spares),
+      cmocka_unit_test(test_keeper_killed),
+      cmocka_unit_test(test_keeper_client_killed),
   };
   return cmocka_run_group_tests_name("sandbox", tests, setup, teardown);
 }
