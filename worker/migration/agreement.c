@@ -36,6 +36,24 @@ static enum lock_mode held_before(const struct analysis *analysis, size_t index,
   return held;
 }
 
+static bool changes_rows(const struct statement *statement) {
+  switch (statement->source->node->node_case) {
+  case PG_QUERY__NODE__NODE_INSERT_STMT:
+  case PG_QUERY__NODE__NODE_UPDATE_STMT:
+  case PG_QUERY__NODE__NODE_DELETE_STMT:
+  case PG_QUERY__NODE__NODE_MERGE_STMT:
+  case PG_QUERY__NODE__NODE_COPY_STMT: return true;
+  default: return false;
+  }
+}
+
+static bool renamed_before(const struct analysis *analysis, size_t index) {
+  for (size_t i = index; i-- > 0 && analysis->statements[i].transaction == analysis->statements[index].transaction;)
+    if (effect_find(&analysis->statements[i].effect, FACT_RENAME_TABLE) || effect_find(&analysis->statements[i].effect, FACT_SET_SCHEMA))
+      return true;
+  return false;
+}
+
 static bool locks_agree(const struct analysis *analysis, size_t index, const struct sandbox_step *step) {
   const struct statement *statement = &analysis->statements[index];
   bool sampled = statement->effect.transaction == TX_NEVER; /* seen in passing: absence proves nothing */
@@ -43,12 +61,15 @@ static bool locks_agree(const struct analysis *analysis, size_t index, const str
     const struct seen_lock *lock = &statement->locks.items[i];
     enum lock_mode seen = mode_of(step->locks, step->lock_count, lock->name);
     if (seen == lock->mode || (sampled && seen < lock->mode)) continue;
+    if (lock->created && seen < lock->mode) continue;                   /* its creator holds it already */
+    if (seen < lock->mode && renamed_before(analysis, index)) continue; /* held, under another name */
     if (seen == LOCK_NONE && mode_of(step->held, step->held_count, lock->name) != LOCK_NONE) continue;
     if (held_before(analysis, index, lock->name) >= lock->mode && seen < lock->mode) continue;
     return false;
   }
   for (size_t i = 0; i < step->lock_count; i++) {
-    bool predicted = lockmode_parse(step->locks[i].mode) == LOCK_ACCESS_SHARE;
+    enum lock_mode mode = lockmode_parse(step->locks[i].mode);
+    bool predicted = mode == LOCK_ACCESS_SHARE || (mode <= LOCK_ROW_EXCLUSIVE && changes_rows(statement)); /* partitions rows went to */
     for (size_t l = 0; l < statement->locks.count; l++) predicted |= strcmp(statement->locks.items[l].name, step->locks[i].relation) == 0;
     if (!predicted) return false;
   }
@@ -78,17 +99,6 @@ static bool failure_predicted(const struct statement *statement, const struct er
       return true;
   }
   return false;
-}
-
-static bool changes_rows(const struct statement *statement) {
-  switch (statement->source->node->node_case) {
-  case PG_QUERY__NODE__NODE_INSERT_STMT:
-  case PG_QUERY__NODE__NODE_UPDATE_STMT:
-  case PG_QUERY__NODE__NODE_DELETE_STMT:
-  case PG_QUERY__NODE__NODE_MERGE_STMT:
-  case PG_QUERY__NODE__NODE_COPY_STMT: return true;
-  default: return false;
-  }
 }
 
 static enum agreement judge(const struct analysis *analysis, size_t index) {

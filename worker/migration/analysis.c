@@ -55,6 +55,22 @@ static void keep_names(const struct analysis *analysis, struct statement *statem
   COPY_NAMES(analysis, effect->scans, statement->scans)
 }
 
+/* What a ROLLBACK undoes needs no way back. */
+static void forget_undone(struct analysis *analysis, size_t index) {
+  const PgQuery__Node *node = analysis->statements[index].source->node;
+  if (node->node_case != PG_QUERY__NODE__NODE_TRANSACTION_STMT) return;
+  const PgQuery__TransactionStmt *undo = node->transaction_stmt;
+  bool whole = undo->kind == PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_ROLLBACK;
+  if (!whole && undo->kind != PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_ROLLBACK_TO) return;
+  for (size_t i = index; i-- > 0 && analysis->statements[i].transaction == analysis->statements[index].transaction;) {
+    const PgQuery__Node *earlier = analysis->statements[i].source->node;
+    bool savepoint = earlier->node_case == PG_QUERY__NODE__NODE_TRANSACTION_STMT &&
+                     earlier->transaction_stmt->kind == PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_SAVEPOINT;
+    if (!whole && savepoint && strcmp(earlier->transaction_stmt->savepoint_name, undo->savepoint_name) == 0) return;
+    analysis->statements[i].rollback = (struct rollback_step){0};
+  }
+}
+
 static void judge(struct analysis *analysis, size_t index, struct shape *shape) {
   struct statement *statement = &analysis->statements[index];
   *statement = (struct statement){.source = &analysis->script.statements[index]};
@@ -64,6 +80,7 @@ static void judge(struct analysis *analysis, size_t index, struct shape *shape) 
   if (statement->effect.loss == LOSS_DATA && statement->effect.irreversible && !statement->rollback.irreversible)
     statement->rollback.irreversible = statement->effect.irreversible;
   statement->transaction = transaction_of(shape, statement->effect.transaction);
+  forget_undone(analysis, index);
   rules_apply(analysis, statement, index);
   score_statement(analysis, statement);
   keep_names(analysis, statement);

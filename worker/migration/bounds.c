@@ -122,6 +122,8 @@ bool bounds_excluded(struct shadow *shadow, const struct rel *parent, const stru
   if (!prepare(shadow, parent, bound, &proof)) return false;
   for (size_t i = 0; i < fallback->t->constraint_count; i++)
     if (arms_exclude(&proof, check_of(shadow, &fallback->t->constraints[i]))) return true;
+  for (size_t i = 0; i < parent->t->constraint_count; i++) /* inherited by every partition */
+    if (arms_exclude(&proof, check_of(shadow, &parent->t->constraints[i]))) return true;
   return false;
 }
 

@@ -238,6 +238,11 @@ static void type_passes(struct form *form, struct rel *rel, const char *column, 
                               sql_qualified(form->arena, rel->t->schema, rel->t->name)));
 }
 
+static void retype_owned(struct form *form, struct rel *sequence) {
+  effect_lock(form->effect, sequence, LOCK_SHARE_ROW_EXCLUSIVE);
+  effect_rewrite(form->effect, sequence);
+}
+
 void alter_column_type(struct alter *alter, const PgQuery__AlterTableCmd *command) {
   struct form *form = alter->form;
   struct snap_column *column = form_column(form, alter->rel, command->name, false);
@@ -259,6 +264,7 @@ void alter_column_type(struct alter *alter, const PgQuery__AlterTableCmd *comman
   }
   type_passes(form, alter->rel, command->name, type, &change);
   type_foreign_keys(form, alter->rel, command->name, change.kind == TYPE_REWRITE || change.kind == TYPE_REINDEX);
+  if (column->identity) form_each_owned(form, alter->rel, command->name, retype_owned);
   column->type = type;
 }
 

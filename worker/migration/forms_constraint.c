@@ -117,7 +117,7 @@ static void add_foreign_key(struct form *form, struct rel *rel, const PgQuery__C
   bool reads = !constraint->skip_validation && !new_column_null && rel != form->effect->making;
   if (reads) {
     form_scan_tree(form, rel);
-    form_scan_tree(form, ref);
+    if (!rel->empty) form_scan_tree(form, ref); /* no row asks for a partner */
     if (!column) effect_fact(form->effect, FACT_FK_SCAN, rel, name, ref->t->qualified);
     effect_check(form->effect, arena_printf(form->arena, "foreign_key %s.%s", rel->t->qualified, name), form_verdict(rel, VERDICT_MAY_FAIL),
                  "23503", orphans_query(form, rel, ref, columns, ref_columns, ref_count < count ? ref_count : count));

@@ -46,7 +46,7 @@ static void reindex_table(struct form *form, struct rel *rel, bool concurrent) {
   bool partitioned = rel->t->kind == SNAP_PARTITIONED;
   if (concurrent || partitioned) form->effect->transaction = TX_NEVER;
   form_lock_tree(form, rel, concurrent ? LOCK_SHARE_UPDATE_EXCLUSIVE : LOCK_SHARE, true);
-  form_build_tree(form, rel);
+  if (partitioned || rel->t->index_count) form_build_tree(form, rel);
   if (!concurrent)
     effect_fact(form->effect, FACT_REINDEX_BLOCKING, rel, NULL, NULL);
   else

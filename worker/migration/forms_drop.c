@@ -159,10 +159,13 @@ static void drop_view(struct form *form, struct rel *rel, bool cascade) {
 /* A default of nextval() keeps its sequence. */
 static void drop_sequence(struct form *form, struct rel *rel, bool cascade) {
   for (size_t i = 0; i < form->shadow->rels.count; i++) {
-    const struct rel *table = form->shadow->rels.items[i];
+    struct rel *table = form->shadow->rels.items[i];
     for (size_t c = 0; !table->dropped && c < table->t->column_count; c++) {
       const char *text = table->t->columns[c].default_expr, *at = text ? strstr(text, rel->t->name) : NULL;
-      if (at && strstr(text, "nextval")) cascades(form, cascade, "default of", table->t->columns[c].name, rel->t->qualified);
+      if (!at || !strstr(text, "nextval")) continue;
+      if (!cascades(form, cascade, "default of", table->t->columns[c].name, rel->t->qualified)) continue;
+      effect_lock(form->effect, table, LOCK_ACCESS_EXCLUSIVE);
+      table->t->columns[c].default_expr = NULL;
     }
   }
   if (rel->owned_by && !cascade) form_fails(form, "2BP01", "no column owns %s (%s does)", rel->t->qualified, rel->owned_by);

@@ -37,10 +37,7 @@ static void rename_column(struct form *form, const PgQuery__RenameStmt *statemen
   form_affects(form, rel, statement->subname, false); /* views keep working: they hold the column's number */
   if (rel->t->kind != SNAP_VIEW) effect_fact(form->effect, FACT_RENAME_COLUMN, rel, statement->subname, statement->newname);
   effect_loss(form->effect, LOSS_BEHAVIOUR, NULL);
-  column->name = statement->newname;
-  for (size_t i = 0; i < rel->t->index_count; i++)
-    for (size_t c = 0; c < rel->t->indexes[i].column_count; c++)
-      if (strcmp(rel->t->indexes[i].columns[c], statement->subname) == 0) rel->t->indexes[i].columns[c] = statement->newname;
+  shadow_rename_column(form->shadow, rel, statement->subname, statement->newname);
 }
 
 static void rename_on_table(struct form *form, const PgQuery__RenameStmt *statement) {

@@ -116,23 +116,51 @@ static void undo_create_type(struct rollback *rollback, PgQuery__Node *node) {
     rollback_add(rollback, "DROP TYPE %s", target_name(rollback, node->composite_type_stmt->typevar));
 }
 
-static const json_t *function_json(struct rollback *rollback, const char *name) {
+/* Functions of that name; the first one is returned. */
+static const json_t *function_json(struct rollback *rollback, const char *name, size_t *ret_count) {
   size_t index;
   const json_t *one, *found = NULL, *functions = json_object_get(rollback->before->json, "functions");
-  json_array_foreach((json_t *)(uintptr_t)functions, index, one) if (strcmp(json_str(one, "name", ""), name) == 0) {
-    if (found) return NULL; /* overloaded: which one is not worth guessing */
-    found = one;
+  *ret_count = 0;
+  json_array_foreach((json_t *)(uintptr_t)functions, index, one) {
+    if (strcmp(json_str(one, "name", ""), name) != 0) continue;
+    if (!found) found = one;
+    (*ret_count)++;
   }
   return found;
+}
+
+/* From the snapshot's parts; what they don't hold (settings, overloads) is said to be lost. */
+static void recreate_function(struct rollback *rollback, const json_t *function, size_t count) {
+  const char *body = json_str(function, "body", NULL), *volatility = json_str(function, "volatility", "volatile");
+  bool procedure = strcmp(json_str(function, "kind", "function"), "procedure") == 0;
+  bool plain = procedure || strcmp(json_str(function, "kind", "function"), "function") == 0;
+  if (count != 1 || !body || !plain || json_array_size(json_object_get(function, "settings"))) {
+    rollback_gone(rollback, "the definition of function %s is not recorded", json_str(function, "name", ""));
+    return;
+  }
+  const char *returns = procedure ? "" : arena_printf(rollback->arena, " RETURNS %s", json_str(function, "returns", "void"));
+  rollback_add(rollback, "CREATE OR REPLACE %s %s(%s)%s LANGUAGE %s%s%s%s%s%s AS %s", procedure ? "PROCEDURE" : "FUNCTION",
+               sql_qualified(rollback->arena, json_str(function, "schema", NULL), json_str(function, "name", "")),
+               json_str(function, "arguments", ""), returns, sql_ident(rollback->arena, json_str(function, "language", "sql")),
+               procedure || strcmp(volatility, "volatile") == 0 ? ""
+               : strcmp(volatility, "stable") == 0              ? " STABLE"
+                                                                : " IMMUTABLE",
+               json_bool(function, "strict", false) ? " STRICT" : "", json_bool(function, "leakproof", false) ? " LEAKPROOF" : "",
+               json_bool(function, "security_definer", false) ? " SECURITY DEFINER" : "",
+               strcmp(json_str(function, "parallel", ""), "safe") == 0         ? " PARALLEL SAFE"
+               : strcmp(json_str(function, "parallel", ""), "restricted") == 0 ? " PARALLEL RESTRICTED"
+                                                                               : "",
+               sql_literal(rollback->arena, body));
 }
 
 static void undo_create_function(struct rollback *rollback, PgQuery__Node *node) {
   const PgQuery__CreateFunctionStmt *statement = node->create_function_stmt;
   const char *schema, *name, *types = "";
+  size_t count = 0;
   sql_name_split(statement->n_funcname, statement->funcname, &schema, &name);
-  const json_t *old = name ? function_json(rollback, name) : NULL;
-  if (old && json_str(old, "definition", NULL)) {
-    rollback_add(rollback, "%s", json_str(old, "definition", NULL));
+  const json_t *old = name && statement->replace ? function_json(rollback, name, &count) : NULL;
+  if (old) {
+    recreate_function(rollback, old, count);
     return;
   }
   for (size_t i = 0; i < statement->n_parameters; i++) {
@@ -145,6 +173,15 @@ static void undo_create_function(struct rollback *rollback, PgQuery__Node *node)
   }
   rollback_add(rollback, "DROP %s %s(%s)", statement->is_procedure ? "PROCEDURE" : "FUNCTION",
                list_name(rollback, statement->n_funcname, statement->funcname), types);
+}
+
+static void recreate_dropped_function(struct rollback *rollback, const PgQuery__Node *object) {
+  const char *schema, *name = NULL;
+  size_t count = 0;
+  if (object->node_case == PG_QUERY__NODE__NODE_OBJECT_WITH_ARGS)
+    sql_name_split(object->object_with_args->n_objname, object->object_with_args->objname, &schema, &name);
+  const json_t *old = name ? function_json(rollback, name, &count) : NULL;
+  if (old) recreate_function(rollback, old, count);
 }
 
 static void undo_create_schema(struct rollback *rollback, PgQuery__Node *node) {
@@ -252,6 +289,8 @@ static void undo_drop(struct rollback *rollback, PgQuery__Node *node) {
     case PG_QUERY__OBJECT_TYPE__OBJECT_TRIGGER:
     case PG_QUERY__OBJECT_TYPE__OBJECT_POLICY: recreate_on_table(rollback, statement->remove_type, count, parts); break;
     case PG_QUERY__OBJECT_TYPE__OBJECT_TYPE: recreate_enum(rollback, object); break;
+    case PG_QUERY__OBJECT_TYPE__OBJECT_FUNCTION:
+    case PG_QUERY__OBJECT_TYPE__OBJECT_PROCEDURE: recreate_dropped_function(rollback, object); break;
     case PG_QUERY__OBJECT_TYPE__OBJECT_SCHEMA:
       if (sql_node_string(object)) rollback_add(rollback, "CREATE SCHEMA %s", sql_ident(rollback->arena, sql_node_string(object)));
       break;

@@ -179,21 +179,6 @@ void shadow_rename(struct shadow *shadow, struct rel *rel, const char *schema, c
   shadow->renaming.name = name;
 }
 
-void shadow_settle(struct shadow *shadow) {
-  struct rel *rel = shadow->renaming.rel;
-  if (!rel) return;
-  const char *schema = shadow->renaming.schema, *name = shadow->renaming.name,
-             *qualified = arena_printf(shadow->arena, "%s.%s", schema, name);
-  shadow->renaming.rel = NULL;
-  if (!qualified) return;
-  bucket_remove(shadow, rel);
-  for (size_t i = 0; i < rel->t->partition_count; i++) rel->t->partitions[i]->partition_of = qualified;
-  rel->t->schema = schema;
-  rel->t->name = name;
-  rel->t->qualified = qualified;
-  bucket_insert(shadow, rel);
-}
-
 #define APPEND(shadow, rel, member, number, cap_member)                                                             \
   (list_reserve((shadow)->arena, &(rel)->t->member, (rel)->t->number, &(rel)->cap_member, sizeof *(rel)->t->member) \
        ? &(rel)->t->member[(rel)->t->number++]                                                                      \
@@ -444,4 +429,79 @@ bool shadow_proves_not_null(struct shadow *shadow, const struct rel *rel, const 
     if (node && implies_not_null(node, column)) return true;
   }
   return false;
+}
+
+/* --- renames reach into the queries of views --- */
+
+struct renaming {
+  struct shadow *shadow;
+  const struct rel *rel;
+  const char *from, *to, *schema;
+};
+
+static char *own(struct renaming *renaming, const char *text) { return arena_strdup(renaming->shadow->arena, text); }
+
+static bool rename_range(void *arg, PgQuery__Node *node) {
+  struct renaming *renaming = arg;
+  if (node->node_case != PG_QUERY__NODE__NODE_RANGE_VAR || shadow_range(renaming->shadow, node->range_var) != renaming->rel) return true;
+  char *schema = own(renaming, renaming->schema), *name = own(renaming, renaming->to);
+  if (!schema || !name) return true;
+  node->range_var->schemaname = schema;
+  node->range_var->relname = name;
+  return true;
+}
+
+static bool rename_reference(void *arg, PgQuery__Node *node) {
+  struct renaming *renaming = arg;
+  if (node->node_case != PG_QUERY__NODE__NODE_COLUMN_REF || !node->column_ref->n_fields) return true;
+  PgQuery__Node *last = node->column_ref->fields[node->column_ref->n_fields - 1];
+  char *name = sql_node_string(last) && strcmp(sql_node_string(last), renaming->from) == 0 ? own(renaming, renaming->to) : NULL;
+  if (name) last->string->sval = name;
+  return true;
+}
+
+static void rename_in_views(struct shadow *shadow, struct rel *rel, const char *schema, const char *name) {
+  struct renaming renaming = {.shadow = shadow, .rel = rel, .to = name, .schema = schema};
+  for (size_t i = 0; i < rel->t->dependent_count; i++) {
+    struct rel *view = shadow_of(shadow, rel->t->dependents[i]);
+    if (view) sql_walk(shadow_view_query(shadow, view), rename_range, &renaming);
+  }
+}
+
+static void rename_in_list(const char **names, size_t count, const char *from, const char *to) {
+  for (size_t i = 0; i < count; i++)
+    if (names[i] && strcmp(names[i], from) == 0) names[i] = to;
+}
+
+void shadow_rename_column(struct shadow *shadow, struct rel *rel, const char *from, const char *to) {
+  struct snap_table *table = rel->t;
+  struct renaming renaming = {.shadow = shadow, .rel = rel, .from = from, .to = to};
+  for (size_t i = 0; i < table->dependent_count; i++) {
+    struct rel *view = shadow_of(shadow, table->dependents[i]);
+    if (view && shadow_view_reads(shadow, view, rel, from)) sql_walk(shadow_view_query(shadow, view), rename_reference, &renaming);
+  }
+  for (size_t i = 0; i < table->column_count; i++)
+    if (strcmp(table->columns[i].name, from) == 0) table->columns[i].name = to;
+  for (size_t i = 0; i < table->index_count; i++) rename_in_list(table->indexes[i].columns, table->indexes[i].column_count, from, to);
+  for (size_t i = 0; i < table->constraint_count; i++)
+    rename_in_list(table->constraints[i].columns, table->constraints[i].column_count, from, to);
+  for (size_t i = 0; i < table->fk_count; i++) rename_in_list(table->fks[i].columns, table->fks[i].column_count, from, to);
+  for (size_t i = 0; i < table->referenced_by_count; i++)
+    rename_in_list(table->referenced_by[i]->ref_columns, table->referenced_by[i]->column_count, from, to);
+}
+
+void shadow_settle(struct shadow *shadow) {
+  struct rel *rel = shadow->renaming.rel;
+  if (!rel) return;
+  const char *schema = shadow->renaming.schema, *name = shadow->renaming.name,
+             *qualified = arena_printf(shadow->arena, "%s.%s", schema, name);
+  shadow->renaming.rel = NULL;
+  if (!qualified) return;
+  rename_in_views(shadow, rel, schema, name);
+  bucket_remove(shadow, rel);
+  for (size_t i = 0; i < rel->t->partition_count; i++) rel->t->partitions[i]->partition_of = qualified;
+  rel->t->schema = schema;
+  rel->t->name = name;
+  rel->t->qualified = qualified;
+  bucket_insert(shadow, rel);
 }

@@ -56,6 +56,8 @@ void shadow_rename(struct shadow *shadow, struct rel *rel, const char *schema, c
 void shadow_settle(struct shadow *shadow); /* before the next statement is looked at */
 
 struct snap_column *shadow_add_column(struct shadow *shadow, struct rel *rel, const char *name, const char *type);
+/* With it in keys, indexes and the views that read it, which go by the column's number. */
+void shadow_rename_column(struct shadow *shadow, struct rel *rel, const char *from, const char *to);
 void shadow_drop_column(struct rel *rel, const char *name);
 struct snap_constraint *shadow_add_constraint(struct shadow *shadow, struct rel *rel, const char *name, char type, const char *definition,
                                               bool validated);
