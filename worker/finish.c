@@ -24,7 +24,7 @@
 static const struct pg_stmt finals_stmt = {
     "finish_final",
     "WITH done AS (UPDATE autodb.jobs j SET state = f.state::autodb.job_state, failures = j.failures + (f.state = 'failed')::int,"
-    " lease_owner = NULL, lease_until = NULL, finished_at = now()"
+    " lease_owner = NULL, lease_until = NULL, finished_at = now(), progress = CASE f.state WHEN 'succeeded' THEN NULL ELSE j.progress END"
     " FROM unnest($4::uuid[], $5::int4[], $6::text[], $7::json[], $8::json[]) AS f(id, attempt, state, body, error)"
     " WHERE j.id = f.id AND j.id BETWEEN $1::uuid AND $2::uuid AND j.attempt = f.attempt AND j.state = 'running' AND j.lease_owner = $3"
     " RETURNING j.id, j.owner_id, j.kind, j.attempt, j.state, j.callback_url, f.body, f.error), " SQL_PUBLISH "SELECT id, state FROM done",

@@ -260,6 +260,7 @@ static void progress_is_shown_while_a_job_runs(void **state) {
       POLL_UNTIL(strtol(jobs_value(h, id, "j.progress ->> 'percent'"), NULL, 10) > 20 && strcmp(jobs_state(h, id), "running") == 0, 5000));
   assert_string_equal(jobs_value(h, id, "j.progress ->> 'step'"), "sleep");
   jobs_await(h, id, "succeeded", 10000);
+  assert_string_equal(jobs_value(h, id, "coalesce(j.progress::text, 'none')"), "none"); /* what succeeded is not at 60 % */
 }
 
 static void a_large_payload_comes_back_whole(void **state) {
