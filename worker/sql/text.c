@@ -14,7 +14,7 @@ struct keyword {
   enum keyword_category category;
 };
 static const struct keyword keywords[] = {
-    /* sorted by name */
+/* sorted by name */
 #define PG_KEYWORD(name, value, category, label) {name, category},
 #include <pg_query/postgres/parser/kwlist.h>
 #undef PG_KEYWORD
