@@ -37,6 +37,7 @@ void form_truncate(struct form *form, PgQuery__Node *node);
 void form_rename(struct form *form, PgQuery__Node *node);
 void form_set_schema(struct form *form, PgQuery__Node *node);
 void form_on_table(struct form *form, PgQuery__Node *node); /* policies, rules, statistics, publications, comments, owners */
+void form_grant(struct form *form, PgQuery__Node *node);
 void form_domain(struct form *form, PgQuery__Node *node);
 void form_enum(struct form *form, PgQuery__Node *node);
 void form_sequence(struct form *form, PgQuery__Node *node);

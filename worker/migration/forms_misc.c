@@ -172,6 +172,17 @@ void form_on_table(struct form *form, PgQuery__Node *node) {
   }
 }
 
+void form_grant(struct form *form, PgQuery__Node *node) {
+  const PgQuery__GrantStmt *statement = node->grant_stmt;
+  form->effect->operation = statement->is_grant ? "GRANT" : "REVOKE";
+  if (!statement->is_grant) effect_loss(form->effect, LOSS_BEHAVIOUR, NULL);
+  for (size_t i = 0; i < statement->n_objects; i++) {
+    if (statement->objects[i]->node_case != PG_QUERY__NODE__NODE_RANGE_VAR) continue;
+    struct rel *rel = form_target(form, statement->objects[i]->range_var, false);
+    if (form->shadow->version >= 180000) effect_lock(form->effect, rel, LOCK_ACCESS_SHARE);
+  }
+}
+
 static struct snap_domain *find_domain(struct form *form, const PgQuery__AlterDomainStmt *statement) {
   const char *schema, *name;
   sql_name_split(statement->n_type_name, statement->type_name, &schema, &name);
