@@ -25,8 +25,9 @@ struct engine {
   struct store_claim claim;
 };
 
-/* Forks it. The template of that major is made first when it is missing (0.8 s, once). */
-MUST_CHECK enum status engine_start(const struct config *cfg, int major, struct engine *ret_engine, struct error *err);
+/* Forks it: a copy of the template of that major, which is made first when it is missing (0.8 s, once), or of what prepared_save left in
+ * the tmpfs base_fd is (-1: none). */
+MUST_CHECK enum status engine_start(const struct config *cfg, int major, int base_fd, struct engine *ret_engine, struct error *err);
 /* Whether it accepts connections yet; an error when it never will. Cheap: a file read. */
 MUST_CHECK enum status engine_poll(struct engine *engine, bool *ret_ready, struct error *err);
 /* Polls until it is ready. On failure the engine is destroyed. */

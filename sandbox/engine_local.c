@@ -1,17 +1,16 @@
 /* engine_local.c - a server of this machine, alone in a namespace of everything.
  *
  * Two steps, both without privileges. First the child makes a user and a mount namespace of its own and mounts there a tmpfs of
- * limited size, copies the template into it and hands the parent a descriptor of it: the disk bound, and the reason nothing is left behind
- * (the tmpfs ends with its last process and descriptor). Then it becomes bubblewrap, which makes the namespaces the server runs in - user,
- * pid, net, ipc, uts, cgroup, mount - shows it its own binary, libraries and data files read-only plus that tmpfs, and starts postgres
- * itself (no shell, no pg_ctl).
+ * limited size, copies the template (or a prepared data directory) into it and hands the parent a descriptor of it: the disk bound, and the
+ * reason nothing is left behind (the tmpfs ends with its last process and descriptor). Then it becomes bubblewrap, which makes the
+ * namespaces the server runs in - user, pid, net, ipc, uts, cgroup, mount - shows it its own binary, libraries and data files read-only
+ * plus that tmpfs, and starts postgres itself (no shell, no pg_ctl).
  *
  * There is no /proc, no /bin, no writable place outside the tmpfs. The socket is reached as /proc/self/fd/<root_fd>/s: the descriptor is
  * the permission, no path of the host leads there. Limits: address space and CPU time per process, number of processes (counted inside the
  * user namespace), file size, tmpfs size and inodes. */
 #include "engine.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
@@ -21,27 +20,30 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "prepared.h"
 #include "process.h"
 #include "seccomp.h"
 #include "servers.h"
 #include "template.h"
+#include "tree.h"
 
 #define PROCESSES_MAX 64
 #define CPU_SECONDS_MAX 900
 #define INODES_MAX 50000
 #define ARGS_MAX 128
+#define OPEN_DIRECTORY (O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
 
 struct plan { /* everything the child needs, worked out before the fork */
   const struct config *cfg;
   struct server server;
   struct template template;
+  int base_fd; /* what was prepared; -1 */
   char mnt[STORE_PATH];
   int report_fd;
   pid_t parent;
@@ -88,36 +90,11 @@ static void enter_namespaces(const struct plan *plan) {
   if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || getppid() != plan->parent) _exit(126);
 }
 
-static bool copy_file(int from, int to, const char *name, mode_t mode) {
-  int in = openat(from, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW), out = openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-  bool copied = in >= 0 && out >= 0;
-  while (copied) {
-    ssize_t sent = sendfile(out, in, NULL, 1 << 30);
-    if (sent < 0) copied = false;
-    if (sent <= 0) break;
-  }
-  if (in >= 0) close(in);
-  if (out >= 0) close(out);
-  return copied;
-}
-
-/* Depth is bounded by the template: it holds no symbolic links and no more than four levels. Takes both descriptors. */
-static bool copy_tree(int from, int to) {
-  bool copied = from >= 0 && to >= 0;
-  DIR *dir = copied ? fdopendir(from) : NULL;
-  if (!dir && from >= 0) close(from);
-  for (const struct dirent *entry; dir && copied && (entry = readdir(dir));) {
-    const char *name = entry->d_name;
-    if (!strcmp(name, ".") || !strcmp(name, "..")) continue;
-    if (entry->d_type == DT_DIR)
-      copied = mkdirat(to, name, 0700) == 0 && copy_tree(openat(dirfd(dir), name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW),
-                                                         openat(to, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    else
-      copied = copy_file(dirfd(dir), to, name, 0600);
-  }
-  if (dir) closedir(dir);
-  if (to >= 0) close(to);
-  return copied && dir;
+/* The data directory, empty so far: from what was prepared, else from the template. */
+static bool fill_data(const struct plan *plan, int root) {
+  struct tree_copy copy = {.bytes_left = INT64_MAX};
+  if (plan->base_fd >= 0) return prepared_copy(plan->base_fd, root);
+  return tree_copy(open(plan->template.data, OPEN_DIRECTORY), openat(root, "data", OPEN_DIRECTORY), &copy);
 }
 
 /* The private tmpfs and what is in it; returns a descriptor of it. */
@@ -131,8 +108,8 @@ static int fill_tmpfs(const struct plan *plan) {
   if (root < 0) child_fail(plan, "%s", plan->mnt);
   for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
     if (mkdirat(root, folders[i], 0700) != 0) child_fail(plan, "%s/%s", plan->mnt, folders[i]);
-  if (!copy_tree(open(plan->template.data, O_RDONLY | O_DIRECTORY | O_CLOEXEC), openat(root, "data", O_RDONLY | O_DIRECTORY | O_CLOEXEC)))
-    child_fail(plan, "can't copy %s (AUTODB_SANDBOX_MEMORY_MB too small?)", plan->template.data);
+  if (!fill_data(plan, root))
+    child_fail(plan, "can't copy %s (AUTODB_SANDBOX_MEMORY_MB too small?)", plan->base_fd < 0 ? plan->template.data : "a prepared sandbox");
   return root;
 }
 
@@ -233,6 +210,7 @@ __attribute__((noreturn)) static void child(const struct plan *plan) {
   sigprocmask(SIG_SETMASK, &none, NULL);
   signal(SIGPIPE, SIG_DFL);
   if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || getppid() != plan->parent) _exit(126);
+  setpgid(0, 0);
   close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
   if (!process_drop()) child_fail(plan, "can't become uid %u", process_uid());
   enter_namespaces(plan);
@@ -246,8 +224,8 @@ __attribute__((noreturn)) static void child(const struct plan *plan) {
 
 /* --- in the parent --- */
 
-static enum status make_plan(const struct config *cfg, int major, struct plan *plan, struct error *err) {
-  *plan = (struct plan){.cfg = cfg, .parent = getpid(), .report_fd = -1};
+static enum status make_plan(const struct config *cfg, int major, int base_fd, struct plan *plan, struct error *err) {
+  *plan = (struct plan){.cfg = cfg, .parent = getpid(), .base_fd = base_fd, .report_fd = -1};
   enum status status = servers_find(major, &plan->server, err);
   if (status) return status;
   if (access("/usr/bin/bwrap", X_OK) != 0)
@@ -258,10 +236,10 @@ static enum status make_plan(const struct config *cfg, int major, struct plan *p
   return template_get(cfg, &plan->server, &plan->template, err);
 }
 
-enum status engine_start(const struct config *cfg, int major, struct engine *ret_engine, struct error *err) {
+enum status engine_start(const struct config *cfg, int major, int base_fd, struct engine *ret_engine, struct error *err) {
   struct plan plan;
   int pair[2];
-  enum status status = make_plan(cfg, major, &plan, err);
+  enum status status = make_plan(cfg, major, base_fd, &plan, err);
   if (status) return status;
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
     return error_set(err, ERR_UNAVAILABLE, "socketpair: %s", strerror(errno));
@@ -367,7 +345,10 @@ bool engine_reaped(struct engine *engine) {
 }
 
 void engine_signal(struct engine *engine) {
-  if (engine->pid > 0) kill(engine->pid, SIGKILL);
+  if (engine->pid > 0) {
+    kill(-engine->pid, SIGKILL); /* bubblewrap's inner process, too: in its first moments nothing ends it when the outer one dies */
+    kill(engine->pid, SIGKILL);
+  }
   if (engine->report_fd > 0) close(engine->report_fd);
   if (engine->root_fd > 0) close(engine->root_fd);
   engine->report_fd = engine->root_fd = -1;

@@ -4,8 +4,9 @@
  * the listening socket, the clients, the children's reports and a signalfd, and looks at starting engines every 2 ms.
  *
  * Warming is one connection made and dropped: the first one after a start builds caches that later ones read. Spares are kept of the major
- * asked for last (at the start: the newest installed), and one each of the others asked for lately. A client's sandbox ends when its
- * connection does, or after ten minutes. The keeper ends with its parent, and everything it started ends with it. */
+ * asked for last (at the start: the newest installed), and one each of the others asked for lately; and of what was prepared and asked for
+ * last (prepared.h), of which then there are most. A client's sandbox ends when its connection does, or after ten minutes. The keeper ends
+ * with its parent, and everything it started ends with it. */
 #include "keeper.h"
 
 #include <errno.h>
@@ -33,6 +34,7 @@
 #define WARMING_MS 2000
 #define TICK_MS 2
 #define IDLE_MS 5000
+#define PAUSE_MS 250      /* after a sandbox was given: its job has the processors, unless there is no other spare */
 #define RETRY_MIN_MS 1000 /* between spares that fail to start; doubles up to RETRY_MAX_MS */
 #define RETRY_MAX_MS 60000
 
@@ -40,6 +42,8 @@ enum room_state { ROOM_FREE, ROOM_STARTING, ROOM_WARMING, ROOM_SPARE, ROOM_GIVEN
 struct room {
   enum room_state state;
   int major;
+  char key[PREPARED_KEY]; /* a copy of what was prepared under it; "": empty */
+  unsigned saved;         /* its tmpfs is kept under this id; 0: it isn't */
   struct engine engine;
   PGconn *warming;
   int64_t since_ms; /* when it came into this state */
@@ -47,6 +51,8 @@ struct room {
 struct client {
   int fd;    /* -1: free */
   int major; /* asked for; 0: nothing yet */
+  char key[PREPARED_KEY];
+  const char *waits_for; /* the key of the rooms that will do: its own, or "" */
   struct room *room;
   int64_t asked_ms;
 };
@@ -62,6 +68,7 @@ struct keeper {
     int major;
     int64_t asked_ms;
   } recent[RECENT_MAX]; /* latest first; major 0 ends it */
+  struct prepared_list prepared;
   int64_t retry_at_ms, retry_ms;
 };
 
@@ -83,14 +90,17 @@ static void room_enter(struct room *room, enum room_state state) {
   room->since_ms = clock_mono_ms();
 }
 
-static int count_rooms(const struct keeper *keeper, int major, enum room_state from, enum room_state to) {
+/* In these states, of that major and key; major 0: any. */
+static int count_rooms(const struct keeper *keeper, int major, const char *key, enum room_state from, enum room_state to) {
   int count = 0;
   for (int i = 0; i < keeper->rooms_max; i++) {
     const struct room *room = &keeper->rooms[i];
-    if (room->state >= from && room->state <= to && (major == 0 || room->major == major)) count++;
+    if (room->state >= from && room->state <= to && (major == 0 || (room->major == major && !strcmp(room->key, key)))) count++;
   }
   return count;
 }
+
+static bool is_full(const struct keeper *keeper) { return count_rooms(keeper, 0, "", ROOM_STARTING, ROOM_ENDING) >= keeper->rooms_max; }
 
 /* Kills it; the room is free once the child has been reaped. */
 static void room_end(struct room *room) {
@@ -99,14 +109,18 @@ static void room_end(struct room *room) {
   room_enter(room, ROOM_ENDING);
 }
 
-static enum status room_start(struct keeper *keeper, int major, struct error *err) {
+static enum status room_start(struct keeper *keeper, int major, const char *key, struct error *err) {
   struct room *room = NULL;
+  const struct prepared *base = NULL;
   for (int i = 0; i < keeper->rooms_max && !room; i++)
     if (keeper->rooms[i].state == ROOM_FREE) room = &keeper->rooms[i];
   if (!room) return error_set(err, ERR_UNAVAILABLE, "all %d sandboxes of this worker are in use", keeper->rooms_max);
-  enum status status = engine_start(keeper->cfg, major, &room->engine, err);
+  for (int i = 0; *key && i < PREPARED_MAX; i++)
+    if (keeper->prepared.list[i].major == major && !strcmp(keeper->prepared.list[i].key, key)) base = &keeper->prepared.list[i];
+  enum status status = engine_start(keeper->cfg, major, base ? base->fd : -1, &room->engine, err);
   if (status) return status;
   room->major = major;
+  snprintf(room->key, sizeof room->key, "%s", base ? key : "");
   room_enter(room, ROOM_STARTING);
   return OK;
 }
@@ -148,26 +162,29 @@ static void client_refuse(struct client *client, const struct error *err) {
 }
 
 static void client_give(struct client *client, struct room *room) {
-  struct keeper_answer answer = {.status = OK, .version_num = room->engine.version_num};
+  struct keeper_answer answer = {.status = OK, .version_num = room->engine.version_num, .prepared = *room->key};
   snprintf(answer.name, sizeof answer.name, "%s", room->engine.name);
   room_enter(room, ROOM_GIVEN);
   client->room = room;
   if (!send_answer(client->fd, &answer, room->engine.root_fd)) client_close(client);
 }
 
-static struct client *longest_waiting(struct keeper *keeper, int major) {
+static bool is_waiting(const struct client *client, int major, const char *key) {
+  return client->fd >= 0 && client->major == major && !client->room && !strcmp(client->waits_for, key);
+}
+
+static struct client *longest_waiting(struct keeper *keeper, int major, const char *key) {
   struct client *found = NULL;
   for (int i = 0; i < CLIENTS_MAX; i++) {
     struct client *client = &keeper->clients[i];
-    if (client->fd >= 0 && client->major == major && !client->room && (!found || client->asked_ms < found->asked_ms)) found = client;
+    if (is_waiting(client, major, key) && (!found || client->asked_ms < found->asked_ms)) found = client;
   }
   return found;
 }
 
-static int count_waiting(const struct keeper *keeper, int major) {
+static int count_waiting(const struct keeper *keeper, int major, const char *key) {
   int count = 0;
-  for (int i = 0; i < CLIENTS_MAX; i++)
-    count += keeper->clients[i].fd >= 0 && keeper->clients[i].major == major && !keeper->clients[i].room;
+  for (int i = 0; i < CLIENTS_MAX; i++) count += is_waiting(&keeper->clients[i], major, key);
   return count;
 }
 
@@ -179,54 +196,84 @@ static void remember(struct keeper *keeper, int major) {
   keeper->recent[0].asked_ms = clock_mono_ms();
 }
 
-/* A room of that major that accepts connections; a warmed one before one still warming. */
-static struct room *find_ready(struct keeper *keeper, int major) {
+/* A room of that kind that accepts connections; a warmed one before one still warming. */
+static struct room *find_ready(struct keeper *keeper, int major, const char *key) {
   struct room *found = NULL;
   for (int i = 0; i < keeper->rooms_max; i++) {
     struct room *room = &keeper->rooms[i];
-    if (room->major == major && (room->state == ROOM_SPARE || (room->state == ROOM_WARMING && !found))) found = room;
+    if (room->major == major && !strcmp(room->key, key) && (room->state == ROOM_SPARE || (room->state == ROOM_WARMING && !found)))
+      found = room;
   }
   return found;
 }
 
-/* A spare that nobody asked for lately makes way when all rooms are taken. */
-static void make_way(struct keeper *keeper, int major) {
-  if (count_rooms(keeper, 0, ROOM_STARTING, ROOM_ENDING) < keeper->rooms_max) return;
-  for (int i = 0; i < keeper->rooms_max; i++)
-    if (keeper->rooms[i].state == ROOM_SPARE && keeper->rooms[i].major != major) {
-      room_end(&keeper->rooms[i]);
-      return;
-    }
+/* A spare of another kind makes way when all rooms are taken: a copy of something prepared first, then an empty one. */
+static void make_way(struct keeper *keeper, int major, const char *key) {
+  struct room *victim = NULL;
+  if (!is_full(keeper)) return;
+  for (int i = 0; i < keeper->rooms_max; i++) {
+    struct room *room = &keeper->rooms[i];
+    if (room->state != ROOM_SPARE || (room->major == major && !strcmp(room->key, key))) continue;
+    if (!victim || (!*victim->key && *room->key)) victim = room;
+  }
+  if (victim) room_end(victim);
 }
 
-static void client_ask(struct keeper *keeper, struct client *client, int major) {
+/* Gives it a room, or has it wait for one that is starting. */
+static void client_seek(struct keeper *keeper, struct client *client) {
   ERROR_AUTO err = {0};
-  client->major = major;
-  client->asked_ms = clock_mono_ms();
-  struct room *room = find_ready(keeper, major);
-  if (room) {
-    remember(keeper, major);
-    client_give(client, room);
-    return;
-  }
-  if (count_rooms(keeper, major, ROOM_STARTING, ROOM_STARTING) < count_waiting(keeper, major)) {
-    make_way(keeper, major);
-    if (room_start(keeper, major, &err)) {
-      client_refuse(client, &err);
-      return;
-    }
-  }
+  int major = client->major;
+  client->waits_for = prepared_find(&keeper->prepared, major, client->key) ? client->key : "";
+  struct room *room = find_ready(keeper, major, client->waits_for);
   remember(keeper, major);
+  if (room) {
+    client_give(client, room);
+  } else if (count_rooms(keeper, major, client->waits_for, ROOM_STARTING, ROOM_STARTING) <
+             count_waiting(keeper, major, client->waits_for)) {
+    make_way(keeper, major, client->waits_for);
+    if (room_start(keeper, major, client->waits_for, &err)) client_refuse(client, &err);
+  }
+}
+
+/* What is kept under the key is damaged: its copies go, too. */
+static void forget(struct keeper *keeper, int major, const char *key) {
+  struct prepared *entry = prepared_find(&keeper->prepared, major, key);
+  if (!entry) return;
+  prepared_drop(entry);
+  for (int i = 0; i < keeper->rooms_max; i++) {
+    struct room *room = &keeper->rooms[i];
+    if ((room->state == ROOM_WARMING || room->state == ROOM_SPARE) && room->major == major && !strcmp(room->key, key)) room_end(room);
+  }
+}
+
+static void client_ask(struct keeper *keeper, struct client *client, const struct keeper_request *request) {
+  client->major = request->major;
+  client->asked_ms = clock_mono_ms();
+  snprintf(client->key, sizeof client->key, "%.*s", PREPARED_KEY - 1, request->key);
+  if (request->kind == KEEPER_ASK_FRESH) forget(keeper, client->major, client->key);
+  client_seek(keeper, client);
+}
+
+/* The key is the one it asked with: it can't save under another. */
+static void client_saved(struct keeper *keeper, struct client *client, int64_t bytes) {
+  struct room *room = client->room;
+  if (room->saved || *room->key || !*client->key) return;
+  room->saved = prepared_keep(&keeper->prepared, room->major, client->key, room->engine.root_fd, bytes);
+  room->since_ms = clock_mono_ms();
 }
 
 static void client_read(struct keeper *keeper, struct client *client) {
   struct keeper_request request;
   ssize_t got = recv(client->fd, &request, sizeof request, MSG_DONTWAIT);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
-  if (got != (ssize_t)sizeof request || client->major != 0 || request.major <= 0)
+  if (got != (ssize_t)sizeof request)
     client_close(client);
+  else if (request.kind == KEEPER_SAVED && client->room)
+    client_saved(keeper, client, request.bytes);
+  else if (request.kind != KEEPER_SAVED && client->major == 0 && request.major > 0)
+    client_ask(keeper, client, &request);
   else
-    client_ask(keeper, client, request.major);
+    client_close(client);
 }
 
 /* Only our own user, or root, may ask. */
@@ -249,14 +296,22 @@ static void accept_client(struct keeper *keeper) {
 
 /* --- the life of rooms --- */
 
+static void retry_later(struct keeper *keeper) {
+  keeper->retry_ms = !keeper->retry_ms ? RETRY_MIN_MS : keeper->retry_ms * 2 > RETRY_MAX_MS ? RETRY_MAX_MS : keeper->retry_ms * 2;
+  keeper->retry_at_ms = clock_mono_ms() + keeper->retry_ms;
+}
+
 static void room_failed(struct keeper *keeper, struct room *room, const struct error *err) {
-  struct client *client = longest_waiting(keeper, room->major);
-  int64_t now = clock_mono_ms();
+  struct client *client = longest_waiting(keeper, room->major, room->key);
   log_event(LOG_WARN, "a sandbox failed to start", "reason", err->message, NULL);
-  if (client) client_refuse(client, err);
   room_end(room);
-  keeper->retry_ms = keeper->retry_ms ? (keeper->retry_ms * 2 > RETRY_MAX_MS ? RETRY_MAX_MS : keeper->retry_ms * 2) : RETRY_MIN_MS;
-  keeper->retry_at_ms = now + keeper->retry_ms;
+  if (*room->key) { /* whoever waited for such a copy does with an empty sandbox */
+    forget(keeper, room->major, room->key);
+    for (; client; client = longest_waiting(keeper, room->major, room->key)) client_seek(keeper, client);
+    return;
+  }
+  if (client) client_refuse(client, err);
+  retry_later(keeper);
 }
 
 static void begin_warming(struct room *room) {
@@ -273,7 +328,7 @@ static void room_tick(struct keeper *keeper, struct room *room) {
   if (room->state == ROOM_STARTING && engine_poll(&room->engine, &ready, &err)) {
     room_failed(keeper, room, &err);
   } else if (ready) {
-    struct client *client = longest_waiting(keeper, room->major);
+    struct client *client = longest_waiting(keeper, room->major, room->key);
     keeper->retry_ms = 0;
     if (client)
       client_give(client, room);
@@ -284,7 +339,10 @@ static void room_tick(struct keeper *keeper, struct room *room) {
     if (type == PGRES_POLLING_OK || type == PGRES_POLLING_FAILED || clock_mono_ms() - room->since_ms > WARMING_MS)
       room_enter(room, ROOM_SPARE);
   } else if (room->state == ROOM_ENDING && engine_reaped(&room->engine)) {
+    const struct prepared *kept = prepared_by_id(&keeper->prepared, room->saved);
+    if (kept) prepared_trim(kept->fd);
     engine_destroy(&room->engine);
+    room->saved = 0;
     room_enter(room, ROOM_FREE);
   }
 }
@@ -312,24 +370,39 @@ static void see_deaths(struct keeper *keeper) {
   }
 }
 
+/* Starts a spare of that kind when there are fewer than wanted; true when it did, or nothing can be started now. */
+static bool top_up(struct keeper *keeper, int major, const char *key, int wanted) {
+  ERROR_AUTO err = {0};
+  if (count_rooms(keeper, major, key, ROOM_STARTING, ROOM_SPARE) >= wanted) return false;
+  if (is_full(keeper)) return true;
+  if (room_start(keeper, major, key, &err)) {
+    log_event(LOG_WARN, "can't start a spare sandbox", "reason", err.message, NULL);
+    retry_later(keeper);
+  }
+  return true;
+}
+
+static bool is_job_young(const struct keeper *keeper) {
+  int64_t now = clock_mono_ms();
+  for (int i = 0; i < keeper->rooms_max; i++)
+    if (keeper->rooms[i].state == ROOM_GIVEN && now - keeper->rooms[i].since_ms < PAUSE_MS) return true;
+  return false;
+}
+
 /* Starts one spare where one is missing: one at a time, so that jobs keep the processors. */
 static void refill(struct keeper *keeper) {
-  ERROR_AUTO err = {0};
   int64_t now = clock_mono_ms();
+  struct prepared *latest = prepared_latest(&keeper->prepared, RECENT_MS);
   if (keeper->retry_ms && now < keeper->retry_at_ms) return;
-  if (count_rooms(keeper, 0, ROOM_STARTING, ROOM_STARTING) > 0) return;
+  if (count_rooms(keeper, 0, "", ROOM_STARTING, ROOM_STARTING) > 0) return;
+  if (is_job_young(keeper) && count_rooms(keeper, 0, "", ROOM_SPARE, ROOM_SPARE) > 0) return;
+  if (latest) {
+    if (count_rooms(keeper, latest->major, latest->key, ROOM_STARTING, ROOM_SPARE) == 0) make_way(keeper, latest->major, latest->key);
+    if (top_up(keeper, latest->major, latest->key, keeper->warm)) return;
+  }
   for (int i = 0; i < RECENT_MAX && keeper->recent[i].major != 0; i++) {
     if (i > 0 && now - keeper->recent[i].asked_ms > RECENT_MS) return;
-    int major = keeper->recent[i].major, wanted = i == 0 ? keeper->warm : 1;
-    if (count_rooms(keeper, major, ROOM_STARTING, ROOM_SPARE) >= wanted) continue;
-    if (count_rooms(keeper, 0, ROOM_STARTING, ROOM_ENDING) >= keeper->rooms_max) return;
-    if (room_start(keeper, major, &err)) {
-      log_event(LOG_WARN, "can't start a spare sandbox", "reason", err.message, NULL);
-      keeper->retry_ms = keeper->retry_ms ? keeper->retry_ms * 2 : RETRY_MIN_MS;
-      if (keeper->retry_ms > RETRY_MAX_MS) keeper->retry_ms = RETRY_MAX_MS;
-      keeper->retry_at_ms = now + keeper->retry_ms;
-    }
-    return;
+    if (top_up(keeper, keeper->recent[i].major, "", i == 0 && !latest ? keeper->warm : 1)) return;
   }
 }
 
@@ -342,7 +415,9 @@ static void take_signals(struct keeper *keeper) {
 }
 
 static int wait_ms(const struct keeper *keeper) {
-  if (count_rooms(keeper, 0, ROOM_STARTING, ROOM_WARMING) > 0 || count_rooms(keeper, 0, ROOM_ENDING, ROOM_ENDING) > 0) return TICK_MS;
+  if (count_rooms(keeper, 0, "", ROOM_STARTING, ROOM_WARMING) > 0 || count_rooms(keeper, 0, "", ROOM_ENDING, ROOM_ENDING) > 0)
+    return TICK_MS;
+  if (is_job_young(keeper)) return PAUSE_MS;
   if (keeper->retry_ms) return RETRY_MIN_MS;
   return IDLE_MS;
 }
@@ -377,6 +452,7 @@ static void stop(struct keeper *keeper, const char *socket_path) {
     room_end(&keeper->rooms[i]);
     engine_destroy(&keeper->rooms[i].engine);
   }
+  for (int i = 0; i < PREPARED_MAX; i++) prepared_drop(&keeper->prepared.list[i]);
 }
 
 /* --- setting up --- */
@@ -468,13 +544,12 @@ static bool receive(int fd, struct keeper_answer *answer, int *root_fd) {
   return answer->status != OK || header;
 }
 
-enum status keeper_ask(const char *socket_path, int major, struct keeper_answer *ret_answer, int *ret_fd, int *ret_root_fd,
-                       struct error *err) {
+enum status keeper_ask(const char *socket_path, const struct keeper_request *request, struct keeper_answer *ret_answer, int *ret_fd,
+                       int *ret_root_fd, struct error *err) {
   struct keeper_answer answer;
-  struct keeper_request request = {.major = major};
   int root_fd = -1, fd = connect_to(socket_path);
   if (fd < 0) return error_set(err, ERR_NOT_FOUND, "no keeper of sandboxes at %s: %s", socket_path, strerror(errno));
-  if (send(fd, &request, sizeof request, MSG_NOSIGNAL) != (ssize_t)sizeof request || !receive(fd, &answer, &root_fd)) {
+  if (send(fd, request, sizeof *request, MSG_NOSIGNAL) != (ssize_t)sizeof *request || !receive(fd, &answer, &root_fd)) {
     close(fd);
     return error_set(err, ERR_NOT_FOUND, "the keeper of sandboxes at %s didn't answer", socket_path);
   }
@@ -487,4 +562,9 @@ enum status keeper_ask(const char *socket_path, int major, struct keeper_answer 
   *ret_fd = fd;
   *ret_root_fd = root_fd;
   return OK;
+}
+
+void keeper_tell_saved(int fd, int64_t bytes) {
+  struct keeper_request told = {.kind = KEEPER_SAVED, .bytes = bytes};
+  if (send(fd, &told, sizeof told, MSG_NOSIGNAL) < 0) return; /* it has gone, and the sandbox with it */
 }

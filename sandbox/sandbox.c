@@ -12,6 +12,7 @@
 #include "common/pg.h"
 #include "engine.h"
 #include "keeper.h"
+#include "prepared.h"
 #include "process.h"
 #include "servers.h"
 #include "session.h"
@@ -29,7 +30,7 @@ struct sandbox {
 };
 
 static enum status open_own(const struct config *cfg, int major, struct sandbox *sandbox, struct error *err) {
-  enum status status = engine_start(cfg, major, &sandbox->engine, err);
+  enum status status = engine_start(cfg, major, -1, &sandbox->engine, err);
   if (!status) status = engine_wait(&sandbox->engine, err);
   if (status) return status;
   sandbox->root_fd = sandbox->engine.root_fd;
@@ -38,27 +39,77 @@ static enum status open_own(const struct config *cfg, int major, struct sandbox 
   return OK;
 }
 
-static enum status open_kept(const char *keeper_socket, int major, struct sandbox *sandbox, struct error *err) {
+static enum status open_kept(const char *keeper_socket, const struct keeper_request *request, struct sandbox *sandbox, bool *ret_prepared,
+                             struct error *err) {
   struct keeper_answer answer;
-  enum status status = keeper_ask(keeper_socket, major, &answer, &sandbox->keeper_fd, &sandbox->root_fd, err);
+  enum status status = keeper_ask(keeper_socket, request, &answer, &sandbox->keeper_fd, &sandbox->root_fd, err);
   if (status) return status;
   sandbox->version_num = answer.version_num;
   snprintf(sandbox->name, sizeof sandbox->name, "%s", answer.name);
+  *ret_prepared = answer.prepared;
   return OK;
 }
 
-enum status sandbox_open(const struct config *cfg, const char *keeper_socket, int major, struct sandbox **ret_sandbox, struct error *err) {
+static enum status open_one(const struct config *cfg, const char *keeper_socket, const struct keeper_request *request,
+                            struct sandbox **ret_sandbox, bool *ret_prepared, struct error *err) {
   struct sandbox *sandbox = calloc(1, sizeof *sandbox);
   if (!sandbox) return error_oom(err);
   sandbox->keeper_fd = sandbox->root_fd = -1;
-  enum status status = keeper_socket ? open_kept(keeper_socket, major, sandbox, err) : ERR_NOT_FOUND;
-  if (status == ERR_NOT_FOUND) status = open_own(cfg, major, sandbox, err); /* the keeper is being restarted: slower, but works */
+  enum status status = keeper_socket ? open_kept(keeper_socket, request, sandbox, ret_prepared, err) : ERR_NOT_FOUND;
+  if (status == ERR_NOT_FOUND) status = open_own(cfg, request->major, sandbox, err); /* the keeper is being restarted: slower, but works */
   if (status) {
     free(sandbox);
     return status;
   }
   *ret_sandbox = sandbox;
   return OK;
+}
+
+enum status sandbox_open(const struct config *cfg, const char *keeper_socket, int major, struct sandbox **ret_sandbox, struct error *err) {
+  bool prepared = false;
+  return open_one(cfg, keeper_socket, &(struct keeper_request){.kind = KEEPER_ASK, .major = major}, ret_sandbox, &prepared, err);
+}
+
+enum status sandbox_open_prepared(const struct config *cfg, const char *keeper_socket, int major, const char *key, bool fresh,
+                                  struct arena *arena, struct sandbox **ret_sandbox, const char **ret_note, struct error *err) {
+  struct keeper_request request = {.kind = fresh ? KEEPER_ASK_FRESH : KEEPER_ASK, .major = major};
+  struct sandbox *sandbox = NULL;
+  bool prepared = false;
+  if (strlen(key) != sizeof request.key - 1)
+    return error_set(err, ERR_INTERNAL, "a key of prepared sandboxes has %zu characters", sizeof request.key - 1);
+  memcpy(request.key, key, sizeof request.key);
+  enum status status = open_one(cfg, keeper_socket, &request, &sandbox, &prepared, err);
+  if (status) return status;
+  const char *note = prepared ? prepared_note(sandbox->root_fd, arena) : NULL;
+  *ret_sandbox = sandbox;
+  *ret_note = prepared && !note ? "" : note;
+  return OK;
+}
+
+/* Writes all that is in memory, and tells which file the log has come to; false when a copy would lose something: unlogged tables are empty
+ * after a crash, and a copy is one. */
+static bool make_checkpoint(PGconn *tracer, char last_wal[64]) {
+  static const char sql[] = "SELECT pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()) "
+                            "WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class WHERE relpersistence = 'u')";
+  ERROR_AUTO ignored = {0};
+  PGRESULT_AUTO res = NULL;
+  if (pg_script(tracer, "CHECKPOINT", &ignored) || pg_query(tracer, sql, 0, NULL, &res, &ignored) || PQntuples(res) != 1) return false;
+  snprintf(last_wal, 64, "%s", PQgetvalue(res, 0, 0));
+  return true;
+}
+
+enum status sandbox_save(struct sandbox *sandbox, const char *note, struct error *err) {
+  PGconn *tracer = NULL;
+  char last_wal[64];
+  int64_t bytes = 0;
+  if (sandbox->keeper_fd < 0 || geteuid() == 0) return OK; /* nobody would keep it; root can't write to a tmpfs of a user namespace */
+  enum status status = session_take(sandbox, SESSION_TRACER, &tracer, err);
+  bool complete = !status && make_checkpoint(tracer, last_wal);
+  session_put(sandbox, SESSION_TRACER, tracer);
+  if (!complete) return status;
+  status = prepared_save(sandbox->root_fd, last_wal, note, &bytes, err);
+  if (!status) keeper_tell_saved(sandbox->keeper_fd, bytes);
+  return status;
 }
 
 void sandbox_close(struct sandbox *sandbox) {

@@ -30,6 +30,15 @@ int sandbox_pick_major(int client_version_num);
  * ERR_UNAVAILABLE when bubblewrap, user namespaces or server binaries are missing - the message says which and what to do. */
 MUST_CHECK enum status sandbox_open(const struct config *cfg, const char *keeper_socket, int major, struct sandbox **ret_sandbox,
                                     struct error *err);
+/* The same, but a copy of what was saved under `key` (64 hexadecimal digits, derived from all that goes into it, its owner included) when
+ * the keeper has one: then ret_note is what was given to sandbox_save, else NULL. fresh: what is kept has proved damaged; it is forgotten
+ * and an empty sandbox is opened. */
+MUST_CHECK enum status sandbox_open_prepared(const struct config *cfg, const char *keeper_socket, int major, const char *key, bool fresh,
+                                             struct arena *arena, struct sandbox **ret_sandbox, const char **ret_note, struct error *err);
+/* Saves the sandbox's present state under the key it was opened with, while no session but ours is open in it. OK, too, where nothing is
+ * kept: without a keeper, for root, and when unlogged tables, which no copy would have, are in it. A failure leaves the sandbox as usable
+ * as it was. */
+MUST_CHECK enum status sandbox_save(struct sandbox *sandbox, const char *note, struct error *err);
 void sandbox_close(struct sandbox *sandbox); /* destroys it: kill, wait, remove; NULL is fine */
 static inline void sandbox_closep(struct sandbox **sandbox) {
   sandbox_close(*sandbox);

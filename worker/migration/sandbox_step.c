@@ -1,6 +1,7 @@
-/* sandbox_step.c - open, clone, seed, run, verify, destroy.
+/* sandbox_step.c - set up, run, verify, destroy.
  *
- * Kept quick: dumps are taken only when there is a way back to verify, and the sandbox is a warm one where a keeper runs. A sandbox that
+ * Kept quick: dumps are taken only when there is a way back to verify, and what the last analyses of a schema cloned and seeded is found
+ * prepared (sandbox_setup.c). A sandbox that
  * can't be had is an outcome with a reason, not a failed job: the static report stands on its own. */
 #include "worker/migration/sandbox_step.h"
 
@@ -8,17 +9,15 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "worker/migration/agreement.h"
-#include "worker/schema/store.h"
+#include "worker/migration/sandbox_setup.h"
 
 struct run {
   struct job *job;
   struct analysis *analysis;
   const struct sandbox_options *options;
-  struct sandbox *sandbox;
-  json_t *result;     /* borrowed: in the arena */
-  const char *before; /* schema dump, when there is a way back */
+  struct sandbox_setup setup;
+  json_t *result; /* borrowed: in the arena */
   bool applied;
-  int64_t lap;
 };
 
 static json_t *empty_result(struct arena *arena) {
@@ -46,86 +45,6 @@ json_t *sandbox_step_fault(const struct analysis *analysis) {
   if (result)
     set_error(result, analysis->script.fault.sqlstate, "SYNTAX_ERROR", analysis->script.fault.message, &analysis->script.fault.at);
   return result;
-}
-
-static void append_all(json_t *to, const json_t *from) {
-  size_t index;
-  json_t *value;
-  json_array_foreach((json_t *)(uintptr_t)from, index, value) json_array_append(to, value);
-}
-
-/* --- setting up --- */
-
-/* The schema before a migration depends on the snapshot and the server only, and people analyse one schema again and again: the last
- * one is kept for as long as this slot's process lives. */
-static struct {
-  char snapshot[40];
-  int version;
-  char *dump;
-} last_before;
-
-static enum status dump_before(struct run *run, struct error *err) {
-  const char *id = run->analysis->snapshot->id;
-  int version = sandbox_version_num(run->sandbox);
-  if (id && last_before.dump && last_before.version == version && strcmp(last_before.snapshot, id) == 0) {
-    run->before = arena_strdup(run->job->arena, last_before.dump);
-    return run->before ? OK : error_oom(err);
-  }
-  enum status status = sandbox_dump(run->sandbox, run->job->arena, &run->before, err);
-  if (status || !id || strlen(run->before) > SANDBOX_KEPT_DUMP_BYTES) return status;
-  free(last_before.dump);
-  last_before.dump = strdup(run->before);
-  last_before.version = version;
-  snprintf(last_before.snapshot, sizeof last_before.snapshot, "%s", id);
-  return OK;
-}
-
-/* Notes under `name` the milliseconds since the last lap. */
-static void lap(struct run *run, const char *name) {
-  int64_t now = clock_mono_ms();
-  json_object_set_new(json_object_get(run->result, "timings"), name, json_integer(now - run->lap));
-  run->lap = now;
-}
-
-static enum status open_and_clone(struct run *run, struct error *err) {
-  const struct snapshot *snapshot = run->analysis->snapshot;
-  const char *dump = NULL;
-  struct sandbox_clone_report clone = {0};
-  int major = sandbox_pick_major(snapshot->server_version_num);
-  if (!major)
-    return error_set(err, ERR_UNAVAILABLE,
-                     "no PostgreSQL server is installed for the sandbox: install postgresql-17, or set AUTODB_PG_BIN_<major>");
-  enum status status = store_dump(run->job, snapshot->id, &dump, err);
-  if (!status) status = sandbox_open(run->job->cfg, run->job->keeper_socket, major, &run->sandbox, err);
-  if (status) return status;
-  lap(run, "open_ms");
-  json_set_str(run->result, "engine", sandbox_engine(run->sandbox));
-  json_object_set_new(run->result, "client_major", json_integer(snapshot->server_version_num / 10000));
-  status = sandbox_clone(run->sandbox, dump, snapshot->timezone, snapshot->search_path, run->job->arena, &clone, err);
-  if (status) return status;
-  lap(run, "clone_ms");
-  json_object_set_new(run->result, "tables_created", json_integer(clone.tables_created));
-  append_all(json_object_get(run->result, "missing_extensions"), clone.missing_extensions);
-  append_all(json_object_get(run->result, "problems"), clone.problems);
-  return OK;
-}
-
-static enum status set_up(struct run *run, struct error *err) {
-  int64_t started = run->lap = clock_mono_ms();
-  struct sandbox_seed_report seed = {0};
-  bool way_back = false;
-  for (size_t i = 0; i < run->analysis->count; i++) way_back |= run->analysis->statements[i].rollback.sql.count > 0;
-  enum status status = open_and_clone(run, err);
-  if (!status && way_back) status = dump_before(run, err);
-  if (status) return status;
-  lap(run, "dump_ms");
-  status = sandbox_seed(run->sandbox, run->options->rows_per_table, run->job->arena, &seed, err);
-  if (status) return status;
-  lap(run, "seed_ms");
-  json_object_set_new(run->result, "rows_inserted", json_integer(seed.rows_inserted));
-  append_all(json_object_get(run->result, "problems"), seed.problems);
-  json_object_set_new(run->result, "setup_ms", json_integer(clock_mono_ms() - started));
-  return OK;
 }
 
 /* --- running --- */
@@ -194,32 +113,44 @@ static void report_steps(struct run *run) {
 static void verify(struct run *run) {
   bool passed = true;
   json_object_set_new(run->result, "migration_applied", json_true());
-  json_object_set_new(run->result, "validation_results", sandbox_verify_queries(run->sandbox, run->options->validation_queries, &passed));
+  json_object_set_new(run->result, "validation_results",
+                      sandbox_verify_queries(run->setup.sandbox, run->options->validation_queries, &passed));
   json_object_set_new(run->result, "passed", json_boolean(passed));
-  if (!run->before) return;
+  if (!run->setup.before) return;
   json_t *diff = NULL;
-  json_object_set_new(run->result, "rollback_verified", sandbox_verify_rollback(run->sandbox, run->analysis, run->before, &diff));
+  json_object_set_new(run->result, "rollback_verified",
+                      sandbox_verify_rollback(run->setup.sandbox, run->analysis, run->setup.before, &diff));
   json_object_set_new(run->result, "rollback_diff", diff);
 }
 
-static enum status run_all(struct run *run, struct error *err) {
+static enum status run_all(struct run *run, bool fresh, struct error *err) {
   struct sandbox_trace *trace = NULL;
   job_progress(run->job, 30, "sandbox", "cloning the schema");
-  enum status status = set_up(run, err);
+  enum status status = sandbox_setup_run(run->job, run->analysis, run->options->rows_per_table, fresh, run->result, &run->setup, err);
   if (status) return status;
-  int64_t started = clock_mono_ms();
+  int64_t started = clock_mono_ms(), since = started;
   job_progress(run->job, 60, "sandbox", "running the migration");
-  status = sandbox_trace_begin(run->sandbox, run->job->arena, &trace, err);
+  status = sandbox_trace_begin(run->setup.sandbox, run->job->arena, &trace, err);
   if (!status) status = run_statements(run, trace, err);
   sandbox_trace_free(trace);
   if (status) return status;
-  lap(run, "run_ms");
+  sandbox_setup_lap(run->result, &since, "run_ms");
   report_steps(run);
   agreement_judge(run->analysis);
   if (run->applied) verify(run);
-  lap(run, "verify_ms");
+  sandbox_setup_lap(run->result, &since, "verify_ms");
   json_object_set_new(run->result, "duration_ms", json_integer(clock_mono_ms() - started));
   return OK;
+}
+
+/* A prepared sandbox that failed before the first statement had run was damaged: once more, without it. */
+static enum status run_fresh(struct run *run, struct error *err) {
+  log_event(LOG_WARN, "a prepared sandbox could not be used", "reason", err->message, NULL);
+  error_clear(err);
+  sandbox_close(run->setup.sandbox);
+  run->setup = (struct sandbox_setup){0};
+  run->result = empty_result(run->job->arena);
+  return run->result ? run_all(run, true, err) : error_oom(err);
 }
 
 enum status sandbox_step_run(struct job *job, struct analysis *analysis, const struct sandbox_options *options,
@@ -227,8 +158,9 @@ enum status sandbox_step_run(struct job *job, struct analysis *analysis, const s
   struct run run = {.job = job, .analysis = analysis, .options = options, .result = empty_result(job->arena)};
   if (!run.result) return error_oom(err);
   ERROR_AUTO failure = {0};
-  enum status status = run_all(&run, &failure);
-  sandbox_close(run.sandbox);
+  enum status status = run_all(&run, false, &failure);
+  if (status && run.setup.prepared && !(analysis->count && analysis->statements[0].step)) status = run_fresh(&run, &failure);
+  sandbox_close(run.setup.sandbox);
   if (status) {
     log_event(LOG_WARN, "the sandbox could not be used", "code", failure.code, "message", failure.message, NULL);
     json_object_set_new(run.result, "passed", json_false());
