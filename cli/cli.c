@@ -23,7 +23,8 @@ static const struct cli_option *find_option(const struct cli_option *options, si
   return NULL;
 }
 
-bool cli_args(const struct cli_command *self, int argc, char **argv, const struct cli_option *options, size_t count, const char **positionals, int max, int *ret_count) {
+bool cli_args(const struct cli_command *self, int argc, char **argv, const struct cli_option *options, size_t count,
+              const char **positionals, int max, int *ret_count) {
   int found = 0;
   bool only_positionals = false;
   for (int i = 0; i < argc; i++) {
@@ -41,10 +42,14 @@ bool cli_args(const struct cli_command *self, int argc, char **argv, const struc
     if (!option) return cli_usage(self, "there is no option %s", arg), false;
     const char *inlined = strchr(arg, '=');
     if (option->flag && inlined) return cli_usage(self, "%s takes no value", option->name), false;
-    if (option->flag) *option->flag = true;
-    else if (inlined) *option->value = inlined + 1;
-    else if (++i < argc) *option->value = argv[i];
-    else return cli_usage(self, "%s needs a value", option->name), false;
+    if (option->flag)
+      *option->flag = true;
+    else if (inlined)
+      *option->value = inlined + 1;
+    else if (++i < argc)
+      *option->value = argv[i];
+    else
+      return cli_usage(self, "%s needs a value", option->name), false;
   }
   *ret_count = found;
   return true;
@@ -56,7 +61,8 @@ int cli_fail(const struct error *err, const char *hint) {
   json_t *field;
   json_array_foreach(json_object_get(err->details, "fields"), index, field) {
     const char *message = json_str(field, "message", "?");
-    if (!strstr(err->message, message)) fprintf(stderr, "  %s: %s\n", json_str(field, "path", "?"), message); // one alone is the message itself
+    if (!strstr(err->message, message))
+      fprintf(stderr, "  %s: %s\n", json_str(field, "path", "?"), message); // one alone is the message itself
   }
   if (hint) fprintf(stderr, "  %s\n", hint);
   return CLI_FAILED;

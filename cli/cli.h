@@ -13,11 +13,11 @@ enum cli_exit {
 };
 
 struct cli_command {
-  const char *name;    /* "schema up" */
-  const char *args;    /* after the name, in the usage line */
+  const char *name;                                                      /* "schema up" */
+  const char *args;                                                      /* after the name, in the usage line */
   int (*handler)(const struct cli_command *self, int argc, char **argv); /* argv holds what follows the name */
-  const char *help;    /* one line, for the list */
-  const char *details; /* what `autodb help NAME` adds; NULL = nothing */
+  const char *help;                                                      /* one line, for the list */
+  const char *details;                                                   /* what `autodb help NAME` adds; NULL = nothing */
 };
 
 int cli_main(int argc, char **argv);
@@ -30,8 +30,8 @@ struct cli_option {
   bool *flag;         /* … it is a switch */
 };
 /* Sorts argv into options and at most `max` positionals (their count in ret_count). A complaint is printed with the usage line. */
-MUST_CHECK bool cli_args(const struct cli_command *self, int argc, char **argv, const struct cli_option *options, size_t count, const char **positionals, int max,
-                         int *ret_count);
+MUST_CHECK bool cli_args(const struct cli_command *self, int argc, char **argv, const struct cli_option *options, size_t count,
+                         const char **positionals, int max, int *ret_count);
 int cli_usage(const struct cli_command *self, const char *fmt, ...) PRINTF_LIKE(2, 3); /* CLI_USAGE */
 
 /* --- failure --- */

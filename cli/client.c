@@ -54,8 +54,10 @@ enum status client_new(struct client **ret_client, struct error *err) {
   if (!status) status = add_header(client, "X-API-Key: ", key, err);
   if (!status) status = add_header(client, "Content-Type: ", "application/json", err);
   if (!status) status = add_header(client, "Expect:", "", err);
-  if (status) client_free(client);
-  else *ret_client = client;
+  if (status)
+    client_free(client);
+  else
+    *ret_client = client;
   return status;
 }
 
@@ -68,9 +70,7 @@ void client_free(struct client *client) {
 
 /* --- one call --- */
 
-static size_t collect(char *data, size_t size, size_t count, void *arg) {
-  return buf_append(arg, data, size * count) ? size * count : 0;
-}
+static size_t collect(char *data, size_t size, size_t count, void *arg) { return buf_append(arg, data, size * count) ? size * count : 0; }
 
 static enum status refused(const struct client *client, long http, const json_t *envelope, struct error *err) {
   const json_t *error = json_object_get(envelope, "error");
@@ -88,13 +88,16 @@ static enum status unwrap(const struct client *client, const struct buf *answer,
   json_t *envelope = json_loadb(buf_str(answer), answer->len, 0, NULL);
   json_t *data = http >= 200 && http < 300 ? json_object_get(envelope, "data") : NULL;
   enum status status = OK;
-  if (data) *ret_data = json_incref(data);
-  else status = refused(client, http, envelope, err);
+  if (data)
+    *ret_data = json_incref(data);
+  else
+    status = refused(client, http, envelope, err);
   json_decref(envelope);
   return status;
 }
 
-enum status client_call(struct client *client, const char *method, const char *path, const json_t *body, const char *prefer, json_t **ret_data, struct error *err) {
+enum status client_call(struct client *client, const char *method, const char *path, const json_t *body, const char *prefer,
+                        json_t **ret_data, struct error *err) {
   BUF_AUTO url, answer, sent, preference;
   char reason[CURL_ERROR_SIZE] = "";
   buf_init(&url, 8192);
@@ -169,15 +172,19 @@ enum status client_wait(struct client *client, json_t *take_job, int timeout_sec
   show_progress(job);
   while (!status && !ended(job)) {
     json_t *next = NULL;
-    if (clock_mono_ms() > end) status = error_set(err, ERR_TIMEOUT, "job %s has not ended after %d s", json_str(job, "job_id", ""), timeout_seconds);
-    else status = client_call(client, "GET", path, NULL, NULL, &next, err);
+    if (clock_mono_ms() > end)
+      status = error_set(err, ERR_TIMEOUT, "job %s has not ended after %d s", json_str(job, "job_id", ""), timeout_seconds);
+    else
+      status = client_call(client, "GET", path, NULL, NULL, &next, err);
     if (status) break;
     json_decref(job);
     job = next;
     show_progress(job);
   }
   if (!status) status = outcome(job, err);
-  if (status) json_decref(job);
-  else *ret_job = job;
+  if (status)
+    json_decref(job);
+  else
+    *ret_job = job;
   return status;
 }

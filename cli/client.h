@@ -9,16 +9,19 @@ struct client;
 /* From AUTODB_URL and AUTODB_API_KEY. */
 MUST_CHECK enum status client_new(struct client **ret_client, struct error *err);
 void client_free(struct client *client);
-static inline void client_freep(struct client **client) { client_free(*client); *client = NULL; }
+static inline void client_freep(struct client **client) {
+  client_free(*client);
+  *client = NULL;
+}
 #define CLIENT_AUTO __attribute__((cleanup(client_freep))) struct client
 
-/* body (may be NULL) is borrowed; `prefer` (may be NULL) is the Prefer header's value. ret_data: what the envelope holds, a new reference. A
- * refusal by the server keeps its code, message and details. */
-MUST_CHECK enum status client_call(struct client *client, const char *method, const char *path, const json_t *body, const char *prefer, json_t **ret_data,
-                                   struct error *err);
+/* body (may be NULL) is borrowed; `prefer` (may be NULL) is the Prefer header's value. ret_data: what the envelope holds, a new reference.
+ * A refusal by the server keeps its code, message and details. */
+MUST_CHECK enum status client_call(struct client *client, const char *method, const char *path, const json_t *body, const char *prefer,
+                                   json_t **ret_data, struct error *err);
 
-/* Waits by long polls until the job has ended; a failed, dead or cancelled one is an error with the job's own message. Shows its progress on
- * standard error when that is a terminal. `take_job` is the job as answered by the call that made it. */
+/* Waits by long polls until the job has ended; a failed, dead or cancelled one is an error with the job's own message. Shows its progress
+ * on standard error when that is a terminal. `take_job` is the job as answered by the call that made it. */
 MUST_CHECK enum status client_wait(struct client *client, json_t *take_job, int timeout_seconds, json_t **ret_job, struct error *err);
 
 /* What to do about an error of the two above; NULL when its message says it all. */

@@ -8,23 +8,28 @@ static int run_help(const struct cli_command *self, int argc, char **argv);
 static int run_version(const struct cli_command *self, int argc, char **argv);
 static int run_config(const struct cli_command *self, int argc, char **argv);
 
-#define REMOTE_HELP \
+#define REMOTE_HELP                                                                                        \
   "Talks to the server AUTODB_URL names (default http://127.0.0.1:8080) with the key in AUTODB_API_KEY;\n" \
   "`. .autodb/env` sets both for the one deploy/up started.\n"
 #define CONNECTION_HELP "Without --connection: AUTODB_CONNECTION_ID, else the only connection there is.\n"
 
 static const struct cli_command commands[] = {
-    {"analyze", "FILE [--connection ID] [--no-sandbox] [--json] [--timeout SECONDS]", remote_analyze, "analyze a migration and print the risk report",
+    {"analyze", "FILE [--connection ID] [--no-sandbox] [--json] [--timeout SECONDS]", remote_analyze,
+     "analyze a migration and print the risk report",
      "FILE \"-\" reads standard input. --no-sandbox leaves out the trial run (and with it the approval token); --json prints the\n"
      "job as the server gave it. Exit 0: there is a report, whatever it says.\n" CONNECTION_HELP REMOTE_HELP},
-    {"introspect", "[--connection ID] [--schemas a,b] [--json]", remote_introspect, "read a database's schema into a new snapshot", CONNECTION_HELP REMOTE_HELP},
-    {"connection add", "--name NAME [--type postgresql] [--no-verify] CONNECTION_STRING", remote_connection_add, "register a client database",
-     "CONNECTION_STRING is a postgresql:// URI or key=value pairs; \"-\" reads it from standard input, which keeps the password out of the\n"
+    {"introspect", "[--connection ID] [--schemas a,b] [--json]", remote_introspect, "read a database's schema into a new snapshot",
+     CONNECTION_HELP REMOTE_HELP},
+    {"connection add", "--name NAME [--type postgresql] [--no-verify] CONNECTION_STRING", remote_connection_add,
+     "register a client database",
+     "CONNECTION_STRING is a postgresql:// URI or key=value pairs; \"-\" reads it from standard input, which keeps the password out of "
+     "the\n"
      "process list. --no-verify stores it without connecting first. Prints the connection's id.\n" REMOTE_HELP},
     {"connection list", "[--json]", remote_connection_list, "list the client databases", REMOTE_HELP},
     {"job", "ID [--json] [--timeout SECONDS]", remote_job, "wait for a job and print its outcome", REMOTE_HELP},
     {"schema up", "", schema_up, "bring AutoDB's own database to this version",
-     "Applies schema/NNNN_*.sql (AUTODB_SCHEMA_DIR, else beside this program) to AUTODB_DATABASE_URL, each in a transaction, under a lock:\n"
+     "Applies schema/NNNN_*.sql (AUTODB_SCHEMA_DIR, else beside this program) to AUTODB_DATABASE_URL, each in a transaction, under a "
+     "lock:\n"
      "any number may run at once. Refuses when a file that was applied has been edited, or one is missing.\n"},
     {"schema status", "", schema_status, "list which of its versions are applied", "Exit 1 when something is pending or does not match.\n"},
     {"key create", "--owner NAME --role admin|user [--name TEXT]", key_create, "make an API key, directly in AUTODB_DATABASE_URL",
@@ -36,7 +41,8 @@ static const struct cli_command commands[] = {
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
 
 static void print_overview(FILE *out) {
-  fprintf(out, "autodb " AUTODB_VERSION " - analyses, tries and explains database migrations before they run\n\nusage: autodb COMMAND …\n\n");
+  fprintf(out,
+          "autodb " AUTODB_VERSION " - analyses, tries and explains database migrations before they run\n\nusage: autodb COMMAND …\n\n");
   for (int i = 0; i < COMMAND_COUNT; i++) fprintf(out, "  %-16s %s\n", commands[i].name, commands[i].help);
   fprintf(out, "\n`autodb help COMMAND` tells more. Exit status: 0 done, 1 could not be done, 2 wrong usage.\n");
 }
@@ -78,8 +84,10 @@ static int run_help(const struct cli_command *self, int argc, char **argv) {
   int words = 0;
   const struct cli_command *command = argc > 0 ? find(argc, argv, &words) : NULL;
   if (argc > 0 && !command) return unknown(argc, argv);
-  if (command) print_command(stdout, command);
-  else print_overview(stdout);
+  if (command)
+    print_command(stdout, command);
+  else
+    print_overview(stdout);
   return CLI_OK;
 }
 
@@ -95,8 +103,10 @@ static int run_config(const struct cli_command *self, int argc, char **argv) {
   int count = 0;
   const struct cli_option options[] = {{"--markdown", NULL, &markdown}};
   if (!cli_args(self, argc, argv, options, 1, NULL, 0, &count)) return CLI_USAGE;
-  if (markdown) config_print_markdown(stdout);
-  else config_print_help(stdout, "autodb", "COMMAND …");
+  if (markdown)
+    config_print_markdown(stdout);
+  else
+    config_print_help(stdout, "autodb", "COMMAND …");
   return CLI_OK;
 }
 

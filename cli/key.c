@@ -10,7 +10,8 @@
 
 static const char upsert_owner[] =
     "INSERT INTO autodb.owners (id, name) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id";
-static const char insert_key[] = "INSERT INTO autodb.api_keys (id, owner_id, name, role, prefix, key_hash) VALUES ($1, $2, $3, $4, $5, decode($6, 'hex'))";
+static const char insert_key[] =
+    "INSERT INTO autodb.api_keys (id, owner_id, name, role, prefix, key_hash) VALUES ($1, $2, $3, $4, $5, decode($6, 'hex'))";
 
 static void new_id(char out[ID_TEXT]) {
   struct id id;
@@ -49,7 +50,8 @@ int key_create(const struct cli_command *self, int argc, char **argv) {
   buf_puts(&key, "adb_");
   crypto_base64url(random, sizeof random, &key);
   if (!buf_ok(&key)) return error_oom(&err), cli_fail(&err, NULL);
-  if (config_load(&cfg, &err) || pg_connect(cfg.database_url, "cli", &conn, &err)) return cli_fail(&err, "AUTODB_DATABASE_URL names AutoDB's own database");
+  if (config_load(&cfg, &err) || pg_connect(cfg.database_url, "cli", &conn, &err))
+    return cli_fail(&err, "AUTODB_DATABASE_URL names AutoDB's own database");
   if (store(conn, owner, role, name, buf_str(&key), &err)) return cli_fail(&err, "`autodb schema up` makes the tables");
   printf("%s\n", buf_str(&key));
   return CLI_OK;

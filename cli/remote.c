@@ -47,7 +47,8 @@ static enum status pick_connection(struct client *client, const char *named, cha
   if (status) return status;
   const json_t *items = json_object_get(list, "items");
   if (json_array_size(items) == 0) return error_set(err, ERR_NOT_FOUND, "there is no connection yet: `autodb connection add` makes one");
-  if (json_array_size(items) > 1) return error_set(err, ERR_VALIDATION, "there are several connections: say which by --connection ID (`autodb connection list`)");
+  if (json_array_size(items) > 1)
+    return error_set(err, ERR_VALIDATION, "there are several connections: say which by --connection ID (`autodb connection list`)");
   snprintf(out, 64, "%s", json_str(json_array_get(items, 0), "id", ""));
   return OK;
 }
@@ -55,7 +56,8 @@ static enum status pick_connection(struct client *client, const char *named, cha
 /* --- connections --- */
 
 static enum status read_connection_string(const char *given, struct buf *out, struct error *err) {
-  if (strcmp(given, "-") != 0) return buf_puts(out, given) ? OK : error_set(err, ERR_TOO_LARGE, "the connection string is longer than %d bytes", REMOTE_STRING_MAX);
+  if (strcmp(given, "-") != 0)
+    return buf_puts(out, given) ? OK : error_set(err, ERR_TOO_LARGE, "the connection string is longer than %d bytes", REMOTE_STRING_MAX);
   char *text = NULL;
   size_t len = 0;
   enum status status = cli_read_file("-", REMOTE_STRING_MAX, &text, &len, err);
@@ -81,14 +83,15 @@ int remote_connection_add(const struct cli_command *self, int argc, char **argv)
   if (read_connection_string(given, &string, &err) || client_new(&client, &err)) return failed(&err);
   JSON_AUTO *body = json_pack("{s:s, s:s, s:s}", "name", name, "db_type", type, "connection_string", buf_str(&string));
   if (!body) return cli_usage(self, "name and connection string must be UTF-8");
-  if (client_call(client, "POST", no_verify ? "/api/v1/connections?verify=false" : "/api/v1/connections", body, NULL, &made, &err)) return failed(&err);
+  if (client_call(client, "POST", no_verify ? "/api/v1/connections?verify=false" : "/api/v1/connections", body, NULL, &made, &err))
+    return failed(&err);
   printf("%s\n", json_str(made, "id", ""));
   return CLI_OK;
 }
 
 static void print_connection(const json_t *item) {
-  printf("%-36s  %-24s  %s:%lld/%s  %s\n", json_str(item, "id", ""), json_str(item, "name", ""), json_str(item, "host", ""), json_int(item, "port", 0),
-         json_str(item, "database_name", ""), json_str(item, "server_version", "never reached"));
+  printf("%-36s  %-24s  %s:%lld/%s  %s\n", json_str(item, "id", ""), json_str(item, "name", ""), json_str(item, "host", ""),
+         json_int(item, "port", 0), json_str(item, "database_name", ""), json_str(item, "server_version", "never reached"));
 }
 
 /* Pages through the whole list into one array. */
@@ -130,9 +133,12 @@ int remote_connection_list(const struct cli_command *self, int argc, char **argv
 
 static int print_job(const json_t *job, bool as_json) {
   const json_t *result = json_object_get(job, "result");
-  if (as_json) print_json(job);
-  else if (strcmp(json_str(job, "kind", ""), "migration.analyze") == 0) report_print(stdout, result);
-  else print_json(result);
+  if (as_json)
+    print_json(job);
+  else if (strcmp(json_str(job, "kind", ""), "migration.analyze") == 0)
+    report_print(stdout, result);
+  else
+    print_json(result);
   return CLI_OK;
 }
 
@@ -140,7 +146,8 @@ static int run_job(struct client *client, const char *path, const json_t *body, 
   ERROR_AUTO err = {0};
   json_t *made = NULL;
   JSON_AUTO *job = NULL;
-  if (client_call(client, "POST", path, body, NULL, &made, &err) || client_wait(client, made, timeout_seconds, &job, &err)) return failed(&err);
+  if (client_call(client, "POST", path, body, NULL, &made, &err) || client_wait(client, made, timeout_seconds, &job, &err))
+    return failed(&err);
   return print_job(job, as_json);
 }
 
@@ -166,7 +173,8 @@ int remote_analyze(const struct cli_command *self, int argc, char **argv) {
   const char *file = NULL, *connection = NULL, *timeout = "900";
   bool as_json = false, no_sandbox = false;
   int count = 0, seconds = 0;
-  const struct cli_option options[] = {{"--connection", &connection, NULL}, {"--timeout", &timeout, NULL}, {"--json", NULL, &as_json}, {"--no-sandbox", NULL, &no_sandbox}};
+  const struct cli_option options[] = {
+      {"--connection", &connection, NULL}, {"--timeout", &timeout, NULL}, {"--json", NULL, &as_json}, {"--no-sandbox", NULL, &no_sandbox}};
   if (!cli_args(self, argc, argv, options, 4, &file, 1, &count)) return CLI_USAGE;
   if (count != 1) return cli_usage(self, "which file?");
   if (!parse_timeout(timeout, &seconds)) return cli_usage(self, "--timeout is a number of seconds from 1 to 86400");

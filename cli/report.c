@@ -1,5 +1,5 @@
-/* The risk report. Order: the verdict first, then each statement with what it does to whom, then what the whole touches, what the trial showed,
- * and the way back. Every section is one function over one member of the result; a member that is absent prints nothing. */
+/* The risk report. Order: the verdict first, then each statement with what it does to whom, then what the whole touches, what the trial
+ * showed, and the way back. Every section is one function over one member of the result; a member that is absent prints nothing. */
 #include "cli/report.h"
 
 #include <math.h>
@@ -14,8 +14,10 @@
 #define BAR_CELLS 25
 
 static enum term_style category_style(const char *category) {
-  static const struct { const char *name; enum term_style style; } styles[] = {
-      {"low", TERM_GREEN}, {"medium", TERM_YELLOW}, {"high", TERM_RED}, {"critical", TERM_MAGENTA}};
+  static const struct {
+    const char *name;
+    enum term_style style;
+  } styles[] = {{"low", TERM_GREEN}, {"medium", TERM_YELLOW}, {"high", TERM_RED}, {"critical", TERM_MAGENTA}};
   for (size_t i = 0; i < sizeof styles / sizeof *styles; i++)
     if (strcmp(styles[i].name, category) == 0) return styles[i].style;
   return TERM_BOLD;
@@ -25,11 +27,16 @@ static bool true_at(const json_t *object, const char *key) { return json_bool(ob
 
 /* A duration in words people use. */
 static const char *duration(double ms, char out[32]) {
-  if (ms < 10) snprintf(out, 32, "%.1f ms", ms);
-  else if (ms < 1000) snprintf(out, 32, "%.0f ms", ms);
-  else if (ms < 60000) snprintf(out, 32, "%.1f s", ms / 1000);
-  else if (ms < 3600000) snprintf(out, 32, "%.0f min %.0f s", floor(ms / 60000), fmod(ms, 60000) / 1000);
-  else snprintf(out, 32, "%.0f h %.0f min", floor(ms / 3600000), fmod(ms, 3600000) / 60000);
+  if (ms < 10)
+    snprintf(out, 32, "%.1f ms", ms);
+  else if (ms < 1000)
+    snprintf(out, 32, "%.0f ms", ms);
+  else if (ms < 60000)
+    snprintf(out, 32, "%.1f s", ms / 1000);
+  else if (ms < 3600000)
+    snprintf(out, 32, "%.0f min %.0f s", floor(ms / 60000), fmod(ms, 60000) / 1000);
+  else
+    snprintf(out, 32, "%.0f h %.0f min", floor(ms / 3600000), fmod(ms, 3600000) / 60000);
   return out;
 }
 
@@ -87,7 +94,8 @@ static void print_locks(const struct term *term, const json_t *locks) {
     BUF_AUTO text;
     buf_init(&text, REPORT_TEXT_MAX);
     const char *source = json_str(lock, "source", "");
-    buf_printf(&text, "%s on %s: %s%s%s%s", json_str(lock, "mode", "?"), json_str(lock, "table", "?"), blocks(lock), *source ? " (" : "", source, *source ? ")" : "");
+    buf_printf(&text, "%s on %s: %s%s%s%s", json_str(lock, "mode", "?"), json_str(lock, "table", "?"), blocks(lock), *source ? " (" : "",
+               source, *source ? ")" : "");
     enum term_style style = true_at(lock, "blocks_reads") ? TERM_RED : true_at(lock, "blocks_writes") ? TERM_YELLOW : TERM_PLAIN;
     term_para(term, INDENT, COLUMN, TERM_DIM, index ? "" : "locks", style, buf_str(&text));
   }
@@ -112,8 +120,10 @@ static void print_work(const struct term *term, const json_t *statement) {
 }
 
 static void print_feasibility(const struct term *term, const json_t *checks) {
-  static const struct { const char *verdict, *words; enum term_style style; } verdicts[] = {
-      {"proven", "proven to hold", TERM_GREEN}, {"may_fail", "may fail", TERM_YELLOW}, {"will_fail", "will fail", TERM_RED}};
+  static const struct {
+    const char *verdict, *words;
+    enum term_style style;
+  } verdicts[] = {{"proven", "proven to hold", TERM_GREEN}, {"may_fail", "may fail", TERM_YELLOW}, {"will_fail", "will fail", TERM_RED}};
   size_t index;
   json_t *check;
   json_array_foreach(checks, index, check) {
@@ -137,10 +147,10 @@ static bool told_before(const json_t *result, const json_t *statement, const jso
   json_t *earlier, *other;
   json_array_foreach(json_object_get(result, "statements"), i, earlier) {
     if (earlier == statement) return false;
-    json_array_foreach(json_object_get(earlier, "findings"), k, other)
-      if (strcmp(json_str(other, "code", ""), json_str(finding, "code", "")) == 0 &&
-          strcmp(json_str(other, "safe_alternative", ""), json_str(finding, "safe_alternative", "")) == 0)
-        return true;
+    json_array_foreach(json_object_get(earlier, "findings"), k,
+                       other) if (strcmp(json_str(other, "code", ""), json_str(finding, "code", "")) == 0 &&
+                                  strcmp(json_str(other, "safe_alternative", ""), json_str(finding, "safe_alternative", "")) ==
+                                      0) return true;
   }
   return false;
 }
@@ -149,7 +159,8 @@ static void print_findings(const struct term *term, const json_t *result, const 
   size_t index;
   json_t *finding;
   json_array_foreach(json_object_get(statement, "findings"), index, finding) {
-    const char *severity = json_str(finding, "severity", "info"), *why = json_str(finding, "why", NULL), *safe = json_str(finding, "safe_alternative", NULL);
+    const char *severity = json_str(finding, "severity", "info"), *why = json_str(finding, "why", NULL),
+               *safe = json_str(finding, "safe_alternative", NULL);
     bool error = strcmp(severity, "error") == 0, warning = strcmp(severity, "warning") == 0;
     enum term_style style = error ? TERM_RED : warning ? TERM_YELLOW : TERM_CYAN;
     term_printf(term, style, "   %s %s", error ? "✗" : warning ? "!" : "·", json_str(finding, "code", "?"));
@@ -165,7 +176,8 @@ static void print_findings(const struct term *term, const json_t *result, const 
 static void print_undo(const struct term *term, const json_t *statement) {
   const char *sql = json_str(statement, "rollback_sql", NULL);
   if (!json_is_boolean(json_object_get(statement, "reversible"))) return;
-  if (!true_at(statement, "reversible")) term_para(term, INDENT, COLUMN, TERM_DIM, "undo", TERM_RED, "cannot be undone: see Rollback below");
+  if (!true_at(statement, "reversible"))
+    term_para(term, INDENT, COLUMN, TERM_DIM, "undo", TERM_RED, "cannot be undone: see Rollback below");
   else if (sql && *sql) {
     BUF_AUTO text;
     buf_init(&text, REPORT_TEXT_MAX);
@@ -207,8 +219,10 @@ static void print_tables(const struct term *term, const json_t *tables, bool onl
     const json_t *path = json_object_get(item, "cascade_path");
     bool direct = strcmp(json_str(item, "impact", ""), "direct") == 0;
     if (direct != only_direct) continue;
-    if (direct || json_array_size(path) == 0) buf_puts(&text, json_str(item, "table", "?"));
-    else joined(&text, path, " → ");
+    if (direct || json_array_size(path) == 0)
+      buf_puts(&text, json_str(item, "table", "?"));
+    else
+      joined(&text, path, " → ");
     term_para(term, INDENT, COLUMN, TERM_DIM, json_str(item, "impact", ""), direct ? TERM_BOLD : TERM_PLAIN, buf_str(&text));
   }
 }
@@ -235,8 +249,8 @@ static void print_blast_radius(const struct term *term, const json_t *result) {
 static const char *agreement_of(const json_t *result, long long index) {
   size_t at;
   json_t *statement;
-  json_array_foreach(json_object_get(result, "statements"), at, statement)
-    if (json_int(statement, "index", -1) == index) return json_str(statement, "agreement", NULL);
+  json_array_foreach(json_object_get(result, "statements"), at,
+                     statement) if (json_int(statement, "index", -1) == index) return json_str(statement, "agreement", NULL);
   return NULL;
 }
 
@@ -247,10 +261,14 @@ static void print_trial_statement(const struct term *term, const json_t *result,
   char words[32];
   bool failed = json_is_object(error) || json_is_string(error);
   term_printf(term, failed ? TERM_RED : TERM_GREEN, "   %s", failed ? "✗" : "✓");
-  term_printf(term, TERM_PLAIN, " statement %lld  %s", index + 1, duration(json_number_value(json_object_get(statement, "duration_ms")), words));
-  if (agreement && strcmp(agreement, "agreed") == 0) term_printf(term, TERM_DIM, "  as predicted");
-  else if (agreement && strcmp(agreement, "contradicted") == 0) term_printf(term, TERM_YELLOW, "  not as predicted: what is reported is what was observed");
-  else if (agreement) term_printf(term, TERM_DIM, "  prediction %s", agreement);
+  term_printf(term, TERM_PLAIN, " statement %lld  %s", index + 1,
+              duration(json_number_value(json_object_get(statement, "duration_ms")), words));
+  if (agreement && strcmp(agreement, "agreed") == 0)
+    term_printf(term, TERM_DIM, "  as predicted");
+  else if (agreement && strcmp(agreement, "contradicted") == 0)
+    term_printf(term, TERM_YELLOW, "  not as predicted: what is reported is what was observed");
+  else if (agreement)
+    term_printf(term, TERM_DIM, "  prediction %s", agreement);
   term_printf(term, TERM_PLAIN, "\n");
 }
 
@@ -261,7 +279,8 @@ static void print_migration_error(const struct term *term, const json_t *trial) 
   buf_init(&text, REPORT_TEXT_MAX);
   buf_puts(&text, json_str(error, "message", "no reason given"));
   if (json_str(error, "sqlstate", NULL)) buf_printf(&text, " (SQLSTATE %s)", json_str(error, "sqlstate", ""));
-  if (json_int(error, "line", 0) > 0) buf_printf(&text, ", line %lld column %lld", json_int(error, "line", 0), json_int(error, "column", 0));
+  if (json_int(error, "line", 0) > 0)
+    buf_printf(&text, ", line %lld column %lld", json_int(error, "line", 0), json_int(error, "column", 0));
   term_para(term, INDENT, COLUMN, TERM_RED, "error", TERM_RED, buf_str(&text));
 }
 
@@ -290,7 +309,8 @@ static void print_trial(const struct term *term, const json_t *result) {
   term_printf(term, passed ? TERM_GREEN : TERM_RED, "   %s", passed ? "passed" : "failed");
   if (json_str(trial, "engine", NULL))
     term_printf(term, TERM_PLAIN, " on %s: %lld tables cloned, %lld rows made; %s, setup %s", json_str(trial, "engine", ""),
-                json_int(trial, "tables_created", 0), json_int(trial, "rows_inserted", 0), duration(json_number_value(json_object_get(trial, "duration_ms")), total),
+                json_int(trial, "tables_created", 0), json_int(trial, "rows_inserted", 0),
+                duration(json_number_value(json_object_get(trial, "duration_ms")), total),
                 duration(json_number_value(json_object_get(trial, "setup_ms")), setup));
   term_printf(term, TERM_PLAIN, "\n");
   print_migration_error(term, trial);
@@ -309,16 +329,20 @@ static void print_rollback(const struct term *term, const json_t *result) {
   size_t index;
   json_t *item;
   term_heading(term, "Rollback");
-  if (json_is_true(verified)) term_para(term, INDENT, INDENT, TERM_PLAIN, "", TERM_GREEN, "verified: applied and undone in the sandbox, the schema is as before");
-  else if (json_is_false(verified)) term_para(term, INDENT, INDENT, TERM_PLAIN, "", TERM_RED, "NOT verified: after undoing, the schema differs");
-  else term_para(term, INDENT, INDENT, TERM_PLAIN, "", TERM_DIM, "not verified in the sandbox");
+  if (json_is_true(verified))
+    term_para(term, INDENT, INDENT, TERM_PLAIN, "", TERM_GREEN, "verified: applied and undone in the sandbox, the schema is as before");
+  else if (json_is_false(verified))
+    term_para(term, INDENT, INDENT, TERM_PLAIN, "", TERM_RED, "NOT verified: after undoing, the schema differs");
+  else
+    term_para(term, INDENT, INDENT, TERM_PLAIN, "", TERM_DIM, "not verified in the sandbox");
   json_array_foreach(json_object_get(trial, "rollback_diff"), index, item) {
     char *dump = json_string_value(item) ? NULL : json_dumps(item, JSON_COMPACT | JSON_ENCODE_ANY);
     term_block(term, INDENT + 2, TERM_RED, dump ? dump : json_string_value(item));
     free(dump);
   }
   json_array_foreach(json_object_get(plan, "irreversible_reasons"), index, item)
-    term_para(term, INDENT, COLUMN + 2, TERM_RED, "irreversible", TERM_PLAIN, json_string_value(item) ? json_string_value(item) : json_str(item, "reason", "?"));
+      term_para(term, INDENT, COLUMN + 2, TERM_RED, "irreversible", TERM_PLAIN,
+                json_string_value(item) ? json_string_value(item) : json_str(item, "reason", "?"));
   term_block(term, INDENT + 2, TERM_CYAN, json_str(plan, "combined_script", ""));
 }
 

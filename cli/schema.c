@@ -1,8 +1,9 @@
 /* `autodb schema up|status`: AutoDB's own database, version by version.
  *
- * The versions are the files schema/NNNN_name.sql, numbered from 0001 without gaps; what has been applied is a row of autodb.schema_migrations with
- * the file's SHA-256. Guarantees: one runner at a time (a session-level advisory lock: the next one waits, then finds nothing to do); a file and
- * its row commit together or not at all; nothing is applied while any applied file differs from its row, or is absent. */
+ * The versions are the files schema/NNNN_name.sql, numbered from 0001 without gaps; what has been applied is a row of
+ * autodb.schema_migrations with the file's SHA-256. Guarantees: one runner at a time (a session-level advisory lock: the next one waits,
+ * then finds nothing to do); a file and its row commit together or not at all; nothing is applied while any applied file differs from its
+ * row, or is absent. */
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
@@ -97,7 +98,8 @@ static enum status check_numbers(const struct plan *plan, struct error *err) {
     const struct version *version = &plan->versions[i];
     if (i > 0 && version->number == version[-1].number)
       return error_set(err, ERR_CONFLICT, "%s and %s have the same number", version[-1].name, version->name);
-    if (version->number != (int)i + 1) return error_set(err, ERR_CONFLICT, "there is no version %04d in %s, but %s", (int)i + 1, plan->dir, version->name);
+    if (version->number != (int)i + 1)
+      return error_set(err, ERR_CONFLICT, "there is no version %04d in %s, but %s", (int)i + 1, plan->dir, version->name);
   }
   return OK;
 }
@@ -112,8 +114,10 @@ static enum status read_files(struct plan *plan, struct error *err) {
   struct dirent *entry;
   while (!status && (entry = readdir(stream))) {
     if (version_number(entry->d_name) == 0) continue;
-    if (plan->count == SCHEMA_VERSIONS) status = error_set(err, ERR_TOO_LARGE, "more than %d versions in %s", SCHEMA_VERSIONS, plan->dir);
-    else if (!(status = read_version(plan->dir, entry->d_name, &plan->versions[plan->count], err))) plan->count++;
+    if (plan->count == SCHEMA_VERSIONS)
+      status = error_set(err, ERR_TOO_LARGE, "more than %d versions in %s", SCHEMA_VERSIONS, plan->dir);
+    else if (!(status = read_version(plan->dir, entry->d_name, &plan->versions[plan->count], err)))
+      plan->count++;
   }
   closedir(stream);
   if (status) return status;
@@ -126,17 +130,22 @@ static enum status read_files(struct plan *plan, struct error *err) {
 static const char list_applied[] = "SELECT version, name, sha256, to_char(applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') "
                                    "FROM autodb.schema_migrations ORDER BY version";
 
-static enum status match_row(struct plan *plan, size_t at, int number, const char *name, const char *sha256, const char *applied_at, struct error *err) {
+static enum status match_row(struct plan *plan, size_t at, int number, const char *name, const char *sha256, const char *applied_at,
+                             struct error *err) {
   if (at >= plan->count)
-    return error_set(err, ERR_CONFLICT, "the database holds version %04d (%s), which this program does not know: it was brought up by a newer one; use that", number, name);
+    return error_set(err, ERR_CONFLICT,
+                     "the database holds version %04d (%s), which this program does not know: it was brought up by a newer one; use that",
+                     number, name);
   struct version *version = &plan->versions[at];
   if (number != version->number)
-    return error_set(err, ERR_CONFLICT, "the database holds version %04d (%s) where %s should be: a version between is missing from autodb.schema_migrations", number, name,
-                     version->name);
+    return error_set(err, ERR_CONFLICT,
+                     "the database holds version %04d (%s) where %s should be: a version between is missing from autodb.schema_migrations",
+                     number, name, version->name);
   if (strcmp(sha256, version->sha256) != 0)
     return error_set(err, ERR_CONFLICT,
-                     "%s/%s was edited after it had been applied (%s): it has SHA-256 %.12s…, applied was %.12s…; restore it, and put the change in a new file", plan->dir,
-                     version->name, applied_at, version->sha256, sha256);
+                     "%s/%s was edited after it had been applied (%s): it has SHA-256 %.12s…, applied was %.12s…; restore it, and put the "
+                     "change in a new file",
+                     plan->dir, version->name, applied_at, version->sha256, sha256);
   snprintf(version->applied_at, sizeof version->applied_at, "%s", applied_at);
   plan->applied = at + 1;
   return OK;

@@ -11,8 +11,9 @@
 #define TERM_WIDTH_NONE 96 /* when it is no terminal */
 #define TERM_TEXT_MAX (16 * 1024 * 1024)
 
-static const char *const codes[] = {[TERM_PLAIN] = "", [TERM_BOLD] = "\033[1m", [TERM_DIM] = "\033[2m", [TERM_GREEN] = "\033[32m",
-                                    [TERM_YELLOW] = "\033[33m", [TERM_RED] = "\033[31m", [TERM_MAGENTA] = "\033[35m", [TERM_CYAN] = "\033[36m"};
+static const char *const codes[] = {
+    [TERM_PLAIN] = "",          [TERM_BOLD] = "\033[1m", [TERM_DIM] = "\033[2m",      [TERM_GREEN] = "\033[32m",
+    [TERM_YELLOW] = "\033[33m", [TERM_RED] = "\033[31m", [TERM_MAGENTA] = "\033[35m", [TERM_CYAN] = "\033[36m"};
 
 void term_init(struct term *term, FILE *out) {
   struct winsize size = {0};
@@ -26,14 +27,17 @@ void term_init(struct term *term, FILE *out) {
   term->colour = !(no_colour && *no_colour) && !(kind && strcmp(kind, "dumb") == 0);
 }
 
-/* Names and messages come from other people's databases: an escape sequence in one must not reach the terminal. C1 controls are two bytes in UTF-8. */
+/* Names and messages come from other people's databases: an escape sequence in one must not reach the terminal. C1 controls are two bytes
+ * in UTF-8. */
 static void put_safe(const struct term *term, const char *text, size_t len) {
   for (size_t i = 0; i < len; i++) {
     unsigned char c = (unsigned char)text[i];
     bool c1 = c == 0xC2 && i + 1 < len && (unsigned char)text[i + 1] < 0xA0;
     if (c1) i++;
-    if (c == '\t') fputs("  ", term->out);
-    else putc((c < 0x20 && c != '\n') || c == 0x7F || c1 ? '?' : c, term->out);
+    if (c == '\t')
+      fputs("  ", term->out);
+    else
+      putc((c < 0x20 && c != '\n') || c == 0x7F || c1 ? '?' : c, term->out);
   }
 }
 
@@ -91,7 +95,8 @@ static void wrap_line(const struct term *term, int column, enum term_style style
   }
 }
 
-void term_para(const struct term *term, int indent, int column, enum term_style label_style, const char *label, enum term_style style, const char *text) {
+void term_para(const struct term *term, int indent, int column, enum term_style label_style, const char *label, enum term_style style,
+               const char *text) {
   pad(term, indent);
   put_styled(term, label_style, label, strlen(label));
   int used = indent + columns(label, strlen(label));

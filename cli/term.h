@@ -9,7 +9,7 @@
 
 struct term {
   FILE *out;
-  int width;   /* columns, 72 to 100 */
+  int width; /* columns, 72 to 100 */
   bool colour;
 };
 enum term_style { TERM_PLAIN, TERM_BOLD, TERM_DIM, TERM_GREEN, TERM_YELLOW, TERM_RED, TERM_MAGENTA, TERM_CYAN };
@@ -18,7 +18,8 @@ void term_init(struct term *term, FILE *out);
 /* As printf, styled; control characters that arguments bring in are shown as "?" (newlines are kept). */
 void term_printf(const struct term *term, enum term_style style, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* `label` in columns `indent`…`column`, then text wrapped between `column` and the width. Newlines in text begin new lines. */
-void term_para(const struct term *term, int indent, int column, enum term_style label_style, const char *label, enum term_style style, const char *text);
+void term_para(const struct term *term, int indent, int column, enum term_style label_style, const char *label, enum term_style style,
+               const char *text);
 /* Lines as they are, each behind `indent` spaces: scripts, which people copy. */
 void term_block(const struct term *term, int indent, enum term_style style, const char *text);
 /* A heading: bold, an empty line before it. */

@@ -15,13 +15,16 @@ static int run_with(const char *const more[], const char *const argv[], char **r
   return status;
 }
 
-static int run_cli(const char *const argv[], char **ret_output) { return run_with((const char *[]){url_env, key_env, NULL}, argv, ret_output); }
+static int run_cli(const char *const argv[], char **ret_output) {
+  return run_with((const char *[]){url_env, key_env, NULL}, argv, ret_output);
+}
 
 static int setup(void **state) {
   *state = h = harness_new();
   harness_stack(h, NULL, NULL);
   harness_database(&h->pg[0], "client", client_url);
-  harness_sql(client_url, "CREATE TABLE orders (id bigint PRIMARY KEY, note text); CREATE TABLE items (id bigint PRIMARY KEY, order_id bigint REFERENCES orders);"
+  harness_sql(client_url, "CREATE TABLE orders (id bigint PRIMARY KEY, note text); CREATE TABLE items (id bigint PRIMARY KEY, order_id "
+                          "bigint REFERENCES orders);"
                           "INSERT INTO orders SELECT i, 'n' FROM generate_series(1, 1000) i; ANALYZE");
   snprintf(url_env, sizeof url_env, "AUTODB_URL=%s/", h->api_url);
   snprintf(key_env, sizeof key_env, "AUTODB_API_KEY=%s", h->api_key);
@@ -64,12 +67,14 @@ static void adds_and_lists_connections(void **state) {
 static void tells_why_a_connection_is_refused(void **state) {
   (void)state;
   char *output = NULL;
-  int status = run_cli((const char *[]){"autodb", "connection", "add", "--name", "x", "postgresql://postgres:tosecret@127.0.0.1:1/x", NULL}, &output);
+  int status = run_cli((const char *[]){"autodb", "connection", "add", "--name", "x", "postgresql://postgres:tosecret@127.0.0.1:1/x", NULL},
+                       &output);
   assert_int_equal(status, 1);
   assert_null(strstr(output, "tosecret"));
   assert_non_null(strstr(output, "refused"));
   free(output);
-  expect(1, (const char *[]){"autodb", "connection", "add", "--name", "x", "host=127.0.0.1 passfile=/etc/passwd", NULL}, (const char *[]){"passfile", NULL});
+  expect(1, (const char *[]){"autodb", "connection", "add", "--name", "x", "host=127.0.0.1 passfile=/etc/passwd", NULL},
+         (const char *[]){"passfile", NULL});
   expect(2, (const char *[]){"autodb", "connection", "add", client_url, NULL}, (const char *[]){"--name", NULL});
 }
 
@@ -83,8 +88,10 @@ static void analyses_a_file_and_prints_the_report(void **state) {
   (void)state;
   const char *path = put_file("m.sql", "ALTER TABLE orders ADD COLUMN token uuid NOT NULL DEFAULT gen_random_uuid();\n");
   expect(0, (const char *[]){"autodb", "analyze", path, NULL},
-         (const char *[]){"Risk ", "ALTER TABLE", "public.orders", "AccessExclusiveLock", "Blast radius", "public.items", "passed on postgres 17", "Rollback", NULL});
-  expect(0, (const char *[]){"autodb", "analyze", path, "--json", NULL}, (const char *[]){"\"approval_token\": \"", "\"kind\": \"migration.analyze\"", NULL});
+         (const char *[]){"Risk ", "ALTER TABLE", "public.orders", "AccessExclusiveLock", "Blast radius", "public.items",
+                          "passed on postgres 17", "Rollback", NULL});
+  expect(0, (const char *[]){"autodb", "analyze", path, "--json", NULL},
+         (const char *[]){"\"approval_token\": \"", "\"kind\": \"migration.analyze\"", NULL});
   expect(0, (const char *[]){"autodb", "analyze", path, "--no-sandbox", NULL}, (const char *[]){"Risk ", "not run", "No token", NULL});
   path = put_file("bad.sql", "SELECT 1;\nALTER TABEL orders ADD x int;\n");
   expect(0, (const char *[]){"autodb", "analyze", path, NULL}, (const char *[]){"failed", "42601", "line 2", "No token", NULL});
@@ -124,9 +131,12 @@ static void says_what_to_do_without_server_or_key(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(adds_and_lists_connections),          cmocka_unit_test(tells_why_a_connection_is_refused),
-      cmocka_unit_test(introspects_the_only_connection),     cmocka_unit_test(analyses_a_file_and_prints_the_report),
-      cmocka_unit_test(follows_a_job),                       cmocka_unit_test(says_what_to_do_without_server_or_key),
+      cmocka_unit_test(adds_and_lists_connections),
+      cmocka_unit_test(tells_why_a_connection_is_refused),
+      cmocka_unit_test(introspects_the_only_connection),
+      cmocka_unit_test(analyses_a_file_and_prints_the_report),
+      cmocka_unit_test(follows_a_job),
+      cmocka_unit_test(says_what_to_do_without_server_or_key),
   };
   return cmocka_run_group_tests(tests, setup, harness_teardown);
 }

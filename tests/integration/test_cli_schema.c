@@ -41,7 +41,8 @@ static int each_setup(void **state) {
   snprintf(fx.dir_env, sizeof fx.dir_env, "AUTODB_SCHEMA_DIR=%s", fx.dir);
   snprintf(fx.url_env, sizeof fx.url_env, "AUTODB_DATABASE_URL=%s", fx.url);
   // ensure_partitions() is what `up` calls at its end
-  put_file("0001_first.sql", "CREATE FUNCTION ensure_partitions(integer, integer) RETURNS integer LANGUAGE sql AS 'SELECT 0'; CREATE TABLE one (id int);");
+  put_file("0001_first.sql",
+           "CREATE FUNCTION ensure_partitions(integer, integer) RETURNS integer LANGUAGE sql AS 'SELECT 0'; CREATE TABLE one (id int);");
   put_file("0002_second.sql", "CREATE TABLE two (id int);");
   put_file("README.md", "not a version");
   return 0;
@@ -57,7 +58,8 @@ static int run_cli(const char *const argv[], char **ret_output) {
 static void expect(int want, const char *const argv[], const char *part) {
   char *output = NULL;
   int status = run_cli(argv, &output);
-  if (status != want || !strstr(output, part)) fail_msg("%s %s: exit %d (want %d), output without \"%s\": %s", argv[1], argv[2], status, want, part, output);
+  if (status != want || !strstr(output, part))
+    fail_msg("%s %s: exit %d (want %d), output without \"%s\": %s", argv[1], argv[2], status, want, part, output);
   free(output);
 }
 static const char *const up[] = {"autodb", "schema", "up", NULL};

@@ -1,7 +1,7 @@
 /* Processes of a test program: started with a log each, stopped, killed, counted at the end.
  *
- * Children die with the test (PR_SET_PDEATHSIG), and since the test is the subreaper of all its descendants, a slot whose supervisor was killed
- * becomes its child: teardown waits for those and names the ones that stay. */
+ * Children die with the test (PR_SET_PDEATHSIG), and since the test is the subreaper of all its descendants, a slot whose supervisor was
+ * killed becomes its child: teardown waits for those and names the ones that stay. */
 #include "tests/support/harness.h"
 
 #include <dirent.h>
@@ -15,7 +15,8 @@
 
 extern char **environ;
 
-static const char *const sanitizer_marks[] = {"ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "WARNING: ThreadSanitizer", ": runtime error: ", NULL};
+static const char *const sanitizer_marks[] = {"ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "WARNING: ThreadSanitizer",
+                                              ": runtime error: ", NULL};
 
 int64_t harness_now_ms(void) {
   struct timespec now;
@@ -143,7 +144,8 @@ static char **copy_strings(const char *const strings[]) {
   return copy;
 }
 
-struct harness_proc *harness_spawn(struct harness *h, const char *name, const char *path, const char *const argv[], const char *const env[]) {
+struct harness_proc *harness_spawn(struct harness *h, const char *name, const char *path, const char *const argv[],
+                                   const char *const env[]) {
   assert_true(h->proc_count < HARNESS_PROCS);
   struct harness_proc *proc = &h->procs[h->proc_count++];
   snprintf(proc->name, sizeof proc->name, "%s", name);
@@ -177,7 +179,8 @@ bool harness_alive(struct harness_proc *proc) {
 
 int harness_exit_status(struct harness_proc *proc, int timeout_ms) {
   int status = 0;
-  if (!POLL_UNTIL(reaped(proc, &status), timeout_ms)) fail_msg("%s (pid %d) still runs after %d ms", proc->name, (int)proc->pid, timeout_ms);
+  if (!POLL_UNTIL(reaped(proc, &status), timeout_ms))
+    fail_msg("%s (pid %d) still runs after %d ms", proc->name, (int)proc->pid, timeout_ms);
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
@@ -218,8 +221,10 @@ static int drain(int fd, char **ret_output) {
     }
   }
   output[len] = 0;
-  if (ret_output) *ret_output = output;
-  else free(output);
+  if (ret_output)
+    *ret_output = output;
+  else
+    free(output);
   return 0;
 }
 
@@ -324,8 +329,10 @@ void harness_end(struct harness *h) {
   clean &= no_orphans();
   for (int i = 0; i < h->proc_count; i++) clean &= log_is_clean(&h->procs[i]);
   clean &= no_sandboxes(h);
-  if (!getenv("AUTODB_TEST_KEEP")) remove_tree(h, h->dir);
-  else fprintf(stderr, "kept: %s\n", h->dir);
+  if (!getenv("AUTODB_TEST_KEEP"))
+    remove_tree(h, h->dir);
+  else
+    fprintf(stderr, "kept: %s\n", h->dir);
   remove_tree(h, h->sandbox_dir);
   for (int i = 0; i < h->proc_count; i++) {
     free(h->procs[i].path);

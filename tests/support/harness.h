@@ -5,8 +5,8 @@
  *   static int setup(void **state) { struct harness *h = harness_new(); harness_stack(h, NULL, NULL); *state = h; return 0; }
  *   int main(void) { … return cmocka_run_group_tests(tests, setup, harness_teardown); }
  *
- * Everything is a child of the test program and dies with it (PR_SET_PDEATHSIG), however it ends. The program is its children's subreaper, so that
- * teardown sees orphans too; it fails when a process outlives its parent's stop, when a log holds a sanitizer's report, or when a
+ * Everything is a child of the test program and dies with it (PR_SET_PDEATHSIG), however it ends. The program is its children's subreaper,
+ * so that teardown sees orphans too; it fails when a process outlives its parent's stop, when a log holds a sanitizer's report, or when a
  * worker left a sandbox behind. Any failure to start shows the end of the log and fails the test. Refuses to run as root: use tests/run or
  * `deploy/as-service PROGRAM`.
  *
@@ -47,7 +47,7 @@ struct harness_pg {
   int major, port;
   char bin[HARNESS_PATH]; /* of the server's programs */
   char socket_dir[HARNESS_PATH + 32];
-  char url[HARNESS_URL];  /* superuser, database "postgres", TCP */
+  char url[HARNESS_URL]; /* superuser, database "postgres", TCP */
 };
 
 struct harness {
@@ -58,7 +58,7 @@ struct harness {
   char master_key[64];
   char api_url[64], metrics_url[64]; /* of the API started last */
   int api_port;
-  char api_key[64];               /* sent by harness_http; set by harness_key */
+  char api_key[64]; /* sent by harness_http; set by harness_key */
   char owner_id[40];
   struct harness_pg pg[4];
   int pg_count;
@@ -72,9 +72,10 @@ void harness_end(struct harness *h);
 
 /* --- processes --- */
 
-/* env: NULL or "NAME=value" strings ending with NULL, laid over the program's environment without its AUTODB_* and PG* variables. argv[0] is what the process
- * is called; path what is executed. Standard error and output go to <dir>/<name>.log. */
-struct harness_proc *harness_spawn(struct harness *h, const char *name, const char *path, const char *const argv[], const char *const env[]);
+/* env: NULL or "NAME=value" strings ending with NULL, laid over the program's environment without its AUTODB_* and PG* variables. argv[0]
+ * is what the process is called; path what is executed. Standard error and output go to <dir>/<name>.log. */
+struct harness_proc *harness_spawn(struct harness *h, const char *name, const char *path, const char *const argv[],
+                                   const char *const env[]);
 void harness_stop(struct harness_proc *proc);            /* its stop signal (SIGTERM), fails the test if it isn't gone after 20 s */
 void harness_kill(struct harness_proc *proc);            /* SIGKILL and reap */
 void harness_signal(struct harness_proc *proc, int sig); /* SIGSTOP, SIGCONT, … */
@@ -87,18 +88,18 @@ int harness_run(struct harness *h, const char *path, const char *const argv[], c
 
 /* --- servers --- */
 
-/* PostgreSQL of that major with pgvector where installed, TCP on 127.0.0.1 and a socket, fsync off. The first one also gets a database "autodb",
- * which becomes database_url. Skips the test program (exit 77) when the major is not installed. */
+/* PostgreSQL of that major with pgvector where installed, TCP on 127.0.0.1 and a socket, fsync off. The first one also gets a database
+ * "autodb", which becomes database_url. Skips the test program (exit 77) when the major is not installed. */
 struct harness_pg *harness_postgres(struct harness *h, int major);
 bool harness_has_postgres(int major);
 /* Makes a database (dropped first) and writes its superuser URL into out. */
 void harness_database(struct harness_pg *pg, const char *name, char out[HARNESS_URL]);
-PGconn *harness_connect(const char *url);                       /* fails the test when it can't */
-void harness_sql(const char *url, const char *script);          /* runs a script, fails the test on an error */
-void harness_sql_file(const char *url, const char *path);       /* the same from a file; relative to the source tree */
-long long harness_count(const char *url, const char *sql);      /* first column of the first row as a number */
-struct harness_proc *harness_valkey(struct harness *h);         /* no persistence */
-void harness_schema_up(struct harness *h);                      /* `autodb schema up` on database_url */
+PGconn *harness_connect(const char *url);                  /* fails the test when it can't */
+void harness_sql(const char *url, const char *script);     /* runs a script, fails the test on an error */
+void harness_sql_file(const char *url, const char *path);  /* the same from a file; relative to the source tree */
+long long harness_count(const char *url, const char *sql); /* first column of the first row as a number */
+struct harness_proc *harness_valkey(struct harness *h);    /* no persistence */
+void harness_schema_up(struct harness *h);                 /* `autodb schema up` on database_url */
 /* Makes an owner (if new) and a key for it, by SQL; the raw key goes to out, and becomes api_key when there was none. */
 void harness_key(struct harness *h, const char *owner, const char *role, char out[64]);
 struct harness_proc *harness_api(struct harness *h, const char *const env[]);    /* on free ports; returns when /healthz answers */
@@ -112,18 +113,20 @@ void harness_env_free(char **env);
 /* --- HTTP --- */
 
 struct harness_reply {
-  long status;      /* 0: no answer */
-  char *headers;    /* as received, CRLF lines */
+  long status;   /* 0: no answer */
+  char *headers; /* as received, CRLF lines */
   char *body;
   size_t body_len;
-  json_t *json;     /* NULL unless the body is JSON */
+  json_t *json; /* NULL unless the body is JSON */
   double ms;
 };
 void harness_reply_free(struct harness_reply *reply);
 #define REPLY_AUTO __attribute__((cleanup(harness_reply_free))) struct harness_reply
-/* path is appended to api_url (or is a whole URL). headers: NULL or "Name: value" strings ending with NULL. X-API-Key is added unless a header names it or
- * Authorization; "X-API-Key:" alone leaves it out. Content-Type is application/json when there is a body. 90 s at most. */
-void harness_http(struct harness *h, const char *method, const char *path, const char *const headers[], const char *body, struct harness_reply *ret_reply);
+/* path is appended to api_url (or is a whole URL). headers: NULL or "Name: value" strings ending with NULL. X-API-Key is added unless a
+ * header names it or Authorization; "X-API-Key:" alone leaves it out. Content-Type is application/json when there is a body. 90 s at most.
+ */
+void harness_http(struct harness *h, const char *method, const char *path, const char *const headers[], const char *body,
+                  struct harness_reply *ret_reply);
 /* The value of a header into out, "" when absent; returns out. */
 char *harness_header(const struct harness_reply *reply, const char *name, char *out, size_t size);
 /* A member by dotted path ("data.result.sandbox_result.passed", "data.items.0"); NULL when absent. */
@@ -138,13 +141,13 @@ int harness_socket(struct harness *h); /* a TCP connection to the API, for raw b
 
 void harness_nap(int *round); /* 1 ms, growing to 50 */
 int64_t harness_now_ms(void);
-#define POLL_UNTIL(condition, timeout_ms)                                              \
-  ({                                                                                   \
-    int64_t poll_end = harness_now_ms() + (timeout_ms);                                \
-    int poll_round = 0;                                                                \
-    bool poll_met;                                                                     \
+#define POLL_UNTIL(condition, timeout_ms)                                                      \
+  ({                                                                                           \
+    int64_t poll_end = harness_now_ms() + (timeout_ms);                                        \
+    int poll_round = 0;                                                                        \
+    bool poll_met;                                                                             \
     while (!(poll_met = (condition)) && harness_now_ms() < poll_end) harness_nap(&poll_round); \
-    poll_met;                                                                          \
+    poll_met;                                                                                  \
   })
 bool poll_until(bool (*predicate)(void *arg), void *arg, int timeout_ms);
 

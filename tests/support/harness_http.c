@@ -9,7 +9,10 @@
 
 #include "tests/support/harness.h"
 
-struct bytes { char *data; size_t len; };
+struct bytes {
+  char *data;
+  size_t len;
+};
 
 static size_t collect(char *data, size_t size, size_t count, void *arg) {
   struct bytes *bytes = arg;
@@ -41,7 +44,8 @@ static struct curl_slist *header_list(const struct harness *h, const char *const
   return list;
 }
 
-void harness_http(struct harness *h, const char *method, const char *path, const char *const headers[], const char *body, struct harness_reply *ret_reply) {
+void harness_http(struct harness *h, const char *method, const char *path, const char *const headers[], const char *body,
+                  struct harness_reply *ret_reply) {
   static CURL *curl; // kept: connections are reused, as a client would
   char url[8192];
   struct bytes head = {0}, content = {0};
@@ -62,15 +66,19 @@ void harness_http(struct harness *h, const char *method, const char *path, const
     curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
     curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE, (long)strlen(body));
   }
-  if (strcmp(method, "HEAD") == 0) curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
-  else curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
+  if (strcmp(method, "HEAD") == 0)
+    curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
+  else
+    curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
   int64_t began = harness_now_ms();
   CURLcode code = curl_easy_perform(curl);
   curl_off_t total_us = 0;
   curl_easy_getinfo(curl, CURLINFO_TOTAL_TIME_T, &total_us);
   *ret_reply = (struct harness_reply){.headers = head.data, .body = content.data, .body_len = content.len, .ms = (double)total_us / 1000.0};
-  if (code == CURLE_OK) curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &ret_reply->status);
-  else if (harness_now_ms() - began > 1000) fprintf(stderr, "%s %s: %s\n", method, path, curl_easy_strerror(code));
+  if (code == CURLE_OK)
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &ret_reply->status);
+  else if (harness_now_ms() - began > 1000)
+    fprintf(stderr, "%s %s: %s\n", method, path, curl_easy_strerror(code));
   if (!ret_reply->headers) ret_reply->headers = strdup("");
   if (!ret_reply->body) ret_reply->body = strdup("");
   ret_reply->json = json_loadb(ret_reply->body, ret_reply->body_len, JSON_DECODE_ANY, NULL);
@@ -104,7 +112,10 @@ json_t *harness_at(const json_t *value, const char *path) {
     value = json_is_array(value) ? json_array_get(value, strtoul(name, NULL, 10)) : json_object_get(value, name);
     path += len + (path[len] == '.');
   }
-  union { const json_t *in; json_t *out; } unconst = {.in = value}; // borrowed: the caller may incref
+  union {
+    const json_t *in;
+    json_t *out;
+  } unconst = {.in = value}; // borrowed: the caller may incref
   return unconst.out;
 }
 
@@ -145,7 +156,8 @@ int harness_socket(struct harness *h) {
   struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)h->api_port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   struct timeval patience = {.tv_sec = 20};
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) < 0) fail_msg("connect to port %d: %s", h->api_port, strerror(errno));
+  if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
+    fail_msg("connect to port %d: %s", h->api_port, strerror(errno));
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   return fd;
 }

@@ -83,8 +83,13 @@ static void fits_a_hundred_columns_without_escapes(void **state) {
 
 static void survives_anything_missing_or_odd(void **state) {
   (void)state;
-  static const char *const odd[] = {"{}", "{\"statements\": [{}, null, 7]}", "{\"sandbox_result\": {\"passed\": false, \"migration_error\": {}}, \"risk_score\": \"x\"}",
-                                    "{\"affected_tables\": {}, \"rollback_plan\": {\"combined_script\": null, \"irreversible_reasons\": [null]}}", "[]", "null"};
+  static const char *const odd[] = {
+      "{}",
+      "{\"statements\": [{}, null, 7]}",
+      "{\"sandbox_result\": {\"passed\": false, \"migration_error\": {}}, \"risk_score\": \"x\"}",
+      "{\"affected_tables\": {}, \"rollback_plan\": {\"combined_script\": null, \"irreversible_reasons\": [null]}}",
+      "[]",
+      "null"};
   for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
     json_t *result = json_loads(odd[i], JSON_DECODE_ANY, NULL);
     char *text = render(result);
@@ -96,8 +101,8 @@ static void survives_anything_missing_or_odd(void **state) {
 
 static void tells_a_syntax_error(void **state) {
   (void)state;
-  json_t *result = json_pack("{s:{s:b, s:{s:s, s:s, s:i, s:i}}}", "sandbox_result", "passed", 0, "migration_error", "sqlstate", "42601", "message",
-                             "syntax error at or near \"TABEL\"", "line", 3, "column", 7);
+  json_t *result = json_pack("{s:{s:b, s:{s:s, s:s, s:i, s:i}}}", "sandbox_result", "passed", 0, "migration_error", "sqlstate", "42601",
+                             "message", "syntax error at or near \"TABEL\"", "line", 3, "column", 7);
   char *text = render(result);
   assert_non_null(strstr(text, "syntax error at or near \"TABEL\" (SQLSTATE 42601), line 3 column 7"));
   assert_non_null(strstr(text, "No token"));
