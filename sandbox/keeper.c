@@ -207,19 +207,20 @@ static struct room *find_ready(struct keeper *keeper, int major, const char *key
   return found;
 }
 
-/* A spare of another kind makes way when all rooms are taken: a copy of something prepared first, then an empty one. */
+/* A spare of another kind makes way when all rooms are taken: a copy of something prepared first, then an empty one. Its room is free once
+ * it has ended. */
 static void make_way(struct keeper *keeper, int major, const char *key) {
   struct room *victim = NULL;
   if (!is_full(keeper)) return;
   for (int i = 0; i < keeper->rooms_max; i++) {
     struct room *room = &keeper->rooms[i];
-    if (room->state != ROOM_SPARE || (room->major == major && !strcmp(room->key, key))) continue;
+    if ((room->state != ROOM_SPARE && room->state != ROOM_WARMING) || (room->major == major && !strcmp(room->key, key))) continue;
     if (!victim || (!*victim->key && *room->key)) victim = room;
   }
   if (victim) room_end(victim);
 }
 
-/* Gives it a room, or has it wait for one that is starting. */
+/* Gives it a room, or has it wait for one that is starting or ending; called again until it has one. */
 static void client_seek(struct keeper *keeper, struct client *client) {
   ERROR_AUTO err = {0};
   int major = client->major;
@@ -228,11 +229,13 @@ static void client_seek(struct keeper *keeper, struct client *client) {
   remember(keeper, major);
   if (room) {
     client_give(client, room);
-  } else if (count_rooms(keeper, major, client->waits_for, ROOM_STARTING, ROOM_STARTING) <
-             count_waiting(keeper, major, client->waits_for)) {
-    make_way(keeper, major, client->waits_for);
-    if (room_start(keeper, major, client->waits_for, &err)) client_refuse(client, &err);
+    return;
   }
+  if (count_rooms(keeper, major, client->waits_for, ROOM_STARTING, ROOM_STARTING) >= count_waiting(keeper, major, client->waits_for))
+    return;
+  make_way(keeper, major, client->waits_for);
+  if (is_full(keeper) && count_rooms(keeper, 0, "", ROOM_GIVEN, ROOM_GIVEN) < keeper->rooms_max) return;
+  if (room_start(keeper, major, client->waits_for, &err)) client_refuse(client, &err);
 }
 
 /* What is kept under the key is damaged: its copies go, too. */
@@ -352,6 +355,7 @@ static void tick(struct keeper *keeper) {
   for (int i = 0; i < keeper->rooms_max; i++) room_tick(keeper, &keeper->rooms[i]);
   for (int i = 0; i < CLIENTS_MAX; i++) {
     struct client *client = &keeper->clients[i];
+    if (client->fd >= 0 && client->major != 0 && !client->room) client_seek(keeper, client);
     if (client->fd < 0 || !client->room || now - client->room->since_ms < LIFETIME_MS) continue;
     log_event(LOG_WARN, "a sandbox outlived its time and was ended", "seconds", log_fmt("%d", LIFETIME_MS / 1000), NULL);
     client_close(client);

@@ -25,6 +25,7 @@ struct sandbox {
   int keeper_fd;        /* the sandbox lives as long as this connection; -1 when it's ours */
   int root_fd;          /* borrowed from the engine, or ours */
   int version_num;
+  bool prepared; /* a copy of what was saved */
   char name[ENGINE_NAME];
   PGconn *idle[SESSION_USERS]; /* put back, for the next to take */
 };
@@ -39,23 +40,22 @@ static enum status open_own(const struct config *cfg, int major, struct sandbox 
   return OK;
 }
 
-static enum status open_kept(const char *keeper_socket, const struct keeper_request *request, struct sandbox *sandbox, bool *ret_prepared,
-                             struct error *err) {
+static enum status open_kept(const char *keeper_socket, const struct keeper_request *request, struct sandbox *sandbox, struct error *err) {
   struct keeper_answer answer;
   enum status status = keeper_ask(keeper_socket, request, &answer, &sandbox->keeper_fd, &sandbox->root_fd, err);
   if (status) return status;
   sandbox->version_num = answer.version_num;
   snprintf(sandbox->name, sizeof sandbox->name, "%s", answer.name);
-  *ret_prepared = answer.prepared;
+  sandbox->prepared = answer.prepared;
   return OK;
 }
 
 static enum status open_one(const struct config *cfg, const char *keeper_socket, const struct keeper_request *request,
-                            struct sandbox **ret_sandbox, bool *ret_prepared, struct error *err) {
+                            struct sandbox **ret_sandbox, struct error *err) {
   struct sandbox *sandbox = calloc(1, sizeof *sandbox);
   if (!sandbox) return error_oom(err);
   sandbox->keeper_fd = sandbox->root_fd = -1;
-  enum status status = keeper_socket ? open_kept(keeper_socket, request, sandbox, ret_prepared, err) : ERR_NOT_FOUND;
+  enum status status = keeper_socket ? open_kept(keeper_socket, request, sandbox, err) : ERR_NOT_FOUND;
   if (status == ERR_NOT_FOUND) status = open_own(cfg, request->major, sandbox, err); /* the keeper is being restarted: slower, but works */
   if (status) {
     free(sandbox);
@@ -66,23 +66,21 @@ static enum status open_one(const struct config *cfg, const char *keeper_socket,
 }
 
 enum status sandbox_open(const struct config *cfg, const char *keeper_socket, int major, struct sandbox **ret_sandbox, struct error *err) {
-  bool prepared = false;
-  return open_one(cfg, keeper_socket, &(struct keeper_request){.kind = KEEPER_ASK, .major = major}, ret_sandbox, &prepared, err);
+  return open_one(cfg, keeper_socket, &(struct keeper_request){.kind = KEEPER_ASK, .major = major}, ret_sandbox, err);
 }
 
 enum status sandbox_open_prepared(const struct config *cfg, const char *keeper_socket, int major, const char *key, bool fresh,
                                   struct arena *arena, struct sandbox **ret_sandbox, const char **ret_note, struct error *err) {
   struct keeper_request request = {.kind = fresh ? KEEPER_ASK_FRESH : KEEPER_ASK, .major = major};
   struct sandbox *sandbox = NULL;
-  bool prepared = false;
   if (strlen(key) != sizeof request.key - 1)
     return error_set(err, ERR_INTERNAL, "a key of prepared sandboxes has %zu characters", sizeof request.key - 1);
   memcpy(request.key, key, sizeof request.key);
-  enum status status = open_one(cfg, keeper_socket, &request, &sandbox, &prepared, err);
+  enum status status = open_one(cfg, keeper_socket, &request, &sandbox, err);
   if (status) return status;
-  const char *note = prepared ? prepared_note(sandbox->root_fd, arena) : NULL;
+  const char *note = sandbox->prepared ? prepared_note(sandbox->root_fd, arena) : NULL;
   *ret_sandbox = sandbox;
-  *ret_note = prepared && !note ? "" : note;
+  *ret_note = sandbox->prepared && !note ? "" : note;
   return OK;
 }
 
@@ -102,7 +100,8 @@ enum status sandbox_save(struct sandbox *sandbox, const char *note, struct error
   PGconn *tracer = NULL;
   char last_wal[64];
   int64_t bytes = 0;
-  if (sandbox->keeper_fd < 0 || geteuid() == 0) return OK; /* nobody would keep it; root can't write to a tmpfs of a user namespace */
+  if (sandbox->keeper_fd < 0 || sandbox->prepared) return OK;
+  if (geteuid() == 0) return OK; /* can't write to a tmpfs of a user namespace that doesn't know root */
   enum status status = session_take(sandbox, SESSION_TRACER, &tracer, err);
   bool complete = !status && make_checkpoint(tracer, last_wal);
   session_put(sandbox, SESSION_TRACER, tracer);
@@ -236,7 +235,8 @@ enum status sandbox_dump(struct sandbox *sandbox, struct arena *arena, const cha
   buf_init(&raw, LIMIT_SNAPSHOT_BYTES);
   buf_init(&lasting, LIMIT_SNAPSHOT_BYTES);
   snprintf(conninfo, sizeof conninfo, "host=/proc/self/fd/%d/s port=5432 user=migrator dbname=sandbox sslmode=disable", sandbox->root_fd);
-  const char *const argv[] = {program, "--schema-only", "--dbname", conninfo, NULL};
+  /* Labels need a provider among the preloaded libraries, of which there are none; the view of them is slow. */
+  const char *const argv[] = {program, "--schema-only", "--no-security-labels", "--dbname", conninfo, NULL};
   status = process_run(&(struct process_run){.argv = argv, .keep_fd = sandbox->root_fd, .timeout_ms = DUMP_MS, .output = &raw}, err);
   if (status) return status;
   keep_lasting_lines(buf_str(&raw), &lasting);

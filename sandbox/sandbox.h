@@ -36,8 +36,8 @@ MUST_CHECK enum status sandbox_open(const struct config *cfg, const char *keeper
 MUST_CHECK enum status sandbox_open_prepared(const struct config *cfg, const char *keeper_socket, int major, const char *key, bool fresh,
                                              struct arena *arena, struct sandbox **ret_sandbox, const char **ret_note, struct error *err);
 /* Saves the sandbox's present state under the key it was opened with, while no session but ours is open in it. OK, too, where nothing is
- * kept: without a keeper, for root, and when unlogged tables, which no copy would have, are in it. A failure leaves the sandbox as usable
- * as it was. */
+ * kept: of a copy, without a keeper, for root, and when unlogged tables, which no copy would have, are in it. A failure leaves the sandbox
+ * as usable as it was. */
 MUST_CHECK enum status sandbox_save(struct sandbox *sandbox, const char *note, struct error *err);
 void sandbox_close(struct sandbox *sandbox); /* destroys it: kill, wait, remove; NULL is fine */
 static inline void sandbox_closep(struct sandbox **sandbox) {
