@@ -172,7 +172,7 @@ static enum status post_connection(struct request *req, struct error *err) {
 
 static const struct pg_stmt list_connections = {"list_connections",
                                                 "SELECT " VIEW " FROM autodb.connections c WHERE c.owner_id = $1::uuid AND c.deleted_at IS "
-                                                               "NULL AND c.id < $2::uuid ORDER BY c.id DESC LIMIT $3::int4 + 1",
+                                                "NULL AND c.id < $2::uuid ORDER BY c.id DESC LIMIT $3::int4 + 1",
                                                 3};
 static const struct pg_stmt get_one = {
     "get_connection", "SELECT " VIEW " FROM autodb.connections c WHERE c.id = $1::uuid AND c.owner_id = $2::uuid AND c.deleted_at IS NULL",

@@ -5,10 +5,11 @@
 #include "api/router.h"
 
 /* Column 0 is the id for cursors, column 1 the object, without its closing brace so that a new key can be told. */
-#define VIEW                                                                                                                          \
-  "k.id, json_build_object('id', k.id, 'name', k.name, 'prefix', k.prefix, 'role', k.role, 'owner', o.name, 'created_at', " SQL_TIME( \
-      "k.created_at") ", 'expires_at', " SQL_TIME("k.expires_at") ", 'revoked_at', " SQL_TIME("k.revoked_at") ", "                    \
-                                                                                                              "'last_used_at', " SQL_TIME("k.last_used_at") ")"
+#define VIEW                                                                                                                               \
+  "k.id, json_build_object('id', k.id, 'name', k.name, 'prefix', k.prefix, 'role', k.role, 'owner', o.name, 'created_at', " SQL_TIME(      \
+      "k.created_at") ", 'expires_at', " SQL_TIME("k.expires_at") ", 'revoked_at', " SQL_TIME("k.revoked_at") ", "                         \
+                                                                                                              "'last_used_at', " SQL_TIME( \
+                                                                                                                  "k.last_used_at") ")"
 
 /* --- create --- */
 

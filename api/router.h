@@ -4,7 +4,8 @@
 
 #include "api/request.h"
 
-/* The head is there: finds the route, checks expectations, size and key (who has none learns no more). Ends in conn_authorized or an answer. */
+/* The head is there: finds the route, checks expectations, size and key (who has none learns no more). Ends in conn_authorized or an
+ * answer. */
 void router_begin(struct request *req);
 /* The body is there: checks query and body, and runs the handler. */
 void router_run(struct request *req);

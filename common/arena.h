@@ -14,9 +14,12 @@ struct arena;
 
 /* max_bytes bounds the sum of all chunks. NULL when out of memory. */
 struct arena *arena_new(size_t max_bytes);
-void arena_free(struct arena *arena); /* NULL is fine; runs deferred calls, last first */
+void arena_free(struct arena *arena);  /* NULL is fine; runs deferred calls, last first */
 void arena_reset(struct arena *arena); /* as free followed by new, keeping the first chunk */
-static inline void arena_freep(struct arena **arena) { arena_free(*arena); *arena = NULL; }
+static inline void arena_freep(struct arena **arena) {
+  arena_free(*arena);
+  *arena = NULL;
+}
 #define ARENA_AUTO __attribute__((cleanup(arena_freep))) struct arena *
 
 /* Zeroed, aligned for any type. NULL past the ceiling. */

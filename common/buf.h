@@ -12,10 +12,10 @@
 #include "error.h"
 
 struct buf {
-  char *data;  /* never NULL after the first append; use buf_str */
+  char *data; /* never NULL after the first append; use buf_str */
   size_t len;
   size_t cap;
-  size_t max;  /* len never exceeds it */
+  size_t max; /* len never exceeds it */
   bool failed;
 };
 
@@ -36,7 +36,7 @@ void buf_consume(struct buf *buf, size_t len); /* drops the first len bytes */
 void buf_reset(struct buf *buf);               /* keeps the memory, clears failed */
 
 static inline bool buf_ok(const struct buf *buf) { return !buf->failed; }
-const char *buf_str(const struct buf *buf);    /* "" when empty */
-char *buf_take(struct buf *buf);               /* caller frees; the buffer is empty afterwards; NULL when failed */
+const char *buf_str(const struct buf *buf); /* "" when empty */
+char *buf_take(struct buf *buf);            /* caller frees; the buffer is empty afterwards; NULL when failed */
 
 #endif

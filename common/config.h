@@ -1,8 +1,9 @@
 /* config.h - every setting is one row of one table (config.c): name, type, default, bounds, one line of help.
  *
  * A value comes from the environment, else from the file AUTODB_CONF names (default: autodb.conf in the working directory,
- * if there is one; none when AUTODB_CONF is set but empty; lines NAME=value, # comments), else from the default. A value may be "file:<path>" (its content, trailing
- * newline cut) or "secret:<arn>" (needs the AWS client; refused with a clear message until that is built).
+ * if there is one; none when AUTODB_CONF is set but empty; lines NAME=value, # comments), else from the default. A value may be
+ * "file:<path>" (its content, trailing newline cut) or "secret:<arn>" (needs the AWS client; refused with a clear message until that is
+ * built).
  * `--help` of each program and the table in README.md are printed from the rows (config_print_help, config_print_markdown).
  *
  * To add a setting: a field here, a row in config.c, and run `autodb config --markdown` into README.md. */
@@ -15,34 +16,34 @@
 
 struct config {
   /* record and bell */
-  const char *database_url;        /* AUTODB_DATABASE_URL */
-  const char *redis_url;           /* AUTODB_REDIS_URL redis://[:password@]host:port[/db] or unix:///path */
-  const char *redis_prefix;        /* AUTODB_REDIS_PREFIX, default "autodb" */
-  const char *master_key;          /* AUTODB_MASTER_KEY: 32 bytes base64; "id:base64[,id:base64…]" to rotate, first encrypts */
+  const char *database_url; /* AUTODB_DATABASE_URL */
+  const char *redis_url;    /* AUTODB_REDIS_URL redis://[:password@]host:port[/db] or unix:///path */
+  const char *redis_prefix; /* AUTODB_REDIS_PREFIX, default "autodb" */
+  const char *master_key;   /* AUTODB_MASTER_KEY: 32 bytes base64; "id:base64[,id:base64…]" to rotate, first encrypts */
   /* api */
-  const char *listen_address;      /* AUTODB_LISTEN, default 127.0.0.1 */
-  int port;                        /* AUTODB_PORT, default 8080; 0 picks a free one */
-  int api_loops;                   /* AUTODB_API_LOOPS, default 0 = cores */
-  const char *metrics_listen;      /* AUTODB_METRICS_LISTEN "host:port"; api default 127.0.0.1:0; "" = off */
-  const char *port_file;           /* AUTODB_PORT_FILE: where the API writes its real port, "" = nowhere */
-  const char *metrics_port_file;   /* AUTODB_METRICS_PORT_FILE */
+  const char *listen_address;    /* AUTODB_LISTEN, default 127.0.0.1 */
+  int port;                      /* AUTODB_PORT, default 8080; 0 picks a free one */
+  int api_loops;                 /* AUTODB_API_LOOPS, default 0 = cores */
+  const char *metrics_listen;    /* AUTODB_METRICS_LISTEN "host:port"; api default 127.0.0.1:0; "" = off */
+  const char *port_file;         /* AUTODB_PORT_FILE: where the API writes its real port, "" = nowhere */
+  const char *metrics_port_file; /* AUTODB_METRICS_PORT_FILE */
   /* worker */
-  int slots;                       /* AUTODB_SLOTS, default 0 = cores */
-  const char *worker_name;         /* AUTODB_WORKER_NAME, default <host>-<pid>-<random> */
-  int lease_seconds;               /* AUTODB_LEASE_SECONDS, default LIMIT_LEASE_SECONDS */
-  int heartbeat_seconds;           /* AUTODB_HEARTBEAT_SECONDS, default LIMIT_HEARTBEAT_SECONDS */
-  bool enable_faults;              /* AUTODB_ENABLE_FAULTS */
+  int slots;               /* AUTODB_SLOTS, default 0 = cores */
+  const char *worker_name; /* AUTODB_WORKER_NAME, default <host>-<pid>-<random> */
+  int lease_seconds;       /* AUTODB_LEASE_SECONDS, default LIMIT_LEASE_SECONDS */
+  int heartbeat_seconds;   /* AUTODB_HEARTBEAT_SECONDS, default LIMIT_HEARTBEAT_SECONDS */
+  bool enable_faults;      /* AUTODB_ENABLE_FAULTS */
   /* network policy: comma-separated CIDRs */
-  const char *connection_allow;    /* AUTODB_CONNECTION_ALLOW_CIDRS */
-  const char *connection_deny;     /* AUTODB_CONNECTION_DENY_CIDRS */
-  bool connection_allow_unix;      /* AUTODB_CONNECTION_ALLOW_UNIX, default 0 */
-  const char *webhook_allow;       /* AUTODB_WEBHOOK_ALLOW_CIDRS */
+  const char *connection_allow; /* AUTODB_CONNECTION_ALLOW_CIDRS */
+  const char *connection_deny;  /* AUTODB_CONNECTION_DENY_CIDRS */
+  bool connection_allow_unix;   /* AUTODB_CONNECTION_ALLOW_UNIX, default 0 */
+  const char *webhook_allow;    /* AUTODB_WEBHOOK_ALLOW_CIDRS */
   /* sandbox */
-  const char *sandbox_dir;         /* AUTODB_SANDBOX_DIR, default /dev/shm/autodb-<uid> */
-  int sandbox_warm;                /* AUTODB_SANDBOX_WARM: spare sandboxes per worker, default 0 = slots */
-  int sandbox_memory_mb;           /* AUTODB_SANDBOX_MEMORY_MB, default 1024 */
+  const char *sandbox_dir; /* AUTODB_SANDBOX_DIR, default /dev/shm/autodb-<uid> */
+  int sandbox_warm;        /* AUTODB_SANDBOX_WARM: spare sandboxes per worker, default 0 = slots */
+  int sandbox_memory_mb;   /* AUTODB_SANDBOX_MEMORY_MB, default 1024 */
   /* logging */
-  const char *log_level;           /* AUTODB_LOG_LEVEL, default info */
+  const char *log_level; /* AUTODB_LOG_LEVEL, default info */
 };
 
 /* Reads environment and file, at start: before there are threads. Every string lives as long as the process. Bad values make one

@@ -28,12 +28,14 @@ long crypto_base64_decode(const char *text, uint8_t *out);
  * id is the first 8 hex digits of its SHA-256). */
 struct keyring;
 MUST_CHECK enum status keyring_new(const char *setting, struct keyring **ret_ring, struct error *err);
-void keyring_free(struct keyring *ring); /* wipes the keys */
+void keyring_free(struct keyring *ring);                 /* wipes the keys */
 const char *keyring_current(const struct keyring *ring); /* id of the key that encrypts */
 /* Blob: 0x01 | 12-byte nonce | ciphertext | 16-byte tag. `context` (the row's id) is authenticated: a blob moved to another
  * row does not open. */
-MUST_CHECK enum status keyring_seal(const struct keyring *ring, const char *context, const void *plain, size_t len, struct buf *ret_blob, struct error *err);
-MUST_CHECK enum status keyring_open(const struct keyring *ring, const char *key_id, const char *context, const void *blob, size_t len, struct buf *ret_plain, struct error *err);
+MUST_CHECK enum status keyring_seal(const struct keyring *ring, const char *context, const void *plain, size_t len, struct buf *ret_blob,
+                                    struct error *err);
+MUST_CHECK enum status keyring_open(const struct keyring *ring, const char *key_id, const char *context, const void *blob, size_t len,
+                                    struct buf *ret_plain, struct error *err);
 /* A key derived from the current master key for one purpose (HKDF-SHA256, info = purpose): signs approval tokens, cursors. */
 void keyring_derive(const struct keyring *ring, const char *purpose, uint8_t out[SHA256_BYTES]);
 

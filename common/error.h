@@ -17,29 +17,29 @@
 /* One row each in error.c: the code clients see and the HTTP status it travels with. */
 enum status {
   OK = 0,
-  ERR_VALIDATION,      /* 422 VALIDATION_ERROR */
-  ERR_MALFORMED,       /* 400 MALFORMED_REQUEST */
-  ERR_UNAUTHORIZED,    /* 401 */
-  ERR_FORBIDDEN,       /* 403 */
-  ERR_NOT_FOUND,       /* 404 */
-  ERR_METHOD,          /* 405 METHOD_NOT_ALLOWED */
-  ERR_TIMEOUT,         /* 408 REQUEST_TIMEOUT */
-  ERR_CONFLICT,        /* 409 */
-  ERR_IDEMPOTENCY,     /* 422 IDEMPOTENCY_MISMATCH */
-  ERR_TOO_LARGE,       /* 413 PAYLOAD_TOO_LARGE */
-  ERR_HEAD_TOO_LARGE,  /* 431 HEADERS_TOO_LARGE */
-  ERR_MEDIA_TYPE,      /* 415 UNSUPPORTED_MEDIA_TYPE */
-  ERR_RATE_LIMITED,    /* 429 */
-  ERR_UNAVAILABLE,     /* 503: the only one a job is retried for by itself */
-  ERR_INTERNAL,        /* 500 */
+  ERR_VALIDATION,     /* 422 VALIDATION_ERROR */
+  ERR_MALFORMED,      /* 400 MALFORMED_REQUEST */
+  ERR_UNAUTHORIZED,   /* 401 */
+  ERR_FORBIDDEN,      /* 403 */
+  ERR_NOT_FOUND,      /* 404 */
+  ERR_METHOD,         /* 405 METHOD_NOT_ALLOWED */
+  ERR_TIMEOUT,        /* 408 REQUEST_TIMEOUT */
+  ERR_CONFLICT,       /* 409 */
+  ERR_IDEMPOTENCY,    /* 422 IDEMPOTENCY_MISMATCH */
+  ERR_TOO_LARGE,      /* 413 PAYLOAD_TOO_LARGE */
+  ERR_HEAD_TOO_LARGE, /* 431 HEADERS_TOO_LARGE */
+  ERR_MEDIA_TYPE,     /* 415 UNSUPPORTED_MEDIA_TYPE */
+  ERR_RATE_LIMITED,   /* 429 */
+  ERR_UNAVAILABLE,    /* 503: the only one a job is retried for by itself */
+  ERR_INTERNAL,       /* 500 */
   STATUS_COUNT
 };
 
 struct error {
   enum status status;
-  char code[48];       /* the client's code; error_set fills in the status's own */
-  char message[1024];  /* UTF-8, cut at a character boundary */
-  json_t *details;     /* owned; NULL when there are none */
+  char code[48];      /* the client's code; error_set fills in the status's own */
+  char message[1024]; /* UTF-8, cut at a character boundary */
+  json_t *details;    /* owned; NULL when there are none */
 };
 
 /* Releases details. Accepts a zeroed struct. */
@@ -56,8 +56,8 @@ enum status error_oom(struct error *err);
 /* Puts "context: " before the message. */
 void error_prefix(struct error *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
-const char *status_code(enum status status);      /* "NOT_FOUND" */
-int status_http(enum status status);              /* 404 */
+const char *status_code(enum status status); /* "NOT_FOUND" */
+int status_http(enum status status);         /* 404 */
 /* {"code","message","details"}, a new reference. */
 json_t *error_json(const struct error *err);
 

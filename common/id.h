@@ -10,7 +10,9 @@
 
 #define ID_TEXT 37
 
-struct id { uint8_t bytes[16]; };
+struct id {
+  uint8_t bytes[16];
+};
 
 void id_new(struct id *ret_id);
 char *id_format(const struct id *id, char out[ID_TEXT]); /* canonical lower case; returns out */

@@ -13,13 +13,21 @@
  * ERR_MALFORMED with line, column and what would be right. New reference. */
 MUST_CHECK enum status json_parse(const char *text, size_t len, json_t **ret_value, struct error *err);
 
-enum json_want { JSON_WANT_STRING, JSON_WANT_INT, JSON_WANT_BOOL, JSON_WANT_OBJECT, JSON_WANT_ARRAY, JSON_WANT_STRING_ARRAY, JSON_WANT_ANY };
+enum json_want {
+  JSON_WANT_STRING,
+  JSON_WANT_INT,
+  JSON_WANT_BOOL,
+  JSON_WANT_OBJECT,
+  JSON_WANT_ARRAY,
+  JSON_WANT_STRING_ARRAY,
+  JSON_WANT_ANY
+};
 
 struct json_field {
   const char *name;
   enum json_want want;
-  bool required;       /* absent and null are errors */
-  long long min, max;  /* integers: value; strings: bytes; arrays: items. Both 0 = unbounded */
+  bool required;              /* absent and null are errors */
+  long long min, max;         /* integers: value; strings: bytes; arrays: items. Both 0 = unbounded */
   const char *const *choices; /* strings only: NULL-terminated list, or NULL */
 };
 

@@ -9,9 +9,9 @@
 #define LIMIT_HTTP_HEAD_BYTES (16 * 1024)
 #define LIMIT_HTTP_HEADERS 64
 #define LIMIT_HTTP_URL_BYTES (8 * 1024)
-#define LIMIT_HTTP_HEAD_MS 5000        /* absolute, from the first byte of a request */
-#define LIMIT_HTTP_BODY_MS 30000       /* absolute, from the end of the head */
-#define LIMIT_HTTP_IDLE_MS 60000       /* keep-alive without a request */
+#define LIMIT_HTTP_HEAD_MS 5000  /* absolute, from the first byte of a request */
+#define LIMIT_HTTP_BODY_MS 30000 /* absolute, from the end of the head */
+#define LIMIT_HTTP_IDLE_MS 60000 /* keep-alive without a request */
 #define LIMIT_HTTP_REQUESTS_PER_CONN 100000
 #define LIMIT_HTTP_CONNS_PER_LOOP 8192 /* beyond: accepted, answered 503, closed */
 #define LIMIT_HTTP_BODY_DEFAULT (64 * 1024)
@@ -25,37 +25,38 @@
 #define LIMIT_LIST_DEFAULT 50
 #define LIMIT_LIST_MAX 200
 #define LIMIT_IDEMPOTENCY_KEY_BYTES 255
-#define LIMIT_JSON_DEPTH 256           /* request bodies; deeper is MALFORMED_REQUEST */
+#define LIMIT_JSON_DEPTH 256 /* request bodies; deeper is MALFORMED_REQUEST */
 
 /* --- jobs --- */
 #define LIMIT_RESULT_BYTES (64 * 1024 * 1024) /* a larger result fails the job */
 #define LIMIT_LEASE_SECONDS 30
 #define LIMIT_HEARTBEAT_SECONDS 10
-#define LIMIT_SUBMIT_BATCH 64          /* rows in one group commit */
+#define LIMIT_SUBMIT_BATCH 64 /* rows in one group commit */
 #define LIMIT_SWEEP_BATCH 1000
 #define LIMIT_SLOTS 64
-#define LIMIT_RETRY_BASE_MS 1000       /* full jitter: random(0, min(cap, base * 2^failures)) */
+#define LIMIT_RETRY_BASE_MS 1000 /* full jitter: random(0, min(cap, base * 2^failures)) */
 #define LIMIT_RETRY_CAP_MS (15 * 60 * 1000)
 
 /* --- our own servers --- */
-#define LIMIT_PG_INFLIGHT 1024         /* queries waiting on one pipelined connection; beyond: ERR_UNAVAILABLE */
+#define LIMIT_PG_INFLIGHT 1024                     /* queries waiting on one pipelined connection; beyond: ERR_UNAVAILABLE */
 #define LIMIT_PG_INFLIGHT_BYTES (64 * 1024 * 1024) /* of parameters waiting there, before the newest; beyond: ERR_UNAVAILABLE */
 #define LIMIT_PG_PARAMS_BYTES (LIMIT_SNAPSHOT_BYTES + 1024 * 1024) /* of one query; beyond: the query is refused */
-#define LIMIT_PG_CONNECT_MS 5000       /* from the first packet to a usable connection; then it is tried anew */
-#define LIMIT_PG_QUERY_MS 30000        /* a query's deadline unless it names one */
+#define LIMIT_PG_CONNECT_MS 5000                                   /* from the first packet to a usable connection; then it is tried anew */
+#define LIMIT_PG_QUERY_MS 30000                                    /* a query's deadline unless it names one */
 #define LIMIT_REDIS_CONNECT_MS 3000
-#define LIMIT_REDIS_REPLY_MS 10000     /* the oldest command unanswered that long: the connection is dropped. XREADGROUP blocks for less */
-#define LIMIT_REDIS_INFLIGHT 65536     /* commands awaiting replies; beyond: reply NULL at once */
+#define LIMIT_REDIS_REPLY_MS 10000 /* the oldest command unanswered that long: the connection is dropped. XREADGROUP blocks for less */
+#define LIMIT_REDIS_INFLIGHT 65536 /* commands awaiting replies; beyond: reply NULL at once */
 #define LIMIT_RECONNECT_MIN_MS 50
 #define LIMIT_RECONNECT_MAX_MS 2000
 
 /* --- client databases --- */
 #define LIMIT_CLIENT_CONNECT_SECONDS 10
 #define LIMIT_SNAPSHOT_BYTES (256 * 1024 * 1024)
-#define LIMIT_SNAPSHOTS_KEPT 20        /* per connection; those an approval refers to stay */
+#define LIMIT_SNAPSHOTS_KEPT 20             /* per connection; those an approval refers to stay */
 #define LIMIT_INTROSPECT_STATEMENT_MS 30000 /* one catalog query */
-#define LIMIT_INTROSPECT_BYTES (128 * 1024 * 1024) /* of catalog JSON, about 16,000 tables; the tree takes eight times that, and the slot has 2 GiB */
-#define LIMIT_INTROSPECT_SCHEMAS 200   /* named in one request */
+#define LIMIT_INTROSPECT_BYTES \
+  (128 * 1024 * 1024)                /* of catalog JSON, about 16,000 tables; the tree takes eight times that, and the slot has 2 GiB */
+#define LIMIT_INTROSPECT_SCHEMAS 200 /* named in one request */
 #define LIMIT_DUMP_BYTES (64 * 1024 * 1024) /* of pg_dump --schema-only; beyond: no dump, with the reason */
 #define LIMIT_DUMP_MS 120000
 

@@ -21,13 +21,16 @@ struct metric_cell;
 struct metric {
   const char *name, *help, *label; /* label NULL = none */
   enum metric_type type;
-  struct metric_cell *cells;       /* private */
-  struct metric *next;             /* private */
-  int registered;                  /* private */
+  struct metric_cell *cells; /* private */
+  struct metric *next;       /* private */
+  int registered;            /* private */
 };
-#define METRIC_COUNTER(n, h, l) {.name = (n), .help = (h), .label = (l), .type = METRIC_TYPE_COUNTER}
-#define METRIC_GAUGE(n, h, l) {.name = (n), .help = (h), .label = (l), .type = METRIC_TYPE_GAUGE}
-#define METRIC_HISTOGRAM(n, h, l) {.name = (n), .help = (h), .label = (l), .type = METRIC_TYPE_HISTOGRAM}
+#define METRIC_COUNTER(n, h, l) \
+  { .name = (n), .help = (h), .label = (l), .type = METRIC_TYPE_COUNTER }
+#define METRIC_GAUGE(n, h, l) \
+  { .name = (n), .help = (h), .label = (l), .type = METRIC_TYPE_GAUGE }
+#define METRIC_HISTOGRAM(n, h, l) \
+  { .name = (n), .help = (h), .label = (l), .type = METRIC_TYPE_HISTOGRAM }
 
 void metric_register(struct metric *metric); /* idempotent; counting registers by itself */
 void metric_add(struct metric *metric, const char *label_value, int64_t n);
@@ -37,7 +40,8 @@ void metrics_render(struct buf *out);
 
 /* Serves GET /metrics (and GET /) on "host:port" (port 0 = free) from `base`, by evhttp; the real port is written to ret_port. */
 struct metrics_server;
-MUST_CHECK enum status metrics_serve(struct event_base *base, const char *listen, struct metrics_server **ret_server, int *ret_port, struct error *err);
+MUST_CHECK enum status metrics_serve(struct event_base *base, const char *listen, struct metrics_server **ret_server, int *ret_port,
+                                     struct error *err);
 void metrics_server_free(struct metrics_server *server);
 
 #endif

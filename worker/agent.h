@@ -10,17 +10,17 @@
 #include "common/error.h"
 
 struct job {
-  const char *id;              /* UUID text */
+  const char *id; /* UUID text */
   const char *kind;
   const char *owner_id;
-  const char *connection_id;   /* NULL when the job has none */
-  int attempt;                 /* the fence: "id:attempt" is the idempotency token for outside effects */
-  const json_t *payload;       /* as validated by the API, borrowed */
-  struct arena *arena;         /* freed when the job ends */
+  const char *connection_id; /* NULL when the job has none */
+  int attempt;               /* the fence: "id:attempt" is the idempotency token for outside effects */
+  const json_t *payload;     /* as validated by the API, borrowed */
+  struct arena *arena;       /* freed when the job ends */
   const struct config *cfg;
   const struct keyring *keyring;
-  const char *keeper_socket;   /* where warm sandboxes are to be had (sandbox/sandbox.h); NULL: start one */
-  PGconn *db;                  /* AutoDB's own database, connected; the slot reconnects between jobs when it broke */
+  const char *keeper_socket; /* where warm sandboxes are to be had (sandbox/sandbox.h); NULL: start one */
+  PGconn *db;                /* AutoDB's own database, connected; the slot reconnects between jobs when it broke */
 };
 
 /* OK and a new reference in ret_result, or a failure: ERR_UNAVAILABLE is retried with backoff until max_attempts, every other

@@ -6,6 +6,7 @@
 #include "worker/schema/store.h"
 
 #include <limits.h>
+#include <openssl/crypto.h>
 #include <zlib.h>
 
 #include "common/buf.h"
@@ -93,7 +94,7 @@ enum status store_connection_string(struct job *job, const char **ret_string, ch
   if (!blob || !excluded) return error_oom(err);
   if ((status = keyring_open(job->keyring, pg_str(res, 0, 1), job->connection_id, blob, len, &plain, err))) return status;
   char *string = arena_strndup(job->arena, buf_str(&plain), plain.len);
-  if (plain.data) explicit_bzero(plain.data, plain.len);
+  OPENSSL_cleanse(plain.data, plain.len);
   if (!string) return error_oom(err);
   *ret_string = string;
   *ret_excluded_schemas_json = excluded;
