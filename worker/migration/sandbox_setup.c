@@ -14,7 +14,7 @@
 #include "worker/migration/sandbox_step.h"
 #include "worker/schema/store.h"
 
-#define SETUP_FORMAT 1 /* raise it when cloning, seeding or the note change */
+#define SETUP_FORMAT 2 /* raise it when cloning, seeding or the note change */
 
 struct making {
   struct job *job;
@@ -65,6 +65,15 @@ static enum status dump_before(struct making *making, struct error *err) {
   return OK;
 }
 
+/* What a way back has to lead to. */
+static enum status describe(struct making *making, struct error *err) {
+  struct sandbox_setup *setup = making->setup;
+  enum status status = setup->before ? OK : dump_before(making, err);
+  if (!status && !setup->signature) status = sandbox_signature(setup->sandbox, making->job->arena, &setup->signature, err);
+  if (!status) lap(making, "dump_ms");
+  return status;
+}
+
 /* --- the key and the note --- */
 
 /* Lengths keep neighbouring texts apart. */
@@ -88,6 +97,7 @@ static void save(struct making *making) {
   json_t *note = json_object();
   for (size_t i = 0; i < sizeof noted / sizeof *noted; i++) json_object_set(note, noted[i], json_object_get(making->result, noted[i]));
   json_set_str(note, "before", making->setup->before);
+  json_set_str(note, "signature", making->setup->signature);
   char *text = json_dumps(note, JSON_COMPACT);
   if (text && sandbox_save(making->setup->sandbox, text, &err))
     log_event(LOG_INFO, "a sandbox is not kept for later", "reason", err.message, NULL);
@@ -104,6 +114,7 @@ static bool adopt(struct making *making, const char *text) {
     json_object_set(making->result, noted[i], value);
   }
   making->setup->before = json_str(note, "before", NULL);
+  making->setup->signature = json_str(note, "signature", NULL);
   return true;
 }
 
@@ -134,11 +145,8 @@ static enum status seed(struct making *making, struct error *err) {
 
 static enum status make(struct making *making, const char *dump, bool way_back, struct error *err) {
   enum status status = clone(making, dump, err);
-  if (!status && way_back) {
-    status = dump_before(making, err);
-    lap(making, "dump_ms");
-  }
   if (!status) status = seed(making, err);
+  if (!status && way_back) status = describe(making, err);
   if (status) return status;
   save(making);
   lap(making, "save_ms");
@@ -162,11 +170,9 @@ static enum status obtain(struct making *making, const char *dump, bool way_back
   making->setup->prepared = note != NULL;
   if (!note) return make(making, dump, way_back, err);
   if (!adopt(making, note)) return error_set(err, ERR_UNAVAILABLE, "the note of a prepared sandbox is damaged");
-  if (!way_back) making->setup->before = NULL;
-  if (!way_back || making->setup->before) return OK;
-  status = dump_before(making, err);
-  lap(making, "dump_ms");
-  return status;
+  if (way_back) return describe(making, err);
+  making->setup->before = NULL;
+  return OK;
 }
 
 enum status sandbox_setup_run(struct job *job, const struct analysis *analysis, int rows_per_table, bool fresh, json_t *result,

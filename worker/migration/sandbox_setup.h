@@ -9,6 +9,7 @@
 struct sandbox_setup {
   struct sandbox *sandbox; /* the caller closes it, after a failure as well */
   const char *before;      /* schema dump, when there is a way back to compare */
+  const char *signature;   /* sandbox_signature, likewise */
   bool prepared;           /* a copy of one that an earlier job made */
 };
 

@@ -118,8 +118,7 @@ static void verify(struct run *run) {
   json_object_set_new(run->result, "passed", json_boolean(passed));
   if (!run->setup.before) return;
   json_t *diff = NULL;
-  json_object_set_new(run->result, "rollback_verified",
-                      sandbox_verify_rollback(run->setup.sandbox, run->analysis, run->setup.before, &diff));
+  json_object_set_new(run->result, "rollback_verified", sandbox_verify_rollback(&run->setup, run->analysis, &diff));
   json_object_set_new(run->result, "rollback_diff", diff);
 }
 

@@ -4,6 +4,7 @@
 
 #include "worker/agent.h"
 #include "worker/migration/analysis.h"
+#include "worker/migration/sandbox_setup.h"
 
 #define SANDBOX_ROWS_DEFAULT 15
 #define SANDBOX_STATEMENT_MS 30000                /* one statement of the migration, or one validation query */
@@ -33,8 +34,9 @@ json_t *sandbox_step_fault(const struct analysis *analysis);
 /* Runs each query read-only after the migration: [{query, passed, error, duration_ms, row_count}], new reference; ret_passed false when one
  * failed. */
 json_t *sandbox_verify_queries(struct sandbox *sandbox, const json_t *queries, bool *ret_passed);
-/* Runs the rollback and compares the schema with `before`. JSON true or false, the differing lines in ret_diff; new references. */
-json_t *sandbox_verify_rollback(struct sandbox *sandbox, const struct analysis *analysis, const char *before, json_t **ret_diff);
+/* Runs the rollback and compares the schema with what setup says of it. JSON true or false, the differing lines in ret_diff; new
+ * references. */
+json_t *sandbox_verify_rollback(const struct sandbox_setup *setup, const struct analysis *analysis, json_t **ret_diff);
 /* Lines only in `before` ("-…") and only in `after` ("+…"), at most SANDBOX_DIFF_LINES; new reference. */
 json_t *sandbox_verify_diff(struct arena *arena, const char *before, const char *after);
 
