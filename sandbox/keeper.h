@@ -7,6 +7,8 @@
 #ifndef AUTODB_SANDBOX_KEEPER_H
 #define AUTODB_SANDBOX_KEEPER_H
 
+#include <sys/un.h>
+
 #include "common/error.h"
 #include "engine.h"
 #include "prepared.h"
@@ -30,5 +32,7 @@ struct keeper_answer {
 MUST_CHECK enum status keeper_ask(const char *socket_path, const struct keeper_request *request, struct keeper_answer *ret_answer,
                                   int *ret_fd, int *ret_root_fd, struct error *err);
 void keeper_tell_saved(int fd, int64_t bytes);
+/* False when the path is too long for a socket. */
+bool keeper_address(const char *path, struct sockaddr_un *ret_address);
 
 #endif
