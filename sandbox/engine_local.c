@@ -204,6 +204,29 @@ static void exec_bwrap(const struct plan *plan, int root) {
   child_fail(plan, "can't run /usr/bin/bwrap: install the package bubblewrap");
 }
 
+/* From here on everything runs in a pid namespace whose first process becomes bwrap, so that all of it ends with that one: bwrap alone can
+ * leave its inner half behind when it is killed between making it and that one's own PR_SET_PDEATHSIG. We stay outside as its parent, to be
+ * waited for and killed by, and return only in it. */
+static void enter_pid_namespace(const struct plan *plan) {
+  int alive[2], status = 0;
+  char none;
+  if (unshare(CLONE_NEWPID) != 0 || pipe2(alive, O_CLOEXEC) != 0) child_fail(plan, "can't make a pid namespace");
+  pid_t first = fork();
+  if (first < 0) child_fail(plan, "can't fork");
+  if (first == 0) {
+    close(alive[1]);
+    /* getppid() is 0 here whether the parent lives or not: its end of the pipe tells, which is closed only by its death */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || fcntl(alive[0], F_SETFL, O_NONBLOCK) != 0 || read(alive[0], &none, 1) == 0)
+      _exit(126);
+    close(alive[0]);
+    return;
+  }
+  close(alive[0]);
+  close(plan->report_fd);
+  while (waitpid(first, &status, 0) < 0 && errno == EINTR) continue;
+  _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 125);
+}
+
 __attribute__((noreturn)) static void child(const struct plan *plan) {
   sigset_t none;
   sigemptyset(&none);
@@ -217,6 +240,7 @@ __attribute__((noreturn)) static void child(const struct plan *plan) {
   umask(0077);
   if (chdir("/") != 0) child_fail(plan, "chdir /");
   int root = fill_tmpfs(plan);
+  enter_pid_namespace(plan);
   send_root(plan, root);
   exec_bwrap(plan, root);
   _exit(126);
