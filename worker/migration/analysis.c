@@ -4,6 +4,7 @@
 #include "worker/migration/forms.h"
 #include "worker/migration/rules.h"
 #include "worker/migration/score.h"
+#include "worker/migration/suppress.h"
 
 const char *const agreement_names[] = {NULL, "agreed", "contradicted", "unverifiable"};
 
@@ -13,9 +14,11 @@ const char *analysis_category(int score) { return score >= 75 ? "critical" : sco
 struct shape {
   int number;
   bool explicit;
+  bool separate; /* what stands outside of BEGIN and COMMIT runs on its own */
 };
 
 static int transaction_of(struct shape *shape, enum transaction_use use) {
+  if (shape->separate && !shape->explicit && use != TX_BEGIN) use = TX_NEVER;
   int mine = shape->number;
   switch (use) {
   case TX_BEGIN:
@@ -99,11 +102,14 @@ enum status analysis_static(const char *sql, size_t len, const struct snapshot *
   analysis->count = analysis->script.count;
   analysis->statements = arena_calloc(arena, analysis->count + 1, sizeof *analysis->statements);
   if (!analysis->statements) return error_oom(err);
-  struct shape shape = {.number = 1};
+  struct shape shape = {.number = 1,
+                        .explicit = options->runner == RUNNER_WRAPS || (options->runner == RUNNER_MESSAGE && analysis->count > 1),
+                        .separate = options->runner == RUNNER_NOTHING};
   for (size_t i = 0; i < analysis->count; i++) {
     judge(analysis, i, &shape);
     if (analysis->statements[i].effect.failed) return error_oom(err);
   }
+  suppress_review(analysis);
   *ret_analysis = analysis;
   return OK;
 }

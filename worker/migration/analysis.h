@@ -9,10 +9,13 @@
 #include "worker/sql/split.h"
 
 struct rule;
+struct suppression;
 enum severity { SEVERITY_INFO, SEVERITY_WARNING, SEVERITY_ERROR };
 struct finding {
   const struct rule *rule;
   const char *message, *safe_alternative;
+  int line;                    /* of the statement, or of the comment it is about */
+  const char *suppress_reason; /* silenced by a comment in the script, and why; NULL when not */
 };
 struct factor {
   const char *code;
@@ -52,17 +55,27 @@ struct analysis {
   struct arena *arena;
   const char *sql;
   const struct snapshot *snapshot;
+  const char *dump;      /* the snapshot's schema as SQL, for the sandbox; NULL: stored with the snapshot */
   bool has_lock_timeout; /* whoever runs it will set one */
   struct shadow *shadow; /* after the last statement */
   struct sql_script script;
   struct statement *statements;
   size_t count;
+  LIST(struct suppression) suppressions; /* suppress.h */
   int score;
 };
 
+/* What whoever runs the migration puts around it. */
+enum analysis_runner {
+  RUNNER_EXECUTOR, /* a transaction around what can be in one, as our executor does */
+  RUNNER_WRAPS,    /* all of it in one transaction, whatever it holds */
+  RUNNER_MESSAGE,  /* all of it sent at once: one transaction when there are several statements */
+  RUNNER_NOTHING   /* each statement on its own, but for what the migration itself puts between BEGIN and COMMIT */
+};
 struct analysis_options {
   int target_version; /* server_version_num to judge for; 0: the snapshot's */
   bool has_lock_timeout;
+  enum analysis_runner runner;
 };
 /* Splits, judges every statement in order, finds, scores, plans the rollback. Nothing is run. */
 MUST_CHECK enum status analysis_static(const char *sql, size_t len, const struct snapshot *snapshot, const struct analysis_options *options,

@@ -78,7 +78,8 @@ static void finish_json(struct introspection *taken, struct catalog_reader *read
   json_array_append_new(json_object_get(root, "warnings"), warning);
 }
 
-static enum status take_once(struct job *job, PGconn *conn, const struct scope *scope, struct introspection *taken, struct error *err) {
+static enum status take_once(struct job *job, PGconn *conn, const struct scope *scope, bool with_dump, struct introspection *taken,
+                             struct error *err) {
   struct catalog_reader reader = {.conn = conn,
                                   .arena = job->arena,
                                   .excluded = scope->excluded_array,
@@ -89,12 +90,15 @@ static enum status take_once(struct job *job, PGconn *conn, const struct scope *
   struct dump dump = {0};
   enum status status = catalog_begin(&reader, err);
   if (status) goto out;
-  dump_start(&dump, &(struct dump_request){conn, reader.snapshot_name, scope->excluded, scope->wanted, reader.has_extensions});
+  if (with_dump)
+    dump_start(&dump, &(struct dump_request){conn, reader.snapshot_name, scope->excluded, scope->wanted, reader.has_extensions});
   if ((status = catalog_read(&reader, err))) goto out;
-  job_progress(job, 88, "dump", "waiting for pg_dump");
-  taken->dump = dump_finish(&dump, job->arena, &taken->dump_len, &taken->dump_error);
+  if (with_dump) {
+    job_progress(job, 88, "dump", "waiting for pg_dump");
+    taken->dump = dump_finish(&dump, job->arena, &taken->dump_len, &taken->dump_error);
+  }
   taken->json = arena_json(job->arena, json_incref(reader.root));
-  if (!taken->json || (!taken->dump && !taken->dump_error)) {
+  if (!taken->json || (with_dump && !taken->dump && !taken->dump_error)) {
     status = error_oom(err);
     goto out;
   }
@@ -105,27 +109,32 @@ out:
   return status;
 }
 
-enum status introspect_take(struct job *job, const char *schemas_csv, struct introspection *ret_taken, struct error *err) {
+enum status introspect_read(struct job *job, PGconn *conn, const char *excluded_json, const char *schemas_csv, bool dump,
+                            struct introspection *ret_taken, struct error *err) {
   struct introspection taken = {0};
   struct scope scope = {0};
-  const char *string = NULL;
-  char *excluded_json = NULL;
-  PGCONN_AUTO conn = NULL;
-  job_progress(job, 1, "connect", NULL);
-  enum status status = store_connection_string(job, &string, &excluded_json, err);
-  if (status || (status = scope_of(job, excluded_json, schemas_csv, &scope, err)) ||
-      (status = clientdb_connect(job->cfg, string, LIMIT_INTROSPECT_STATEMENT_MS, &conn, err)) ||
-      (status = clientdb_probe(conn, &taken.facts, err)))
-    return status;
+  enum status status = scope_of(job, excluded_json, schemas_csv, &scope, err);
+  if (!status) status = clientdb_probe(conn, &taken.facts, err);
+  if (status) return status;
   if (taken.facts.server_version_num < OLDEST_MAJOR * 10000)
     return error_set_code(err, ERR_VALIDATION, "SERVER_TOO_OLD", "the server is PostgreSQL %s: %d or newer is needed",
                           taken.facts.server_version, OLDEST_MAJOR);
-  for (int try = 1; (status = take_once(job, conn, &scope, &taken, err)); try++) {
+  for (int try = 1; (status = take_once(job, conn, &scope, dump, &taken, err)); try++) {
     if (try == TRIES || strcmp(err->code, "SCHEMA_CHANGING") != 0 || PQstatus(conn) != CONNECTION_OK) return status;
     error_clear(err);
   }
   *ret_taken = taken;
   return OK;
+}
+
+enum status introspect_take(struct job *job, const char *schemas_csv, struct introspection *ret_taken, struct error *err) {
+  const char *string = NULL;
+  char *excluded_json = NULL;
+  PGCONN_AUTO conn = NULL;
+  job_progress(job, 1, "connect", NULL);
+  enum status status = store_connection_string(job, &string, &excluded_json, err);
+  if (!status) status = clientdb_connect(job->cfg, string, LIMIT_INTROSPECT_STATEMENT_MS, &conn, err);
+  return status ? status : introspect_read(job, conn, excluded_json, schemas_csv, true, ret_taken, err);
 }
 
 /* ---- the job ---- */

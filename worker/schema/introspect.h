@@ -21,6 +21,11 @@ struct introspection {
  * Starts over when the schema changes underneath, a few times, then ERR_UNAVAILABLE. */
 MUST_CHECK enum status introspect_take(struct job *job, const char *schemas_csv, struct introspection *ret_taken, struct error *err);
 
+/* The same of a connection that is open and not in a transaction, and no matter of AutoDB's own database: of the job only arena and
+ * deadline are used. excluded_json: array of schema names. dump false: the catalogs alone. */
+MUST_CHECK enum status introspect_read(struct job *job, PGconn *conn, const char *excluded_json, const char *schemas_csv, bool dump,
+                                       struct introspection *ret_taken, struct error *err);
+
 /* The job: payload {"schemas": "a,b" or ["a","b"]}, optional. */
 enum status introspect_run(struct job *job, json_t **ret_result, struct error *err);
 

@@ -20,8 +20,8 @@
 /* ---- zlib ---- */
 
 /* Appends to `out`, whose maximum bounds it. */
-static enum status inflate_into(struct buf *out, void *data, size_t len, struct error *err) {
-  z_stream stream = {.next_in = data, .avail_in = (uInt)len};
+static enum status inflate_into(struct buf *out, const void *data, size_t len, struct error *err) {
+  z_stream stream = {.next_in = (Bytef *)(uintptr_t)data, .avail_in = (uInt)len};
   int result = len <= UINT_MAX ? inflateInit(&stream) : Z_MEM_ERROR;
   char chunk[32 * 1024];
   while (result == Z_OK) {
@@ -35,6 +35,17 @@ static enum status inflate_into(struct buf *out, void *data, size_t len, struct 
   return result == Z_STREAM_END
              ? OK
              : error_set(err, ERR_INTERNAL, "the stored snapshot is damaged or too large: introspect the connection again");
+}
+
+enum status store_inflate(const void *packed, size_t len, struct arena *arena, const char **ret_sql, struct error *err) {
+  BUF_AUTO text = {0};
+  buf_init(&text, LIMIT_DUMP_BYTES);
+  enum status status = inflate_into(&text, packed, len, err);
+  if (status) return status;
+  const char *sql = arena_strndup(arena, buf_str(&text), text.len);
+  if (!sql) return error_oom(err);
+  *ret_sql = sql;
+  return OK;
 }
 
 struct deflater {
@@ -143,18 +154,14 @@ enum status store_latest(struct job *job, const char *snapshot_id, struct snapsh
 
 enum status store_dump(struct job *job, const char *snapshot_id, const char **ret_sql, struct error *err) {
   PGRESULT_AUTO res = NULL;
-  BUF_AUTO text = {0};
-  buf_init(&text, LIMIT_DUMP_BYTES);
   enum status status = query_snapshot(job, dump_sql, snapshot_id, &res, err);
   if (status) return status;
   if (PQgetisnull(res, 0, 0))
     return error_set_code(err, ERR_NOT_FOUND, "NO_DUMP", "the snapshot has no schema dump: %s",
                           pg_str(res, 0, 1) ? pg_str(res, 0, 1) : "unknown reason");
-  if ((status = unpack(job, res, 0, &text, err))) return status;
-  const char *sql = arena_strndup(job->arena, buf_str(&text), text.len);
-  if (!sql) return error_oom(err);
-  *ret_sql = sql;
-  return OK;
+  size_t len = 0;
+  const void *packed = pg_bytes(res, 0, 0, job->arena, &len);
+  return packed ? store_inflate(packed, len, job->arena, ret_sql, err) : error_oom(err);
 }
 
 /* ---- writing ---- */

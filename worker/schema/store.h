@@ -10,6 +10,8 @@
 MUST_CHECK enum status store_latest(struct job *job, const char *snapshot_id, struct snapshot **ret_snapshot, struct error *err);
 /* The schema dump of a snapshot, inflated into the arena. ERR_NOT_FOUND with the reason pg_dump gave when there is no dump. */
 MUST_CHECK enum status store_dump(struct job *job, const char *snapshot_id, const char **ret_sql, struct error *err);
+/* A dump as introspection made it (zlib), inflated into the arena. */
+MUST_CHECK enum status store_inflate(const void *packed, size_t len, struct arena *arena, const char **ret_sql, struct error *err);
 /* The job's connection string, decrypted into the arena; ERR_NOT_FOUND when the connection was deleted. */
 MUST_CHECK enum status store_connection_string(struct job *job, const char **ret_string, char **ret_excluded_schemas_json,
                                                struct error *err);
