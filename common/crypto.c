@@ -241,10 +241,11 @@ enum status keyring_open(const struct keyring *ring, const char *key_id, const c
   return stored ? OK : error_oom(err);
 }
 
-void keyring_derive(const struct keyring *ring, const char *purpose, uint8_t out[SHA256_BYTES]) {
+bool keyring_derive_at(const struct keyring *ring, size_t index, const char *purpose, uint8_t out[SHA256_BYTES]) {
+  if (index >= ring->count) return false;
   OSSL_PARAM params[] = {
       OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)(uintptr_t) "SHA256", 0),
-      OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)(uintptr_t)ring->keys[0].bytes, KEY_BYTES),
+      OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)(uintptr_t)ring->keys[index].bytes, KEY_BYTES),
       OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)(uintptr_t)purpose, strlen(purpose)),
       OSSL_PARAM_construct_end(),
   };
@@ -253,4 +254,9 @@ void keyring_derive(const struct keyring *ring, const char *purpose, uint8_t out
   if (!ctx || EVP_KDF_derive(ctx, out, SHA256_BYTES, params) <= 0) abort();
   EVP_KDF_CTX_free(ctx);
   EVP_KDF_free(kdf);
+  return true;
+}
+
+void keyring_derive(const struct keyring *ring, const char *purpose, uint8_t out[SHA256_BYTES]) {
+  if (!keyring_derive_at(ring, 0, purpose, out)) abort(); /* keyring_new lets no ring be empty */
 }

@@ -38,5 +38,7 @@ MUST_CHECK enum status keyring_open(const struct keyring *ring, const char *key_
                                     struct buf *ret_plain, struct error *err);
 /* A key derived from the current master key for one purpose (HKDF-SHA256, info = purpose): signs approval tokens, cursors. */
 void keyring_derive(const struct keyring *ring, const char *purpose, uint8_t out[SHA256_BYTES]);
+/* The same from the index-th key, 0 being the current one: to verify what an older one signed. False past the last. */
+bool keyring_derive_at(const struct keyring *ring, size_t index, const char *purpose, uint8_t out[SHA256_BYTES]);
 
 #endif

@@ -25,7 +25,8 @@
 #define LIMIT_LIST_DEFAULT 50
 #define LIMIT_LIST_MAX 200
 #define LIMIT_IDEMPOTENCY_KEY_BYTES 255
-#define LIMIT_JSON_DEPTH 256 /* request bodies; deeper is MALFORMED_REQUEST */
+#define LIMIT_JSON_DEPTH 256            /* request bodies; deeper is MALFORMED_REQUEST */
+#define LIMIT_APPROVAL_TOKEN_BYTES 2048 /* ours are about 650; longer is TOKEN_INVALID */
 
 /* --- jobs --- */
 #define LIMIT_RESULT_BYTES (64 * 1024 * 1024) /* a larger result fails the job */
