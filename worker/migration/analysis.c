@@ -102,6 +102,8 @@ enum status analysis_static(const char *sql, size_t len, const struct snapshot *
   analysis->count = analysis->script.count;
   analysis->statements = arena_calloc(arena, analysis->count + 1, sizeof *analysis->statements);
   if (!analysis->statements) return error_oom(err);
+  status = suppress_read(analysis, err);
+  if (status != OK) return status;
   struct shape shape = {.number = 1,
                         .explicit = options->runner == RUNNER_WRAPS || (options->runner == RUNNER_MESSAGE && analysis->count > 1),
                         .separate = options->runner == RUNNER_NOTHING};

@@ -28,7 +28,7 @@ enum loss { LOSS_NONE, LOSS_BEHAVIOUR, LOSS_DATA }; /* BEHAVIOUR: applications o
 enum transaction_use { TX_ANY, TX_NEVER, TX_BEGIN, TX_COMMIT, TX_ROLLBACK, TX_SAVEPOINT };
 
 /* Things a form notices that a rule may want to say something about. Adding a rule about something new: add it here, record it in
- * the form that sees it, and write the row in rules.c. */
+ * the form that sees it, and write the row in rules_table.c. */
 enum fact {
   FACT_NONE,
   FACT_COLUMN_VOLATILE_DEFAULT,
@@ -99,6 +99,10 @@ enum fact {
   FACT_NOT_IN_TRANSACTION,
   FACT_LOCK_TABLE,
   FACT_SEQUENCE_CHANGE,
+  FACT_IGNORE_UNREASONED,
+  FACT_IGNORE_UNKNOWN,
+  FACT_IGNORE_MALFORMED,
+  FACT_IGNORE_UNUSED,
   FACT_COUNT
 };
 

@@ -3,6 +3,7 @@
 
 #include "common/json.h"
 #include "worker/migration/blast.h"
+#include "worker/migration/narrative.h"
 #include "worker/migration/rules.h"
 
 static json_t *names(const char *const *items, size_t count) {
@@ -42,8 +43,10 @@ static json_t *findings_json(const struct statement *statement) {
     const struct finding *finding = &statement->findings.items[i];
     json_t *item =
         json_pack("{s:s, s:s, s:s, s:s, s:i, s:s}", "code", finding->rule->id, "severity", severities[finding->rule->severity], "message",
-                  finding->message, "why", finding->rule->why, "line", statement->source->at.line, "docs", finding->rule->anchor);
+                  finding->message, "why", finding->rule->why, "line", finding->line, "docs", finding->rule->anchor);
     json_set_str(item, "safe_alternative", finding->safe_alternative);
+    json_object_set_new(item, "suppressed", json_boolean(finding->suppress_reason != NULL));
+    json_set_str(item, "suppress_reason", finding->suppress_reason);
     json_array_append_new(findings, item);
   }
   return findings;
@@ -137,25 +140,6 @@ static json_t *rollback_json(const struct analysis *analysis) {
   return plan;
 }
 
-/* Two or three sentences for people, from the same numbers. */
-static const char *narrative(const struct analysis *analysis, const json_t *sandbox_result) {
-  const struct statement *worst = NULL;
-  for (size_t i = 0; i < analysis->count; i++)
-    if (!worst || analysis->statements[i].score > worst->score) worst = &analysis->statements[i];
-  if (!worst) return NULL;
-  const char *text = arena_printf(analysis->arena, "%zu statement%s, %s risk (%d of 100). The riskiest is %s in line %d", analysis->count,
-                                  analysis->count == 1 ? "" : "s", analysis_category(analysis->score), analysis->score,
-                                  worst->effect.operation, worst->source->at.line);
-  const struct factor *most = NULL;
-  for (size_t i = 0; i < worst->factors.count; i++)
-    if (!most || worst->factors.items[i].points > most->points) most = &worst->factors.items[i];
-  if (most) text = arena_printf(analysis->arena, "%s: %s", text, most->message);
-  if (!sandbox_result) return arena_printf(analysis->arena, "%s. It was not run.", text);
-  return arena_printf(analysis->arena, "%s. %s", text,
-                      json_bool(sandbox_result, "passed", false) ? "It ran to the end in a clone of the schema."
-                                                                 : "It did not pass in a clone of the schema.");
-}
-
 json_t *report_json(const struct analysis *analysis, const char *connection_id, json_t *sandbox_result, const char *token,
                     const char *token_expires_at) {
   json_t *report = json_object(), *statements = json_array();
@@ -172,7 +156,7 @@ json_t *report_json(const struct analysis *analysis, const char *connection_id, 
   json_object_set_new(report, "rollback_plan", rollback_json(analysis));
   json_object_set_new(report, "safer_migration", json_null());
   json_object_set_new(report, "business_context", json_array());
-  json_set_str(report, "narrative", narrative(analysis, sandbox_result));
+  json_set_str(report, "narrative", narrative_plain(analysis, sandbox_result));
   json_set_str(report, "approval_token", token);
   json_set_str(report, "approval_expires_at", token_expires_at);
   return report;
