@@ -79,6 +79,12 @@ static const struct row rows[] = {
     STRING("AUTODB_SANDBOX_DIR", sandbox_dir, "", 80, "where sandboxes live, in memory best; empty = /dev/shm/autodb-<uid>"),
     NUMBER("AUTODB_SANDBOX_WARM", sandbox_warm, "0", 0, LIMIT_SLOTS, "spare sandboxes a worker keeps ready; 0 = one per slot"),
     NUMBER("AUTODB_SANDBOX_MEMORY_MB", sandbox_memory_mb, "1024", 128, 1048576, "memory of one sandbox, in MiB"),
+    CHOICE(
+        "AUTODB_LLM_PROVIDER", llm_provider, "none", "none|bedrock|anthropic|openai",
+        "language model that writes summaries; bedrock signs with the AWS credentials of the environment, openai is any compatible server"),
+    STRING("AUTODB_LLM_BASE_URL", llm_base_url, "", 2048, "where the model is served; empty = the provider's own address"),
+    STRING("AUTODB_LLM_MODEL", llm_model, "", 2048, "model id, or inference profile of Bedrock; empty = the provider's default"),
+    SECRET("AUTODB_LLM_API_KEY", llm_api_key, 8192, "key for the provider; Bedrock needs none"),
     CHOICE("AUTODB_LOG_LEVEL", log_level, "info", "debug|info|warn|error", "least level that is logged"),
 };
 #define ROWS (sizeof rows / sizeof rows[0])

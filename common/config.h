@@ -42,6 +42,11 @@ struct config {
   const char *sandbox_dir; /* AUTODB_SANDBOX_DIR, default /dev/shm/autodb-<uid> */
   int sandbox_warm;        /* AUTODB_SANDBOX_WARM: spare sandboxes per worker, default 0 = slots */
   int sandbox_memory_mb;   /* AUTODB_SANDBOX_MEMORY_MB, default 1024 */
+  /* language model */
+  const char *llm_provider; /* AUTODB_LLM_PROVIDER none|bedrock|anthropic|openai */
+  const char *llm_base_url; /* AUTODB_LLM_BASE_URL, "" = the provider's own */
+  const char *llm_model;    /* AUTODB_LLM_MODEL, "" = the provider's default */
+  const char *llm_api_key;  /* AUTODB_LLM_API_KEY */
   /* logging */
   const char *log_level; /* AUTODB_LOG_LEVEL, default info */
 };

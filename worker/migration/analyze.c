@@ -2,6 +2,8 @@
 #include "worker/migration/analyze.h"
 
 #include "common/json.h"
+#include "worker/llm/llm.h"
+#include "worker/migration/narrative.h"
 #include "worker/migration/report.h"
 #include "worker/migration/sandbox_step.h"
 #include "worker/migration/token.h"
@@ -68,6 +70,10 @@ enum status analyze_run(struct job *job, json_t **ret_result, struct error *err)
   job_progress(job, 95, "report", NULL);
   json_t *report = report_json(analysis, job->connection_id, outcome.result, token, expires);
   if (!report) return error_oom(err);
+  if (json_bool(job->payload, "enrich", true) && llm_configured(job->cfg)) {
+    job_progress(job, 97, "narrative", NULL);
+    narrative_enrich(job, report);
+  }
   *ret_result = report;
   return OK;
 }

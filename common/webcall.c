@@ -1,0 +1,220 @@
+/* webcall.c - one easy handle per caller, set up anew for each call. The handle's pool of connections belongs to one policy, so a
+ * connection that is used again was once held against the same rules. */
+#include "common/webcall.h"
+
+#include <curl/curl.h>
+#include <strings.h>
+
+#include "common/buf.h"
+
+#define CONNECT_MS 10000L
+#define HEADERS_MAX 32
+#define HEADER_BYTES 16384
+
+struct webcall {
+  CURL *curl;
+  const struct netpolicy *policy;
+  const char *refusal; /* of the last address looked at; static text */
+  char reason[CURL_ERROR_SIZE];
+};
+
+/* One call on its way. */
+struct call {
+  struct webcall *webcall;
+  const struct webcall_request *request;
+  struct curl_slist *headers;
+  const char *host;
+  struct buf body;
+  bool was_cut, too_large;
+};
+
+enum status webcall_new(const struct netpolicy *policy, struct webcall **ret_webcall, struct error *err) {
+  struct webcall *webcall = calloc(1, sizeof *webcall);
+  if (!webcall) return error_oom(err);
+  curl_global_init(CURL_GLOBAL_DEFAULT);
+  webcall->curl = curl_easy_init();
+  webcall->policy = policy;
+  if (!webcall->curl) {
+    free(webcall);
+    return error_oom(err);
+  }
+  *ret_webcall = webcall;
+  return OK;
+}
+
+void webcall_free(struct webcall *webcall) {
+  if (!webcall) return;
+  curl_easy_cleanup(webcall->curl);
+  free(webcall);
+}
+
+static void free_url(CURLU **url) { curl_url_cleanup(*url); }
+
+const char *webcall_host(const char *url, struct arena *arena) {
+  __attribute__((cleanup(free_url))) CURLU *parsed = curl_url();
+  if (!parsed || curl_url_set(parsed, CURLUPART_URL, url, 0) != CURLUE_OK) return NULL;
+  char *scheme = NULL, *host = NULL, *user = NULL;
+  curl_url_get(parsed, CURLUPART_SCHEME, &scheme, 0);
+  curl_url_get(parsed, CURLUPART_HOST, &host, 0);
+  curl_url_get(parsed, CURLUPART_USER, &user, 0);
+  bool fine = scheme && host && !user && (strcmp(scheme, "http") == 0 || strcmp(scheme, "https") == 0);
+  char *copy = fine ? arena_strdup(arena, host) : NULL;
+  for (char *at = copy; at && *at; at++)
+    if (*at >= 'A' && *at <= 'Z') *at = (char)(*at | 0x20);
+  curl_free(scheme);
+  curl_free(host);
+  curl_free(user);
+  return copy;
+}
+
+/* --- callbacks of libcurl --- */
+
+/* The last word on where we connect to: the address is the one the kernel gets. */
+static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address) {
+  struct webcall *webcall = arg;
+  (void)purpose;
+  const char *refusal = webcall->policy ? netpolicy_refusal(webcall->policy, &address->addr) : NULL;
+  if (refusal) {
+    webcall->refusal = refusal;
+    return CURL_SOCKET_BAD;
+  }
+  return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+static size_t collect(char *data, size_t size, size_t count, void *arg) {
+  struct call *call = arg;
+  size_t len = size * count, room = call->request->max_answer - call->body.len;
+  bool over = len > room;
+  if (!buf_append(&call->body, data, over ? room : len)) return 0;
+  call->was_cut = over;
+  call->too_large = over && !call->request->cut;
+  return over ? 0 : len; /* the rest isn't read: the call ends with a write error we know the meaning of */
+}
+
+/* --- one call --- */
+
+static bool printable(const char *text) {
+  for (; *text; text++)
+    if ((unsigned char)*text < 0x20 || *text == 0x7f) return false;
+  return true;
+}
+
+static enum status add_header(struct call *call, const char *name, const char *value, struct error *err) {
+  char line[HEADER_BYTES];
+  if (!value) return OK;
+  if (!printable(name) || !printable(value))
+    return error_set(err, ERR_VALIDATION, "the header %s holds characters that no header has", printable(name) ? name : "?");
+  int len = snprintf(line, sizeof line, *value ? "%s: %s" : "%s;", name, value);
+  if (len < 0 || (size_t)len >= sizeof line) return error_set(err, ERR_VALIDATION, "the header %s is too long", name);
+  struct curl_slist *list = curl_slist_append(call->headers, line);
+  if (!list) return error_oom(err);
+  call->headers = list;
+  return OK;
+}
+
+static enum status add_headers(struct call *call, struct error *err) {
+  const struct webcall_request *request = call->request;
+  if (request->header_count > HEADERS_MAX) return error_set(err, ERR_VALIDATION, "at most %d headers can be sent", HEADERS_MAX);
+  enum status status = OK;
+  for (size_t i = 0; i < request->header_count && !status; i++)
+    status = add_header(call, request->headers[i].name, request->headers[i].value, err);
+  if (!status && request->aws) status = add_header(call, "X-Amz-Security-Token", request->aws->session_token, err);
+  if (status) return status;
+  struct curl_slist *list = curl_slist_append(call->headers, "Expect:"); /* no waiting for 100 Continue */
+  if (!list) return error_oom(err);
+  call->headers = list;
+  return OK;
+}
+
+static void sign(CURL *curl, const struct webcall_aws *aws) {
+  char scope[256];
+  snprintf(scope, sizeof scope, "aws:amz:%s:%s", aws->region, aws->service);
+  curl_easy_setopt(curl, CURLOPT_AWS_SIGV4, scope);
+  curl_easy_setopt(curl, CURLOPT_USERNAME, aws->access_key);
+  curl_easy_setopt(curl, CURLOPT_PASSWORD, aws->secret_key);
+}
+
+static void set_up(struct call *call) {
+  CURL *curl = call->webcall->curl;
+  const struct webcall_request *request = call->request;
+  curl_easy_reset(curl); /* options only: connections stay */
+  curl_easy_setopt(curl, CURLOPT_URL, request->url);
+  curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+  curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
+  curl_easy_setopt(curl, CURLOPT_PROXY, "");
+  curl_easy_setopt(curl, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+  curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, request->timeout_ms < CONNECT_MS ? (long)request->timeout_ms : CONNECT_MS);
+  curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms);
+  curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, request->method);
+  curl_easy_setopt(curl, CURLOPT_NOBODY, strcmp(request->method, "HEAD") == 0 ? 1L : 0L);
+  curl_easy_setopt(curl, CURLOPT_USERAGENT, "autodb/" AUTODB_VERSION);
+  curl_easy_setopt(curl, CURLOPT_HTTPHEADER, call->headers);
+  curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, call->webcall->reason);
+  curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+  curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, call->webcall);
+  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, collect);
+  curl_easy_setopt(curl, CURLOPT_WRITEDATA, call);
+  if (request->body) {
+    curl_easy_setopt(curl, CURLOPT_POSTFIELDS, request->body);
+    curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_len);
+  }
+  if (request->aws) sign(curl, request->aws);
+}
+
+static enum status failed(const struct call *call, CURLcode code, struct error *err) {
+  const struct webcall *webcall = call->webcall;
+  if (webcall->refusal)
+    return error_set_code(err, ERR_UNAVAILABLE, "ADDRESS_REFUSED", "%s resolves to an address that %s", call->host, webcall->refusal);
+  if (call->too_large)
+    return error_set_code(err, ERR_UNAVAILABLE, "ANSWER_TOO_LARGE", "%s answered more than %zu bytes", call->host,
+                          call->request->max_answer);
+  if (code == CURLE_OPERATION_TIMEDOUT)
+    return error_set_code(err, ERR_UNAVAILABLE, "TIMEOUT", "%s did not answer within %d ms", call->host, call->request->timeout_ms);
+  return error_set_code(err, ERR_UNAVAILABLE, "UNREACHABLE", "%s: %s", call->host,
+                        *webcall->reason ? webcall->reason : curl_easy_strerror(code));
+}
+
+static enum status take_answer(struct call *call, struct arena *arena, struct webcall_answer *ret_answer, struct error *err) {
+  CURL *curl = call->webcall->curl;
+  long status = 0;
+  char *type = NULL;
+  curl_off_t retry_after = 0, total_us = 0;
+  curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+  curl_easy_getinfo(curl, CURLINFO_CONTENT_TYPE, &type);
+  curl_easy_getinfo(curl, CURLINFO_RETRY_AFTER, &retry_after);
+  curl_easy_getinfo(curl, CURLINFO_TOTAL_TIME_T, &total_us);
+  struct webcall_answer answer = {.status = (int)status,
+                                  .content_type = arena_strdup(arena, type ? type : ""),
+                                  .body = arena_strndup(arena, buf_str(&call->body), call->body.len),
+                                  .body_len = call->body.len,
+                                  .was_cut = call->was_cut,
+                                  .retry_after_s = retry_after > 86400 ? 86400 : (int)retry_after,
+                                  .duration_ms = (double)total_us / 1000};
+  if (!answer.content_type || !answer.body) return error_oom(err);
+  *ret_answer = answer;
+  return OK;
+}
+
+static enum status perform(struct call *call, struct arena *arena, struct webcall_answer *ret_answer, struct error *err) {
+  enum status status = add_headers(call, err);
+  if (status) return status;
+  set_up(call);
+  CURLcode code = curl_easy_perform(call->webcall->curl);
+  bool cut_short = code == CURLE_WRITE_ERROR && call->was_cut && !call->too_large;
+  return code == CURLE_OK || cut_short ? take_answer(call, arena, ret_answer, err) : failed(call, code, err);
+}
+
+enum status webcall_send(struct webcall *webcall, const struct webcall_request *request, struct arena *arena,
+                         struct webcall_answer *ret_answer, struct error *err) {
+  struct call call = {.webcall = webcall, .request = request, .host = webcall_host(request->url, arena)};
+  if (!call.host) return error_set(err, ERR_VALIDATION, "is not an http or https URL without credentials");
+  webcall->refusal = NULL;
+  *webcall->reason = '\0';
+  buf_init(&call.body, request->max_answer + 1);
+  enum status status = perform(&call, arena, ret_answer, err);
+  curl_easy_setopt(webcall->curl, CURLOPT_HTTPHEADER, NULL);
+  curl_slist_free_all(call.headers);
+  buf_free(&call.body);
+  return status;
+}
