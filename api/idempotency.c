@@ -14,12 +14,14 @@ static const struct pg_stmt insert_keyed = {
     "WITH taken AS (INSERT INTO autodb.idempotency_keys AS k (owner_id, key, request_hash, job_id) VALUES ($2, $12, $13, $1) "
     "ON CONFLICT (owner_id, key) DO UPDATE SET request_hash = excluded.request_hash, job_id = excluded.job_id, created_at = now() "
     "WHERE k.created_at < now() - interval '24 hours' RETURNING job_id), "
+    "queued AS (INSERT INTO autodb.queue (id, owner_id, kind, lane, tier, max_attempts, callback_url) "
+    "SELECT $1::uuid, $2::uuid, $4::text, $5::autodb.job_lane, $14::int4::int2, $6::int4, $9::text FROM taken), "
     "accepted AS (INSERT INTO autodb.jobs (id, owner_id, connection_id, kind, lane, max_attempts, trace, request_id, callback_url, "
     "payload, metadata) "
     "SELECT $1::uuid, $2::uuid, $3::uuid, $4::text, $5::autodb.job_lane, $6::int4, $7::text, $8::text, $9::text, $10::json, $11::json FROM "
     "taken RETURNING id) "
     "SELECT " SQL_TIME("now()") " FROM accepted",
-    13};
+    14};
 static const struct pg_stmt find_keyed = {
     "find_keyed", "SELECT request_hash = $3::bytea, job_id FROM autodb.idempotency_keys WHERE owner_id = $1::uuid AND key = $2::text", 3};
 
@@ -60,7 +62,7 @@ static enum status on_found(struct request *req, const PGresult *res, struct err
 static enum status on_inserted(struct request *req, const PGresult *res, struct error *err) {
   struct keyed *keyed = req->state;
   if (PQntuples(res) == 1) {
-    submit_ring(req->loop, &keyed->sub->id, job_lane_names[keyed->sub->lane]);
+    submit_ring(req->loop, &keyed->sub->id, job_stream(keyed->sub->lane, keyed->sub->tier));
     submission_committed(keyed->sub, PQgetvalue(res, 0, 0));
     return OK;
   }
@@ -105,5 +107,6 @@ enum status idempotency_submit(struct submission *sub, const char *key, struct e
   pg_param_text(&params, sub->metadata);
   pg_param_text(&params, key);
   pg_param_bytes(&params, keyed->hash, sizeof keyed->hash);
+  pg_param_int(&params, sub->tier);
   return request_query(req, &insert_keyed, &params, on_inserted, err);
 }

@@ -10,11 +10,16 @@
 /* Times as the contract writes them. */
 #define SQL_TIME(expr) "to_char((" expr ") AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
 
-/* The columns jobview_put reads, of `jobs j LEFT JOIN results r`; JOBVIEW_COLUMNS of them. `result` is an expression. */
-#define JOBVIEW_SELECT(result)                                                                                                      \
-  "j.id, j.kind, j.state, j.lane, j.connection_id, j.attempt, j.max_attempts, j.progress, " SQL_TIME("j.created_at") ", " SQL_TIME( \
-      "j.started_at") ", " SQL_TIME("j.finished_at") ", " result ", r.error, j.metadata"
+/* The columns jobview_put reads; JOBVIEW_COLUMNS of them. `result` is an expression. A job is in the queue until its result is there. */
+#define JOBVIEW_STATE "coalesce(r.state, q.state)"
+#define JOBVIEW_SELECT(result)                                                                                \
+  "j.id, j.kind, " JOBVIEW_STATE ", j.lane, j.connection_id, coalesce(r.attempt, q.attempt), j.max_attempts," \
+  " CASE WHEN r.job_id IS NULL THEN q.progress ELSE r.progress END, " SQL_TIME("j.created_at") ", " SQL_TIME( \
+      "coalesce(r.started_at, q.started_at)") ", " SQL_TIME("r.created_at") ", " result ", r.error, j.metadata"
 #define JOBVIEW_COLUMNS 14
+/* Where they come from; `bounds` limits r.job_id, so that only the days in question are looked into ("" where a list can't know). */
+#define JOBVIEW_FROM(bounds) \
+  "autodb.jobs j LEFT JOIN autodb.queue q ON q.id = j.id LEFT JOIN autodb.results r ON r.job_id = j.id" bounds " "
 
 /* Appends the object; stored JSON goes in as it stands. */
 void jobview_put(struct buf *out, const PGresult *res, int row);

@@ -10,6 +10,7 @@
 #include "api/auth.h"
 #include "api/server.h"
 #include "api/submit.h"
+#include "api/tiers.h"
 #include "api/waiters.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -185,8 +186,9 @@ enum status loop_new(struct api *api, int index, int port, struct loop **ret_loo
   event_config_free(config);
   loop->auth = auth_new(loop);
   loop->submit = submit_new(loop);
+  loop->tiers = tiers_new();
   loop->waiters = waiters_new(loop);
-  enum status status = loop->base && loop->auth && loop->submit && loop->waiters ? open_mailbox(loop, err) : error_oom(err);
+  enum status status = loop->base && loop->auth && loop->submit && loop->tiers && loop->waiters ? open_mailbox(loop, err) : error_oom(err);
   if (status == OK) status = open_backends(loop, err);
   if (status == OK) status = server_new(loop, api->cfg->listen_address, port, &loop->server, err);
   if (status != OK) {
@@ -220,6 +222,7 @@ void loop_free(struct loop *loop) {
   redis_free(loop->redis);
   waiters_free(loop->waiters);
   submit_free(loop->submit);
+  tiers_free(loop->tiers);
   auth_free(loop->auth);
   server_free(loop->server);
   free_mailbox(loop->mailbox);

@@ -23,7 +23,7 @@ struct api {
   const struct config *cfg;
   struct keyring *keyring;
   uint8_t cursor_key[SHA256_BYTES];
-  char stream_keys[LANE_COUNT][JOB_KEY_MAX];
+  char stream_keys[JOB_STREAMS][JOB_KEY_MAX];
   char done_channel[JOB_KEY_MAX], cancel_channel[JOB_KEY_MAX], workers_key[JOB_KEY_MAX];
   struct offload *offload;
   atomic_bool draining;   /* /readyz fails from here on */
@@ -40,6 +40,7 @@ struct loop {
   struct server *server; /* listener and connections: server.c */
   struct auth *auth;
   struct submit *submit;
+  struct tiers *tiers;
   struct waiters *waiters;
   struct mailbox *mailbox; /* private */
   pthread_t thread;

@@ -66,7 +66,7 @@ static enum status prepare(struct program *program, struct error *err) {
   enum status status = keyring_new(cfg->master_key, &api->keyring, err);
   if (status != OK) return status;
   keyring_derive(api->keyring, "list cursors", api->cursor_key);
-  for (int lane = 0; lane < LANE_COUNT; lane++) job_stream_key(cfg->redis_prefix, (enum job_lane)lane, api->stream_keys[lane]);
+  for (int stream = 0; stream < JOB_STREAMS; stream++) job_stream_key(cfg->redis_prefix, stream, api->stream_keys[stream]);
   job_done_channel(cfg->redis_prefix, api->done_channel);
   job_cancel_channel(cfg->redis_prefix, api->cancel_channel);
   snprintf(api->workers_key, sizeof api->workers_key, "{%.64s}:workers", cfg->redis_prefix);

@@ -4,6 +4,7 @@
 #include "api/router.h"
 #include "api/submit.h"
 #include "api/waiters.h"
+#include "common/publish.h"
 
 /* Terminal states, as SQL. */
 #define ENDED "('succeeded', 'failed', 'cancelled', 'dead')"
@@ -34,17 +35,14 @@ static const struct param list_params[] = {CURSOR_PARAMS,
 /* The ranges of ids are what prunes partitions; a minute of slack covers a clock that differs from the database's. */
 static const struct pg_stmt list_jobs = {
     "list_jobs",
-    "SELECT " JOBVIEW_SELECT("CASE WHEN pg_column_size(r.body) <= " LIST_RESULT_BYTES
-                             " THEN r.body END") " FROM autodb.jobs j "
-                                                 "LEFT JOIN autodb.results r ON r.job_id = j.id "
-                                                 "WHERE j.owner_id = $1::uuid AND j.id < $2::uuid AND ($3::text IS NULL OR j.state = "
-                                                 "$3::autodb.job_state) AND ($4::text IS NULL OR j.kind = $4::text) "
-                                                 "AND ($5::uuid IS NULL OR j.connection_id = $5::uuid) "
-                                                 "AND ($6::timestamptz IS NULL OR (j.created_at > $6::timestamptz AND j.id > "
-                                                 "autodb.uuid7_floor($6::timestamptz - interval '1 minute'))) "
-                                                 "AND ($7::timestamptz IS NULL OR (j.created_at < $7::timestamptz AND j.id < "
-                                                 "autodb.uuid7_floor($7::timestamptz + interval '1 minute'))) "
-                                                 "ORDER BY j.id DESC LIMIT $8::int4 + 1",
+    "SELECT " JOBVIEW_SELECT("CASE WHEN pg_column_size(r.body) <= " LIST_RESULT_BYTES " THEN r.body END") " FROM " JOBVIEW_FROM(
+        "") "WHERE j.owner_id = $1::uuid AND j.id < $2::uuid AND ($3::text IS NULL OR " JOBVIEW_STATE " = $3::autodb.job_state) "
+            "AND ($4::text IS NULL OR j.kind = $4::text) AND ($5::uuid IS NULL OR j.connection_id = $5::uuid) "
+            "AND ($6::timestamptz IS NULL OR (j.created_at > $6::timestamptz AND j.id > autodb.uuid7_floor($6::timestamptz - interval '1 "
+            "minute'))) "
+            "AND ($7::timestamptz IS NULL OR (j.created_at < $7::timestamptz AND j.id < autodb.uuid7_floor($7::timestamptz + interval '1 "
+            "minute'))) "
+            "ORDER BY j.id DESC LIMIT $8::int4 + 1",
     8};
 
 static enum status on_list(struct request *req, const PGresult *res, struct error *err) {
@@ -86,19 +84,18 @@ static void id_and_owner(struct pg_params *params, const struct request *req) {
   pg_param_uuid(params, &req->who.owner_id);
 }
 
-/* A queued job ends here, with its result row; a running one is marked for its worker. The row is locked first, so a claim happens
- * before all of this or not at all. */
+/* A queued job ends here and is published like any other end; a running one is marked for its worker. The row is locked first, so a claim
+ * happens before all of this or not at all. */
 static const struct pg_stmt cancel_job = {
     "cancel_job",
-    "WITH found AS (SELECT id, state, attempt FROM autodb.jobs WHERE id = $1::uuid AND owner_id = $2::uuid FOR UPDATE), "
-    "ended AS (UPDATE autodb.jobs j SET state = 'cancelled', cancel_requested = true, finished_at = now() FROM found f "
-    "WHERE j.id = $1::uuid AND j.id = f.id AND f.state = 'queued' RETURNING j.id, j.attempt), "
-    "result AS (INSERT INTO autodb.results (job_id, attempt, state, error) SELECT id, attempt, 'cancelled', "
-    "'{\"code\": \"CANCELLED\", \"message\": \"The job was cancelled before it started.\", \"details\": null}'::json FROM ended RETURNING "
-    "job_id), "
-    "marked AS (UPDATE autodb.jobs j SET cancel_requested = true FROM found f WHERE j.id = $1::uuid AND j.id = f.id AND f.state = "
-    "'running' RETURNING j.id) "
-    "SELECT f.state, (SELECT count(*) FROM result), (SELECT count(*) FROM marked) FROM found f",
+    "WITH found AS MATERIALIZED (SELECT id, state FROM autodb.queue WHERE id = $1::uuid AND owner_id = $2::uuid FOR UPDATE), "
+    "done AS (DELETE FROM autodb.queue q USING found f WHERE q.id = f.id AND f.state = 'queued' RETURNING q.id, q.owner_id, q.kind, "
+    "q.attempt, 'cancelled'::autodb.job_state AS state, q.callback_url, NULL::json AS body, '" JSON_CANCELLED "'::json AS error, "
+    "q.started_at, q.progress, q.failures, q.crashes), "
+    "marked AS (UPDATE autodb.queue q SET cancel_requested = true FROM found f WHERE q.id = f.id AND f.state = 'running' RETURNING "
+    "q.id), " SQL_PUBLISH
+    "SELECT coalesce(f.state, r.state), (SELECT count(*) FROM marked) FROM autodb.jobs j LEFT JOIN found f ON f.id = j.id "
+    "LEFT JOIN autodb.results r ON r.job_id = j.id AND r.job_id = $1::uuid WHERE j.id = $1::uuid AND j.owner_id = $2::uuid",
     2};
 
 static void publish(struct request *req, const char *channel) {
@@ -125,16 +122,17 @@ static enum status post_cancel(struct request *req, struct error *err) {
   return request_query(req, &cancel_job, &params, on_cancelled, err);
 }
 
-/* `attempt` is the fence and stays; the budget of failures starts anew. */
+/* `attempt` is the fence and goes on from the result's; the budget of failures starts anew. */
 static const struct pg_stmt retry_job = {
     "retry_job",
-    "WITH found AS (SELECT id, state FROM autodb.jobs WHERE id = $1::uuid AND owner_id = $2::uuid FOR UPDATE), "
-    "again AS (UPDATE autodb.jobs j SET state = 'queued', failures = 0, crashes = 0, cancel_requested = false, run_at = now(), "
-    "dispatched_at = now(), "
-    "started_at = NULL, finished_at = NULL, progress = NULL, lease_owner = NULL, lease_until = NULL "
-    "FROM found f WHERE j.id = $1::uuid AND j.id = f.id AND f.state IN ('failed', 'cancelled', 'dead') RETURNING j.id, j.lane), "
-    "gone AS (DELETE FROM autodb.results r USING again a WHERE r.job_id = $1::uuid AND r.job_id = a.id) "
-    "SELECT f.state, a.lane FROM found f LEFT JOIN again a ON a.id = f.id",
+    "WITH gone AS (DELETE FROM autodb.results r USING autodb.jobs j WHERE r.job_id = $1::uuid AND j.id = $1::uuid AND j.owner_id = "
+    "$2::uuid "
+    "AND r.state IN ('failed', 'cancelled', 'dead') RETURNING r.job_id, r.attempt), "
+    "again AS (INSERT INTO autodb.queue (id, owner_id, kind, lane, max_attempts, attempt, callback_url, dispatched_at) "
+    "SELECT j.id, j.owner_id, j.kind, j.lane, j.max_attempts, g.attempt, j.callback_url, now() FROM gone g JOIN autodb.jobs j ON j.id = "
+    "g.job_id AND j.id = $1::uuid RETURNING id, lane) "
+    "SELECT " JOBVIEW_STATE ", a.lane FROM " JOBVIEW_FROM(
+        " AND r.job_id = $1::uuid") "LEFT JOIN again a ON a.id = j.id WHERE j.id = $1::uuid AND j.owner_id = $2::uuid",
     2};
 
 static enum status on_retried(struct request *req, const PGresult *res, struct error *err) {
@@ -142,7 +140,7 @@ static enum status on_retried(struct request *req, const PGresult *res, struct e
   if (PQntuples(res) == 0) return not_found(err);
   if (PQgetisnull(res, 0, 1))
     return error_set(err, ERR_CONFLICT, "Only a failed, cancelled or dead job can be retried; this one is %s.", PQgetvalue(res, 0, 0));
-  submit_ring(req->loop, &req->ids[0], PQgetvalue(res, 0, 1));
+  submit_ring(req->loop, &req->ids[0], job_stream_parse(PQgetvalue(res, 0, 1), "0"));
   request_header(req, "Location", "/api/v1/jobs/%s", id_format(&req->ids[0], id));
   waiters_add(req, &req->ids[0], request_prefer_wait(req), WAIT_SUBMITTED);
   return OK;

@@ -125,7 +125,8 @@ static const struct pg_stmt usage = {
     "kind, state) AS jobs FROM ("
     "SELECT (created_at AT TIME ZONE 'UTC')::date AS day, kind, state, count(*) AS n, coalesce(sum(extract(epoch FROM finished_at - "
     "started_at)), 0) AS seconds "
-    "FROM autodb.jobs WHERE owner_id = $1::uuid AND id >= autodb.uuid7_floor(date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE "
+    "FROM autodb.job_states WHERE owner_id = $1::uuid AND id >= autodb.uuid7_floor(date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME "
+    "ZONE "
     "'UTC' - ($2::int4 - 1) * interval '1 day') "
     "GROUP BY 1, 2, 3) AS counted GROUP BY day) AS days",
     2};

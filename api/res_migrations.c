@@ -65,10 +65,10 @@ static enum status post_sandbox(struct request *req, struct error *err) {
 static const struct pg_stmt find_request = {
     "find_request",
     "SELECT json_build_object('request_id', j.id, 'status', CASE j.state WHEN 'queued' THEN 'pending' WHEN 'running' THEN 'executing' "
-    "WHEN 'succeeded' THEN 'completed' ELSE 'failed' END, 'progress', j.progress, 'result', r.body, 'error', r.error, "
+    "WHEN 'succeeded' THEN 'completed' ELSE 'failed' END, 'progress', j.progress, 'result', j.body, 'error', j.error, "
     "'created_at', " SQL_TIME("j.created_at") ", 'started_at', " SQL_TIME("j.started_at") ", 'completed_at', " SQL_TIME(
         "j.finished_at") ") "
-                         "FROM autodb.jobs j LEFT JOIN autodb.results r ON r.job_id = j.id AND r.job_id = $1::uuid "
+                         "FROM autodb.job_states j "
                          "WHERE j.id = $1::uuid AND j.owner_id = $2::uuid AND j.kind LIKE 'migration.%'",
     2};
 

@@ -13,6 +13,7 @@ struct submission { /* in the request's arena */
   bool has_connection;
   const struct job_kind *kind;
   enum job_lane lane;
+  int tier;            /* of the lane */
   const char *payload; /* JSON text */
   size_t payload_len;
   const char *metadata;     /* JSON text or NULL */

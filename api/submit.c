@@ -7,6 +7,7 @@
 #include "api/idempotency.h"
 #include "api/jobview.h"
 #include "api/submission.h"
+#include "api/tiers.h"
 #include "api/waiters.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -49,11 +50,9 @@ static void rung(void *arg, const redisReply *reply) {
   if (!reply || reply->type == REDIS_REPLY_ERROR) metric_add(&rings, NULL, 1);
 }
 
-void submit_ring(struct loop *loop, const struct id *job_id, const char *lane_name) {
-  enum job_lane lane = LANE_DEFAULT;
+void submit_ring(struct loop *loop, const struct id *job_id, int stream) {
   char id[ID_TEXT];
-  job_lane_parse(lane_name, &lane);
-  const char *argv[] = {"XADD", loop->api->stream_keys[lane], "*", JOB_FIELD, id_format(job_id, id)};
+  const char *argv[] = {"XADD", loop->api->stream_keys[stream], "*", JOB_FIELD, id_format(job_id, id)};
   redis_command(loop->redis, rung, NULL, 5, argv, NULL);
 }
 
@@ -92,14 +91,18 @@ static void fail(struct submission *sub, const struct error *cause) {
 
 static const struct pg_stmt insert_jobs = {
     "insert_jobs",
-    "WITH accepted AS (INSERT INTO autodb.jobs (id, owner_id, connection_id, kind, lane, max_attempts, trace, request_id, callback_url, "
-    "payload, metadata) "
-    "SELECT id, owner_id, connection_id, kind, lane::autodb.job_lane, max_attempts, trace, request_id, callback_url, payload, metadata "
-    "FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::int4[], $7::text[], $8::text[], $9::text[], $10::json[], "
-    "$11::json[]) "
-    "AS n (id, owner_id, connection_id, kind, lane, max_attempts, trace, request_id, callback_url, payload, metadata)) "
+    "WITH n AS MATERIALIZED (SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::int4[], $7::int4[], "
+    "$8::text[], $9::text[], $10::text[], $11::json[], $12::json[]) AS n (id, owner_id, connection_id, kind, lane, tier, max_attempts, "
+    "trace, "
+    "request_id, callback_url, payload, metadata)), "
+    "recorded AS (INSERT INTO autodb.jobs (id, owner_id, connection_id, kind, lane, max_attempts, trace, request_id, callback_url, "
+    "payload, "
+    "metadata) SELECT id, owner_id, connection_id, kind, lane::autodb.job_lane, max_attempts, trace, request_id, callback_url, payload, "
+    "metadata FROM n), "
+    "queued AS (INSERT INTO autodb.queue (id, owner_id, kind, lane, tier, max_attempts, callback_url) "
+    "SELECT id, owner_id, kind, lane::autodb.job_lane, tier::int2, max_attempts, callback_url FROM n) "
     "SELECT " SQL_TIME("now()"),
-    11};
+    12};
 
 static void put_text(struct pg_params *params, const char *text) { pg_param_array_item(params, text, text ? (long)strlen(text) : -1); }
 
@@ -115,6 +118,7 @@ static void put_columns(struct pg_params *params, const struct submissions *list
   COLUMN(PG_ELEM_UUID, pg_param_array_item(params, s->connection_id.bytes, s->has_connection ? 16 : -1));
   COLUMN(PG_ELEM_TEXT, put_text(params, s->kind->name));
   COLUMN(PG_ELEM_TEXT, put_text(params, job_lane_names[s->lane]));
+  COLUMN(PG_ELEM_INT4, pg_param_array_int(params, s->tier));
   COLUMN(PG_ELEM_INT4, pg_param_array_int(params, s->kind->max_attempts));
   COLUMN(PG_ELEM_TEXT, put_text(params, s->req->trace));
   COLUMN(PG_ELEM_TEXT, put_text(params, s->req->request_id));
@@ -131,7 +135,7 @@ static void batch_done(struct submit *submit, const char *created_at) {
   STAILQ_CONCAT(&done, &submit->flight);
   for (struct submission *sub; (sub = STAILQ_FIRST(&done));) {
     STAILQ_REMOVE_HEAD(&done, link);
-    submit_ring(submit->loop, &sub->id, job_lane_names[sub->lane]);
+    submit_ring(submit->loop, &sub->id, job_stream(sub->lane, sub->tier));
     submission_committed(sub, created_at);
   }
 }
@@ -229,6 +233,7 @@ enum status submit_job(struct request *req, const char *kind, const struct id *c
   enum status status = take_members(sub, err);
   if (status != OK) return status;
   id_new(&sub->id);
+  sub->tier = tiers_take(req->loop->tiers, &req->who.owner_id, sub->lane, clock_mono_ms());
   const char *key = http_header(req->http, "idempotency-key");
   if (key) return idempotency_submit(sub, key, err);
   if (!pgloop_up(req->loop->pg))

@@ -21,7 +21,7 @@ MUST_CHECK enum status submit_job(struct request *req, const char *kind, const s
 MUST_CHECK enum status submit_job_value(struct request *req, const char *kind, const struct id *connection_id, json_t *take_payload,
                                         struct error *err);
 
-/* XADD of a queued job; best effort. */
-void submit_ring(struct loop *loop, const struct id *job_id, const char *lane);
+/* XADD of a queued job to its stream (job.h); best effort. */
+void submit_ring(struct loop *loop, const struct id *job_id, int stream);
 
 #endif

@@ -119,9 +119,8 @@ static bool owns(const struct waiter *waiter, const PGresult *res, int row) {
 static const struct pg_stmt look_at_jobs = {
     /* the bounds let the planner skip the days no id is of */
     "look_at_jobs",
-    "SELECT " JOBVIEW_SELECT("r.body") ", j.owner_id FROM autodb.jobs j "
-                                       "LEFT JOIN autodb.results r ON r.job_id = j.id AND r.job_id BETWEEN $2::uuid AND $3::uuid "
-                                       "WHERE j.id = ANY($1::uuid[]) AND j.id BETWEEN $2::uuid AND $3::uuid",
+    "SELECT " JOBVIEW_SELECT("r.body") ", j.owner_id FROM " JOBVIEW_FROM(
+        " AND r.job_id BETWEEN $2::uuid AND $3::uuid") "WHERE j.id = ANY($1::uuid[]) AND j.id BETWEEN $2::uuid AND $3::uuid",
     3};
 
 static void take_rows(struct look *look, const PGresult *res) {

@@ -45,8 +45,15 @@ const struct job_kind *job_kind_find(const char *name) {
 const struct job_kind *job_kind_at(size_t index) { return index < KIND_COUNT ? &kinds[index] : NULL; }
 
 /* The prefix is cut to 64 bytes, so that what comes after it, which tells keys apart, always fits. */
-void job_stream_key(const char *prefix, enum job_lane lane, char out[JOB_KEY_MAX]) {
-  snprintf(out, JOB_KEY_MAX, "{%.64s}:q:%s", prefix, job_lane_names[lane]);
+void job_stream_key(const char *prefix, int stream, char out[JOB_KEY_MAX]) {
+  int used = snprintf(out, JOB_KEY_MAX, "{%.64s}:q:%s", prefix, job_lane_names[job_stream_lane(stream)]);
+  if (job_stream_tier(stream)) snprintf(out + used, (size_t)(JOB_KEY_MAX - used), ":%d", job_stream_tier(stream));
+}
+
+int job_stream_parse(const char *lane_name, const char *tier) {
+  enum job_lane lane;
+  if (!job_lane_parse(lane_name, &lane) || !tier || *tier < '0' || *tier >= '0' + JOB_TIERS || tier[1]) return -1;
+  return job_stream(lane, *tier - '0');
 }
 
 void job_done_channel(const char *prefix, char out[JOB_KEY_MAX]) { snprintf(out, JOB_KEY_MAX, "{%.64s}:done", prefix); }

@@ -1,7 +1,7 @@
 /* job.h - what API and workers agree on about a job: kinds, states, lanes, and the names used in Redis.
  *
- * The record is a row of autodb.jobs (schema/); Redis only says "look". To add a kind: a row in job.c, a handler row in
- * worker/kinds.c, a route in api/. */
+ * The record is a row of autodb.jobs, its life one of autodb.queue (schema/); Redis only says "look". To add a kind: a row in job.c, a
+ * handler row in worker/kinds.c, a route in api/. */
 #ifndef AUTODB_JOB_H
 #define AUTODB_JOB_H
 
@@ -11,6 +11,16 @@
 enum job_lane { LANE_INTERACTIVE, LANE_DEFAULT, LANE_BULK, LANE_COUNT };
 extern const char *const job_lane_names[LANE_COUNT + 1]; /* "interactive", "default", "bulk", NULL */
 bool job_lane_parse(const char *text, enum job_lane *ret_lane);
+
+/* Fairness among owners: each lane is four streams. A job goes to the first whose share of the lane its owner has not just used up
+ * (api/tier.h), so whoever asks for little is never behind somebody's ten thousand. Streams are numbered lane by lane. */
+#define JOB_TIERS 4
+#define JOB_STREAMS (LANE_COUNT * JOB_TIERS)
+static inline int job_stream(enum job_lane lane, int tier) { return (int)lane * JOB_TIERS + tier; }
+static inline enum job_lane job_stream_lane(int stream) { return (enum job_lane)(stream / JOB_TIERS); }
+static inline int job_stream_tier(int stream) { return stream % JOB_TIERS; }
+/* From the columns lane and tier in text; -1 when they name none. */
+int job_stream_parse(const char *lane, const char *tier);
 
 struct job_kind {
   const char *name;   /* "migration.analyze" */
@@ -23,9 +33,9 @@ struct job_kind {
 const struct job_kind *job_kind_find(const char *name); /* NULL when there is none */
 const struct job_kind *job_kind_at(size_t index);       /* NULL past the end */
 
-/* Redis names, all under one hash tag so that a cluster keeps them in one slot. "{autodb}:q:interactive" */
+/* Redis names, all under one hash tag so that a cluster keeps them in one slot. "{autodb}:q:interactive", "{autodb}:q:bulk:3" */
 #define JOB_KEY_MAX 96
-void job_stream_key(const char *prefix, enum job_lane lane, char out[JOB_KEY_MAX]);
+void job_stream_key(const char *prefix, int stream, char out[JOB_KEY_MAX]);
 void job_done_channel(const char *prefix, char out[JOB_KEY_MAX]);   /* message: job id, sent after the finish commit */
 void job_cancel_channel(const char *prefix, char out[JOB_KEY_MAX]); /* message: job id, sent after cancel_requested is set */
 #define JOB_GROUP "workers"                                         /* the consumer group on every stream */

@@ -35,6 +35,7 @@
 #define LIMIT_SUBMIT_BATCH 64 /* rows in one group commit */
 #define LIMIT_SWEEP_BATCH 1000
 #define LIMIT_SLOTS 64
+#define LIMIT_CRASHES 3          /* attempts that took the slot or the worker with them; then the job is dead, whatever its budget */
 #define LIMIT_RETRY_BASE_MS 1000 /* full jitter: random(0, min(cap, base * 2^failures)) */
 #define LIMIT_RETRY_CAP_MS (15 * 60 * 1000)
 

@@ -1,6 +1,6 @@
 /* bell.c - streams, channels and the list of workers; see bell.h.
  *
- * The weighted read is a script, because only the server can give what one lane didn't use to another without a second round trip and
+ * The weighted read is a script, because only the server can give what one stream didn't use to another without a second round trip and
  * without reading more than may be claimed. Groups are made at "0" whenever the connection comes up and whenever a reply says NOGROUP (a
  * FLUSHALL, a destroyed group), so whatever the streams hold is delivered. */
 #include "worker/bell.h"
@@ -22,7 +22,7 @@ struct bell {
   struct bell_hooks hooks;
   struct redis *redis, *waiter;
   struct redis_sub *sub;
-  char streams[LANE_COUNT][JOB_KEY_MAX], done[JOB_KEY_MAX], cancel[JOB_KEY_MAX], workers[JOB_KEY_MAX];
+  char streams[JOB_STREAMS][JOB_KEY_MAX], done[JOB_KEY_MAX], cancel[JOB_KEY_MAX], workers[JOB_KEY_MAX];
   bool closing;
 };
 
@@ -77,8 +77,8 @@ static const char tidy_script[] = "local n = 0\n"
 /* --- groups --- */
 
 static void make_groups(struct bell *bell) {
-  for (int lane = 0; lane < LANE_COUNT; lane++) /* -BUSYGROUP says that it exists already */
-    redis_cmd(bell->redis, NULL, NULL, "XGROUP", "CREATE", bell->streams[lane], JOB_GROUP, "0", "MKSTREAM", NULL);
+  for (int stream = 0; stream < JOB_STREAMS; stream++) /* -BUSYGROUP says that it exists already */
+    redis_cmd(bell->redis, NULL, NULL, "XGROUP", "CREATE", bell->streams[stream], JOB_GROUP, "0", "MKSTREAM", NULL);
 }
 
 /* True for replies that are errors; a missing group is made. */
@@ -123,7 +123,7 @@ struct found {
   int count, room;
 };
 
-static void add_entry(struct found *found, enum job_lane lane, const redisReply *stamp, const redisReply *id) {
+static void add_entry(struct found *found, int stream, const redisReply *stamp, const redisReply *id) {
   if (found->count == found->room) {
     int room = found->room ? found->room * 2 : 64;
     struct bell_entry *grown = reallocarray(found->entries, (size_t)room, sizeof *grown);
@@ -133,24 +133,24 @@ static void add_entry(struct found *found, enum job_lane lane, const redisReply 
   }
   if (stamp->type != REDIS_REPLY_STRING) return;
   struct bell_entry *entry = &found->entries[found->count++];
-  *entry = (struct bell_entry){.lane = lane};
+  *entry = (struct bell_entry){.stream = stream};
   snprintf(entry->stamp, sizeof entry->stamp, "%s", stamp->str);
   entry->valid = id && id->type == REDIS_REPLY_STRING && id_parse(id->str, &entry->id);
 }
 
 /* entries: [[stamp, [field, value]], …], as XREADGROUP and XAUTOCLAIM give them. */
-static void add_entries(struct found *found, enum job_lane lane, const redisReply *entries) {
+static void add_entries(struct found *found, int stream, const redisReply *entries) {
   for (size_t i = 0; entries->type == REDIS_REPLY_ARRAY && i < entries->elements; i++) {
     const redisReply *entry = entries->element[i];
     if (entry->type != REDIS_REPLY_ARRAY || entry->elements < 2) continue;
     const redisReply *fields = entry->element[1];
-    add_entry(found, lane, entry->element[0], fields->type == REDIS_REPLY_ARRAY && fields->elements >= 2 ? fields->element[1] : NULL);
+    add_entry(found, stream, entry->element[0], fields->type == REDIS_REPLY_ARRAY && fields->elements >= 2 ? fields->element[1] : NULL);
   }
 }
 
-static int lane_of(const struct bell *bell, const redisReply *key) {
-  for (int lane = 0; lane < LANE_COUNT; lane++)
-    if (key->type == REDIS_REPLY_STRING && strcmp(key->str, bell->streams[lane]) == 0) return lane;
+static int stream_of(const struct bell *bell, const redisReply *key) {
+  for (int stream = 0; stream < JOB_STREAMS; stream++)
+    if (key->type == REDIS_REPLY_STRING && strcmp(key->str, bell->streams[stream]) == 0) return stream;
   return -1;
 }
 
@@ -159,30 +159,41 @@ static int lane_of(const struct bell *bell, const redisReply *key) {
 static void on_read(void *arg, const redisReply *reply) {
   struct bell *bell = arg;
   if (bell->closing) return;
-  if (is_error(bell, reply) || reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 * LANE_COUNT) {
+  if (is_error(bell, reply) || reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 * JOB_STREAMS) {
     bell->hooks.read(bell->hooks.arg, NULL, 0, NULL, true);
     return;
   }
   struct found found = {0};
-  bool has_more[LANE_COUNT];
-  for (int lane = 0; lane < LANE_COUNT; lane++) {
-    const redisReply *flat = reply->element[lane];
-    for (size_t i = 0; i + 1 < flat->elements; i += 2) add_entry(&found, (enum job_lane)lane, flat->element[i], flat->element[i + 1]);
-    has_more[lane] = reply->element[LANE_COUNT + lane]->integer > (long long)flat->elements / 2;
+  bool has_more[JOB_STREAMS];
+  for (int stream = 0; stream < JOB_STREAMS; stream++) {
+    const redisReply *flat = reply->element[stream];
+    for (size_t i = 0; i + 1 < flat->elements; i += 2) add_entry(&found, stream, flat->element[i], flat->element[i + 1]);
+    has_more[stream] = reply->element[JOB_STREAMS + stream]->integer > (long long)flat->elements / 2;
   }
   bell->hooks.read(bell->hooks.arg, found.entries, found.count, has_more, false);
   free(found.entries);
 }
 
-void bell_read(struct bell *bell, int capacity, const int quota[LANE_COUNT]) {
-  char numbers[1 + LANE_COUNT][12];
-  const char *argv[6 + LANE_COUNT + 1 + LANE_COUNT] = {"EVAL", read_script, "3"};
-  int argc = 3;
-  _Static_assert(LANE_COUNT == 3, "the script is told the number of streams");
-  for (int lane = 0; lane < LANE_COUNT; lane++) argv[argc++] = bell->streams[lane];
+/* EVAL, the script, its keys: all streams. Returns the number of words. */
+#define EVAL_WORDS (3 + JOB_STREAMS)
+static int put_eval(const struct bell *bell, const char *script, const char **argv) {
+  static const char count[] = "12";
+  _Static_assert(JOB_STREAMS == 12, "the scripts are told the number of streams");
+  int argc = 0;
+  argv[argc++] = "EVAL";
+  argv[argc++] = script;
+  argv[argc++] = count;
+  for (int stream = 0; stream < JOB_STREAMS; stream++) argv[argc++] = bell->streams[stream];
+  return argc;
+}
+
+void bell_read(struct bell *bell, int capacity, const int quota[JOB_STREAMS]) {
+  char numbers[1 + JOB_STREAMS][12];
+  const char *argv[EVAL_WORDS + 2 + 1 + JOB_STREAMS];
+  int argc = put_eval(bell, read_script, argv);
   argv[argc++] = JOB_GROUP;
   argv[argc++] = bell->cfg->worker_name;
-  for (int i = 0; i <= LANE_COUNT; i++) {
+  for (int i = 0; i <= JOB_STREAMS; i++) {
     snprintf(numbers[i], sizeof numbers[i], "%d", i ? quota[i - 1] : capacity);
     argv[argc++] = numbers[i];
   }
@@ -196,8 +207,8 @@ static void on_waited(void *arg, const redisReply *reply) {
   struct found found = {0};
   for (size_t i = 0; !failed && reply->type == REDIS_REPLY_ARRAY && i < reply->elements; i++) {
     const redisReply *stream = reply->element[i];
-    int lane = stream->type == REDIS_REPLY_ARRAY && stream->elements == 2 ? lane_of(bell, stream->element[0]) : -1;
-    if (lane >= 0) add_entries(&found, (enum job_lane)lane, stream->element[1]);
+    int number = stream->type == REDIS_REPLY_ARRAY && stream->elements == 2 ? stream_of(bell, stream->element[0]) : -1;
+    if (number >= 0) add_entries(&found, number, stream->element[1]);
   }
   bell->hooks.read(bell->hooks.arg, found.entries, found.count, NULL, failed);
   free(found.entries);
@@ -205,14 +216,19 @@ static void on_waited(void *arg, const redisReply *reply) {
 
 void bell_wait(struct bell *bell, int count) {
   char number[12];
+  const char *argv[9 + 2 * JOB_STREAMS] = {"XREADGROUP", "GROUP",  JOB_GROUP, bell->cfg->worker_name, "COUNT", number,
+                                           "BLOCK",      BLOCK_MS, "STREAMS"};
   snprintf(number, sizeof number, "%d", count);
-  redis_cmd(bell->waiter, on_waited, bell, "XREADGROUP", "GROUP", JOB_GROUP, bell->cfg->worker_name, "COUNT", number, "BLOCK", BLOCK_MS,
-            "STREAMS", bell->streams[0], bell->streams[1], bell->streams[2], ">", ">", ">", NULL);
+  for (int stream = 0; stream < JOB_STREAMS; stream++) {
+    argv[9 + stream] = bell->streams[stream];
+    argv[9 + JOB_STREAMS + stream] = ">";
+  }
+  redis_command(bell->waiter, on_waited, bell, 9 + 2 * JOB_STREAMS, argv, NULL);
 }
 
 struct reclaim {
   struct bell *bell;
-  enum job_lane lane;
+  int stream;
 };
 
 static void on_reclaimed(void *arg, const redisReply *reply) {
@@ -220,7 +236,7 @@ static void on_reclaimed(void *arg, const redisReply *reply) {
   struct bell *bell = reclaim->bell;
   struct found found = {0};
   if (!bell->closing && !is_error(bell, reply) && reply->type == REDIS_REPLY_ARRAY && reply->elements >= 2)
-    add_entries(&found, reclaim->lane, reply->element[1]);
+    add_entries(&found, reclaim->stream, reply->element[1]);
   if (found.count) bell->hooks.reclaimed(bell->hooks.arg, found.entries, found.count);
   free(found.entries);
   free(reclaim);
@@ -229,22 +245,22 @@ static void on_reclaimed(void *arg, const redisReply *reply) {
 void bell_reclaim(struct bell *bell, int count) {
   char number[12];
   snprintf(number, sizeof number, "%d", count);
-  for (int lane = 0; lane < LANE_COUNT; lane++) {
+  for (int stream = 0; stream < JOB_STREAMS; stream++) {
     struct reclaim *reclaim = malloc(sizeof *reclaim);
     if (!reclaim) return;
-    *reclaim = (struct reclaim){bell, (enum job_lane)lane};
-    redis_cmd(bell->redis, on_reclaimed, reclaim, "XAUTOCLAIM", bell->streams[lane], JOB_GROUP, bell->cfg->worker_name, RECLAIM_MS, "0-0",
+    *reclaim = (struct reclaim){bell, stream};
+    redis_cmd(bell->redis, on_reclaimed, reclaim, "XAUTOCLAIM", bell->streams[stream], JOB_GROUP, bell->cfg->worker_name, RECLAIM_MS, "0-0",
               "COUNT", number, NULL);
   }
 }
 
-static void ack_lane(struct bell *bell, enum job_lane lane, const char **argv, int stamps) {
+static void ack_stream(struct bell *bell, int stream, const char **argv, int stamps) {
   argv[0] = "XACK";
-  argv[1] = bell->streams[lane];
+  argv[1] = bell->streams[stream];
   argv[2] = JOB_GROUP;
   redis_command(bell->redis, NULL, NULL, 3 + stamps, argv, NULL);
   argv[1] = "XDEL";
-  argv[2] = bell->streams[lane];
+  argv[2] = bell->streams[stream];
   redis_command(bell->redis, NULL, NULL, 2 + stamps, argv + 1, NULL);
 }
 
@@ -255,11 +271,11 @@ void bell_ack(struct bell *bell, const struct bell_entry *entries, int count) {
     return;
   }
   redis_cmd(bell->redis, NULL, NULL, "MULTI", NULL);
-  for (int lane = 0; lane < LANE_COUNT; lane++) {
+  for (int stream = 0; stream < JOB_STREAMS; stream++) {
     int stamps = 0;
     for (int i = 0; i < count; i++)
-      if ((int)entries[i].lane == lane) argv[3 + stamps++] = entries[i].stamp;
-    if (stamps) ack_lane(bell, (enum job_lane)lane, argv, stamps);
+      if (entries[i].stream == stream) argv[3 + stamps++] = entries[i].stamp;
+    if (stamps) ack_stream(bell, stream, argv, stamps);
   }
   redis_cmd(bell->redis, NULL, NULL, "EXEC", NULL);
   free(argv);
@@ -272,9 +288,9 @@ static void on_rung(void *arg, const redisReply *reply) {
   metric_add(&rings, reply && reply->type != REDIS_REPLY_ERROR ? "sent" : "lost", 1);
 }
 
-void bell_ring(struct bell *bell, enum job_lane lane, const struct id *id) {
+void bell_ring(struct bell *bell, int stream, const struct id *id) {
   char text[ID_TEXT];
-  redis_cmd(bell->redis, on_rung, NULL, "XADD", bell->streams[lane], "*", JOB_FIELD, id_format(id, text), NULL);
+  redis_cmd(bell->redis, on_rung, NULL, "XADD", bell->streams[stream], "*", JOB_FIELD, id_format(id, text), NULL);
 }
 
 void bell_announce(struct bell *bell, const struct id *id) {
@@ -297,15 +313,18 @@ static void on_tidied(void *arg, const redisReply *reply) {
 }
 
 void bell_tidy(struct bell *bell) {
-  redis_cmd(bell->redis, on_tidied, NULL, "EVAL", tidy_script, "3", bell->streams[0], bell->streams[1], bell->streams[2], JOB_GROUP,
-            CONSUMERS_KEPT_MS, NULL);
+  const char *argv[EVAL_WORDS + 2];
+  int argc = put_eval(bell, tidy_script, argv);
+  argv[argc++] = JOB_GROUP;
+  argv[argc++] = CONSUMERS_KEPT_MS;
+  redis_command(bell->redis, on_tidied, NULL, argc, argv, NULL);
 }
 
 /* --- asking --- */
 
 struct oldest {
   struct bell *bell;
-  enum job_lane lane;
+  int stream;
   bell_oldest_cb cb;
   void *arg;
   int64_t ms;
@@ -324,16 +343,16 @@ static void on_first(void *arg, const redisReply *reply) {
 static void on_length(void *arg, const redisReply *reply) {
   struct oldest *oldest = arg;
   if (oldest->known && reply && reply->type == REDIS_REPLY_INTEGER && !oldest->bell->closing)
-    oldest->cb(oldest->arg, oldest->lane, oldest->ms, reply->integer);
+    oldest->cb(oldest->arg, oldest->stream, oldest->ms, reply->integer);
   free(oldest);
 }
 
-void bell_oldest(struct bell *bell, enum job_lane lane, bell_oldest_cb cb, void *arg) {
+void bell_oldest(struct bell *bell, int stream, bell_oldest_cb cb, void *arg) {
   struct oldest *oldest = malloc(sizeof *oldest);
   if (!oldest) return;
-  *oldest = (struct oldest){.bell = bell, .lane = lane, .cb = cb, .arg = arg};
-  redis_cmd(bell->redis, on_first, oldest, "XRANGE", bell->streams[lane], "-", "+", "COUNT", "1", NULL);
-  redis_cmd(bell->redis, on_length, oldest, "XLEN", bell->streams[lane], NULL);
+  *oldest = (struct oldest){.bell = bell, .stream = stream, .cb = cb, .arg = arg};
+  redis_cmd(bell->redis, on_first, oldest, "XRANGE", bell->streams[stream], "-", "+", "COUNT", "1", NULL);
+  redis_cmd(bell->redis, on_length, oldest, "XLEN", bell->streams[stream], NULL);
 }
 
 /* --- coming and going --- */
@@ -360,8 +379,11 @@ void bell_leave(struct bell *bell, void (*done)(void *arg), void *arg) {
     return;
   }
   *leaving = (struct leaving){done, arg};
-  redis_cmd(bell->redis, on_left, leaving, "EVAL", leave_script, "3", bell->streams[0], bell->streams[1], bell->streams[2], JOB_GROUP,
-            bell->cfg->worker_name, NULL);
+  const char *argv[EVAL_WORDS + 2];
+  int argc = put_eval(bell, leave_script, argv);
+  argv[argc++] = JOB_GROUP;
+  argv[argc++] = bell->cfg->worker_name;
+  redis_command(bell->redis, on_left, leaving, argc, argv, NULL);
 }
 
 bool bell_up(const struct bell *bell) { return redis_up(bell->redis); }
@@ -374,7 +396,7 @@ enum status bell_new(struct event_base *base, const struct config *cfg, const st
   if (!bell) return error_oom(err);
   bell->cfg = cfg;
   bell->hooks = *hooks;
-  for (int lane = 0; lane < LANE_COUNT; lane++) job_stream_key(cfg->redis_prefix, (enum job_lane)lane, bell->streams[lane]);
+  for (int stream = 0; stream < JOB_STREAMS; stream++) job_stream_key(cfg->redis_prefix, stream, bell->streams[stream]);
   job_done_channel(cfg->redis_prefix, bell->done);
   job_cancel_channel(cfg->redis_prefix, bell->cancel);
   snprintf(bell->workers, sizeof bell->workers, "{%.64s}:workers", cfg->redis_prefix);

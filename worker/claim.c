@@ -10,7 +10,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/metrics.h"
-#include "worker/publish.h"
+#include "common/publish.h"
 #include "worker/queue_impl.h"
 #include "worker/wire.h"
 
@@ -20,44 +20,45 @@
 #define RECLAIM_EVERY_MS 5000
 #define DEFAULT_KIND_MS (60 * 1000)
 
-#define SQL_CLAIM_SET                                                                                                                    \
-  "UPDATE autodb.jobs j SET state = 'running', attempt = j.attempt + 1, lease_owner = $1, lease_until = now() + $2::int4 * interval '1 " \
-  "second',"                                                                                                                             \
-  " started_at = now(), progress = NULL "
-#define SQL_CLAIM_RETURNING " RETURNING j.id, j.kind, j.lane, j.attempt, j.owner_id, j.connection_id, j.trace, j.payload"
+#define SQL_CLAIM                                                                                                                         \
+  "UPDATE autodb.queue q SET state = 'running', attempt = q.attempt + 1, lease_owner = $1, lease_until = now() + $2::int4 * interval '1 " \
+  "second', started_at = now(), progress = NULL "
+#define SQL_CLAIMED                                                                                                                       \
+  " RETURNING q.id, q.kind, q.lane, q.tier, q.attempt, q.owner_id)"                                                                       \
+  " SELECT c.id, c.kind, c.lane, c.tier, c.attempt, c.owner_id, j.connection_id, j.trace, j.payload FROM c JOIN autodb.jobs j ON j.id = " \
+  "c.id"
+enum column { ID, KIND, LANE, TIER, ATTEMPT, OWNER, CONNECTION, TRACE, PAYLOAD };
 
-/* The state is compared as text so that the primary key is used: the index of queued rows, which the planner would take, is by far smaller
- * but holds an entry of every job claimed since the last vacuum, and each claim would walk them all. */
-static const struct pg_stmt claim_stmt = {
-    "claim",
-    SQL_CLAIM_SET "WHERE j.id = ANY ($3::uuid[]) AND j.id BETWEEN $4::uuid AND $5::uuid AND j.state::text = 'queued' AND j.run_at <= now()"
-                  " AND NOT j.cancel_requested" SQL_CLAIM_RETURNING,
-    5};
+static const struct pg_stmt claim_stmt = {"claim",
+                                          "WITH c AS (" SQL_CLAIM
+                                          "WHERE q.id = ANY ($3::uuid[]) AND q.state = 'queued' AND q.run_at <= now()"
+                                          " AND NOT q.cancel_requested" SQL_CLAIMED " AND j.id BETWEEN $4::uuid AND $5::uuid",
+                                          5};
 
-#define SQL_POLL_LANE(lane, quota)                                                                                        \
-  "(SELECT id FROM autodb.jobs WHERE state = 'queued' AND lane = '" lane "' AND run_at <= now() AND NOT cancel_requested" \
-  " ORDER BY run_at, id LIMIT " quota "::int4 FOR UPDATE SKIP LOCKED)"
+#define SQL_POLL_LANE(lane, quota)                                                                                         \
+  "(SELECT id FROM autodb.queue WHERE state = 'queued' AND lane = '" lane "' AND run_at <= now() AND NOT cancel_requested" \
+  " ORDER BY tier, run_at, id LIMIT " quota "::int4 FOR UPDATE SKIP LOCKED)"
 
 static const struct pg_stmt poll_stmt = {
     "claim_poll",
-    "WITH a AS " SQL_POLL_LANE("interactive", "$3") ", b AS " SQL_POLL_LANE("default", "$4") ", c AS " SQL_POLL_LANE(
-        "bulk", "$5") " " SQL_CLAIM_SET "FROM (SELECT id FROM a UNION ALL SELECT id FROM b UNION ALL SELECT id FROM c) p WHERE j.id = p.id "
-                      "AND j.state = 'queued'" SQL_CLAIM_RETURNING,
+    "WITH i AS " SQL_POLL_LANE("interactive", "$3") ", d AS " SQL_POLL_LANE("default", "$4") ", b AS " SQL_POLL_LANE(
+        "bulk", "$5") ", c AS (" SQL_CLAIM
+                      "FROM (SELECT id FROM i UNION ALL SELECT id FROM d UNION ALL SELECT id FROM b) p WHERE q.id = p.id "
+                      "AND q.state = 'queued'" SQL_CLAIMED,
     5};
 
 static const struct pg_stmt astray_stmt = {
     "claim_astray",
-    "UPDATE autodb.jobs j SET state = 'queued', lease_owner = NULL, lease_until = NULL, dispatched_at = now()"
-    " WHERE j.state = 'running' AND j.lease_owner = $1 AND NOT (j.id = ANY ($2::uuid[])) RETURNING j.id, j.lane",
+    "UPDATE autodb.queue q SET state = 'queued', lease_owner = NULL, lease_until = NULL, dispatched_at = now()"
+    " WHERE q.state = 'running' AND q.lease_owner = $1 AND NOT (q.id = ANY ($2::uuid[])) RETURNING q.id, q.lane, q.tier",
     2};
 
 static const struct pg_stmt cancel_stmt = {
     "cancel_queued",
-    "WITH done AS (UPDATE autodb.jobs j SET state = 'cancelled', finished_at = now()"
-    " WHERE j.id = ANY ($1::uuid[]) AND j.id BETWEEN $2::uuid AND $3::uuid AND j.state = 'queued' AND j.cancel_requested"
-    " RETURNING j.id, j.owner_id, j.kind, j.attempt, j.state, j.callback_url, NULL::json AS body, '" JSON_CANCELLED
-    "'::json AS error), " SQL_PUBLISH "SELECT id FROM done",
-    3};
+    "WITH done AS (DELETE FROM autodb.queue q WHERE q.id = ANY ($1::uuid[]) AND q.state = 'queued' AND q.cancel_requested"
+    " RETURNING q.id, q.owner_id, q.kind, q.attempt, 'cancelled'::autodb.job_state AS state, q.callback_url, NULL::json AS body, "
+    "'" JSON_CANCELLED "'::json AS error, q.started_at, q.progress, q.failures, q.crashes), " SQL_PUBLISH "SELECT id FROM done",
+    1};
 
 struct claim {
   TAILQ_ENTRY(claim) next;
@@ -89,20 +90,21 @@ static const char *text_at(const PGresult *res, int row, int col) { return PQget
 static struct task *task_of_row(const struct queue *queue, const PGresult *res, int row, int64_t sent_ms) {
   struct task *task = task_new();
   if (!task) return NULL;
-  struct wire_job job = {.id = PQgetvalue(res, row, 0),
-                         .kind = PQgetvalue(res, row, 1),
-                         .attempt = (int)strtol(PQgetvalue(res, row, 3), NULL, 10),
-                         .owner_id = text_at(res, row, 4),
-                         .connection_id = text_at(res, row, 5),
-                         .trace = text_at(res, row, 6),
-                         .payload = PQgetvalue(res, row, 7),
-                         .payload_len = (size_t)PQgetlength(res, row, 7)};
+  struct wire_job job = {.id = PQgetvalue(res, row, ID),
+                         .kind = PQgetvalue(res, row, KIND),
+                         .attempt = (int)strtol(PQgetvalue(res, row, ATTEMPT), NULL, 10),
+                         .owner_id = text_at(res, row, OWNER),
+                         .connection_id = text_at(res, row, CONNECTION),
+                         .trace = text_at(res, row, TRACE),
+                         .payload = PQgetvalue(res, row, PAYLOAD),
+                         .payload_len = (size_t)PQgetlength(res, row, PAYLOAD)};
   task->kind = kind_of(job.kind);
   task->attempt = job.attempt;
   task->lease_ms = queue_lease_ms(queue, sent_ms);
   snprintf(task->name, sizeof task->name, "%s", job.id);
   snprintf(task->kind_name, sizeof task->kind_name, "%s", job.kind);
-  if (!id_parse(job.id, &task->id) || !job_lane_parse(PQgetvalue(res, row, 2), &task->lane) || !wire_put_job(&task->frame, &job)) {
+  task->stream = job_stream_parse(PQgetvalue(res, row, LANE), PQgetvalue(res, row, TIER));
+  if (!id_parse(job.id, &task->id) || task->stream < 0 || !wire_put_job(&task->frame, &job)) {
     task_free(task); /* out of memory: its lease runs out */
     return NULL;
   }
@@ -122,19 +124,22 @@ static void take_rows(struct queue *queue, const PGresult *res, int64_t sent_ms,
 
 /* --- claiming what was read --- */
 
-/* Ids of the entries that name a job, as parameters uuid[], least, greatest. Count. */
-static int put_ids(struct pg_params *params, const struct id *ids, int count) {
-  const struct id *least = NULL, *greatest = NULL;
+/* As uuid[]. */
+static void put_ids(struct pg_params *params, const struct id *ids, int count) {
   pg_param_array_begin(params, PG_ELEM_UUID);
+  for (int i = 0; i < count; i++) pg_param_array_item(params, ids[i].bytes, sizeof ids[i].bytes);
+  pg_param_array_end(params);
+}
+
+/* Least and greatest: the days whose partitions are looked into. */
+static void put_bounds(struct pg_params *params, const struct id *ids, int count) {
+  const struct id *least = NULL, *greatest = NULL;
   for (int i = 0; i < count; i++) {
-    pg_param_array_item(params, ids[i].bytes, sizeof ids[i].bytes);
     if (!least || memcmp(ids[i].bytes, least->bytes, sizeof least->bytes) < 0) least = &ids[i];
     if (!greatest || memcmp(ids[i].bytes, greatest->bytes, sizeof greatest->bytes) > 0) greatest = &ids[i];
   }
-  pg_param_array_end(params);
   pg_param_uuid(params, least);
   pg_param_uuid(params, greatest);
-  return count;
 }
 
 static bool in_rows(const PGresult *res, const struct id *id) {
@@ -204,6 +209,7 @@ static void send_claim(struct claim *claim) {
     return;
   }
   put_ids(&params, ids, count);
+  put_bounds(&params, ids, count);
   free(ids);
   claim->sent_ms = clock_mono_ms();
   if (pgloop_query(queue->pool, &claim_stmt, &params, 0, on_claimed, claim, &err) != OK) {
@@ -255,8 +261,8 @@ static void on_found(void *arg, const PGresult *res, const struct error *err) {
     queue->astray = false;
   for (int row = 0; res && row < PQntuples(res); row++) {
     struct id id;
-    enum job_lane lane;
-    if (id_parse(PQgetvalue(res, row, 0), &id) && job_lane_parse(PQgetvalue(res, row, 1), &lane)) bell_ring(queue->bell, lane, &id);
+    int stream = job_stream_parse(PQgetvalue(res, row, 1), PQgetvalue(res, row, 2));
+    if (id_parse(PQgetvalue(res, row, 0), &id) && stream >= 0) bell_ring(queue->bell, stream, &id);
     metric_add(&strays, NULL, 1);
   }
   queue_pump(queue);
@@ -286,9 +292,14 @@ static bool leave_limbo(struct queue *queue) {
 /* --- polling, without a bell --- */
 
 static bool all_empty(const struct lanes *lanes) {
-  for (int lane = 0; lane < LANE_COUNT; lane++)
-    if (!lanes->empty[lane]) return false;
+  for (int stream = 0; stream < JOB_STREAMS; stream++)
+    if (!lanes->empty[stream]) return false;
   return true;
+}
+
+/* A poll looks at lanes: it goes through their tiers by itself. */
+static void saw_lane(struct lanes *lanes, int lane, bool has_more) {
+  for (int tier = 0; tier < JOB_TIERS; tier++) lanes_saw(lanes, job_stream((enum job_lane)lane, tier), has_more);
 }
 
 /* A lane that didn't fill its quota is empty; the others are polled again at once. */
@@ -300,10 +311,10 @@ static void on_polled(void *arg, const PGresult *res, const struct error *err) {
   int got[LANE_COUNT] = {0};
   for (int row = 0; res && row < PQntuples(res); row++) {
     enum job_lane lane;
-    if (job_lane_parse(PQgetvalue(res, row, 2), &lane)) got[lane]++;
+    if (job_lane_parse(PQgetvalue(res, row, LANE), &lane)) got[lane]++;
   }
   for (int lane = 0; res && lane < LANE_COUNT; lane++)
-    if (claim->polled[lane]) lanes_saw(&queue->lanes, (enum job_lane)lane, got[lane] == claim->polled[lane]);
+    if (claim->polled[lane]) saw_lane(&queue->lanes, lane, got[lane] == claim->polled[lane]);
   if (res)
     take_rows(queue, res, claim->sent_ms, "poll");
   else if (err->status == ERR_UNAVAILABLE)
@@ -324,7 +335,9 @@ static void poll(struct queue *queue, int capacity) {
   if (!claim) return;
   claim->queue = queue;
   claim->sent_ms = clock_mono_ms();
-  lanes_share(&queue->lanes, capacity, claim->polled);
+  int quota[JOB_STREAMS];
+  lanes_share(&queue->lanes, capacity, quota);
+  for (int stream = 0; stream < JOB_STREAMS; stream++) claim->polled[job_stream_lane(stream)] += quota[stream];
   put_owner(queue, &params);
   for (int lane = 0; lane < LANE_COUNT; lane++) pg_param_int(&params, claim->polled[lane]);
   if (pgloop_query(queue->pool, &poll_stmt, &params, 0, on_polled, claim, &err) != OK) {
@@ -354,7 +367,7 @@ static bool may_claim(const struct queue *queue) {
 }
 
 static void read_bell(struct queue *queue, int capacity) {
-  int quota[LANE_COUNT];
+  int quota[JOB_STREAMS];
   queue->reading = true;
   if (queue->dry) {
     bell_wait(queue->bell, capacity / LANE_COUNT > 0 ? capacity / LANE_COUNT : 1);
@@ -377,15 +390,15 @@ void claim_pump(struct queue *queue) {
     read_bell(queue, capacity);
 }
 
-void claim_read(void *arg, const struct bell_entry *entries, int count, const bool has_more[LANE_COUNT], bool failed) {
+void claim_read(void *arg, const struct bell_entry *entries, int count, const bool has_more[JOB_STREAMS], bool failed) {
   struct queue *queue = arg;
   queue->reading = false;
   if (failed) {
     queue->pause_ms = clock_mono_ms() + PAUSE_MS;
     queue_hurry(queue);
   }
-  for (int lane = 0; has_more && lane < LANE_COUNT; lane++) lanes_saw(&queue->lanes, (enum job_lane)lane, has_more[lane]);
-  for (int i = 0; !has_more && i < count; i++) lanes_saw(&queue->lanes, entries[i].lane, true);
+  for (int stream = 0; has_more && stream < JOB_STREAMS; stream++) lanes_saw(&queue->lanes, stream, has_more[stream]);
+  for (int i = 0; !has_more && i < count; i++) lanes_saw(&queue->lanes, entries[i].stream, true);
   queue->dry = count == 0 && !failed;
   if (count && !queue->draining) claim_entries(queue, entries, count); /* while draining: put back by bell_leave */
   queue_pump(queue);

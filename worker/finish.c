@@ -11,7 +11,7 @@
 #include "common/limits.h"
 #include "common/log.h"
 #include "common/metrics.h"
-#include "worker/publish.h"
+#include "common/publish.h"
 
 #define BATCH_ROWS 64
 #define BATCH_BYTES (4 * 1024 * 1024)
@@ -23,33 +23,43 @@
 
 static const struct pg_stmt finals_stmt = {
     "finish_final",
-    "WITH done AS (UPDATE autodb.jobs j SET state = f.state::autodb.job_state, failures = j.failures + (f.state = 'failed')::int,"
-    " lease_owner = NULL, lease_until = NULL, finished_at = now(), progress = CASE f.state WHEN 'succeeded' THEN NULL ELSE j.progress END"
-    " FROM unnest($4::uuid[], $5::int4[], $6::text[], $7::json[], $8::json[]) AS f(id, attempt, state, body, error)"
-    " WHERE j.id = f.id AND j.id BETWEEN $1::uuid AND $2::uuid AND j.attempt = f.attempt AND j.state = 'running' AND j.lease_owner = $3"
-    " RETURNING j.id, j.owner_id, j.kind, j.attempt, j.state, j.callback_url, f.body, f.error), " SQL_PUBLISH "SELECT id, state FROM done",
-    8};
+    "WITH done AS (DELETE FROM autodb.queue q USING unnest($2::uuid[], $3::int4[], $4::text[], $5::json[], $6::json[]) AS f(id, attempt, "
+    "state, "
+    "body, error) WHERE q.id = f.id AND q.attempt = f.attempt AND q.state = 'running' AND q.lease_owner = $1"
+    " RETURNING q.id, q.owner_id, q.kind, q.attempt, f.state::autodb.job_state AS state, q.callback_url, f.body, f.error, q.started_at,"
+    " CASE f.state WHEN 'succeeded' THEN NULL ELSE q.progress END AS progress, q.failures + (f.state = 'failed')::int AS failures,"
+    " q.crashes), " SQL_PUBLISH "SELECT id, state FROM done",
+    6};
 
-static const struct pg_stmt returns_stmt = {
-    "finish_return",
-    "WITH done AS (UPDATE autodb.jobs j SET failures = j.failures + f.failed, crashes = j.crashes + f.crashed,"
-    " state = CASE WHEN j.cancel_requested THEN 'cancelled' WHEN f.failed = 1 AND j.failures + 1 >= j.max_attempts THEN 'dead'"
-    " ELSE 'queued' END::autodb.job_state,"
-    " finished_at = CASE WHEN j.cancel_requested OR (f.failed = 1 AND j.failures + 1 >= j.max_attempts) THEN now() END,"
-    " run_at = CASE WHEN f.failed = 1 THEN now() + interval '1 millisecond' * random() * least(" STRINGIFY(
-        LIMIT_RETRY_CAP_MS) ", " STRINGIFY(LIMIT_RETRY_BASE_MS) " * 2 ^ least(j.failures, 30)) ELSE j.run_at END,"
-                                                                " dispatched_at = CASE WHEN f.failed = 0 THEN now() ELSE j.dispatched_at "
+/* What is queued again stays a row of the queue, what has ended leaves it: a verdict for each, then the two halves. */
+static const struct pg_stmt
+    returns_stmt = {"finish_return",
+                    "WITH found AS MATERIALIZED (SELECT q.id, f.failed, f.crashed, f.error, CASE WHEN q.cancel_requested THEN 'cancelled'"
+                    " WHEN f.failed = 1 AND q.failures + 1 >= q.max_attempts OR f.crashed = 1 AND q.crashes + 1 >= " STRINGIFY(
+                        LIMIT_CRASHES) " THEN 'dead'"
+                                       " ELSE 'queued' END AS verdict FROM autodb.queue q"
+                                       " JOIN unnest($2::uuid[], $3::int4[], $4::int4[], $5::int4[], $6::json[]) AS f(id, attempt, failed, "
+                                       "crashed, error) ON q.id = f.id"
+                                       " WHERE q.attempt = f.attempt AND q.state = 'running' AND q.lease_owner = $1 FOR UPDATE OF q), "
+                                       "again AS (UPDATE autodb.queue q SET state = 'queued', failures = q.failures + f.failed, crashes = "
+                                       "q.crashes + f.crashed,"
+                                       " run_at = CASE WHEN f.failed = 1 THEN now() + interval '1 millisecond' * random() * "
+                                       "least(" STRINGIFY(LIMIT_RETRY_CAP_MS) ", " STRINGIFY(
+                                           LIMIT_RETRY_BASE_MS) " * 2 ^ least(q.failures, 30)) ELSE q.run_at END,"
+                                                                " dispatched_at = CASE WHEN f.failed = 0 THEN now() ELSE q.dispatched_at "
                                                                 "END, lease_owner = NULL, lease_until = NULL"
-                                                                " FROM unnest($4::uuid[], $5::int4[], $6::int4[], $7::int4[], $8::json[]) "
-                                                                "AS f(id, attempt, failed, crashed, error)"
-                                                                " WHERE j.id = f.id AND j.id BETWEEN $1::uuid AND $2::uuid AND j.attempt = "
-                                                                "f.attempt AND j.state = 'running' AND j.lease_owner = $3"
-                                                                " RETURNING j.id, j.owner_id, j.kind, j.attempt, j.state, j.callback_url, "
-                                                                "NULL::json AS body,"
-                                                                " CASE j.state WHEN 'cancelled' THEN '" JSON_CANCELLED
-                                                                "'::json ELSE f.error END AS error), " SQL_PUBLISH
-                                                                "SELECT id, state FROM done",
-    8};
+                                                                " FROM found f WHERE q.id = f.id AND f.verdict = 'queued' RETURNING q.id, "
+                                                                "q.state), "
+                                                                "done AS (DELETE FROM autodb.queue q USING found f WHERE q.id = f.id AND "
+                                                                "f.verdict <> 'queued'"
+                                                                " RETURNING q.id, q.owner_id, q.kind, q.attempt, "
+                                                                "f.verdict::autodb.job_state AS state, q.callback_url, NULL::json AS body,"
+                                                                " CASE f.verdict WHEN 'cancelled' THEN '" JSON_CANCELLED
+                                                                "'::json ELSE f.error END AS error, q.started_at, q.progress,"
+                                                                " q.failures + f.failed AS failures, q.crashes + f.crashed AS "
+                                                                "crashes), " SQL_PUBLISH
+                                                                "SELECT id, state FROM again UNION ALL SELECT id, state FROM done",
+                    6};
 
 struct group {
   struct finish *finish;
@@ -127,8 +137,6 @@ static void put_params(struct pg_params *params, const struct batch *batch) {
   const struct finish *finish = batch->group->finish;
   bool final = batch->group == &finish->finals;
   pg_params_init(params);
-  pg_param_uuid(params, &batch->tasks[0]->id);
-  pg_param_uuid(params, &batch->tasks[batch->count - 1]->id);
   pg_param_text(params, finish->cfg->worker_name);
   put_array(params, batch, PG_ELEM_UUID, put_id);
   put_array(params, batch, PG_ELEM_INT4, put_attempt);
@@ -151,7 +159,7 @@ static void tell(struct finish *finish, const struct task *task, const char *sta
   if (!queued)
     bell_announce(finish->bell, &task->id);
   else if (task->outcome == OUTCOME_RELEASE)
-    bell_ring(finish->bell, task->lane, &task->id);
+    bell_ring(finish->bell, task->stream, &task->id);
   metric_add(&attempts, outcome_names[task->outcome], 1);
   metric_add(&kinds, task->kind.name, 1);
   if (levels[task->outcome] == LOG_DEBUG) return;

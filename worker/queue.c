@@ -30,14 +30,14 @@
 
 static const struct pg_stmt beat_stmt = {
     "heartbeat",
-    "UPDATE autodb.jobs j SET lease_until = now() + $2::int4 * interval '1 second'"
+    "UPDATE autodb.queue j SET lease_until = now() + $2::int4 * interval '1 second'"
     " FROM unnest($3::uuid[], $4::int4[]) AS f(id, attempt)"
     " WHERE j.id = f.id AND j.attempt = f.attempt AND j.state = 'running' AND j.lease_owner = $1 RETURNING j.id, j.cancel_requested",
     4};
 
 static const struct pg_stmt progress_stmt = {
     "progress",
-    "UPDATE autodb.jobs j SET progress = f.progress FROM unnest($2::uuid[], $3::int4[], $4::json[]) AS f(id, attempt, progress)"
+    "UPDATE autodb.queue j SET progress = f.progress FROM unnest($2::uuid[], $3::int4[], $4::json[]) AS f(id, attempt, progress)"
     " WHERE j.id = f.id AND j.attempt = f.attempt AND j.state = 'running' AND j.lease_owner = $1",
     4};
 

@@ -49,7 +49,7 @@ void claim_pump(struct queue *queue); /* reads and claims as much as may be */
 void claim_tick(struct queue *queue, int64_t now_ms);
 void claim_up(struct queue *queue); /* Postgres is back */
 void claim_bell(struct queue *queue, bool up);
-void claim_read(void *arg, const struct bell_entry *entries, int count, const bool has_more[LANE_COUNT], bool failed);
+void claim_read(void *arg, const struct bell_entry *entries, int count, const bool has_more[JOB_STREAMS], bool failed);
 void claim_reclaimed(void *arg, const struct bell_entry *entries, int count);
 void claim_cancel_queued(struct queue *queue, const struct id *ids, int count); /* those that are queued and asked to be cancelled */
 void claim_free(struct queue *queue);

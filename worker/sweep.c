@@ -2,10 +2,10 @@
  *
  * lease      running, lease over: queued again (or dead, or cancelled), crashes + 1, and rung. Every 5 s.
  * due        retries and delayed jobs whose time has come: rung. Every 500 ms, over the run_at window since the last time.
- * lost       queued jobs whose stream entry is gone, one lane after the other. Streams are first in first out and entries are deleted once
- *            claimed, so the first entry is the oldest dispatch not yet claimed: a job dispatched well before it (or 5 s ago, when the
- * stream is empty) can't be in the stream and is rung again. A backlog that is merely long is left alone. Every 5 s, page after page by
- * (run_at, id). partitions daily. keys: idempotency keys older than 24 h, hourly, in batches; consumers of dead workers with them.
+ * lost       queued jobs whose stream entry is gone, one stream after the other. Streams are first in first out and entries are deleted
+ * once claimed, so the first entry is the oldest dispatch not yet claimed: a job dispatched well before it (or 5 s ago, when the stream is
+ * empty) can't be in the stream and is rung again. A backlog that is merely long is left alone. Every 5 s, page after page by (run_at, id).
+ * partitions daily. keys: idempotency keys older than 24 h, hourly, in batches; consumers of dead workers with them.
  *
  * Statements of one sweep never overlap. While Redis is away nothing is rung: workers poll. */
 #include "worker/sweep.h"
@@ -17,8 +17,8 @@
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/pgloop.h"
+#include "common/publish.h"
 #include "worker/conninfo.h"
-#include "worker/publish.h"
 
 #define TICK_MS 500
 #define SESSION_IDLE_MS 10000 /* a leader that froze loses its session, and with it the lock; one that works is never idle as long */
@@ -38,41 +38,48 @@ static const struct pg_stmt lead_stmt = {"sweep_lead", "SELECT pg_try_advisory_l
 
 static const struct pg_stmt lease_stmt = {
     "sweep_lease",
-    "WITH over AS (SELECT id, attempt FROM autodb.jobs WHERE state = 'running' AND lease_until < now() ORDER BY id LIMIT " BATCH
-    " FOR UPDATE SKIP LOCKED), "
-    "done AS (UPDATE autodb.jobs j SET crashes = j.crashes + 1, lease_owner = NULL, lease_until = NULL, dispatched_at = now(),"
-    " state = CASE WHEN j.cancel_requested THEN 'cancelled' WHEN j.crashes + 1 >= j.max_attempts THEN 'dead' ELSE 'queued' "
-    "END::autodb.job_state,"
-    " finished_at = CASE WHEN j.cancel_requested OR j.crashes + 1 >= j.max_attempts THEN now() END"
-    " FROM over WHERE j.id = over.id AND j.attempt = over.attempt AND j.state = 'running' AND j.lease_until < now()"
-    " RETURNING j.id, j.owner_id, j.kind, j.attempt, j.state, j.callback_url, j.lane, NULL::json AS body,"
-    " CASE j.state WHEN 'cancelled' THEN '" JSON_CANCELLED "'::json ELSE json_build_object('code', 'WORKER_LOST', 'message',"
-    " format('the worker running the job stopped renewing its lease, for the %s. time', j.crashes), 'details', NULL) END AS "
-    "error), " SQL_PUBLISH "SELECT id, lane, state, attempt FROM done",
+    "WITH found AS MATERIALIZED (SELECT q.id, CASE WHEN q.cancel_requested THEN 'cancelled'"
+    " WHEN q.crashes + 1 >= least(" STRINGIFY(
+        LIMIT_CRASHES) ", q.max_attempts) THEN 'dead' ELSE 'queued' END AS verdict FROM autodb.queue q"
+                       " WHERE q.state = 'running' AND q.lease_until < now() ORDER BY q.id LIMIT " BATCH " FOR UPDATE SKIP LOCKED), "
+                       "again AS (UPDATE autodb.queue q SET state = 'queued', crashes = q.crashes + 1, lease_owner = NULL, lease_until = "
+                       "NULL,"
+                       " dispatched_at = now() FROM found f WHERE q.id = f.id AND f.verdict = 'queued' RETURNING q.id, q.lane, q.tier, "
+                       "q.state, q.attempt), "
+                       "done AS (DELETE FROM autodb.queue q USING found f WHERE q.id = f.id AND f.verdict <> 'queued'"
+                       " RETURNING q.id, q.lane, q.tier, q.owner_id, q.kind, q.attempt, f.verdict::autodb.job_state AS state, "
+                       "q.callback_url, NULL::json AS body,"
+                       " CASE f.verdict WHEN 'cancelled' THEN '" JSON_CANCELLED
+                       "'::json ELSE json_build_object('code', 'WORKER_LOST', 'message',"
+                       " format('the worker running the job stopped renewing its lease, for the %s. time', q.crashes + 1), 'details',"
+                       " json_build_object('crashes', q.crashes + 1, 'last_step', q.progress->>'step')) END AS error, q.started_at, "
+                       "q.progress,"
+                       " q.failures, q.crashes + 1 AS crashes), " SQL_PUBLISH
+                       "SELECT id, lane, tier, state, attempt FROM again UNION ALL SELECT id, lane, tier, state, attempt FROM done",
     0};
 
 static const struct pg_stmt due_stmt = {
     "sweep_due",
-    "WITH due AS (SELECT id FROM autodb.jobs WHERE state = 'queued' AND lane = ANY ('{interactive,default,bulk}'::autodb.job_lane[])"
-    " AND run_at <= now() AND run_at > now() - $1::int4 * interval '1 millisecond' AND run_at > created_at"
-    " AND (dispatched_at IS NULL OR dispatched_at < run_at) LIMIT " BATCH " FOR UPDATE SKIP LOCKED)"
-    " UPDATE autodb.jobs j SET dispatched_at = now() FROM due WHERE j.id = due.id AND j.state = 'queued' RETURNING j.id, j.lane",
+    "WITH due AS (SELECT id FROM autodb.queue WHERE state = 'queued' AND lane = ANY ('{interactive,default,bulk}'::autodb.job_lane[])"
+    " AND tier = ANY ('{0,1,2,3}'::int2[]) AND run_at <= now() AND run_at > now() - $1::int4 * interval '1 millisecond'"
+    " AND run_at > created_at AND (dispatched_at IS NULL OR dispatched_at < run_at) LIMIT " BATCH " FOR UPDATE SKIP LOCKED)"
+    " UPDATE autodb.queue q SET dispatched_at = now() FROM due WHERE q.id = due.id AND q.state = 'queued' RETURNING q.id, q.lane, q.tier",
     1};
 
 static const struct pg_stmt lost_stmt = {
     "sweep_lost",
-    "WITH cut AS (SELECT CASE WHEN $2::text = '0' THEN now() ELSE to_timestamp($2::text::float8 / 1000) END"
+    "WITH cut AS (SELECT CASE WHEN $3::text = '0' THEN now() ELSE to_timestamp($3::text::float8 / 1000) END"
     " - interval '" STRINGIFY(
         SLACK_MS) " milliseconds' AS at), "
-                  "lost AS (SELECT j.id, j.run_at FROM autodb.jobs j, cut WHERE j.state = 'queued' AND j.lane = $1::text::autodb.job_lane "
-                  "AND j.run_at <= now()"
-                  " AND j.run_at < cut.at AND (j.run_at, j.id) > ($3::text::timestamptz, $4::text::uuid)"
-                  " AND coalesce(j.dispatched_at, greatest(j.created_at, j.run_at)) < cut.at ORDER BY j.run_at, j.id LIMIT " BATCH
-                  " FOR UPDATE OF j SKIP LOCKED), "
-                  "sent AS (UPDATE autodb.jobs j SET dispatched_at = now() FROM lost WHERE j.id = lost.id AND j.state = 'queued' RETURNING "
-                  "j.id, j.lane, j.run_at)"
-                  " SELECT id, lane, run_at FROM sent ORDER BY run_at, id",
-    4};
+                  "lost AS (SELECT q.id FROM autodb.queue q, cut WHERE q.state = 'queued' AND q.lane = $1::text::autodb.job_lane"
+                  " AND q.tier = $2::text::int2 AND q.run_at <= now() AND q.run_at < cut.at AND (q.run_at, q.id) > ($4::text::timestamptz, "
+                  "$5::text::uuid)"
+                  " AND coalesce(q.dispatched_at, greatest(q.created_at, q.run_at)) < cut.at ORDER BY q.run_at, q.id LIMIT " BATCH
+                  " FOR UPDATE OF q SKIP LOCKED), "
+                  "sent AS (UPDATE autodb.queue q SET dispatched_at = now() FROM lost WHERE q.id = lost.id AND q.state = 'queued'"
+                  " RETURNING q.id, q.lane, q.tier, q.run_at)"
+                  " SELECT id, lane, tier, run_at FROM sent ORDER BY run_at, id",
+    5};
 
 static const struct pg_stmt partitions_stmt = {"sweep_partitions", "SELECT autodb.ensure_partitions(1, 7)", 0};
 
@@ -92,18 +99,19 @@ struct sweep {
   int64_t pause_ms;                                                    /* monotonic: nothing before, after a failure */
   int64_t lead_ms, lease_ms, lost_ms, keys_ms, tidy_ms, partitions_ms; /* monotonic: not before */
   int64_t due_ms;                                                      /* monotonic: up to when the last due sweep has seen */
-  struct lost {                                                        /* the page being looked at, per lane */
+  struct lost {                                                        /* the page being looked at, per stream */
     struct sweep *sweep;
-    enum job_lane lane;
+    int stream;
     bool busy;
     int found;
     char oldest[24], run_at[64], id[ID_TEXT];
-  } lost[LANE_COUNT];
+  } lost[JOB_STREAMS];
+  long long lengths[JOB_STREAMS]; /* of the streams, as last asked */
 };
 
 static struct metric repairs = METRIC_COUNTER("autodb_sweeper_repairs_total", "Jobs the sweeper put right, by cause.", "cause");
 static struct metric leader = METRIC_GAUGE("autodb_sweeper_leader", "1 on the worker that sweeps.", NULL);
-static struct metric depth = METRIC_GAUGE("autodb_queue_depth", "Entries in a lane's stream (on the leader).", "lane");
+static struct metric depth = METRIC_GAUGE("autodb_queue_depth", "Entries in a lane's streams (on the leader).", "lane");
 static struct metric failures = METRIC_COUNTER("autodb_sweeper_errors_total", "Sweeper statements that failed.", "sweep");
 
 /* --- answers --- */
@@ -115,12 +123,12 @@ static void failed(struct sweep *sweep, const char *name, const struct error *er
   log_event(LOG_WARN, "a sweep failed", "sweep", name, "error", err->message, NULL);
 }
 
-/* Rings for each row (id, lane, …); the number of rows. */
+/* Rings for each row (id, lane, tier, …); the number of rows. */
 static int ring_rows(struct sweep *sweep, const PGresult *res, const char *cause) {
   for (int row = 0; row < PQntuples(res); row++) {
     struct id id;
-    enum job_lane lane;
-    if (id_parse(PQgetvalue(res, row, 0), &id) && job_lane_parse(PQgetvalue(res, row, 1), &lane)) bell_ring(sweep->bell, lane, &id);
+    int stream = job_stream_parse(PQgetvalue(res, row, 1), PQgetvalue(res, row, 2));
+    if (id_parse(PQgetvalue(res, row, 0), &id) && stream >= 0) bell_ring(sweep->bell, stream, &id);
   }
   if (PQntuples(res)) metric_add(&repairs, cause, PQntuples(res));
   return PQntuples(res);
@@ -138,15 +146,15 @@ static void on_leases(void *arg, const PGresult *res, const struct error *err) {
   sweep->leasing = false;
   if (!res) failed(sweep, "lease", err);
   for (int row = 0; res && row < PQntuples(res); row++) {
-    const char *state = PQgetvalue(res, row, 2);
+    const char *state = PQgetvalue(res, row, 3);
     struct id id;
-    enum job_lane lane;
-    if (!id_parse(PQgetvalue(res, row, 0), &id) || !job_lane_parse(PQgetvalue(res, row, 1), &lane)) continue;
+    int stream = job_stream_parse(PQgetvalue(res, row, 1), PQgetvalue(res, row, 2));
+    if (!id_parse(PQgetvalue(res, row, 0), &id) || stream < 0) continue;
     if (strcmp(state, "queued") == 0)
-      bell_ring(sweep->bell, lane, &id);
+      bell_ring(sweep->bell, stream, &id);
     else
       bell_announce(sweep->bell, &id);
-    log_event(LOG_WARN, "lease expired", "job", PQgetvalue(res, row, 0), "attempt", PQgetvalue(res, row, 3), "state", state, NULL);
+    log_event(LOG_WARN, "lease expired", "job", PQgetvalue(res, row, 0), "attempt", PQgetvalue(res, row, 4), "state", state, NULL);
   }
   if (!res) return;
   metric_add(&repairs, "lease", PQntuples(res));
@@ -182,7 +190,9 @@ static void on_lost(void *arg, const PGresult *res, const struct error *err);
 static void sweep_lost_page(struct lost *lost) {
   PG_PARAMS_AUTO params = {0};
   pg_params_init(&params);
-  pg_param_text(&params, job_lane_names[lost->lane]);
+  char tier[] = {(char)('0' + job_stream_tier(lost->stream)), '\0'};
+  pg_param_text(&params, job_lane_names[job_stream_lane(lost->stream)]);
+  pg_param_text(&params, tier);
   pg_param_text(&params, lost->oldest);
   pg_param_text(&params, lost->run_at);
   pg_param_text(&params, lost->id);
@@ -200,19 +210,26 @@ static void on_lost(void *arg, const PGresult *res, const struct error *err) {
   lost->found += rows;
   if (rows < LIMIT_SWEEP_BATCH || !bell_up(lost->sweep->bell)) {
     if (lost->found)
-      log_event(LOG_WARN, "dispatches were lost and are sent again", "lane", job_lane_names[lost->lane], "jobs", log_fmt("%d", lost->found),
-                NULL);
+      log_event(LOG_WARN, "dispatches were lost and are sent again", "lane", job_lane_names[job_stream_lane(lost->stream)], "jobs",
+                log_fmt("%d", lost->found), NULL);
     return;
   }
   snprintf(lost->id, sizeof lost->id, "%s", PQgetvalue(res, last, 0));
-  snprintf(lost->run_at, sizeof lost->run_at, "%s", PQgetvalue(res, last, 2));
+  snprintf(lost->run_at, sizeof lost->run_at, "%s", PQgetvalue(res, last, 3));
   sweep_lost_page(lost);
 }
 
-static void on_oldest(void *arg, enum job_lane lane, int64_t oldest_ms, long long length) {
+static void show_depth(const struct sweep *sweep, enum job_lane lane) {
+  long long sum = 0;
+  for (int tier = 0; tier < JOB_TIERS; tier++) sum += sweep->lengths[job_stream(lane, tier)];
+  metric_set(&depth, job_lane_names[lane], sum);
+}
+
+static void on_oldest(void *arg, int stream, int64_t oldest_ms, long long length) {
   struct sweep *sweep = arg;
-  struct lost *lost = &sweep->lost[lane];
-  metric_set(&depth, job_lane_names[lane], length);
+  struct lost *lost = &sweep->lost[stream];
+  sweep->lengths[stream] = length;
+  show_depth(sweep, job_stream_lane(stream));
   if (lost->busy || !sweep->leads) return;
   lost->found = 0;
   snprintf(lost->oldest, sizeof lost->oldest, "%lld", (long long)oldest_ms);
@@ -222,8 +239,8 @@ static void on_oldest(void *arg, enum job_lane lane, int64_t oldest_ms, long lon
 }
 
 static void sweep_lost(struct sweep *sweep) {
-  for (int lane = 0; lane < LANE_COUNT; lane++)
-    if (!sweep->lost[lane].busy) bell_oldest(sweep->bell, (enum job_lane)lane, on_oldest, sweep);
+  for (int stream = 0; stream < JOB_STREAMS; stream++)
+    if (!sweep->lost[stream].busy) bell_oldest(sweep->bell, stream, on_oldest, sweep);
 }
 
 /* --- housekeeping --- */
@@ -314,7 +331,7 @@ enum status sweep_new(struct event_base *base, const struct config *cfg, struct 
   if (!sweep) return error_oom(err);
   sweep->cfg = cfg;
   sweep->bell = bell;
-  for (int lane = 0; lane < LANE_COUNT; lane++) sweep->lost[lane] = (struct lost){.sweep = sweep, .lane = (enum job_lane)lane};
+  for (int stream = 0; stream < JOB_STREAMS; stream++) sweep->lost[stream] = (struct lost){.sweep = sweep, .stream = stream};
   char *conninfo = conninfo_with(cfg->database_url, "-c idle_session_timeout=" STRINGIFY(SESSION_IDLE_MS));
   enum status status = pgloop_new(base, conninfo ? conninfo : cfg->database_url, "sweeper", 1, on_state, sweep, &sweep->pool, err);
   free(conninfo);

@@ -22,7 +22,7 @@ struct task {
   struct id id;
   char name[ID_TEXT];
   int attempt;
-  enum job_lane lane;
+  int stream;           /* where it is rung when it is given back */
   struct job_kind kind; /* a row of common/job.c, or the default for a kind unknown to this version */
   char kind_name[64];
   enum task_state state;

@@ -38,10 +38,10 @@ static void submit(struct harness *h, char out[40]) {
 static void finish(struct harness *h, const char *id, const char *state) {
   char sql[1024];
   snprintf(sql, sizeof sql,
-           "BEGIN; UPDATE autodb.jobs SET state = '%s', attempt = attempt + 1, started_at = now(), finished_at = now() WHERE id = '%s';"
-           "INSERT INTO autodb.results (job_id, attempt, state, body) SELECT id, attempt, state, '{\"payload\": {\"a\":   1}}' FROM "
-           "autodb.jobs WHERE id = '%s'; COMMIT",
-           state, id, id);
+           "WITH gone AS (DELETE FROM autodb.queue WHERE id = '%s' RETURNING *) "
+           "INSERT INTO autodb.results (job_id, attempt, state, body, started_at) SELECT id, attempt + 1, '%s', "
+           "'{\"payload\": {\"a\":   1}}', now() FROM gone",
+           id, state);
   harness_sql(h->database_url, sql);
 }
 
@@ -411,7 +411,7 @@ static void a_queued_job_is_cancelled_for_good(void **state) {
   snprintf(path, sizeof path, "/api/v1/jobs/%s/cancel", id);
   call(h, "POST", path, NULL, NULL, 202, &cancelled);
   assert_string_equal(harness_text(cancelled.json, "data.status"), "cancelled");
-  assert_string_equal(harness_text(cancelled.json, "data.error.code"), "CANCELLED");
+  assert_string_equal(harness_text(cancelled.json, "data.error.code"), "JOB_CANCELLED");
   call(h, "POST", path, NULL, "{}", 409, &again);
   assert_string_equal(code_of(&again), "CONFLICT");
   snprintf(sql, sizeof sql, "SELECT count(*) FROM autodb.results WHERE job_id = '%s' AND state = 'cancelled'", id);
@@ -423,12 +423,12 @@ static void a_running_job_is_told(void **state) {
   REPLY_AUTO reply;
   char id[40], path[128], sql[256];
   submit(h, id);
-  snprintf(sql, sizeof sql, "UPDATE autodb.jobs SET state = 'running', attempt = 1, started_at = now() WHERE id = '%s'", id);
+  snprintf(sql, sizeof sql, "UPDATE autodb.queue SET state = 'running', attempt = 1, started_at = now() WHERE id = '%s'", id);
   harness_sql(h->database_url, sql);
   snprintf(path, sizeof path, "/api/v1/jobs/%s/cancel", id);
   call(h, "POST", path, NULL, NULL, 202, &reply);
   assert_string_equal(harness_text(reply.json, "data.status"), "running");
-  snprintf(sql, sizeof sql, "SELECT count(*) FROM autodb.jobs WHERE id = '%s' AND cancel_requested AND state = 'running'", id);
+  snprintf(sql, sizeof sql, "SELECT count(*) FROM autodb.queue WHERE id = '%s' AND cancel_requested AND state = 'running'", id);
   assert_int_equal(harness_count(h->database_url, sql), 1);
 }
 

@@ -31,7 +31,7 @@ static int clean(void **state) {
   struct harness *h = *state;
   if (!harness_alive(first)) harness_restart(h, first);
   if (!harness_alive(second)) harness_restart(h, second);
-  harness_sql(h->database_url, "TRUNCATE autodb.jobs, autodb.results, autodb.deliveries");
+  harness_sql(h->database_url, "TRUNCATE autodb.jobs, autodb.queue, autodb.results, autodb.deliveries");
   return 0;
 }
 
@@ -109,7 +109,7 @@ static void a_frozen_worker_comes_back_to_nothing(void **state) {
   struct harness *h = *state;
   char id[40];
   jobs_add(h, "default", "{\"sleep_ms\":1500,\"payload\":1}", 1, false, id);
-  harness_sql(h->database_url, "UPDATE autodb.jobs SET callback_url = 'https://x'");
+  harness_sql(h->database_url, "UPDATE autodb.queue SET callback_url = 'https://x'");
   jobs_redis(h, "XADD {autodb}:q:default * id %s", id);
   jobs_await(h, id, "running", 10000);
   struct harness_proc *owner = owner_of(h, id);

@@ -51,9 +51,9 @@ static void unknown_kinds_and_lanes_are_refused(void **state) {
 static void names_share_one_hash_tag(void **state) {
   (void)state;
   char key[JOB_KEY_MAX];
-  job_stream_key("autodb", LANE_INTERACTIVE, key);
+  job_stream_key("autodb", job_stream(LANE_INTERACTIVE, 0), key);
   assert_string_equal(key, "{autodb}:q:interactive");
-  job_stream_key("autodb", LANE_BULK, key);
+  job_stream_key("autodb", job_stream(LANE_BULK, 0), key);
   assert_string_equal(key, "{autodb}:q:bulk");
   job_done_channel("autodb", key);
   assert_string_equal(key, "{autodb}:done");
@@ -63,12 +63,13 @@ static void names_share_one_hash_tag(void **state) {
 
 static void a_long_prefix_never_merges_two_names(void **state) {
   (void)state;
-  char prefix[201], keys[LANE_COUNT][JOB_KEY_MAX];
+  char prefix[201], keys[JOB_STREAMS][JOB_KEY_MAX];
   memset(prefix, 'p', 200);
   prefix[200] = '\0';
-  for (int lane = 0; lane < LANE_COUNT; lane++) job_stream_key(prefix, (enum job_lane)lane, keys[lane]);
-  assert_string_not_equal(keys[0], keys[1]);
-  assert_string_not_equal(keys[1], keys[2]);
+  for (int stream = 0; stream < JOB_STREAMS; stream++) {
+    job_stream_key(prefix, stream, keys[stream]);
+    for (int other = 0; other < stream; other++) assert_string_not_equal(keys[stream], keys[other]);
+  }
   assert_non_null(strstr(keys[0], "}:q:interactive"));
 }
 

@@ -1,0 +1,24 @@
+/* publish.h - the SQL that every end of a job shares: its one result, and the deliveries it owes, in the statement that ends it.
+ *
+ * Goes behind a WITH list whose query `done` returns the rows it took out of the queue:
+ *   id, owner_id, kind, attempt, state (the final one), callback_url, body json, error json, started_at, progress json, failures, crashes
+ * A job that is retried by its owner publishes anew under its higher attempt. */
+#ifndef AUTODB_PUBLISH_H
+#define AUTODB_PUBLISH_H
+
+#define SQL_PUBLISH                                                                                                                        \
+  "stored AS (INSERT INTO autodb.results AS r (job_id, attempt, state, body, error, started_at, progress, failures, crashes)"              \
+  " SELECT id, attempt, state, body, error, started_at, progress, failures, crashes FROM done"                                             \
+  " ON CONFLICT (job_id) DO UPDATE SET attempt = excluded.attempt, state = excluded.state, body = excluded.body, error = excluded.error,"  \
+  " started_at = excluded.started_at, progress = excluded.progress, failures = excluded.failures, crashes = excluded.crashes, created_at " \
+  "= now() WHERE r.attempt < excluded.attempt), "                                                                                          \
+  "told AS (INSERT INTO autodb.deliveries (id, job_id, webhook_id, url, event)"                                                            \
+  " SELECT d.id || '.job.' || d.state || '.' || coalesce(w.id::text, 'callback'), d.id, w.id, w.url, 'job.' || d.state"                    \
+  " FROM done d CROSS JOIN LATERAL (SELECT NULL::uuid AS id, d.callback_url AS url WHERE d.callback_url IS NOT NULL UNION ALL"             \
+  " SELECT h.id, h.url FROM autodb.webhooks h WHERE h.owner_id = d.owner_id AND h.deleted_at IS NULL AND h.disabled_at IS NULL"            \
+  " AND 'job.' || d.state = ANY (h.events) AND (h.kinds = '{}' OR d.kind = ANY (h.kinds))) w"                                              \
+  " ON CONFLICT (id) DO NOTHING) "
+
+#define JSON_CANCELLED "{\"code\":\"JOB_CANCELLED\",\"message\":\"cancelled on request\",\"details\":null}"
+
+#endif
