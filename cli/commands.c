@@ -18,6 +18,23 @@ static const struct cli_command commands[] = {
      "analyze a migration and print the risk report",
      "FILE \"-\" reads standard input. --no-sandbox leaves out the trial run (and with it the approval token); --json prints the\n"
      "job as the server gave it. Exit 0: there is a report, whatever it says.\n" CONNECTION_HELP REMOTE_HELP},
+    {"check", "PATH… [--schema FILE | --database URL] [--format text|json|sarif|github] [--fail-on LEVEL] …", check_run,
+     "check migration files, without a server: for CI",
+     "PATH is a migration or a directory of them (Flyway, Prisma, diesel, goose, dbmate, golang-migrate, sqlx, plain files in the order "
+     "of\n"
+     "their numbers). Each is judged against the schema the ones before it make, and run in a sandbox where one can be had.\n\n"
+     "  --schema FILE            the schema before the first file: pg_dump --schema-only, or any SQL; default: an empty database\n"
+     "  --database URL           … or read from this database, with its sizes and statistics; nothing is written to it\n"
+     "  --format FORMAT          text (default), json, sarif (2.1.0) or github (annotations)\n"
+     "  --fail-on LEVEL          info, warning, error (default) or never; a migration that fails in the sandbox is an error\n"
+     "  --fail-on-score N        also when a file's risk reaches N of 100\n"
+     "  --only FILE, --last N    report on these (may be repeated), or the last N; the others only make the schema\n"
+     "  --ignore RULE            report findings of this rule as suppressed (may be repeated)\n"
+     "  --migrations-format NAME don't find out whose migrations these are\n"
+     "  --pg-version N           the PostgreSQL to judge for, 13 to 18\n"
+     "  --no-sandbox             static analysis only;  --require-sandbox: fail where nothing can be run\n"
+     "  --timeout SECONDS        for one file (120)\n\n"
+     "Exit 0: nothing at or above the threshold. 1: something is. 2: wrong usage, or a file could not be checked.\n"},
     {"introspect", "[--connection ID] [--schemas a,b] [--json]", remote_introspect, "read a database's schema into a new snapshot",
      CONNECTION_HELP REMOTE_HELP},
     {"connection add", "--name NAME [--type postgresql] [--no-verify] CONNECTION_STRING", remote_connection_add,
@@ -44,7 +61,7 @@ static void print_overview(FILE *out) {
   fprintf(out,
           "autodb " AUTODB_VERSION " - analyses, tries and explains database migrations before they run\n\nusage: autodb COMMAND …\n\n");
   for (int i = 0; i < COMMAND_COUNT; i++) fprintf(out, "  %-16s %s\n", commands[i].name, commands[i].help);
-  fprintf(out, "\n`autodb help COMMAND` tells more. Exit status: 0 done, 1 could not be done, 2 wrong usage.\n");
+  fprintf(out, "\n`autodb help COMMAND` tells more. Exit status: 0 done, 1 could not be done, 2 wrong usage (`check` tells its own).\n");
 }
 
 static void print_command(FILE *out, const struct cli_command *command) {
@@ -101,7 +118,7 @@ static int run_version(const struct cli_command *self, int argc, char **argv) {
 static int run_config(const struct cli_command *self, int argc, char **argv) {
   bool markdown = false;
   int count = 0;
-  const struct cli_option options[] = {{"--markdown", NULL, &markdown}};
+  const struct cli_option options[] = {{"--markdown", NULL, &markdown, NULL}};
   if (!cli_args(self, argc, argv, options, 1, NULL, 0, &count)) return CLI_USAGE;
   if (markdown)
     config_print_markdown(stdout);

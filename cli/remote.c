@@ -72,7 +72,8 @@ int remote_connection_add(const struct cli_command *self, int argc, char **argv)
   const char *name = NULL, *type = "postgresql", *given = NULL;
   bool no_verify = false;
   int count = 0;
-  const struct cli_option options[] = {{"--name", &name, NULL}, {"--type", &type, NULL}, {"--no-verify", NULL, &no_verify}};
+  const struct cli_option options[] = {
+      {"--name", &name, NULL, NULL}, {"--type", &type, NULL, NULL}, {"--no-verify", NULL, &no_verify, NULL}};
   if (!cli_args(self, argc, argv, options, 3, &given, 1, &count)) return CLI_USAGE;
   if (count != 1 || !name) return cli_usage(self, "a --name and a connection string are needed");
   ERROR_AUTO err = {0};
@@ -116,7 +117,7 @@ static enum status all_connections(struct client *client, json_t *items, struct 
 int remote_connection_list(const struct cli_command *self, int argc, char **argv) {
   bool as_json = false;
   int count = 0;
-  const struct cli_option options[] = {{"--json", NULL, &as_json}};
+  const struct cli_option options[] = {{"--json", NULL, &as_json, NULL}};
   if (!cli_args(self, argc, argv, options, 1, NULL, 0, &count)) return CLI_USAGE;
   ERROR_AUTO err = {0};
   CLIENT_AUTO *client = NULL;
@@ -155,7 +156,8 @@ int remote_introspect(const struct cli_command *self, int argc, char **argv) {
   const char *connection = NULL, *schemas = NULL;
   bool as_json = false;
   int count = 0;
-  const struct cli_option options[] = {{"--connection", &connection, NULL}, {"--schemas", &schemas, NULL}, {"--json", NULL, &as_json}};
+  const struct cli_option options[] = {
+      {"--connection", &connection, NULL, NULL}, {"--schemas", &schemas, NULL, NULL}, {"--json", NULL, &as_json, NULL}};
   if (!cli_args(self, argc, argv, options, 3, NULL, 0, &count)) return CLI_USAGE;
   ERROR_AUTO err = {0};
   CLIENT_AUTO *client = NULL;
@@ -173,8 +175,10 @@ int remote_analyze(const struct cli_command *self, int argc, char **argv) {
   const char *file = NULL, *connection = NULL, *timeout = "900";
   bool as_json = false, no_sandbox = false;
   int count = 0, seconds = 0;
-  const struct cli_option options[] = {
-      {"--connection", &connection, NULL}, {"--timeout", &timeout, NULL}, {"--json", NULL, &as_json}, {"--no-sandbox", NULL, &no_sandbox}};
+  const struct cli_option options[] = {{"--connection", &connection, NULL, NULL},
+                                       {"--timeout", &timeout, NULL, NULL},
+                                       {"--json", NULL, &as_json, NULL},
+                                       {"--no-sandbox", NULL, &no_sandbox, NULL}};
   if (!cli_args(self, argc, argv, options, 4, &file, 1, &count)) return CLI_USAGE;
   if (count != 1) return cli_usage(self, "which file?");
   if (!parse_timeout(timeout, &seconds)) return cli_usage(self, "--timeout is a number of seconds from 1 to 86400");
@@ -195,7 +199,7 @@ int remote_job(const struct cli_command *self, int argc, char **argv) {
   const char *id = NULL, *timeout = "900";
   bool as_json = false;
   int count = 0, seconds = 0;
-  const struct cli_option options[] = {{"--json", NULL, &as_json}, {"--timeout", &timeout, NULL}};
+  const struct cli_option options[] = {{"--json", NULL, &as_json, NULL}, {"--timeout", &timeout, NULL, NULL}};
   if (!cli_args(self, argc, argv, options, 2, &id, 1, &count)) return CLI_USAGE;
   if (count != 1 || !id_like(id)) return cli_usage(self, "the id of a job is needed");
   if (!parse_timeout(timeout, &seconds)) return cli_usage(self, "--timeout is a number of seconds from 1 to 86400");

@@ -63,6 +63,15 @@ struct sandbox_clone_report {
 MUST_CHECK enum status sandbox_clone(struct sandbox *sandbox, const char *dump_sql, const char *timezone, const char *search_path,
                                      struct arena *arena, struct sandbox_clone_report *ret_report, struct error *err);
 
+/* Runs a migration of the past: what it left behind is wanted, not how it went. All of it in one message, and when that fails, statement by
+ * statement; what fails is left out. Extensions and roles it names are made as sandbox_clone makes them. */
+struct sandbox_replay_report {
+  int statements, left_out;
+  const char *problem; /* of the first one left out: "line 3: message"; NULL */
+};
+MUST_CHECK enum status sandbox_replay(struct sandbox *sandbox, const char *sql, struct arena *arena,
+                                      struct sandbox_replay_report *ret_report, struct error *err);
+
 struct sandbox_seed_report {
   int64_t rows_inserted;
   json_t *problems; /* [{"table","sqlstate","message"}]: tables that could not be given rows */
