@@ -22,6 +22,7 @@
 #define LIMIT_ECHO_PAYLOAD_BYTES (64 * 1024)
 #define LIMIT_METADATA_BYTES (4 * 1024)
 #define LIMIT_WAIT_SECONDS 60
+#define LIMIT_EXECUTE_HOLD_SECONDS 5 /* how long POST /execute waits for the worker's refusal when nothing is preferred */
 #define LIMIT_LIST_DEFAULT 50
 #define LIMIT_LIST_MAX 200
 #define LIMIT_IDEMPOTENCY_KEY_BYTES 255
