@@ -56,13 +56,6 @@ void form_add_column_to(struct form *form, struct rel *rel, const PgQuery__Colum
   if (identity) column->identity = strcmp(identity->generated_when, "a") == 0 ? "always" : "by default";
 }
 
-/* A style remark has its place on new columns only. */
-static void note_type(struct form *form, struct rel *rel, const char *name, const char *type) {
-  if (strcmp(type, "json") == 0) effect_fact(form->effect, FACT_COLUMN_JSON, rel, name, type);
-  if (strncmp(type, "character(", 10) == 0) effect_fact(form->effect, FACT_COLUMN_CHAR, rel, name, type);
-  if (strncmp(type, "timestamp", 9) == 0 && strstr(type, "without")) effect_fact(form->effect, FACT_COLUMN_TIMESTAMP, rel, name, type);
-}
-
 /* Whether adding the column fills in a value for every row, and why. */
 static bool column_rewrites(struct form *form, struct rel *rel, const PgQuery__ColumnDef *definition, const char *type) {
   const PgQuery__Constraint *fallback = CLAUSE(definition, DEFAULT);
@@ -127,7 +120,6 @@ void alter_add_column(struct alter *alter, const PgQuery__AlterTableCmd *command
     effect_fact(form->effect, FACT_COLUMN_NOT_NULL_NO_DEFAULT, rel, name, type);
     form_scan_tree(form, rel);
   }
-  note_type(form, rel, name, type);
   form_add_column_to(form, rel, definition);
   inline_constraints(form, rel, definition, !has_value);
 }

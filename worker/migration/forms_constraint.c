@@ -90,6 +90,20 @@ static bool referable(const struct rel *ref, const char *const *columns, size_t 
   return false;
 }
 
+static bool type_is_text(const char *type) { return strcmp(type, "text") == 0 || strncmp(type, "character varying", 17) == 0; }
+
+/* int referring to bigint works until the numbers no longer fit; text to varchar costs nothing and is passed over. */
+static void note_key_types(struct form *form, struct rel *rel, const struct rel *ref, const char **columns, const char **ref_columns,
+                           size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    const struct snap_column *mine = snap_table_column(rel->t, columns[i]), *theirs = snap_table_column(ref->t, ref_columns[i]);
+    if (!mine || !theirs || !mine->type || !theirs->type || shadow_same_type(mine->type, theirs->type)) continue;
+    if (type_is_text(mine->type) && type_is_text(theirs->type)) continue;
+    effect_fact(form->effect, FACT_FK_TYPE_MISMATCH, rel, columns[i],
+                arena_printf(form->arena, "%s, but %s.%s is %s", mine->type, ref->t->qualified, ref_columns[i], theirs->type));
+  }
+}
+
 static void add_foreign_key(struct form *form, struct rel *rel, const PgQuery__Constraint *constraint, const char *column,
                             bool new_column_null) {
   struct rel *ref = shadow_range(form->shadow, constraint->pktable);
@@ -112,6 +126,7 @@ static void add_foreign_key(struct form *form, struct rel *rel, const PgQuery__C
     form_fails(form, "42830", "a unique constraint of %s matches the key", ref->t->qualified);
   if (constraint->skip_validation && rel->t->kind == SNAP_PARTITIONED && form->shadow->version < 180000)
     form_fails(form, "42809", "NOT VALID foreign keys from partitioned tables are allowed (PostgreSQL 18)");
+  note_key_types(form, rel, ref, columns, ref_columns, ref_count < count ? ref_count : count);
   form_lock_tree(form, rel, LOCK_SHARE_ROW_EXCLUSIVE, true);
   form_lock_tree(form, ref, LOCK_SHARE_ROW_EXCLUSIVE, true);
   bool reads = !constraint->skip_validation && !new_column_null && rel != form->effect->making;

@@ -99,9 +99,16 @@ static void drop_column_readers(struct form *form, struct rel *rel, const char *
   }
 }
 
-static void drop_column_keys(struct rel *rel, const char *column) {
-  for (size_t i = rel->t->index_count; i-- > 0;)
-    if (lists(rel->t->indexes[i].columns, rel->t->indexes[i].column_count, column)) shadow_drop_index(rel, rel->t->indexes[i].name);
+/* An index or key of other columns, too, is missed by those who only meant the one column. */
+static void drop_column_keys(struct form *form, struct rel *rel, const char *column) {
+  for (size_t i = rel->t->index_count; i-- > 0;) {
+    const struct snap_index *index = &rel->t->indexes[i];
+    if (!lists(index->columns, index->column_count, column)) continue;
+    effect_object(form->effect, "index", arena_printf(form->arena, "%s.%s", rel->t->schema, index->name),
+                  arena_printf(form->arena, "%s.%s", rel->t->qualified, column), true);
+    if (index->column_count > 1 || index->unique) effect_fact(form->effect, FACT_DROP_KEY_COLUMN, rel, column, index->name);
+    shadow_drop_index(rel, index->name);
+  }
   for (size_t i = rel->t->constraint_count; i-- > 0;)
     if (lists(rel->t->constraints[i].columns, rel->t->constraints[i].column_count, column))
       shadow_drop_constraint(rel, rel->t->constraints[i].name);
@@ -114,7 +121,7 @@ void form_drop_dependents(struct form *form, struct rel *rel, const char *column
   form_each_owned(form, rel, column, drop_owned);
   if (!column) return;
   drop_column_readers(form, rel, column, cascade);
-  drop_column_keys(rel, column);
+  drop_column_keys(form, rel, column);
 }
 
 static void lock_partition_family(struct form *form, struct rel *rel) {

@@ -36,14 +36,14 @@ static json_t *locks_json(const struct statement *statement) {
   return locks;
 }
 
-static json_t *findings_json(const struct statement *statement) {
+static json_t *findings_json(const struct analysis *analysis, const struct statement *statement) {
   static const char *const severities[] = {"info", "warning", "error"};
   json_t *findings = json_array();
   for (size_t i = 0; i < statement->findings.count; i++) {
     const struct finding *finding = &statement->findings.items[i];
-    json_t *item =
-        json_pack("{s:s, s:s, s:s, s:s, s:i, s:s}", "code", finding->rule->id, "severity", severities[finding->rule->severity], "message",
-                  finding->message, "why", finding->rule->why, "line", finding->line, "docs", finding->rule->anchor);
+    json_t *item = json_pack("{s:s, s:s, s:s, s:s, s:i, s:s}", "code", finding->rule->id, "severity", severities[finding->rule->severity],
+                             "message", finding->message, "why", finding->rule->why, "line", finding->line, "docs",
+                             arena_printf(analysis->arena, "RULES.md#%s", finding->rule->id));
     json_set_str(item, "safe_alternative", finding->safe_alternative);
     json_object_set_new(item, "suppressed", json_boolean(finding->suppress_reason != NULL));
     json_set_str(item, "suppress_reason", finding->suppress_reason);
@@ -107,7 +107,7 @@ static json_t *statement_json(const struct analysis *analysis, size_t index) {
   json_object_set_new(item, "risk_score", json_integer(statement->score));
   json_set_str(item, "risk_category", analysis_category(statement->score));
   json_object_set_new(item, "risk_factors", factors_json(statement));
-  json_object_set_new(item, "findings", findings_json(statement));
+  json_object_set_new(item, "findings", findings_json(analysis, statement));
   json_object_set_new(item, "locks", locks_json(statement));
   add_passes(item, statement);
   json_object_set_new(item, "feasibility", feasibility_json(statement));
