@@ -56,6 +56,7 @@ int remote_connection_list(const struct cli_command *self, int argc, char **argv
 int remote_introspect(const struct cli_command *self, int argc, char **argv);
 int remote_analyze(const struct cli_command *self, int argc, char **argv);
 int remote_job(const struct cli_command *self, int argc, char **argv);
+int remote_execute(const struct cli_command *self, int argc, char **argv);
 int check_run(const struct cli_command *self, int argc, char **argv);
 
 #endif

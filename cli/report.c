@@ -358,7 +358,8 @@ static void print_approval(const struct term *term, const json_t *result) {
   const char *expires = json_str(result, "approval_expires_at", NULL);
   term_heading(term, "Approval");
   if (json_str(result, "approval_token", NULL)) {
-    term_para(term, INDENT, INDENT, TERM_PLAIN, "", TERM_PLAIN, "A token to execute exactly this migration was issued (--json shows it).");
+    term_para(term, INDENT, INDENT, TERM_PLAIN, "", TERM_PLAIN,
+              "A token to execute exactly this migration was issued (--token-file PATH keeps it).");
     if (expires) term_para(term, INDENT, COLUMN, TERM_DIM, "valid until", TERM_PLAIN, expires);
   } else
     term_para(term, INDENT, INDENT, TERM_PLAIN, "", TERM_PLAIN, "No token: one is issued only when the sandbox ran and passed.");

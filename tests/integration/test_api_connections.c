@@ -225,14 +225,14 @@ static void payloads_hold_what_was_asked(void **state) {
       {"/introspect", NULL, "schema.introspect", "{}"},
       {"/introspect?schemas=a,b%20c", NULL, "schema.introspect", "{\"schemas\": [\"a\", \"b c\"]}"},
       {"/migrations/analyze", "{\"sql\": \"SELECT 1\", \"priority\": \"bulk\", \"metadata\": {\"a\": 1}}", "migration.analyze",
-       "{\"sql\": \"SELECT 1\", \"sandbox\": true, \"enrich\": false, \"options\": {}}"},
+       "{\"sql\": \"SELECT 1\", \"sandbox\": true, \"options\": {}}"},
       {"/migrations/analyze?sandbox=false&enrich=true",
        "{\"sql\": \"SELECT 1\", \"options\": {\"rows_per_table\": 7, \"validation_queries\": [\"SELECT 3\"]}}", "migration.analyze",
        "{\"sql\": \"SELECT 1\", \"sandbox\": false, \"enrich\": true, \"options\": {\"rows_per_table\": 7, \"validation_queries\": "
        "[\"SELECT 3\"]}}"},
       {"/migrations/sandbox", "{\"sql\": \"SELECT 1\", \"rows_per_table\": 3}", "migration.sandbox",
        "{\"sql\": \"SELECT 1\", \"rows_per_table\": 3}"},
-      {NULL, alias, "migration.analyze", "{\"sql\": \"SELECT 2\", \"sandbox\": true, \"enrich\": false, \"options\": {}}"},
+      {NULL, alias, "migration.analyze", "{\"sql\": \"SELECT 2\", \"sandbox\": true, \"options\": {}}"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     REPLY_AUTO reply;
