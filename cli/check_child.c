@@ -39,7 +39,7 @@ static enum status judge(const struct check_file *file, const struct check_task 
   if (analysis->script.fault.sqlstate)
     outcome.result = sandbox_step_fault(analysis);
   else if (file->reported && analysis->dump)
-    status = sandbox_step_run(job, analysis, &(struct sandbox_options){NULL, SANDBOX_ROWS_DEFAULT}, &outcome, err);
+    status = sandbox_step_run(job, analysis, &(struct sandbox_options){.rows_per_table = SANDBOX_ROWS_DEFAULT}, &outcome, err);
   if (status) return status;
   if (file->reported) json_object_set_new(answer, "report", report_json(analysis, NULL, outcome.result, NULL, NULL));
   if (!task->want_state) return OK;

@@ -5,6 +5,7 @@
 #include "worker/llm/llm.h"
 #include "worker/migration/narrative.h"
 #include "worker/migration/report.h"
+#include "worker/migration/safer.h"
 #include "worker/migration/sandbox_step.h"
 #include "worker/migration/token.h"
 #include "worker/schema/store.h"
@@ -45,10 +46,14 @@ static enum status analyse(struct job *job, const json_t *options, struct analys
   return analysis_static(json_string_value(sql), json_string_length(sql), snapshot, &how, job->arena, ret_analysis, err);
 }
 
-static enum status try_it(struct job *job, struct analysis *analysis, const json_t *options, struct sandbox_outcome *ret_outcome,
-                          struct error *err) {
+static enum status try_it(struct job *job, struct analysis *analysis, const json_t *options, struct safer *safer,
+                          struct sandbox_outcome *ret_outcome, struct error *err) {
   long long rows = json_int(options, "rows_per_table", SANDBOX_ROWS_DEFAULT);
-  struct sandbox_options sandbox = {json_object_get(options, "validation_queries"), rows < 1 ? 1 : rows > 1000 ? 1000 : (int)rows};
+  struct sandbox_options sandbox = {.validation_queries = json_object_get(options, "validation_queries"),
+                                    .rows_per_table = rows < 1 ? 1 : rows > 1000 ? 1000 : (int)rows,
+                                    .applied = safer ? safer_run : NULL,
+                                    .applied_arg = safer};
+  if (safer) *safer = (struct safer){.job = job, .analysis = analysis, .options = &sandbox};
   return sandbox_step_run(job, analysis, &sandbox, ret_outcome, err);
 }
 
@@ -56,6 +61,7 @@ enum status analyze_run(struct job *job, json_t **ret_result, struct error *err)
   const json_t *options = json_object_get(job->payload, "options");
   struct analysis *analysis = NULL;
   struct sandbox_outcome outcome = {0};
+  struct safer safer = {0};
   const char *token = NULL, *expires = NULL;
   enum status status = analyse(job, options, &analysis, err);
   if (status) return status;
@@ -63,13 +69,14 @@ enum status analyze_run(struct job *job, json_t **ret_result, struct error *err)
   if (analysis->script.fault.sqlstate)
     outcome.result = sandbox_step_fault(analysis);
   else if (wanted)
-    status = try_it(job, analysis, options, &outcome, err);
+    status = try_it(job, analysis, options, &safer, &outcome, err);
   if (!status && outcome.passed && analysis->snapshot->id)
     status = token_issue(job, analysis->sql, analysis->snapshot->id, analysis->snapshot->fingerprint, &token, &expires, err);
   if (status) return status;
   job_progress(job, 95, "report", NULL);
   json_t *report = report_json(analysis, job->connection_id, outcome.result, token, expires);
   if (!report) return error_oom(err);
+  if (safer.result) json_object_set(report, "safer_migration", safer.result);
   if (json_bool(job->payload, "enrich", true) && llm_configured(job->cfg)) {
     job_progress(job, 97, "narrative", NULL);
     narrative_enrich(job, report);
@@ -86,7 +93,7 @@ enum status sandbox_run(struct job *job, json_t **ret_result, struct error *err)
   if (analysis->script.fault.sqlstate)
     outcome.result = sandbox_step_fault(analysis);
   else
-    status = try_it(job, analysis, job->payload, &outcome, err);
+    status = try_it(job, analysis, job->payload, NULL, &outcome, err);
   if (status) return status;
   if (!outcome.result) return error_oom(err);
   *ret_result = json_incref(outcome.result);

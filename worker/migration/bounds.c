@@ -80,9 +80,19 @@ static void read_conjuncts(struct proof *proof, const PgQuery__Node *node) {
   for (size_t i = 0; i < node->bool_expr->n_args; i++) read_conjuncts(proof, node->bool_expr->args[i]);
 }
 
+/* "k IS NULL": NULL is in no range. */
+static bool is_null_test(const struct proof *proof, const PgQuery__Node *node) {
+  if (node->node_case != PG_QUERY__NODE__NODE_NULL_TEST || node->null_test->nulltesttype != PG_QUERY__NULL_TEST_TYPE__IS_NULL) return false;
+  const PgQuery__Node *arg = node->null_test->arg;
+  if (!arg || arg->node_case != PG_QUERY__NODE__NODE_COLUMN_REF || !arg->column_ref->n_fields) return false;
+  const char *name = sql_node_string(arg->column_ref->fields[arg->column_ref->n_fields - 1]);
+  return name && strcmp(name, proof->column) == 0;
+}
+
 /* "(k < low) OR (k >= high)": both arms rule the bound out. */
 static bool arms_exclude(struct proof *proof, const PgQuery__Node *node) {
   if (!node) return false;
+  if (is_null_test(proof, node)) return true;
   if (node->node_case == PG_QUERY__NODE__NODE_BOOL_EXPR && node->bool_expr->boolop == PG_QUERY__BOOL_EXPR_TYPE__OR_EXPR) {
     for (size_t i = 0; i < node->bool_expr->n_args; i++)
       if (!arms_exclude(proof, node->bool_expr->args[i])) return false;

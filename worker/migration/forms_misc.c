@@ -306,9 +306,30 @@ void form_set(struct form *form, PgQuery__Node *node) {
   }
 }
 
+static const char *do_body(const PgQuery__DoStmt *statement) {
+  for (size_t i = 0; i < statement->n_args; i++) {
+    const PgQuery__DefElem *option = statement->args[i]->node_case == PG_QUERY__NODE__NODE_DEF_ELEM ? statement->args[i]->def_elem : NULL;
+    if (option && strcmp(option->defname, "as") == 0) return sql_node_string(option->arg);
+  }
+  return NULL;
+}
+
+/* A body that says COMMIT or ROLLBACK as a statement of its own can't run in somebody else's transaction (2D000). */
+static bool ends_transactions(struct arena *arena, const char *body) {
+  struct sql_tokens tokens;
+  if (!body || !sql_tokenize(body, arena, &tokens)) return false;
+  for (size_t i = 0; i + 1 < tokens.count; i++) {
+    int kind = tokens.items[i].kind, before = i ? tokens.items[i - 1].kind : ';', after = tokens.items[i + 1].kind;
+    if (kind != PG_QUERY__TOKEN__COMMIT && kind != PG_QUERY__TOKEN__ROLLBACK) continue;
+    if (before != PG_QUERY__TOKEN__ON && (after == ';' || after == PG_QUERY__TOKEN__AND)) return true;
+  }
+  return false;
+}
+
 void form_opaque(struct form *form, PgQuery__Node *node) {
-  (void)node;
   form->effect->opaque = true;
+  if (node->node_case == PG_QUERY__NODE__NODE_DO_STMT && ends_transactions(form->arena, do_body(node->do_stmt)))
+    form->effect->transaction = TX_NEVER;
   effect_fact(form->effect, FACT_OPAQUE, NULL, form->effect->operation, NULL);
   effect_loss(form->effect, LOSS_BEHAVIOUR, "what it does is known only by running it");
 }
