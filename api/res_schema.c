@@ -6,7 +6,7 @@
 #include "api/connection_ref.h"
 #include "api/offload.h"
 #include "api/router.h"
-#include "api/schema_diff.h"
+#include "common/schema_diff.h"
 #include "common/pg.h"
 
 #define SCHEMAS_MAX 200
