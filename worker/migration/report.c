@@ -1,10 +1,13 @@
 /* report.c - assembly only: every number and sentence was decided before. */
 #include "worker/migration/report.h"
 
+#include <math.h>
+
 #include "common/json.h"
 #include "worker/migration/blast.h"
 #include "worker/migration/narrative.h"
 #include "worker/migration/rules.h"
+#include "worker/migration/score.h"
 
 static json_t *names(const char *const *items, size_t count) {
   json_t *array = json_array();
@@ -88,6 +91,13 @@ static void add_passes(json_t *item, const struct statement *statement) {
                       statement->estimated_ms >= 0 ? json_integer((json_int_t)statement->estimated_ms) : json_null());
 }
 
+/* How many queries pile up while the statement waits for its locks, before it does anything: apart from estimated_duration_ms. */
+static json_t *queue_json(const struct statement *statement) {
+  if (statement->blocked_per_s < 0) return json_null();
+  return json_pack("{s:f, s:i, s:f}", "blocked_queries_per_second", round(statement->blocked_per_s * 10) / 10, "wait_ms",
+                   SCORE_LOCK_WAIT_MS, "queued_queries", round(statement->blocked_per_s * SCORE_LOCK_WAIT_MS / 1000));
+}
+
 static const char *rollback_sql(const struct analysis *analysis, const struct statement *statement) {
   const char *text = NULL;
   for (size_t i = 0; i < statement->rollback.sql.count; i++)
@@ -110,6 +120,7 @@ static json_t *statement_json(const struct analysis *analysis, size_t index) {
   json_object_set_new(item, "findings", findings_json(analysis, statement));
   json_object_set_new(item, "locks", locks_json(statement));
   add_passes(item, statement);
+  json_object_set_new(item, "lock_queue", queue_json(statement));
   json_object_set_new(item, "feasibility", feasibility_json(statement));
   json_set_str(item, "agreement", agreement_names[statement->agreement]);
   json_object_set_new(item, "reversible", json_boolean(!statement->rollback.irreversible));
