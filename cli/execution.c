@@ -77,24 +77,52 @@ static void print_blockers(const struct term *term, const json_t *blockers) {
   }
 }
 
-/* One line a leaf: "tables.changed.0.name: …"; a difference may be a text, a list or nested by kind of object. */
-static void print_difference(const struct term *term, const char *path, const json_t *value, int *left) {
-  const char *key, *separator = *path ? "." : "";
+static void print_line(const struct term *term, const char *path, const char *text, int *left) {
+  if ((*left)-- > 0) term_para(term, INDENT + 2, INDENT + 4, TERM_DIM, path, TERM_YELLOW, text);
+}
+
+static void print_difference(const struct term *term, const char *path, const json_t *value, int *left);
+
+static void print_members(const struct term *term, const char *path, const json_t *object, int *left) {
+  const char *key;
   json_t *item;
-  size_t index;
   char deeper[200];
-  if (*left < 0) return;
-  if (json_is_object(value)) {
-    json_object_foreach((json_t *)(uintptr_t)value, key, item) {
-      snprintf(deeper, sizeof deeper, "%s%s%s", path, separator, key);
-      print_difference(term, deeper, item, left);
-    }
-  } else if (json_is_array(value)) {
+  json_object_foreach((json_t *)(uintptr_t)object, key, item) {
+    if (strcmp(key, "identical") == 0) continue;
+    snprintf(deeper, sizeof deeper, "%s%s%s", path, *path ? "." : "", key);
+    print_difference(term, deeper, item, left);
+  }
+}
+
+/* What has a name is a line of its own; what changed in it follows under that name. */
+static void print_named(const struct term *term, const char *path, const json_t *object, int *left) {
+  char name[160];
+  const char *schema = json_str(object, "schema", "");
+  snprintf(name, sizeof name, "%s%s%s", schema, *schema ? "." : "", json_str(object, "name", ""));
+  print_line(term, path, name, left);
+  print_members(term, name, json_object_get(object, "changes"), left);
+}
+
+/* As schema_diff writes it, and readable whatever it is: "tables.added public.x", "public.t.columns.added c", "….comment null → "x"". */
+static void print_difference(const struct term *term, const char *path, const json_t *value, int *left) {
+  json_t *item, *before = json_object_get(value, "before"), *after = json_object_get(value, "after");
+  size_t index;
+  if (*left < 0 || !value || json_is_null(value)) return;
+  if (json_is_array(value)) {
     json_array_foreach(value, index, item) print_difference(term, path, item, left);
-  } else if (value && !json_is_null(value) && (*left)-- > 0) {
-    char *dump = json_is_string(value) ? NULL : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
-    term_para(term, INDENT + 2, INDENT + 4, TERM_DIM, path, TERM_YELLOW, dump ? dump : json_string_value(value));
-    free(dump);
+  } else if (json_is_string(json_object_get(value, "name"))) {
+    print_named(term, path, value, left);
+  } else if (json_is_object(value) && !(before && after)) {
+    print_members(term, path, value, left);
+  } else {
+    BUF_AUTO text;
+    buf_init(&text, TEXT_MAX);
+    if (json_is_string(value)) buf_puts(&text, json_string_value(value));
+    if (!json_is_object(value) && !json_is_string(value)) buf_put_json(&text, value);
+    if (before) buf_put_json(&text, before);
+    if (before) buf_puts(&text, " → ");
+    if (before) buf_put_json(&text, after);
+    print_line(term, path, buf_ok(&text) ? buf_str(&text) : "differs", left);
   }
 }
 
@@ -135,6 +163,7 @@ const char *execution_hint(const char *code) {
       {"LOCK_TIMEOUT", "let them end, or end them; `autodb job ID --retry` goes on where it stopped"},
       {"DEADLOCK", "`autodb job ID --retry` goes on where it stopped"},
       {"EXECUTOR_BUSY", "when the other one has ended, `autodb job ID --retry`"},
+      {"CONNECTION_LOST", "`autodb job ID --retry` looks at what was done and goes on there"},
       {"UNAVAILABLE", "`autodb job ID --retry` looks at what was done and goes on there"},
       {"STATEMENT_TIMEOUT", "analyze what is left, and execute it with a longer --statement-timeout"},
       {"STATEMENT_FAILED", "correct the data or the script, and analyze again: what is applied stays applied"},

@@ -73,9 +73,12 @@ static void a_difference_of_any_shape_is_a_few_lines(void **state) {
   shows("{\"diff\": \"table t: column c was added\"}",
         (const char *[]){"against the one analysed:\n", "table t: column c was added\n", NULL});
   shows("{\"diff\": [\"one\", \"two\"]}", (const char *[]){"one\n", "two\n", NULL});
-  shows("{\"diff\": {\"identical\": false, \"tables\": {\"added\": [\"public.x\"], \"removed\": [], \"changed\": [{\"name\": "
-        "\"public.t\"}]}}}",
-        (const char *[]){"identical false\n", "tables.added public.x\n", "tables.changed.name public.t\n", NULL});
+  shows("{\"diff\": {\"identical\": false, \"tables\": {\"added\": [\"public.x\", {\"schema\": \"s\", \"name\": \"y\", \"kind\": "
+        "\"table\"}], "
+        "\"removed\": [], \"changed\": [{\"name\": \"public.t\", \"changes\": {\"comment\": {\"before\": null, \"after\": \"new\"}, "
+        "\"columns\": {\"added\": [{\"name\": \"c\"}]}}}]}, \"functions\": {\"removed\": {\"count\": 3}}}}",
+        (const char *[]){"against the one analysed:\n", "  tables.added public.x\n", "  tables.added s.y\n", "  tables.changed public.t\n",
+                         "  public.t.comment null → \"new\"\n", "  public.t.columns.added c\n", "  functions.removed.count 3\n", NULL});
   BUF_AUTO many;
   buf_init(&many, 100000);
   buf_puts(&many, "{\"diff\": [");
