@@ -300,13 +300,22 @@ void shadow_add_partition(struct shadow *shadow, struct rel *parent, struct rel 
   part->t->partition_bound = bound;
 }
 
-void shadow_detach(struct shadow *shadow, struct rel *parent, struct rel *part) {
-  (void)shadow;
+void shadow_add_heir(struct shadow *shadow, struct rel *parent, struct rel *heir) {
+  struct snap_table **slot = APPEND(shadow, parent, partitions, partition_count, partition_cap);
+  if (slot) *slot = heir->t;
+}
+
+void shadow_drop_heir(struct rel *parent, struct rel *heir) {
   for (size_t i = 0; i < parent->t->partition_count; i++)
-    if (parent->t->partitions[i] == part->t) {
+    if (parent->t->partitions[i] == heir->t) {
       REMOVE(parent->t->partitions, parent->t->partition_count, i);
       break;
     }
+}
+
+void shadow_detach(struct shadow *shadow, struct rel *parent, struct rel *part) {
+  (void)shadow;
+  shadow_drop_heir(parent, part);
   part->t->partition_of = part->t->partition_bound = NULL;
 }
 
