@@ -118,7 +118,8 @@ void sandbox_trace_free(struct sandbox_trace *trace);
 /* A text that is equal for equal schemas of one sandbox and its copies as long as nothing was dropped and made again: equal means that
  * nothing differs that sandbox_dump would show, at a tenth of its price; different means that only sandbox_dump can tell. */
 MUST_CHECK enum status sandbox_signature(struct sandbox *sandbox, struct arena *arena, const char **ret_signature, struct error *err);
-/* Text form of the whole schema of the clone (pg_dump --schema-only, volatile lines removed), for comparing before and after. */
+/* Text form of the whole schema of the clone, for comparing before and after: pg_dump --schema-only, or where none is new enough for the
+ * server what ddl.h writes; volatile lines removed. */
 MUST_CHECK enum status sandbox_dump(struct sandbox *sandbox, struct arena *arena, const char **ret_sql, struct error *err);
 
 /* The keeper process: never returns before its parent dies or SIGTERM. Keeps cfg->sandbox_warm spares of `majors`, listens on socket_path.
