@@ -134,7 +134,7 @@ struct check_summary {
 };
 /* Suppresses what --ignore names, and counts. */
 void check_result_summarise(struct check_list *list, const struct check_options *options, struct check_summary *ret_summary);
-/* What the sandbox said: "passed", "failed", "unavailable" or "skipped"; ret_message (NULL is fine) why. */
+/* What the sandbox said: "passed", "failed", "unparsed" (it was not asked), "unavailable" or "skipped"; ret_message (NULL is fine) why. */
 const char *check_result_sandbox(const json_t *report, const char **ret_message);
 
 /* One finding, or what stands for one (a migration that fails, a file that could not be judged). */

@@ -16,7 +16,8 @@ const char *check_result_sandbox(const json_t *report, const char **ret_message)
   if (ret_message) *ret_message = json_str(error, "message", NULL);
   if (!json_is_object(sandbox)) return "skipped";
   if (json_bool(sandbox, "passed", false)) return "passed";
-  return strcmp(json_str(error, "code", ""), "SANDBOX_UNAVAILABLE") == 0 ? "unavailable" : "failed";
+  const char *code = json_str(error, "code", "");
+  return strcmp(code, "SANDBOX_UNAVAILABLE") == 0 ? "unavailable" : strcmp(code, "SYNTAX_ERROR") == 0 ? "unparsed" : "failed";
 }
 
 /* --- places --- */
@@ -57,19 +58,30 @@ static void tell_finding(const struct check_file *file, const json_t *statement,
   tell(arg, &note);
 }
 
+/* Rows that collide with rows we made up: likely our doing, not the migration's. */
+static bool may_be_our_rows(const json_t *report, const char *sqlstate) {
+  static const char *const writes[] = {"INSERT", "UPDATE", "DELETE", "MERGE"};
+  long long failed = json_int(json_object_get(report, "sandbox_result"), "failed_statement", -1);
+  const json_t *statement = failed >= 0 ? json_array_get(json_object_get(report, "statements"), (size_t)failed) : NULL;
+  if (strncmp(sqlstate, "23", 2) != 0) return false;
+  for (size_t i = 0; i < sizeof writes / sizeof *writes; i++)
+    if (strcmp(json_str(statement, "operation", ""), writes[i]) == 0) return true;
+  return false;
+}
+
 static void tell_failure(const struct check_file *file, tell_fn tell, void *arg) {
-  const char *message = NULL;
-  const json_t *sandbox = json_object_get(file->result, "sandbox_result"), *error = json_object_get(sandbox, "migration_error");
-  if (strcmp(check_result_sandbox(file->result, &message), "failed") != 0) return;
-  char text[1024];
-  const char *sqlstate = json_str(error, "sqlstate", NULL), *code = json_str(error, "code", "");
-  bool syntax = strcmp(code, "SYNTAX_ERROR") == 0;
-  snprintf(text, sizeof text, "%s%s%s%s%.800s", syntax ? "this can't be parsed" : "the migration fails in a clone of the schema",
-           sqlstate && *sqlstate ? " (SQLSTATE " : "", sqlstate && *sqlstate ? sqlstate : "", sqlstate && *sqlstate ? "): " : ": ",
-           message ? message : "a validation failed");
+  const char *message = NULL, *outcome = check_result_sandbox(file->result, &message);
+  const json_t *error = json_object_get(json_object_get(file->result, "sandbox_result"), "migration_error");
+  const char *sqlstate = json_str(error, "sqlstate", "");
+  bool syntax = strcmp(outcome, "unparsed") == 0, ours = may_be_our_rows(file->result, sqlstate);
+  if (!syntax && strcmp(outcome, "failed") != 0) return;
+  char text[1024], state[32] = "";
+  if (*sqlstate) snprintf(state, sizeof state, " (SQLSTATE %.5s)", sqlstate);
+  snprintf(text, sizeof text, "%s%s: %.800s%s", syntax ? "this can't be parsed" : "the migration fails in a clone of the schema", state,
+           message ? message : "a validation failed", ours ? "; the rows there are made up: look whether yours differ" : "");
   struct check_note note = {.file = file,
                             .rule = syntax ? "syntax-error" : "migration-fails",
-                            .level = SEVERITY_ERROR,
+                            .level = ours ? SEVERITY_WARNING : SEVERITY_ERROR,
                             .message = text,
                             .line = (int)json_int(error, "line", 1),
                             .column = (int)json_int(error, "column", 0)};
@@ -136,7 +148,7 @@ void check_result_summarise(struct check_list *list, const struct check_options 
     ignore_findings(file->result, &options->ignore);
     sum.files++;
     sum.failed += file->outcome != CHECK_REPORTED;
-    sum.sandbox_failed += strcmp(sandbox, "failed") == 0;
+    sum.sandbox_failed += strcmp(sandbox, "failed") == 0 || strcmp(sandbox, "unparsed") == 0;
     sum.not_run += strcmp(sandbox, "unavailable") == 0 || strcmp(sandbox, "skipped") == 0;
     if (score > sum.score) sum.score = score;
   }

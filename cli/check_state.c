@@ -134,6 +134,7 @@ enum status check_state_open(const struct config *cfg, const struct check_option
 void check_state_free(struct check_state *state) {
   if (!state) return;
   sandbox_close(state->sandbox);
+  if (state->arena && state->cfg) sandbox_sweep(state->cfg); /* what killed children left noted */
   error_clear(&state->unavailable);
   json_decref(state->json);
   json_decref(state->base);

@@ -19,8 +19,10 @@ static void print_sandbox(const struct term *term, const json_t *report) {
   static const struct {
     const char *name, *text;
     enum term_style style;
-  } outcomes[] = {
-      {"passed", "ran in a clone", TERM_GREEN}, {"failed", "fails in a clone", TERM_RED}, {"unavailable", "not run", TERM_YELLOW}};
+  } outcomes[] = {{"passed", "ran in a clone", TERM_GREEN},
+                  {"failed", "fails in a clone", TERM_RED},
+                  {"unparsed", "can't be parsed", TERM_RED},
+                  {"unavailable", "not run", TERM_YELLOW}};
   const char *sandbox = check_result_sandbox(report, NULL);
   for (size_t i = 0; i < sizeof outcomes / sizeof *outcomes; i++)
     if (strcmp(outcomes[i].name, sandbox) == 0) term_printf(term, outcomes[i].style, ", %s", outcomes[i].text);
