@@ -43,6 +43,7 @@ static const char more_schema[] =
     "CREATE TABLE secret (id int PRIMARY KEY, a int); ALTER TABLE secret ENABLE ROW LEVEL SECURITY;"
     "DO $$ BEGIN CREATE ROLE \"An app\"; EXCEPTION WHEN duplicate_object THEN NULL; END $$;"
     "GRANT SELECT, UPDATE ON secret TO \"An app\"; GRANT SELECT ON secret TO PUBLIC;"
+    "CREATE TABLE wide (k int, v text) PARTITION BY RANGE (k); CREATE TABLE wide_a (k int, v text); INSERT INTO wide_a VALUES (7, 'x');"
     "CREATE TABLE ext_child (id int PRIMARY KEY, p int REFERENCES ordinary (id)); ANALYZE";
 
 static void connect_to(struct harness *h, const char *url, const char *name, char connection[64]) {
@@ -179,7 +180,8 @@ static void reanalyse(struct shop *shop, const char *connection, const char *sql
   static const char *const passes[] = {"scans", "rewrites"};
   const char *script = harness_text(safer, "script");
   json_t *job = analyse(shop, connection, script), *statement, *name;
-  if (!json_is_true(harness_at(job, "result.sandbox_result.passed"))) {
+  bool empty_view = strcmp(harness_text(job, "result.sandbox_result.migration_error.sqlstate"), "0A000") == 0 && strstr(script, "REFRESH");
+  if (!json_is_true(harness_at(job, "result.sandbox_result.passed")) && !empty_view) { /* a clone's views hold nothing */
     complain("what is offered does not pass", sql, script);
     show("", harness_at(job, "result.sandbox_result.migration_error"));
   }
@@ -279,7 +281,10 @@ static const struct offered routes[] = {
      "commit-before",
      NULL,
      {"COMMIT"}},
-    {"ALTER TABLE pt ATTACH PARTITION pnock FOR VALUES FROM (4000) TO (6000)", "attach-proved", NULL, {"k >= 4000 AND k < 6000"}},
+    {"ALTER TABLE wide ATTACH PARTITION wide_a FOR VALUES FROM (-100000) TO (100000)",
+     "attach-proved",
+     NULL,
+     {"k >= -100000 AND k < 100000"}},
     {"ALTER TABLE tree ATTACH PARTITION loose FOR VALUES FROM (200) TO (MAXVALUE)", NULL, NULL, {NULL}},
     {"ALTER TABLE ptd ATTACH PARTITION pck FOR VALUES FROM (3000) TO (4000)", "attach-default-proved", NULL, {"k < 3000 OR k >= 4000"}},
     {"CREATE TABLE ptd3 PARTITION OF ptd FOR VALUES FROM (5000) TO (6000)", "partition-default-proved", NULL, {"LIKE public.ptd"}},
@@ -301,6 +306,17 @@ static const struct offered routes[] = {
     {"ALTER TABLE ordinary RENAME COLUMN x_y TO xy", "view-of-both-names", NULL, {"xy AS x_y", "ordinary_base"}},
     {"ALTER TABLE ordinary SET SCHEMA \"Odd one\"", "view-in-old-schema", NULL, {"FROM \"Odd one\".ordinary"}},
 };
+
+/* Why the worker gave a route up. */
+static void print_reasons(struct shop *shop) {
+  for (int i = 0; i < shop->harness->proc_count; i++) {
+    FILE *file = fopen(shop->harness->procs[i].log, "r");
+    char line[2000];
+    while (file && fgets(line, sizeof line, file))
+      if (strstr(line, "safer migration")) fputs(line, stdout);
+    if (file) fclose(file);
+  }
+}
 
 static bool has_route(json_t *safer, const char *route) {
   size_t index;
@@ -336,6 +352,7 @@ static void try_one(struct shop *shop, const struct offered *one) {
 static void test_routes(void **state) {
   mistakes = 0;
   for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) try_one(*state, &routes[i]);
+  if (mistakes) print_reasons(*state);
   assert_int_equal(mistakes, 0);
 }
 
