@@ -8,7 +8,8 @@
 
 /* --- analyze --- */
 
-static const struct param analyze_params[] = {{.name = "sandbox", .want = PARAM_BOOL}, {.name = "enrich", .want = PARAM_BOOL}, {0}};
+static const struct param analyze_params[] = {
+    {.name = "sandbox", .want = PARAM_BOOL}, {.name = "enrich", .want = PARAM_BOOL}, {.name = "preflight", .want = PARAM_BOOL}, {0}};
 #define SQL_FIELD \
   { .name = "sql", .want = JSON_WANT_STRING, .required = true, .min = 1, .max = LIMIT_SQL_BYTES }
 static const struct json_field analyze_fields[] = {SQL_FIELD, {.name = "options", .want = JSON_WANT_OBJECT}};
@@ -36,6 +37,7 @@ static enum status analyze(struct request *req, const struct id *connection_id, 
   pass_on(payload, req->body, "sql");
   json_object_set_new(payload, "sandbox", json_boolean(request_param_bool(req, "sandbox", true)));
   if (request_param(req, "enrich", NULL)) json_object_set_new(payload, "enrich", json_boolean(request_param_bool(req, "enrich", false)));
+  if (request_param_bool(req, "preflight", false)) json_object_set_new(payload, "preflight", json_true());
   json_object_set_new(payload, "options", json_is_object(options) ? json_incref(options) : json_object());
   return connection_ref_submit(req, connection_id, "migration.analyze", payload, err);
 }

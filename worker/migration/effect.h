@@ -144,10 +144,16 @@ struct effect_lock {
   struct rel *rel;
   enum lock_mode mode;
 };
+struct effect_preflight { /* what running preflight_sql on the real rows said */
+  bool wanted, ran, violating;
+  double duration_ms;
+  const char *error; /* why there is no answer, or the error that is one; NULL when there was none */
+};
 struct effect_check {
   const char *check;
   enum verdict verdict;
-  const char *sqlstate, *preflight_sql;
+  const char *sqlstate, *preflight_sql; /* feasibility.h says how the query is read; NULL when there is none */
+  struct effect_preflight preflight;
 };
 struct effect_object {
   const char *kind, *name, *via;

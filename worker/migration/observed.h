@@ -1,5 +1,5 @@
-/* observed.h - what the sandbox saw becomes part of what is said: statements that can't be judged from their text (DO, CALL, functions), and
- * those that were judged wrongly. */
+/* observed.h - what the sandbox saw becomes part of what is said: statements that can't be judged from their text (DO, CALL, functions),
+ * and those that were judged wrongly. */
 #ifndef AUTODB_OBSERVED_H
 #define AUTODB_OBSERVED_H
 

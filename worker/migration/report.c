@@ -55,6 +55,13 @@ static json_t *findings_json(const struct analysis *analysis, const struct state
   return findings;
 }
 
+static json_t *preflight_json(const struct effect_preflight *preflight) {
+  json_t *item = json_pack("{s:b, s:o, s:f}", "ran", preflight->ran, "violating",
+                           preflight->ran ? json_boolean(preflight->violating) : json_null(), "duration_ms", preflight->duration_ms);
+  json_set_str(item, "error", preflight->error);
+  return item;
+}
+
 static json_t *feasibility_json(const struct statement *statement) {
   static const char *const verdicts[] = {"proven", "may_fail", "will_fail", "unknown"};
   json_t *checks = json_array();
@@ -63,6 +70,7 @@ static json_t *feasibility_json(const struct statement *statement) {
     json_t *item = json_pack("{s:s, s:s}", "check", check->check, "verdict", verdicts[check->verdict]);
     json_set_str(item, "sqlstate", check->sqlstate);
     json_set_str(item, "preflight_sql", check->preflight_sql);
+    if (check->preflight.wanted) json_object_set_new(item, "preflight", preflight_json(&check->preflight));
     json_array_append_new(checks, item);
   }
   return checks;
