@@ -77,6 +77,13 @@ static void undo_select(struct rollback *rollback, PgQuery__Node *node) {
   if (calls.unknown) rollback_gone(rollback, "what %s() changes is known only by running it", calls.unknown);
 }
 
+/* Comes after the way back of what follows it: from here on names mean again what they did. */
+static void undo_set(struct rollback *rollback, PgQuery__Node *node) {
+  if (strcmp(node->variable_set_stmt->name, "search_path") != 0) return;
+  rollback_set_path(rollback);
+  rollback->plan->path_changed = true;
+}
+
 static void undo_depends(struct rollback *rollback, PgQuery__Node *node) {
   node->alter_object_depends_stmt->remove = !node->alter_object_depends_stmt->remove;
   rollback_add_tree(rollback, node);
@@ -158,7 +165,7 @@ static const struct {
     ROW(SELECT_STMT, undo_select),
     ROW(CLUSTER_STMT, undo_cluster),
     ROW(TRANSACTION_STMT, undo_nothing),
-    ROW(VARIABLE_SET_STMT, undo_nothing),
+    ROW(VARIABLE_SET_STMT, undo_set),
     ROW(VARIABLE_SHOW_STMT, undo_nothing),
     ROW(CONSTRAINTS_SET_STMT, undo_nothing),
     ROW(PREPARE_STMT, undo_nothing),

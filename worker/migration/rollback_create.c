@@ -225,7 +225,8 @@ void rollback_create_function(struct rollback *rollback, PgQuery__Node *node) {
   sql_name_split(statement->n_funcname, statement->funcname, &schema, &name);
   if (!name) return;
   schema = shadow_schema(rollback->shadow, schema);
-  const char *key = source_key_function(rollback->arena, schema, name, statement->n_parameters, statement->parameters);
+  const char *key =
+      rollback_fresh_key(rollback, source_key_function(rollback->arena, schema, name, statement->n_parameters, statement->parameters));
   if (rollback_is_made(rollback, key)) return;
   const char *drop = arena_printf(rollback->arena, "DROP %s %s(%s)", statement->is_procedure ? "PROCEDURE" : "FUNCTION",
                                   sql_qualified(rollback->arena, schema, name), function_types(rollback, statement));
@@ -370,6 +371,7 @@ void rollback_create_object(struct rollback *rollback, PgQuery__Node *node) {
   }
   if (extension && extension_was_there(rollback, node->create_extension_stmt->extname) && !rollback->plan->states.count) return;
   if (node->node_case == PG_QUERY__NODE__NODE_CREATE_SCHEMA_STMT && schema_was_there(rollback, node)) return;
+  made.key = rollback_fresh_key(rollback, made.key);
   bool there = rollback_is_there(rollback, made.key);
   if (rollback_is_made(rollback, made.key)) return;
   bool replaced = there && ((node->node_case == PG_QUERY__NODE__NODE_RULE_STMT && node->rule_stmt->replace) ||

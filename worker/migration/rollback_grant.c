@@ -21,10 +21,10 @@ static const char *public_has(PgQuery__ObjectType type) {
   switch (type) {
   case TYPE(FUNCTION):
   case TYPE(PROCEDURE):
-  case TYPE(ROUTINE): return "EXECUTE";
+  case TYPE(ROUTINE): return "execute";
   case TYPE(TYPE):
   case TYPE(DOMAIN):
-  case TYPE(LANGUAGE): return "USAGE";
+  case TYPE(LANGUAGE): return "usage";
   default: return NULL;
   }
 }
@@ -70,13 +70,12 @@ static void add_grant(const struct granting *granting, bool gives, const char *p
   rollback_add_tree(granting->rollback, &node);
 }
 
-static void replay(const struct granting *granting, const char *key) {
-  const struct rollback_source *source = rollback_source(granting->rollback);
-  for (size_t i = 0; i < source->count; i++) {
+void rollback_replay_grants(struct rollback *rollback, const char *key, const PgQuery__RoleSpec *role) {
+  const struct rollback_source *source = rollback_source(rollback);
+  for (size_t i = 0; source && i < source->count; i++) {
     const struct source_statement *one = &source->statements[i];
-    if (one->node->node_case == PG_QUERY__NODE__NODE_GRANT_STMT && source_has(&one->of, key) &&
-        names_role(one->node->grant_stmt, granting->grantee->role_spec))
-      rollback_add(granting->rollback, "%s", one->text);
+    if (one->node->node_case == PG_QUERY__NODE__NODE_GRANT_STMT && source_has(&one->of, key) && names_role(one->node->grant_stmt, role))
+      rollback_add(rollback, "%s", one->text);
   }
 }
 
@@ -90,7 +89,7 @@ static void restore(const struct granting *granting, const char *key) {
     add_grant(granting, false, NULL);
     if (everyone && public_has(granting->statement->objtype)) add_grant(granting, true, public_has(granting->statement->objtype));
   }
-  replay(granting, key);
+  rollback_replay_grants(granting->rollback, key, role);
 }
 
 static void flip(struct rollback *rollback, PgQuery__Node *node) {

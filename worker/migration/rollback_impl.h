@@ -35,7 +35,7 @@ struct rollback_plan {
   const struct snapshot *before;
   rollback_dump load;
   void *load_arg;
-  bool loaded;
+  bool loaded, path_changed; /* the migration set search_path */
   struct rollback_source *source; /* rollback_source() */
   LIST(struct rollback_item) items;
   LIST(struct rollback_state) states;
@@ -60,6 +60,8 @@ struct rollback {
 
 void rollback_add(struct rollback *rollback, const char *format, ...) PRINTF_LIKE(2, 3);
 void rollback_gone(struct rollback *rollback, const char *format, ...) PRINTF_LIKE(2, 3); /* irreversible */
+/* Names without a schema are looked up where the statement looked them up. */
+void rollback_set_path(struct rollback *rollback);
 /* The tree as text; NULL and irreversible when it can't be printed. */
 void rollback_add_tree(struct rollback *rollback, PgQuery__Node *node);
 
@@ -71,6 +73,8 @@ const char *rollback_key(struct rollback *rollback, PgQuery__ObjectType type, co
 const char *rollback_rel_key(struct rollback *rollback, const struct rel *rel);
 const char *rollback_part_key(struct rollback *rollback, const char *kind, const struct rel *rel, const char *name);
 const char *rollback_known_as(struct rollback *rollback, const char *key); /* through renames */
+/* The key of an object about to be made: another than its name says when what had that name was moved aside. */
+const char *rollback_fresh_key(struct rollback *rollback, const char *key);
 bool rollback_was_there(struct rollback *rollback, const char *key);       /* before the migration */
 bool rollback_is_there(struct rollback *rollback, const char *key);        /* now */
 bool rollback_is_made(struct rollback *rollback, const char *key);         /* by the migration */
@@ -118,6 +122,8 @@ void rollback_comment(struct rollback *rollback, PgQuery__Node *node);
 void rollback_owner(struct rollback *rollback, PgQuery__Node *node);
 
 void rollback_grant(struct rollback *rollback, PgQuery__Node *node);
+/* What the dump grants the role on the object: changing owners merges it with what the owner has. */
+void rollback_replay_grants(struct rollback *rollback, const char *key, const PgQuery__RoleSpec *role);
 void rollback_grant_role(struct rollback *rollback, PgQuery__Node *node);
 void rollback_default_privileges(struct rollback *rollback, PgQuery__Node *node);
 

@@ -273,4 +273,5 @@ void rollback_owner(struct rollback *rollback, PgQuery__Node *node) {
   statement->newowner = &role;
   rollback_add_tree(rollback, node);
   statement->newowner = now;
+  rollback_replay_grants(rollback, key, now);
 }

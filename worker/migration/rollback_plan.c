@@ -27,8 +27,17 @@ void rollback_add(struct rollback *rollback, const char *format, ...) {
   if (item) *item = (struct rollback_item){rollback->step, text, rollback->rel, rollback->key, rollback->rename};
 }
 
+void rollback_set_path(struct rollback *rollback) {
+  const char *path = sql_ident_list(rollback->arena, rollback->shadow->schemas.items, rollback->shadow->schemas.count);
+  const char *text = arena_printf(rollback->arena, "SET %ssearch_path = %s", rollback->step->outside ? "" : "LOCAL ",
+                                  path && *path ? path : "''");
+  if (rollback->step->sql.count && strcmp(rollback->step->sql.items[0], text) == 0) return;
+  rollback_add(rollback, "%s", text);
+}
+
 void rollback_add_tree(struct rollback *rollback, PgQuery__Node *node) {
   const char *text = sql_statement_text(rollback->arena, node);
+  if (text && rollback->plan->path_changed) rollback_set_path(rollback);
   if (text)
     rollback_add(rollback, "%s", text);
   else
@@ -71,6 +80,18 @@ const char *rollback_known_as(struct rollback *rollback, const char *key) {
 void rollback_note_rename(struct rollback *rollback, const char *now, const char *was) {
   struct rollback_alias *slot = now && was ? LIST_PUSH(rollback->arena, &rollback->plan->aliases) : NULL;
   if (slot) *slot = (struct rollback_alias){now, was};
+}
+
+const char *rollback_fresh_key(struct rollback *rollback, const char *key) {
+  const char *known = rollback_known_as(rollback, key);
+  if (!key || known != key) return known;
+  for (size_t i = 0; i < rollback->plan->aliases.count; i++) {
+    if (strcmp(rollback->plan->aliases.items[i].was, key) != 0) continue;
+    const char *fresh = arena_printf(rollback->arena, "%s again", key);
+    rollback_note_rename(rollback, key, fresh);
+    return fresh;
+  }
+  return key;
 }
 
 static const struct rollback_state *state_of(struct rollback *rollback, const char *key) {

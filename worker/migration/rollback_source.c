@@ -442,6 +442,19 @@ static bool points_at_gone(struct rollback_source *source, const struct source_s
   return false;
 }
 
+/* A text search configuration goes with a dictionary of its. */
+static bool maps_to_gone(struct rollback_source *source, const PgQuery__Node *node, const struct source_keys *gone) {
+  if (node->node_case != PG_QUERY__NODE__NODE_ALTER_TSCONFIGURATION_STMT) return false;
+  const PgQuery__AlterTSConfigurationStmt *mapping = node->alter_tsconfiguration_stmt;
+  for (size_t i = 0; i < mapping->n_dicts; i++) {
+    const char *schema, *name;
+    if (mapping->dicts[i]->node_case != PG_QUERY__NODE__NODE_LIST) continue;
+    sql_name_split(mapping->dicts[i]->list->n_items, mapping->dicts[i]->list->items, &schema, &name);
+    if (source_has(gone, source_key_of(source->arena, "ts dictionary", schema, name, NULL))) return true;
+  }
+  return false;
+}
+
 static bool goes(struct rollback_source *source, const struct source_statement *statement, const struct source_keys *gone, bool cascade) {
   for (size_t i = 0; i < statement->of.count; i++)
     if (source_has(gone, statement->of.items[i])) return true;
@@ -464,6 +477,8 @@ const struct source_statement *source_close(struct rollback_source *source, stru
     grown = false;
     for (size_t i = 0; i < source->count; i++) {
       struct source_statement *statement = &source->statements[i];
+      if (cascade && !statement->taken && maps_to_gone(source, statement->node, gone))
+        source_push(source->arena, gone, statement->of.items[0]);
       if (statement->taken || !goes(source, statement, gone, cascade)) continue;
       if (stays_in_part(statement, gone)) {
         if (!partly) partly = statement;
@@ -473,7 +488,7 @@ const struct source_statement *source_close(struct rollback_source *source, stru
       for (size_t k = 0; k < statement->makes.count; k++) source_push(source->arena, gone, statement->makes.items[k]);
       /* a sequence with its column, a partition with its table */
       if (statement->role == SOURCE_OWNED_BY) source_push(source->arena, gone, statement->of.items[0]);
-      if (statement->role == SOURCE_ATTACH && source_has(gone, statement->of.items[0]))
+      if ((statement->role == SOURCE_ATTACH || statement->role == SOURCE_INDEX_ATTACH) && source_has(gone, statement->of.items[0]))
         for (size_t k = 0; k < statement->of.count; k++)
           if (strncmp(statement->of.items[k], "rel:", 4) == 0) source_push(source->arena, gone, statement->of.items[k]);
     }

@@ -36,6 +36,19 @@ static bool names_column(const struct source_statement *statement, const char *c
   return false;
 }
 
+static bool grants_column(const struct source_statement *statement, const char *column) {
+  if (statement->node->node_case != PG_QUERY__NODE__NODE_GRANT_STMT) return false;
+  const PgQuery__GrantStmt *grant = statement->node->grant_stmt;
+  for (size_t i = 0; i < grant->n_privileges; i++) {
+    const PgQuery__AccessPriv *privilege = grant->privileges[i]->access_priv;
+    for (size_t c = 0; c < privilege->n_cols; c++) {
+      const char *name = sql_node_string(privilege->cols[c]);
+      if (name && strcmp(name, column) == 0) return true;
+    }
+  }
+  return false;
+}
+
 /* Keys, indexes, comments, grants and settings of a column that was dropped, and the CHECKs that stand in CREATE TABLE itself. */
 static void restore_column_parts(struct undo *undo, const char *column) {
   struct rollback *rollback = undo->rollback;
@@ -47,15 +60,14 @@ static void restore_column_parts(struct undo *undo, const char *column) {
     size_t at;
     const json_t *one;
     const char *name = json_str(check, "name", "");
-    if (source_find(source, SOURCE_MAKES, rollback_part_key(rollback, "constraint", undo->rel, name))->node->node_case ==
-        PG_QUERY__NODE__NODE_ALTER_TABLE_STMT)
-      continue;
+    const struct source_statement *own = source_find(source, SOURCE_MAKES, rollback_part_key(rollback, "constraint", undo->rel, name));
+    if (own && own->node->node_case == PG_QUERY__NODE__NODE_ALTER_TABLE_STMT) continue;
     json_array_foreach(json_object_get(check, "columns"), at, one) if (strcmp(json_string_value(one), column) == 0)
         rollback_add(rollback, "ALTER TABLE %s ADD CONSTRAINT %s %s", undo->table, q(rollback, name), json_str(check, "definition", ""));
   }
   for (size_t i = 0; i < source->count; i++) {
     const struct source_statement *one = &source->statements[i];
-    bool grants = one->role == SOURCE_GRANT && sql_mentions_column(one->node, column);
+    bool grants = source_has(&one->of, table) && grants_column(one, column);
     bool makes = one->role == SOURCE_MAKES && one->node->node_case != PG_QUERY__NODE__NODE_CREATE_STMT && source_has(&one->of, table) &&
                  names_column(one, column);
     if (grants || makes || (one->role != SOURCE_MAKES && source_has(&one->of, part))) rollback_add(rollback, "%s", one->text);
@@ -472,11 +484,16 @@ static void undo_owner(struct undo *undo) {
   const json_t *json = rollback_rel_json(undo->rollback, undo->rel);
   const char *owner = json_str(json, "owner", undo->rel->t->owner);
   if (owner && *owner) rollback_add(undo->rollback, "ALTER TABLE %s OWNER TO %s", undo->table, q(undo->rollback, owner));
+  if (undo->command->newowner)
+    rollback_replay_grants(undo->rollback, rollback_rel_key(undo->rollback, undo->rel), undo->command->newowner);
 }
 
 static void undo_inherit(struct undo *undo) {
   bool added = undo->command->subtype == PG_QUERY__ALTER_TABLE_TYPE__AT_AddInherit;
   const struct rel *parent = undo->command->def ? shadow_range(undo->rollback->shadow, undo->command->def->range_var) : NULL;
+  if (!added && parent)
+    rollback_gone(undo->rollback, "the columns %s had from %s only count as its own from now on", undo->rel->t->qualified,
+                  parent->t->qualified);
   if (parent)
     rollback_add(undo->rollback, "ALTER TABLE %s %s %s", undo->table, added ? "NO INHERIT" : "INHERIT",
                  rollback_name(undo->rollback, parent));
