@@ -31,6 +31,7 @@ void form_create_trigger(struct form *form, PgQuery__Node *node);
 void form_create_sequence(struct form *form, PgQuery__Node *node);
 void form_create_type(struct form *form, PgQuery__Node *node);
 void form_create_function(struct form *form, PgQuery__Node *node);
+void form_alter_function(struct form *form, PgQuery__Node *node);
 void form_create_schema(struct form *form, PgQuery__Node *node);
 void form_drop(struct form *form, PgQuery__Node *node);
 void form_truncate(struct form *form, PgQuery__Node *node);
@@ -69,12 +70,15 @@ void alter_validate_constraint(struct alter *alter, const PgQuery__AlterTableCmd
 void alter_attach_partition(struct alter *alter, const PgQuery__AlterTableCmd *command);
 void alter_detach_partition(struct alter *alter, const PgQuery__AlterTableCmd *command);
 
-/* Locks the relation and, when `recurse`, its partitions. */
+/* Locks the relation and, when `recurse`, its partitions; heirs: also the tables that inherit from it. */
+void form_lock_heirs(struct form *form, struct rel *rel, enum lock_mode mode, bool recurse);
 void form_lock_tree(struct form *form, struct rel *rel, enum lock_mode mode, bool recurse);
 /* The same for scans, rewrites and index builds, which happen to relations with storage only: leaves. */
 void form_scan_tree(struct form *form, struct rel *rel);
 void form_rewrite_tree(struct form *form, struct rel *rel);
 void form_build_tree(struct form *form, struct rel *rel);
+void form_scan_heirs(struct form *form, struct rel *rel);
+void form_rewrite_heirs(struct form *form, struct rel *rel);
 
 /* The relation a statement names, recorded as its table; a missing one is a certain failure (42P01) unless missing_ok. */
 struct rel *form_target(struct form *form, const PgQuery__RangeVar *range, bool missing_ok);

@@ -61,7 +61,12 @@ static void inherit(struct alter *alter, const PgQuery__AlterTableCmd *command) 
   if (!command->def || command->def->node_case != PG_QUERY__NODE__NODE_RANGE_VAR) return;
   struct rel *parent = form_target(alter->form, command->def->range_var, false);
   effect_lock(alter->form->effect, parent, add ? LOCK_SHARE_UPDATE_EXCLUSIVE : LOCK_ACCESS_SHARE);
-  for (size_t i = 0; add && parent && i < parent->t->column_count; i++) {
+  if (!parent) return;
+  if (add)
+    shadow_add_heir(alter->form->shadow, parent, alter->rel);
+  else
+    shadow_drop_heir(parent, alter->rel);
+  for (size_t i = 0; add && i < parent->t->column_count; i++) {
     const struct snap_column *theirs = &parent->t->columns[i], *mine = snap_table_column(alter->rel->t, theirs->name);
     if (!mine || !shadow_same_type(mine->type, theirs->type) || (theirs->not_null && !mine->not_null))
       form_fails(alter->form, "42804", "column %s of %s is like that of %s", theirs->name, alter->rel->t->qualified, parent->t->qualified);
@@ -149,7 +154,7 @@ static void apply_command(struct alter *alter, const PgQuery__AlterTableCmd *com
   const struct command_row *row = &unknown;
   for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
     if (commands[i].type == command->subtype) row = &commands[i];
-  form_lock_tree(alter->form, alter->rel, lock_for(alter, command, row), reaches_partitions(alter, row));
+  form_lock_heirs(alter->form, alter->rel, lock_for(alter, command, row), reaches_partitions(alter, row));
   if (row->apply) row->apply(alter, command);
 }
 

@@ -1,4 +1,5 @@
 /* forms_column.c - ALTER TABLE on columns: when is it a catalog change, when a pass over the rows, and what stands in the way. */
+#include "worker/migration/feasibility.h"
 #include "worker/migration/forms.h"
 #include "worker/migration/type_change.h"
 #include "worker/sql/text.h"
@@ -110,7 +111,7 @@ void alter_add_column(struct alter *alter, const PgQuery__AlterTableCmd *command
   bool rewrites = column_rewrites(form, rel, definition, type), has_value = rewrites || (fallback && !is_null_constant(fallback->raw_expr));
   const struct snap_domain *domain = shadow_domain(form->shadow, type);
   if (domain && domain->default_expr) has_value = true;
-  if (rewrites) form_rewrite_tree(form, rel);
+  if (rewrites) form_rewrite_heirs(form, rel);
   if ((CLAUSE(definition, NOTNULL) || CLAUSE(definition, PRIMARY) || (domain && domain->not_null)) &&
       !((serial_type(type) || CLAUSE(definition, IDENTITY) || CLAUSE(definition, GENERATED) ||
          (fallback && !is_null_constant(fallback->raw_expr)) || (domain && domain->default_expr)))) {
@@ -118,7 +119,7 @@ void alter_add_column(struct alter *alter, const PgQuery__AlterTableCmd *command
                  "23502",
                  arena_printf(form->arena, "SELECT EXISTS (SELECT 1 FROM %s)", sql_qualified(form->arena, rel->t->schema, rel->t->name)));
     effect_fact(form->effect, FACT_COLUMN_NOT_NULL_NO_DEFAULT, rel, name, type);
-    form_scan_tree(form, rel);
+    form_scan_heirs(form, rel);
   }
   form_add_column_to(form, rel, definition);
   inline_constraints(form, rel, definition, !has_value);
@@ -210,13 +211,13 @@ static bool column_checked(struct form *form, const struct rel *rel, const char 
 
 static void type_passes(struct form *form, struct rel *rel, const char *column, const char *type, const struct type_change *change) {
   if (change->kind == TYPE_REWRITE) {
-    form_rewrite_tree(form, rel);
+    form_rewrite_heirs(form, rel);
     effect_fact(form->effect, FACT_TYPE_REWRITE, rel, column, type);
   } else if (change->kind == TYPE_REINDEX && column_indexed(rel, column)) {
     form_build_tree(form, rel);
     effect_fact(form->effect, FACT_TYPE_REINDEX, rel, column, type);
   } else if (column_checked(form, rel, column)) {
-    form_scan_tree(form, rel);
+    form_scan_heirs(form, rel);
     effect_fact(form->effect, FACT_TYPE_RECHECK, rel, column, type);
   }
   if (change->lossy) {
@@ -225,9 +226,8 @@ static void type_passes(struct form *form, struct rel *rel, const char *column, 
   }
   if (change->narrowing)
     effect_check(form->effect, arena_printf(form->arena, "type %s.%s fits %s", rel->t->qualified, column, type),
-                 form_verdict(rel, VERDICT_MAY_FAIL), change->sqlstate,
-                 arena_printf(form->arena, "SELECT %s::%s FROM %s", sql_ident(form->arena, column), type,
-                              sql_qualified(form->arena, rel->t->schema, rel->t->name)));
+                 feasibility_fits(rel, snap_table_column(rel->t, column), type), change->sqlstate,
+                 feasibility_fits_sql(form, rel, column, type));
 }
 
 static void retype_owned(struct form *form, struct rel *sequence) {
@@ -272,15 +272,13 @@ void alter_set_not_null(struct alter *alter, const PgQuery__AlterTableCmd *comma
   if (!column || column->not_null) return;
   column->not_null = true;
   const char *check = arena_printf(form->arena, "not_null %s.%s", rel->t->qualified, command->name);
-  const char *preflight = arena_printf(form->arena, "SELECT EXISTS (SELECT 1 FROM %s WHERE %s IS NULL)",
-                                       sql_qualified(form->arena, rel->t->schema, rel->t->name), sql_ident(form->arena, command->name));
+  const char *preflight = feasibility_nulls_sql(form, rel, command->name);
   if (shadow_proves_not_null(form->shadow, rel, command->name)) {
     effect_check(form->effect, check, VERDICT_PROVEN, "23502", preflight);
     return;
   }
-  bool nulls_seen = column->null_frac > 0 && !rel->written;
-  effect_check(form->effect, check, form_verdict(rel, nulls_seen ? VERDICT_WILL_FAIL : VERDICT_MAY_FAIL), "23502", preflight);
-  form_scan_tree(form, rel);
+  effect_check(form->effect, check, feasibility_not_null(rel, column), "23502", preflight);
+  form_scan_heirs(form, rel);
   effect_fact(form->effect, FACT_SET_NOT_NULL_SCAN, rel, command->name, NULL);
 }
 
@@ -320,7 +318,7 @@ void alter_identity(struct alter *alter, const PgQuery__AlterTableCmd *command) 
 void alter_set_expression(struct alter *alter, const PgQuery__AlterTableCmd *command) {
   struct snap_column *column = form_column(alter->form, alter->rel, command->name, false);
   if (alter->form->shadow->version < 170000) form_fails(alter->form, "42601", "the server knows SET EXPRESSION (PostgreSQL 17)");
-  form_rewrite_tree(alter->form, alter->rel);
+  form_rewrite_heirs(alter->form, alter->rel);
   effect_fact(alter->form->effect, FACT_COLUMN_STORED_GENERATED, alter->rel, command->name, NULL);
   if (column && command->def) column->generated = sql_expression(alter->form->arena, command->def);
 }

@@ -1,5 +1,6 @@
 /* forms_constraint.c - constraints and partitions: what is proven by what the schema already says, and what must be read to know. */
 #include "worker/migration/bounds.h"
+#include "worker/migration/feasibility.h"
 #include "worker/migration/forms.h"
 #include "worker/sql/text.h"
 
@@ -34,10 +35,15 @@ static void add_check(struct form *form, struct rel *rel, const PgQuery__Constra
       sql_or_null(constraint->conname) ? constraint->conname : default_name(form, rel, column ? &column : NULL, column ? 1 : 0, "check");
   if (name_taken(form, rel, sql_or_null(constraint->conname))) return;
   if (!constraint->skip_validation) {
-    form_scan_tree(form, rel);
+    if (constraint->is_no_inherit)
+      form_scan_tree(form, rel);
+    else
+      form_scan_heirs(form, rel);
     if (!column) effect_fact(form->effect, FACT_CHECK_SCAN, rel, name, expression);
-    effect_check(form->effect, arena_printf(form->arena, "check %s.%s", rel->t->qualified, name), form_verdict(rel, VERDICT_MAY_FAIL),
-                 "23514", arena_printf(form->arena, "SELECT EXISTS (SELECT 1 FROM %s WHERE NOT (%s))", table_text(form, rel), expression));
+    bool proven = feasibility_check_proven(form, rel, expression);
+    effect_check(form->effect, arena_printf(form->arena, "check %s.%s", rel->t->qualified, name),
+                 proven ? VERDICT_PROVEN : form_verdict(rel, VERDICT_MAY_FAIL), "23514",
+                 arena_printf(form->arena, "SELECT EXISTS (SELECT 1 FROM %s WHERE NOT (%s))", table_text(form, rel), expression));
   }
   shadow_add_constraint(form->shadow, rel, name, 'c', arena_printf(form->arena, "CHECK (%s)", expression),
                         !constraint->skip_validation || rel->empty);
@@ -134,8 +140,10 @@ static void add_foreign_key(struct form *form, struct rel *rel, const PgQuery__C
     form_scan_tree(form, rel);
     if (!rel->empty) form_scan_tree(form, ref); /* no row asks for a partner */
     if (!column) effect_fact(form->effect, FACT_FK_SCAN, rel, name, ref->t->qualified);
-    effect_check(form->effect, arena_printf(form->arena, "foreign_key %s.%s", rel->t->qualified, name), form_verdict(rel, VERDICT_MAY_FAIL),
-                 "23503", orphans_query(form, rel, ref, columns, ref_columns, ref_count < count ? ref_count : count));
+    bool proven = feasibility_key_proven(rel, ref, columns, count);
+    effect_check(form->effect, arena_printf(form->arena, "foreign_key %s.%s", rel->t->qualified, name),
+                 proven ? VERDICT_PROVEN : form_verdict(rel, VERDICT_MAY_FAIL), "23503",
+                 orphans_query(form, rel, ref, columns, ref_columns, ref_count < count ? ref_count : count));
   }
   if (count && !leads_index(rel, columns[0])) effect_fact(form->effect, FACT_FK_WITHOUT_INDEX, rel, columns[0], ref->t->qualified);
   struct snap_fk *fk = shadow_add_fk(form->shadow, rel, name, ref, !constraint->skip_validation);
@@ -158,32 +166,19 @@ static bool key_nullable(struct form *form, struct rel *rel, const char *const *
     if (!column || column->not_null) continue;
     if (!shadow_proves_not_null(form->shadow, rel, columns[i])) {
       unknown = true;
-      bool nulls_seen = column->null_frac > 0 && !rel->written;
       effect_check(form->effect, arena_printf(form->arena, "not_null %s.%s", rel->t->qualified, columns[i]),
-                   form_verdict(rel, nulls_seen ? VERDICT_WILL_FAIL : VERDICT_MAY_FAIL), "23502",
-                   arena_printf(form->arena, "SELECT EXISTS (SELECT 1 FROM %s WHERE %s IS NULL)", table_text(form, rel),
-                                sql_ident(form->arena, columns[i])));
+                   feasibility_not_null(rel, column), "23502", feasibility_nulls_sql(form, rel, columns[i]));
     }
     column->not_null = true;
   }
   return unknown;
 }
 
-/* Statistics can show duplicates (a positive or fractional n_distinct below the row count), never their absence for certain. */
-static enum verdict unique_verdict(const struct rel *rel, const char *const *columns, size_t count) {
-  const struct snap_column *column = count == 1 ? snap_table_column(rel->t, columns[0]) : NULL;
-  if (!column || rel->written || rel->t->rows <= 0 || column->null_frac < 0) return VERDICT_MAY_FAIL;
-  double rows = (double)rel->t->rows * (1 - column->null_frac);
-  double distinct = column->n_distinct < 0 ? -column->n_distinct * (double)rel->t->rows : column->n_distinct;
-  return distinct > 0 && distinct < 0.5 * rows ? VERDICT_WILL_FAIL : VERDICT_MAY_FAIL;
-}
-
-static void check_unique(struct form *form, struct rel *rel, const char *name, const char *const *columns, size_t count) {
-  const char *list = sql_ident_list(form->arena, columns, count);
-  effect_check(
-      form->effect, arena_printf(form->arena, "unique %s.%s", rel->t->qualified, name),
-      form_verdict(rel, unique_verdict(rel, columns, count)), "23505",
-      arena_printf(form->arena, "SELECT %s, count(*) FROM %s GROUP BY %s HAVING count(*) > 1 LIMIT 1", list, table_text(form, rel), list));
+static void check_unique(struct form *form, struct rel *rel, const char *name, const char *const *columns, size_t count, bool nulls_equal) {
+  const char **keys = arena_calloc(form->arena, count + 1, sizeof *keys);
+  for (size_t i = 0; keys && i < count; i++) keys[i] = sql_ident(form->arena, columns[i]);
+  effect_check(form->effect, arena_printf(form->arena, "unique %s.%s", rel->t->qualified, name), feasibility_unique(rel, columns, count),
+               "23505", keys ? feasibility_duplicates_sql(form, rel, keys, count, NULL, nulls_equal) : NULL);
 }
 
 static void use_index(struct form *form, struct rel *rel, const PgQuery__Constraint *constraint, bool primary) {
@@ -226,10 +221,10 @@ static void add_key(struct form *form, struct rel *rel, const PgQuery__Constrain
   for (size_t i = 0; i < rel->t->partition_count; i++)
     form_lock_tree(form, shadow_of(form->shadow, rel->t->partitions[i]), sets_not_null ? LOCK_ACCESS_EXCLUSIVE : LOCK_SHARE, true);
   if (!exclude)
-    check_unique(form, rel, name, columns, count);
+    check_unique(form, rel, name, columns, count, constraint->nulls_not_distinct);
   else
     effect_check(form->effect, arena_printf(form->arena, "exclusion %s.%s", rel->t->qualified, name), form_verdict(rel, VERDICT_MAY_FAIL),
-                 "23P01", NULL);
+                 "23P01", feasibility_exclusion_sql(form, rel, constraint));
   if (!column)
     effect_fact(form->effect,
                 primary   ? FACT_PRIMARY_KEY_BUILD
@@ -261,7 +256,7 @@ void alter_add_constraint(struct alter *alter, const PgQuery__AlterTableCmd *com
   if (!command->def || command->def->node_case != PG_QUERY__NODE__NODE_CONSTRAINT) return;
   const PgQuery__Constraint *constraint = command->def->constraint;
   if (constraint->contype == PG_QUERY__CONSTR_TYPE__CONSTR_CHECK && !constraint->is_no_inherit)
-    form_lock_tree(alter->form, alter->rel, LOCK_ACCESS_EXCLUSIVE, !alter->only);
+    form_lock_heirs(alter->form, alter->rel, LOCK_ACCESS_EXCLUSIVE, !alter->only);
   for (size_t i = 0; i < constraint->n_keys; i++)
     if (sql_node_string(constraint->keys[i])) form_column(alter->form, alter->rel, sql_node_string(constraint->keys[i]), false);
   for (size_t i = 0; i < constraint->n_fk_attrs; i++)
@@ -355,7 +350,7 @@ static void touch_default(struct form *form, struct rel *parent, const PgQuery__
   form_scan_tree(form, fallback);
   effect_fact(form->effect, fact, fallback, parent->t->qualified, NULL);
   effect_check(form->effect, arena_printf(form->arena, "default_partition %s", fallback->t->qualified),
-               form_verdict(fallback, VERDICT_MAY_FAIL), "23514", NULL);
+               form_verdict(fallback, VERDICT_MAY_FAIL), "23514", feasibility_bound_sql(form, fallback, parent, bound, true));
 }
 
 void alter_attach_partition(struct alter *alter, const PgQuery__AlterTableCmd *command) {
@@ -371,7 +366,7 @@ void alter_attach_partition(struct alter *alter, const PgQuery__AlterTableCmd *c
     form_scan_tree(form, part);
     effect_fact(form->effect, FACT_ATTACH_SCAN, part, alter->rel->t->qualified, NULL);
     effect_check(form->effect, arena_printf(form->arena, "partition_bound %s", part->t->qualified), form_verdict(part, VERDICT_MAY_FAIL),
-                 "23514", NULL);
+                 "23514", feasibility_bound_sql(form, part, alter->rel, partition->bound, false));
   }
   touch_default(form, alter->rel, partition->bound, FACT_PARTITION_DEFAULT_SCAN);
   shadow_add_partition(form->shadow, alter->rel, part, bounds_text(form->arena, partition->bound));

@@ -1,5 +1,6 @@
 /* forms_create.c - what CREATE does to relations that exist already: parents, partitions, referenced and read tables. */
 #include "worker/migration/bounds.h"
+#include "worker/migration/feasibility.h"
 #include "worker/migration/forms.h"
 #include "worker/sql/text.h"
 #include "worker/sql/volatility.h"
@@ -40,10 +41,21 @@ static void create_partition(struct form *form, struct rel *rel, struct rel *par
       form_scan_tree(form, fallback);
       effect_fact(form->effect, FACT_PARTITION_DEFAULT_SCAN, fallback, parent->t->qualified, NULL);
       effect_check(form->effect, arena_printf(form->arena, "default_partition %s", fallback->t->qualified),
-                   form_verdict(fallback, VERDICT_MAY_FAIL), "23514", NULL);
+                   form_verdict(fallback, VERDICT_MAY_FAIL), "23514", feasibility_bound_sql(form, fallback, parent, bound, true));
     }
   }
   shadow_add_partition(form->shadow, parent, rel, bounds_text(form->arena, bound));
+}
+
+static void inherit_from(struct form *form, struct rel *rel, struct rel *parent) {
+  effect_lock(form->effect, parent, LOCK_SHARE_UPDATE_EXCLUSIVE);
+  for (size_t i = 0; i < parent->t->column_count; i++) {
+    const struct snap_column *theirs = &parent->t->columns[i];
+    struct snap_column *column = snap_table_column(rel->t, theirs->name);
+    if (!column) column = shadow_add_column(form->shadow, rel, theirs->name, theirs->type);
+    if (column) column->not_null |= theirs->not_null;
+  }
+  shadow_add_heir(form->shadow, parent, rel);
 }
 
 static void table_elements(struct form *form, struct rel *rel, const PgQuery__CreateStmt *statement) {
@@ -101,7 +113,7 @@ void form_create_table(struct form *form, PgQuery__Node *node) {
     if (statement->partbound)
       create_partition(form, rel, parent, statement->partbound);
     else
-      effect_lock(form->effect, parent, LOCK_SHARE_UPDATE_EXCLUSIVE);
+      inherit_from(form, rel, parent);
   }
   table_elements(form, rel, statement);
   table_constraints(form, rel, statement);
@@ -118,8 +130,10 @@ static bool see_read(void *arg, PgQuery__Node *node) {
   struct reads *reads = arg;
   if (node->node_case == PG_QUERY__NODE__NODE_RANGE_VAR) {
     struct rel *rel = shadow_range(reads->form->shadow, node->range_var);
-    if (rel) form_lock_tree(reads->form, rel, LOCK_ACCESS_SHARE, rel->t->kind == SNAP_PARTITIONED && reads->scans);
-    if (rel && reads->scans) form_scan_tree(reads->form, rel);
+    bool heirs = reads->scans && node->range_var->inh;
+    if (rel) form_lock_heirs(reads->form, rel, LOCK_ACCESS_SHARE, heirs);
+    if (rel && heirs) form_scan_heirs(reads->form, rel);
+    if (rel && reads->scans && !heirs) effect_scan(reads->form->effect, rel);
     if (rel && reads->view) shadow_add_dependent(reads->form->shadow, rel, reads->view);
   }
   return true;
@@ -195,11 +209,18 @@ static void build_index(struct form *form, struct rel *rel, const PgQuery__Index
     effect_scan(form->effect, rel), effect_build(form->effect, rel);
   effect_fact(form->effect, statement->concurrent ? FACT_INDEX_CONCURRENT : FACT_INDEX_BLOCKING, rel, name, NULL);
   if (statement->unique) {
-    const char *list = sql_ident_list(form->arena, columns, statement->n_index_params);
-    effect_check(form->effect, arena_printf(form->arena, "unique %s.%s", rel->t->qualified, name), form_verdict(rel, VERDICT_MAY_FAIL),
-                 "23505",
-                 arena_printf(form->arena, "SELECT %s, count(*) FROM %s GROUP BY %s HAVING count(*) > 1 LIMIT 1", list,
-                              sql_qualified(form->arena, rel->t->schema, rel->t->name), list));
+    const char **keys = arena_calloc(form->arena, statement->n_index_params + 1, sizeof *keys);
+    bool plain = !statement->where_clause;
+    for (size_t i = 0; keys && i < statement->n_index_params; i++) {
+      bool named = sql_or_null(statement->index_params[i]->index_elem->name);
+      keys[i] = named ? sql_ident(form->arena, columns[i]) : arena_printf(form->arena, "(%s)", columns[i]);
+      plain &= named;
+    }
+    const char *where = statement->where_clause ? sql_expression(form->arena, statement->where_clause) : NULL;
+    effect_check(form->effect, arena_printf(form->arena, "unique %s.%s", rel->t->qualified, name),
+                 plain ? feasibility_unique(rel, columns, statement->n_index_params) : form_verdict(rel, VERDICT_MAY_FAIL), "23505",
+                 keys ? feasibility_duplicates_sql(form, rel, keys, statement->n_index_params, where, statement->nulls_not_distinct)
+                      : NULL);
   }
   struct snap_index *index = shadow_add_index(form->shadow, rel, name);
   if (!index) return;
@@ -297,15 +318,57 @@ void form_create_type(struct form *form, PgQuery__Node *node) {
   }
 }
 
+/* 'i', 's' or 'v' as the options say; 0 when they say nothing. */
+static char function_volatility(size_t count, PgQuery__Node *const *options) {
+  for (size_t i = 0; i < count; i++) {
+    const PgQuery__DefElem *option = options[i]->node_case == PG_QUERY__NODE__NODE_DEF_ELEM ? options[i]->def_elem : NULL;
+    const char *text = option && strcmp(option->defname, "volatility") == 0 ? sql_node_string(option->arg) : NULL;
+    if (text) return *text;
+  }
+  return 0;
+}
+
+static bool set_volatility(struct form *form, const char *schema, const char *name, char volatility) {
+  struct snapshot *snapshot = form->shadow->snapshot;
+  bool known = false;
+  for (size_t i = 0; i < snapshot->function_count; i++) {
+    struct snap_function *function = &snapshot->functions[i];
+    if (strcmp(function->name, name) != 0 || (schema && strcmp(function->schema, schema) != 0)) continue;
+    function->volatility = volatility;
+    known = true;
+  }
+  return known;
+}
+
+static void add_function(struct form *form, const char *schema, const char *name, char volatility) {
+  struct snapshot *snapshot = form->shadow->snapshot;
+  struct snap_function *wider = arena_calloc(form->arena, snapshot->function_count + 1, sizeof *wider);
+  if (!wider) return;
+  if (snapshot->function_count) memcpy(wider, snapshot->functions, snapshot->function_count * sizeof *wider);
+  wider[snapshot->function_count++] = (struct snap_function){
+      .schema = shadow_schema(form->shadow, schema), .name = name, .arguments = "", .language = "", .kind = "function", .volatility = volatility};
+  snapshot->functions = wider;
+}
+
 void form_create_function(struct form *form, PgQuery__Node *node) {
   const PgQuery__CreateFunctionStmt *statement = node->create_function_stmt;
   form->effect->operation = statement->is_procedure ? "CREATE PROCEDURE" : "CREATE FUNCTION";
-  if (!statement->replace) return;
   const char *schema, *name;
   sql_name_split(statement->n_funcname, statement->funcname, &schema, &name);
-  const struct snapshot *snapshot = form->shadow->snapshot;
-  for (size_t i = 0; name && i < snapshot->function_count; i++)
-    if (strcmp(snapshot->functions[i].name, name) == 0) effect_loss(form->effect, LOSS_BEHAVIOUR, NULL);
+  if (!name) return;
+  char volatility = function_volatility(statement->n_options, statement->options);
+  bool known = set_volatility(form, schema, name, volatility ? volatility : 'v');
+  if (known && statement->replace) effect_loss(form->effect, LOSS_BEHAVIOUR, NULL);
+  if (!known) add_function(form, schema, name, volatility ? volatility : 'v');
+}
+
+void form_alter_function(struct form *form, PgQuery__Node *node) {
+  const PgQuery__AlterFunctionStmt *statement = node->alter_function_stmt;
+  char volatility = function_volatility(statement->n_actions, statement->actions);
+  const char *schema, *name;
+  if (!volatility || !statement->func) return;
+  sql_name_split(statement->func->n_objname, statement->func->objname, &schema, &name);
+  if (name) set_volatility(form, schema, name, volatility);
 }
 
 void form_create_schema(struct form *form, PgQuery__Node *node) {

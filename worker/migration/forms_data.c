@@ -85,8 +85,8 @@ static void refresh(struct form *form, const PgQuery__RefreshMatViewStmt *statem
   effect_lock(form->effect, rel, statement->concurrent ? LOCK_EXCLUSIVE : LOCK_ACCESS_EXCLUSIVE);
   for (size_t i = 0; i < rel->t->depends_on_count; i++) {
     struct rel *source = shadow_of(form->shadow, rel->t->depends_on[i]);
-    form_lock_tree(form, source, LOCK_ACCESS_SHARE, true);
-    if (source && !statement->skip_data) form_scan_tree(form, source);
+    form_lock_heirs(form, source, LOCK_ACCESS_SHARE, true);
+    if (source && !statement->skip_data) form_scan_heirs(form, source);
   }
   bool unique = false;
   for (size_t i = 0; i < rel->t->index_count; i++) unique |= rel->t->indexes[i].unique && !rel->t->indexes[i].predicate;
@@ -102,7 +102,7 @@ static void refresh(struct form *form, const PgQuery__RefreshMatViewStmt *statem
 static void lock_beneath(struct form *form, const struct rel *view, enum lock_mode mode, int depth) {
   for (size_t i = 0; depth < 32 && i < view->t->depends_on_count; i++) {
     struct rel *rel = shadow_of(form->shadow, view->t->depends_on[i]);
-    form_lock_tree(form, rel, mode, true);
+    form_lock_heirs(form, rel, mode, true);
     if (rel && rel->t->kind == SNAP_VIEW) lock_beneath(form, rel, mode, depth + 1);
   }
 }
@@ -112,7 +112,7 @@ static void lock_tables(struct form *form, const PgQuery__LockStmt *statement) {
     if (statement->relations[i]->node_case != PG_QUERY__NODE__NODE_RANGE_VAR) continue;
     struct rel *rel = form_target(form, statement->relations[i]->range_var, false);
     enum lock_mode mode = statement->mode >= 1 && statement->mode <= 8 ? (enum lock_mode)statement->mode : LOCK_ACCESS_EXCLUSIVE;
-    form_lock_tree(form, rel, mode, statement->relations[i]->range_var->inh);
+    form_lock_heirs(form, rel, mode, statement->relations[i]->range_var->inh);
     if (rel && rel->t->kind == SNAP_VIEW) lock_beneath(form, rel, mode, 0);
     if (rel && lockmode_blocks_writes(mode)) effect_fact(form->effect, FACT_LOCK_TABLE, rel, lockmode_name(mode), NULL);
   }

@@ -85,7 +85,10 @@ static void drop_owned(struct form *form, struct rel *sequence) {
 static void drop_column_readers(struct form *form, struct rel *rel, const char *column, bool cascade) {
   for (size_t i = 0; i < rel->t->column_count; i++) {
     PgQuery__Node *node = rel->t->columns[i].generated ? sql_parse_expression(form->arena, rel->t->columns[i].generated) : NULL;
-    if (node && sql_mentions_column(node, column)) cascades(form, cascade, "generated column", rel->t->columns[i].name, rel->t->qualified);
+    if (!node || !sql_mentions_column(node, column)) continue;
+    const char *name = arena_printf(form->arena, "%s.%s", rel->t->qualified, rel->t->columns[i].name);
+    effect_object(form->effect, "generated column", name, arena_printf(form->arena, "%s.%s", rel->t->qualified, column), true);
+    cascades(form, cascade, "generated column", rel->t->columns[i].name, rel->t->qualified);
   }
   for (size_t i = 0; i < rel->t->trigger_count; i++) {
     PgQuery__Node *node = rel->t->triggers[i].definition ? sql_parse_statement(form->arena, rel->t->triggers[i].definition) : NULL;
@@ -110,8 +113,11 @@ static void drop_column_keys(struct form *form, struct rel *rel, const char *col
     shadow_drop_index(rel, index->name);
   }
   for (size_t i = rel->t->constraint_count; i-- > 0;)
-    if (lists(rel->t->constraints[i].columns, rel->t->constraints[i].column_count, column))
+    if (lists(rel->t->constraints[i].columns, rel->t->constraints[i].column_count, column)) {
+      effect_object(form->effect, "constraint", arena_printf(form->arena, "%s on %s", rel->t->constraints[i].name, rel->t->qualified),
+                    arena_printf(form->arena, "%s.%s", rel->t->qualified, column), true);
       shadow_drop_constraint(rel, rel->t->constraints[i].name);
+    }
 }
 
 void form_drop_dependents(struct form *form, struct rel *rel, const char *column, bool cascade) {

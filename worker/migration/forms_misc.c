@@ -1,6 +1,7 @@
 /* forms_misc.c - renames, objects that hang on a table, types, sequences, transaction control, settings, and what only running tells. */
 #include <strings.h>
 
+#include "worker/migration/feasibility.h"
 #include "worker/migration/forms.h"
 #include "worker/sql/text.h"
 
@@ -29,7 +30,7 @@ static void rename_relation(struct form *form, const PgQuery__RenameStmt *statem
 static void rename_column(struct form *form, const PgQuery__RenameStmt *statement) {
   struct rel *rel = form_target(form, statement->relation, statement->missing_ok);
   if (!rel) return;
-  form_lock_tree(form, rel, LOCK_ACCESS_EXCLUSIVE, statement->relation->inh);
+  form_lock_heirs(form, rel, LOCK_ACCESS_EXCLUSIVE, statement->relation->inh);
   struct snap_column *column = form_column(form, rel, statement->subname, false);
   if (!column) return;
   if (snap_table_column(rel->t, statement->newname))
@@ -193,8 +194,35 @@ static struct snap_domain *find_domain(struct form *form, const PgQuery__AlterDo
   return NULL;
 }
 
+struct renaming {
+  const char *to;
+  bool back;
+};
+
+/* VALUE, as a domain's CHECK calls what it checks, is read by the parser as a column's name. */
+static bool rename_value(void *arg, PgQuery__Node *node) {
+  const struct renaming *renaming = arg;
+  const char *from = renaming->back ? renaming->to : "value";
+  if (node->node_case != PG_QUERY__NODE__NODE_COLUMN_REF || node->column_ref->n_fields != 1) return true;
+  const char *name = sql_node_string(node->column_ref->fields[0]);
+  if (name && strcmp(name, from) == 0)
+    node->column_ref->fields[0]->string->sval = (char *)(uintptr_t)(renaming->back ? "value" : renaming->to);
+  return false;
+}
+
+static const char *domain_preflight(struct form *form, const struct rel *rel, const char *column, PgQuery__Node *check, bool nulls) {
+  if (nulls) return feasibility_nulls_sql(form, rel, column);
+  if (!check) return NULL;
+  sql_walk(check, rename_value, &(struct renaming){column, false});
+  const char *expression = sql_expression(form->arena, check);
+  sql_walk(check, rename_value, &(struct renaming){column, true});
+  if (!expression) return NULL;
+  return arena_printf(form->arena, "SELECT EXISTS (SELECT 1 FROM %s WHERE NOT (%s))",
+                      sql_qualified(form->arena, rel->t->schema, rel->t->name), expression);
+}
+
 /* Every table with a column of the domain is read under a lock that stops writes. */
-static void scan_domain(struct form *form, const struct snap_domain *domain, const char *sqlstate) {
+static void scan_domain(struct form *form, const struct snap_domain *domain, const char *sqlstate, PgQuery__Node *check) {
   for (size_t i = 0; i < form->shadow->rels.count; i++) {
     struct rel *rel = form->shadow->rels.items[i];
     for (size_t c = 0; !rel->dropped && c < rel->t->column_count; c++) {
@@ -204,7 +232,8 @@ static void scan_domain(struct form *form, const struct snap_domain *domain, con
       effect_scan(form->effect, rel);
       effect_fact(form->effect, FACT_DOMAIN_SCAN, rel, rel->t->columns[c].name, domain->name);
       effect_check(form->effect, arena_printf(form->arena, "domain %s of %s.%s", domain->name, rel->t->qualified, rel->t->columns[c].name),
-                   form_verdict(rel, VERDICT_MAY_FAIL), sqlstate, NULL);
+                   form_verdict(rel, VERDICT_MAY_FAIL), sqlstate,
+                   domain_preflight(form, rel, rel->t->columns[c].name, check, strcmp(sqlstate, "23502") == 0));
     }
   }
 }
@@ -220,13 +249,13 @@ void form_domain(struct form *form, PgQuery__Node *node) {
   case 'C': { /* ADD CONSTRAINT */
     bool check_now =
         statement->def && statement->def->node_case == PG_QUERY__NODE__NODE_CONSTRAINT && !statement->def->constraint->skip_validation;
-    if (check_now) scan_domain(form, domain, "23514");
+    if (check_now) scan_domain(form, domain, "23514", statement->def->constraint->raw_expr);
     domain->check_count++;
     break;
   }
-  case 'V': scan_domain(form, domain, "23514"); break;
+  case 'V': scan_domain(form, domain, "23514", NULL); break;
   case 'O': /* SET NOT NULL */
-    if (!domain->not_null) scan_domain(form, domain, "23502");
+    if (!domain->not_null) scan_domain(form, domain, "23502", NULL);
     domain->not_null = true;
     break;
   case 'N': domain->not_null = false; break;
