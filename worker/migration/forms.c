@@ -17,7 +17,7 @@ struct form_row {
 static const struct form_row rows[] = {
     ROW(ALTER_TABLE_STMT, "ALTER TABLE", form_alter_table),
     ROW(CREATE_STMT, "CREATE TABLE", form_create_table),
-    ROW(CREATE_FOREIGN_TABLE_STMT, "CREATE FOREIGN TABLE", NULL),
+    ROW(CREATE_FOREIGN_TABLE_STMT, "CREATE FOREIGN TABLE", form_create_table),
     ROW(CREATE_TABLE_AS_STMT, "CREATE TABLE AS", form_create_as),
     ROW(INDEX_STMT, "CREATE INDEX", form_create_index),
     ROW(VIEW_STMT, "CREATE VIEW", form_create_view),

@@ -89,6 +89,8 @@ struct snap_column *form_column(struct form *form, struct rel *rel, const char *
 
 /* A constraint, added by ALTER TABLE, inline with a column, or by CREATE TABLE (rel->empty then). column NULL: its own key list. */
 void form_constraint(struct form *form, struct rel *rel, const PgQuery__Constraint *constraint, const char *column, bool new_column_null);
+/* Sequences that nextval() of the expression names. */
+void form_lock_sequences(struct form *form, PgQuery__Node *expression, enum lock_mode mode);
 void form_add_column_to(struct form *form, struct rel *rel, const PgQuery__ColumnDef *definition); /* into the shadow only */
 
 /* What goes, or must not be there, when an object is dropped (forms_drop.c). column NULL: the whole relation. */

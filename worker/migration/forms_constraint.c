@@ -28,11 +28,32 @@ static bool name_taken(struct form *form, struct rel *rel, const char *name) {
 
 static const char *table_text(struct form *form, const struct rel *rel) { return sql_qualified(form->arena, rel->t->schema, rel->t->name); }
 
+struct columns_seen {
+  const char *name;
+  bool several;
+};
+
+static bool see_column(void *arg, PgQuery__Node *node) {
+  struct columns_seen *seen = arg;
+  const char *qualifier, *name = NULL;
+  if (node->node_case == PG_QUERY__NODE__NODE_COLUMN_REF) sql_name_split(node->column_ref->n_fields, node->column_ref->fields, &qualifier, &name);
+  if (name && seen->name && strcmp(seen->name, name) != 0) seen->several = true;
+  if (name) seen->name = name;
+  return true;
+}
+
+/* The column a CHECK is about, which names it; NULL when there is none or several. */
+static const char *only_column(PgQuery__Node *expression) {
+  struct columns_seen seen = {0};
+  sql_walk(expression, see_column, &seen);
+  return seen.several ? NULL : seen.name;
+}
+
 static void add_check(struct form *form, struct rel *rel, const PgQuery__Constraint *constraint, const char *column) {
   const char *expression = sql_expression(form->arena, constraint->raw_expr);
   if (!expression) expression = "…";
-  const char *name =
-      sql_or_null(constraint->conname) ? constraint->conname : default_name(form, rel, column ? &column : NULL, column ? 1 : 0, "check");
+  const char *named = column ? column : only_column(constraint->raw_expr);
+  const char *name = sql_or_null(constraint->conname) ? constraint->conname : default_name(form, rel, &named, named ? 1 : 0, "check");
   if (name_taken(form, rel, sql_or_null(constraint->conname))) return;
   if (!constraint->skip_validation) {
     if (constraint->is_no_inherit)
@@ -218,7 +239,8 @@ static void add_key(struct form *form, struct rel *rel, const PgQuery__Constrain
                                                       : default_name(form, rel, columns, count, exclude ? "excl" : "key");
   form_build_tree(form, rel);
   bool sets_not_null = primary && key_nullable(form, rel, columns, count);
-  for (size_t i = 0; i < rel->t->partition_count; i++)
+  if (rel->t->kind != SNAP_PARTITIONED) form_lock_heirs(form, rel, LOCK_ACCESS_EXCLUSIVE, primary); /* whose columns become NOT NULL */
+  for (size_t i = 0; rel->t->kind == SNAP_PARTITIONED && i < rel->t->partition_count; i++)
     form_lock_tree(form, shadow_of(form->shadow, rel->t->partitions[i]), sets_not_null ? LOCK_ACCESS_EXCLUSIVE : LOCK_SHARE, true);
   if (!exclude)
     check_unique(form, rel, name, columns, count, constraint->nulls_not_distinct);
@@ -294,7 +316,7 @@ void alter_drop_constraint(struct alter *alter, const PgQuery__AlterTableCmd *co
   struct snap_fk *fk = shadow_fk(alter->rel, command->name);
   struct snap_constraint *constraint = shadow_constraint(alter->rel, command->name);
   if (fk) {
-    effect_lock(form->effect, shadow_of(form->shadow, fk->ref), LOCK_ACCESS_EXCLUSIVE);
+    form_lock_tree(form, shadow_of(form->shadow, fk->ref), LOCK_ACCESS_EXCLUSIVE, true);
     for (size_t i = 0; i < fk->column_count; i++) effect_column(form->effect, fk->columns[i]);
     shadow_drop_fk(alter->rel, command->name);
   } else if (constraint) {
@@ -322,10 +344,15 @@ void alter_validate_constraint(struct alter *alter, const PgQuery__AlterTableCmd
     return;
   }
   if (fk ? fk->validated : constraint->validated) return;
-  form_scan_tree(form, rel);
+  if (!fk) form_lock_heirs(form, rel, LOCK_SHARE_UPDATE_EXCLUSIVE, !alter->only);
+  if (fk)
+    form_scan_tree(form, rel);
+  else
+    form_scan_heirs(form, rel);
   enum verdict verdict = form_verdict(rel, VERDICT_MAY_FAIL);
   if (fk) {
     struct rel *ref = shadow_of(form->shadow, fk->ref);
+    form_lock_tree(form, ref, LOCK_ACCESS_SHARE, true);
     effect_lock(form->effect, ref, LOCK_ROW_SHARE);
     form_scan_tree(form, ref);
     fk->validated = true;
@@ -353,6 +380,18 @@ static void touch_default(struct form *form, struct rel *parent, const PgQuery__
                form_verdict(fallback, VERDICT_MAY_FAIL), "23514", feasibility_bound_sql(form, fallback, parent, bound, true));
 }
 
+/* Indexes of the parent that the table has no match for are built on it. */
+static void build_missing(struct form *form, const struct rel *parent, struct rel *part) {
+  for (size_t i = 0; i < parent->t->index_count; i++) {
+    const struct snap_index *wanted = &parent->t->indexes[i];
+    bool found = false;
+    for (size_t j = 0; j < part->t->index_count && !found; j++)
+      found = part->t->indexes[j].unique >= wanted->unique &&
+              same_set(part->t->indexes[j].columns, part->t->indexes[j].column_count, wanted->columns, wanted->column_count);
+    if (!found) form_build_tree(form, part);
+  }
+}
+
 void alter_attach_partition(struct alter *alter, const PgQuery__AlterTableCmd *command) {
   struct form *form = alter->form;
   if (!command->def || command->def->node_case != PG_QUERY__NODE__NODE_PARTITION_CMD) return;
@@ -360,6 +399,9 @@ void alter_attach_partition(struct alter *alter, const PgQuery__AlterTableCmd *c
   struct rel *part = form_target(form, partition->name, false);
   if (!part || !partition->bound) return;
   form_lock_tree(form, part, LOCK_ACCESS_EXCLUSIVE, true);
+  build_missing(form, alter->rel, part);
+  for (size_t i = 0; i < alter->rel->t->referenced_by_count; i++)
+    effect_lock(form->effect, shadow_of(form->shadow, alter->rel->t->referenced_by[i]->table), LOCK_SHARE_ROW_EXCLUSIVE);
   for (size_t i = 0; i < alter->rel->t->fk_count; i++)
     form_lock_tree(form, shadow_of(form->shadow, alter->rel->t->fks[i].ref), LOCK_SHARE_ROW_EXCLUSIVE, true);
   if (!bounds_implied(form->shadow, alter->rel, part, partition->bound)) {
@@ -385,7 +427,9 @@ void alter_detach_partition(struct alter *alter, const PgQuery__AlterTableCmd *c
     effect_lock(form->effect, fallback, LOCK_ACCESS_EXCLUSIVE);
     effect_fact(form->effect, FACT_DETACH_BLOCKING, part, alter->rel->t->qualified, NULL);
   }
-  form_lock_tree(form, part, LOCK_ACCESS_EXCLUSIVE, false);
+  form_lock_tree(form, part, LOCK_ACCESS_EXCLUSIVE, true);
+  for (size_t i = 0; i < alter->rel->t->fk_count; i++) /* the partition gets keys of its own */
+    form_lock_tree(form, shadow_of(form->shadow, alter->rel->t->fks[i].ref), LOCK_SHARE_ROW_EXCLUSIVE, true);
   effect_loss(form->effect, LOSS_BEHAVIOUR, NULL);
   shadow_detach(form->shadow, alter->rel, part);
 }

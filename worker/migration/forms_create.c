@@ -27,6 +27,8 @@ static void copy_like(struct form *form, struct rel *rel, const PgQuery__TableLi
 static void create_partition(struct form *form, struct rel *rel, struct rel *parent, const PgQuery__PartitionBoundSpec *bound) {
   effect_table(form->effect, parent);
   effect_lock(form->effect, parent, LOCK_ACCESS_EXCLUSIVE);
+  for (size_t i = 0; i < parent->t->referenced_by_count; i++)
+    effect_lock(form->effect, shadow_of(form->shadow, parent->t->referenced_by[i]->table), LOCK_SHARE_ROW_EXCLUSIVE);
   effect_fact(form->effect, FACT_PARTITION_CREATE, parent, rel->t->qualified, NULL);
   for (size_t i = 0; i < parent->t->fk_count; i++)
     form_lock_tree(form, shadow_of(form->shadow, parent->t->fks[i].ref), LOCK_SHARE_ROW_EXCLUSIVE, true);
@@ -97,7 +99,8 @@ static const char *partition_key_text(struct form *form, const PgQuery__Partitio
 }
 
 void form_create_table(struct form *form, PgQuery__Node *node) {
-  const PgQuery__CreateStmt *statement = node->create_stmt;
+  const PgQuery__CreateStmt *statement =
+      node->node_case == PG_QUERY__NODE__NODE_CREATE_FOREIGN_TABLE_STMT ? node->create_foreign_table_stmt->base_stmt : node->create_stmt;
   if (exists_already(form, statement->relation, statement->if_not_exists)) return;
   struct rel *rel = shadow_add(form->shadow, sql_or_null(statement->relation->schemaname), statement->relation->relname,
                                statement->partspec ? SNAP_PARTITIONED : SNAP_TABLE);
