@@ -116,7 +116,7 @@ struct check_task {
 MUST_CHECK enum status check_pool_new(int jobs, struct arena *arena, struct check_pool **ret_pool, struct error *err);
 void check_pool_free(struct check_pool *pool); /* kills what still runs */
 /* Starts a child for the file, first waiting for a place. Its outcome is there after check_pool_finish at the latest. */
-MUST_CHECK enum status check_pool_start(struct check_pool *pool, struct check_file *file, const struct check_task *task, struct error *err);
+MUST_CHECK enum status check_pool_start(struct check_pool *pool, struct check_file *file, struct check_task *task, struct error *err);
 /* Waits for all. */
 void check_pool_finish(struct check_pool *pool);
 /* The schema the last child came to, when it was asked for; NULL. Gives the reference. */

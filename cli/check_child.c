@@ -19,6 +19,7 @@
 #include "common/limits.h"
 #include "common/log.h"
 #include "worker/migration/report.h"
+#include "worker/migration/safer.h"
 #include "worker/migration/sandbox_step.h"
 #include "worker/migration/shadow_json.h"
 
@@ -27,22 +28,42 @@
 
 /* --- in the child --- */
 
-static enum status judge(const struct check_file *file, const struct check_task *task, struct job *job, json_t *answer, struct error *err) {
-  struct snapshot *snapshot = NULL;
-  struct analysis *analysis = NULL;
+static const char *dump_of(void *arg) { return ((const struct check_task *)arg)->view.dump; }
+
+static enum status try_it(struct job *job, struct analysis *analysis, struct safer *safer, struct sandbox_outcome *ret_outcome,
+                          struct error *err) {
+  struct sandbox_options sandbox = {.rows_per_table = SANDBOX_ROWS_DEFAULT, .applied = safer_run, .applied_arg = safer};
+  *safer = (struct safer){.job = job, .analysis = analysis, .options = &sandbox};
+  return sandbox_step_run(job, analysis, &sandbox, ret_outcome, err);
+}
+
+static enum status report(const struct check_file *file, const struct check_task *task, struct job *job, struct analysis *analysis,
+                          json_t *answer, struct error *err) {
   struct sandbox_outcome outcome = {0};
-  struct analysis_options how = {.target_version = task->options->pg_version * 10000, .runner = file->runner};
-  enum status status = snapshot_load(task->view.json, job->arena, &snapshot, err);
-  if (!status) status = analysis_static(file->sql, file->len, snapshot, &how, job->arena, &analysis, err);
-  if (status) return status;
+  struct safer safer = {0};
+  enum status status = OK;
   analysis->dump = task->view.dump;
+  if (!file->reported) return OK;
   if (analysis->script.fault.sqlstate)
     outcome.result = sandbox_step_fault(analysis);
-  else if (file->reported && analysis->dump)
-    status = sandbox_step_run(job, analysis, &(struct sandbox_options){.rows_per_table = SANDBOX_ROWS_DEFAULT}, &outcome, err);
+  else if (analysis->dump)
+    status = try_it(job, analysis, &safer, &outcome, err);
   if (status) return status;
-  if (file->reported) json_object_set_new(answer, "report", report_json(analysis, NULL, outcome.result, NULL, NULL));
-  if (!task->want_state) return OK;
+  json_t *result = report_json(analysis, NULL, outcome.result, NULL, NULL);
+  if (safer.result) json_object_set(result, "safer_migration", safer.result);
+  json_object_set_new(answer, "report", result);
+  return OK;
+}
+
+static enum status judge(const struct check_file *file, struct check_task *task, struct job *job, json_t *answer, struct error *err) {
+  struct snapshot *snapshot = NULL;
+  struct analysis *analysis = NULL;
+  struct analysis_options how = {
+      .target_version = task->options->pg_version * 10000, .runner = file->runner, .dump = dump_of, .dump_arg = task};
+  enum status status = snapshot_load(task->view.json, job->arena, &snapshot, err);
+  if (!status) status = analysis_static(file->sql, file->len, snapshot, &how, job->arena, &analysis, err);
+  if (!status) status = report(file, task, job, analysis, answer, err);
+  if (status || !task->want_state) return status;
   shadow_settle(analysis->shadow);
   json_object_set_new(answer, "state", shadow_json(analysis->shadow));
   return OK;
@@ -68,7 +89,7 @@ static void limit_memory(void) {
   setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
 }
 
-__attribute__((noreturn)) static void child(const struct check_file *file, const struct check_task *task, int fd, pid_t parent) {
+__attribute__((noreturn)) static void child(const struct check_file *file, struct check_task *task, int fd, pid_t parent) {
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent) _exit(126);
   limit_memory();
   ERROR_AUTO err = {0};
@@ -197,7 +218,7 @@ static struct running *free_place(struct check_pool *pool) {
   }
 }
 
-enum status check_pool_start(struct check_pool *pool, struct check_file *file, const struct check_task *task, struct error *err) {
+enum status check_pool_start(struct check_pool *pool, struct check_file *file, struct check_task *task, struct error *err) {
   struct running *place = free_place(pool);
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return error_set(err, ERR_UNAVAILABLE, "can't make a pipe: %s", strerror(errno));

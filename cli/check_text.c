@@ -62,10 +62,17 @@ static void print_note(void *arg, const struct check_note *note) {
   if (note->advice) term_block(&page->term, MESSAGE_COLUMN + 2, TERM_CYAN, note->advice);
 }
 
-static void print_file(struct page *page, const struct check_list *list, const struct check_file *file) {
+static void print_safer(const struct term *term, const json_t *report) {
+  const json_t *safer = json_object_get(report, "safer_migration");
+  if (!json_bool(safer, "sandbox_passed", false)) return;
+  term_para(term, PLACE_COLUMN, PLACE_COLUMN, TERM_PLAIN, "", TERM_BOLD, "A safer way to the same schema, tried in the sandbox:");
+  term_block(term, MESSAGE_COLUMN, TERM_CYAN, json_str(safer, "script", ""));
+}
+
+static void print_file(struct page *page, struct check_file *file) {
   print_heading(page, file);
-  check_result_notes(&(struct check_list){.items = (struct check_file *)(uintptr_t)file, .count = 1}, print_note, page);
-  (void)list;
+  check_result_notes(&(struct check_list){.items = file, .count = 1}, print_note, page);
+  print_safer(&page->term, file->result);
 }
 
 static const char *plural(int count) { return count == 1 ? "" : "s"; }
@@ -74,10 +81,9 @@ void check_print_text(FILE *out, const struct check_list *list, const struct che
   struct page page = {0};
   term_init(&page.term, out);
   for (size_t i = 0; i < list->count; i++)
-    if (list->items[i].reported) print_file(&page, list, &list->items[i]);
-  term_printf(&page.term, sum->over || sum->failed ? TERM_RED : TERM_GREEN, "%d file%s: %d error%s, %d warning%s, %d info%s", sum->files,
-              plural(sum->files), sum->errors, plural(sum->errors), sum->warnings, plural(sum->warnings), sum->infos,
-              sum->suppressed ? "" : "");
+    if (list->items[i].reported) print_file(&page, &list->items[i]);
+  term_printf(&page.term, sum->over || sum->failed ? TERM_RED : TERM_GREEN, "%d file%s: %d error%s, %d warning%s, %d info", sum->files,
+              plural(sum->files), sum->errors, plural(sum->errors), sum->warnings, plural(sum->warnings), sum->infos);
   if (sum->suppressed) term_printf(&page.term, TERM_DIM, ", %d suppressed", sum->suppressed);
   if (sum->sandbox_failed) term_printf(&page.term, TERM_RED, ", %d failing", sum->sandbox_failed);
   if (sum->failed) term_printf(&page.term, TERM_RED, ", %d not checked", sum->failed);

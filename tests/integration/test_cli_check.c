@@ -480,6 +480,17 @@ static void without_a_server_the_analysis_hands_on_the_schema(void **state) {
   json_decref(json);
 }
 
+static void a_safer_way_is_tried_too(void **state) {
+  (void)state;
+  put("m/1.sql", "CREATE TABLE orders (id bigint PRIMARY KEY, total numeric);");
+  put("m/2.sql", "CREATE INDEX orders_total ON orders (total);");
+  json_t *json = check_json(1, "m");
+  assert_true(json_is_true(harness_at(json, "files.1.report.safer_migration.sandbox_passed")));
+  assert_non_null(strstr(harness_text(json, "files.1.report.safer_migration.script"), "CONCURRENTLY"));
+  json_decref(json);
+  expect(1, "m --last 1", ".out", "A safer way to the same schema");
+}
+
 static void a_file_that_fails_leaves_the_rest_of_it(void **state) {
   (void)state;
   put("m/1.sql", "CREATE TABLE a (i int);\nSELECT no_such_function();\nCREATE TABLE b (i int);");
@@ -659,6 +670,7 @@ int main(void) {
                                      CASE(a_history_is_replayed_without_being_reported),
                                      CASE(every_file_of_a_history_passes),
                                      CASE(without_a_server_the_analysis_hands_on_the_schema),
+                                     CASE(a_safer_way_is_tried_too),
                                      CASE(a_file_that_fails_leaves_the_rest_of_it),
                                      CASE(the_schema_may_come_from_a_script),
                                      CASE(the_schema_may_come_from_a_database),
