@@ -234,21 +234,29 @@ static bool is_phase(const struct safer_route *route) {
          route->fact == FACT_TYPE_REWRITE || route->fact == FACT_TYPE_REINDEX;
 }
 
-/* What to leave out of the next plan: the statement that failed; else what reaches furthest. False when nothing is left to try. */
-static bool give_way(struct proving *proving) {
+/* Leaves every statement in phases but `but` out of the next plan; whether there was one, and something else is left to offer. */
+static bool drop_phases(struct proving *proving, size_t but) {
   const struct safer_plan *plan = proving->plan;
-  if (proving->blamed < proving->safer->analysis->count) {
-    proving->skip[proving->blamed] = true;
-    return true;
-  }
   bool some = false, all = true;
   for (size_t i = 0; i < plan->replaced.count; i++) {
-    bool phase = is_phase(plan->replaced.items[i].route);
+    const struct safer_replaced *one = &plan->replaced.items[i];
+    bool phase = is_phase(one->route);
+    if (phase && one->statement == but) return false;
     some |= phase;
     all &= phase;
-    if (phase) proving->skip[plan->replaced.items[i].statement] = true;
   }
+  for (size_t i = 0; some && !all && i < plan->replaced.count; i++)
+    if (is_phase(plan->replaced.items[i].route)) proving->skip[plan->replaced.items[i].statement] = true;
   return some && !all;
+}
+
+/* What the next plan does without: bridges, which may stand in the way of any statement after them; else the one that failed. False when
+ * nothing is left to try. */
+static bool give_way(struct proving *proving) {
+  if (drop_phases(proving, proving->blamed)) return true;
+  if (proving->blamed >= proving->safer->analysis->count) return false;
+  proving->skip[proving->blamed] = true;
+  return true;
 }
 
 static enum status attempt(struct proving *proving, bool *ret_holds, struct error *err) {
