@@ -58,17 +58,10 @@ static char *dumped(const char *url) {
 
 static void same_text(const char *what, const char *want, const char *got) {
   if (strcmp(want, got) == 0) return;
-  FILE *f = fopen("/tmp/versions/want.sql", "w");
-  fputs(want, f);
-  fclose(f);
-  f = fopen("/tmp/versions/got.sql", "w");
-  fputs(got, f);
-  fclose(f);
-}
-size_t at = 0;
-while (want[at] == got[at]) at++;
-while (at > 0 && want[at - 1] != '\n') at--;
-fail_msg("%s: wanted\n%.600s\n--- got\n%.600s", what, want + at, got + at);
+  size_t at = 0;
+  while (want[at] == got[at]) at++;
+  while (at > 0 && want[at - 1] != '\n') at--;
+  fail_msg("%s: wanted\n%.600s\n--- got\n%.600s", what, want + at, got + at);
 }
 
 /* A database with the fixture, and one that what was written of it is restored into. */
