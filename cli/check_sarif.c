@@ -38,7 +38,8 @@ static void add_rule(struct sarif *sarif, const char *id, enum severity severity
   buf_init(&help, TEXT_MAX);
   buf_printf(&help, "%s%s%s", why ? why : text, advice ? "\n\nSafer: " : "", advice ? advice : "");
   json_object_set_new(rule, "help", text_json(buf_str(&help)));
-  if (anchor) json_object_set_new(rule, "properties", json_pack("{s:o}", "documentation", json_sprintf("RULES.md#%s", anchor)));
+  if (anchor)
+    json_object_set_new(rule, "properties", json_pack("{s:o}", "documentation", json_sprintf("worker/migration/RULES.md#%s", anchor)));
   json_array_append_new(sarif->rules, rule);
 }
 
