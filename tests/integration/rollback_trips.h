@@ -275,6 +275,7 @@ static const struct trip trips[] = {
      NULL, false},
     {"ALTER TABLE \"Odd Schema\".\"Select\" RENAME COLUMN \"From\" TO \"To\"", NULL, false},
     {"ALTER TABLE \"Odd Schema\".\"Select\" ALTER COLUMN \"a\"\"b\" DROP DEFAULT", NULL, false},
+    {"DROP INDEX shop.orders_customer_idx; DROP RULE keep_orders ON shop.orders; DROP TABLE shop.orders CASCADE", "the rows of shop.orders", true},
     {"DROP TABLE shop.loose", "the rows of shop.loose", true},
     {"DROP TABLE shop.customers CASCADE", "the rows of shop.customers", true},
     {"DROP TABLE shop.orders CASCADE", "the rows of shop.orders", true},

@@ -69,8 +69,8 @@ static const char *judge(json_t *job, const struct trip *trip) {
   json_t *reasons = harness_at(job, "result.rollback_plan.irreversible_reasons");
   bool whole = json_is_true(verified) || (json_is_null(verified) && !*harness_text(job, "result.rollback_plan.combined_script"));
   if (!passed) return "did not run";
-  if (!trip->lost && json_array_size(reasons)) return "called irreversible";
-  if (!trip->lost) return whole ? NULL : "does not lead back";
+  if (!trip->lost && !whole) return "does not lead back";
+  if (!trip->lost) return json_array_size(reasons) ? "called irreversible" : NULL;
   const char *reason = json_string_value(json_array_get(reasons, 0));
   if (!reason) return "called reversible";
   if (!strstr(reason, trip->lost)) return "irreversible for another reason";
@@ -78,7 +78,7 @@ static const char *judge(json_t *job, const struct trip *trip) {
 }
 
 /* All of them take minutes: without TESTS_LONG every sixth, another sixth each day. */
-static bool is_due(size_t index) { return getenv("TESTS_LONG") || (index + (size_t)(time(NULL) / 86400)) % 6 == 0; }
+static bool is_due(size_t index) { return getenv("TRIPS_ONLY") ? strstr(trips[index].sql, getenv("TRIPS_ONLY")) != NULL : getenv("TESTS_LONG") || (index + (size_t)(time(NULL) / 86400)) % 6 == 0; }
 
 static void test_trips(void **state) {
   int wrong = 0, reversible = 0;
@@ -131,9 +131,21 @@ static void test_sequences(void **state) {
   assert_int_equal(wrong, 0);
 }
 
+/* The position of a column can't be had back; what is claimed and disproved is not called reversible in the report. */
+static void test_disproved(void **state) {
+  json_t *job = analyse(*state, "CREATE EXTENSION IF NOT EXISTS plpgsql; CREATE TABLE shop.fresh (id int); "
+                                "DO $$ BEGIN EXECUTE 'CREATE VIEW shop.on_fresh AS SELECT id FROM shop.fresh'; END $$");
+  assert_true(json_is_true(harness_at(job, "result.sandbox_result.passed")));
+  assert_true(json_is_false(harness_at(job, "result.sandbox_result.rollback_verified"))); /* the view keeps the table */
+  assert_true(json_is_false(harness_at(job, "result.statements.1.reversible")));
+  assert_non_null(strstr(harness_text(job, "result.rollback_plan.irreversible_reasons.0"), "tried in the sandbox"));
+  json_decref(job);
+}
+
 static int teardown(void **state) { return harness_teardown(state); }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_trips), cmocka_unit_test(test_sequences)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_trips), cmocka_unit_test(test_sequences),
+                                     cmocka_unit_test(test_disproved)};
   return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -90,7 +90,8 @@ static void count_contradictions(struct history *history, json_t *report, const 
 
 static void count_rollback(struct history *history, json_t *report, const char *name) {
   json_t *verified = harness_at(report, "result.sandbox_result.rollback_verified");
-  bool irreversible = json_is_true(harness_at(report, "result.rollback_plan.has_irreversible"));
+  const char *reason = harness_text(report, "result.rollback_plan.irreversible_reasons.0");
+  bool irreversible = *reason && !strstr(reason, "tried in the sandbox");
   history->irreversible += irreversible;
   history->nothing += !irreversible && json_is_null(verified);
   history->verified += !irreversible && json_is_true(verified);
@@ -112,6 +113,7 @@ static void one(struct history *history, const char *name, const char *sql, bool
     if (strcmp(harness_text(report, "status"), "succeeded") != 0) print_message("no report: %s: %s\n", name, harness_text(report, "error.message"));
   }
   bool good = apply(history, sql, error, sizeof error);
+  if (!good) print_message("did not apply: %s: %s\n", name, error);
   if (!analyse) return;
   bool passed = json_is_true(harness_at(report, "result.sandbox_result.passed"));
   history->applied += good;

@@ -86,6 +86,13 @@ static void add_setvals(struct rollback *rollback, const struct source_keys *gon
   }
 }
 
+/* Dropped by an earlier statement, whose way back comes later. */
+static bool is_earlier(struct rollback *rollback, const struct source_statement *statement) {
+  for (size_t i = 0; i < statement->of.count; i++)
+    if (rollback_is_dropped(rollback, statement->of.items[i])) return true;
+  return false;
+}
+
 bool rollback_recreate(struct rollback *rollback, struct source_keys *gone, bool cascade) {
   struct rollback_source *source = rollback_source(rollback);
   if (!source) return false;
@@ -98,7 +105,7 @@ bool rollback_recreate(struct rollback *rollback, struct source_keys *gone, bool
   for (int now = 0; now < 3; now++)
     for (size_t i = 0; i < source->count; i++) {
       const struct source_statement *statement = &source->statements[i];
-      if (!statement->taken || phase(statement, gone) != now) continue;
+      if (!statement->taken || phase(statement, gone) != now || is_earlier(rollback, statement)) continue;
       found |= statement->role == SOURCE_MAKES;
       rollback_add(rollback, "%s", rollback_substitute(rollback, without_no_data(rollback, statement)));
       after_create(rollback, statement);
@@ -238,6 +245,7 @@ void rollback_drop(struct rollback *rollback, PgQuery__Node *node) {
     if (forget_made(rollback, rel, key)) continue;
     if (!recorded) {
       from_model(rollback, statement, rel, key);
+      rollback_note(rollback, key, false);
     } else if (rollback_is_there(rollback, key)) {
       const struct snap_table *was = rel ? rollback_original(rollback, rel) : NULL;
       source_push(rollback->arena, &gone, key);
@@ -247,7 +255,6 @@ void rollback_drop(struct rollback *rollback, PgQuery__Node *node) {
     } else if (!statement->missing_ok) {
       rollback_gone(rollback, "the definition of the dropped object is not recorded");
     }
-    rollback_note(rollback, key, false);
   }
   if (cascade && (!recorded || statement->remove_type == PG_QUERY__OBJECT_TYPE__OBJECT_EXTENSION))
     rollback_gone(rollback, "what CASCADE takes along is not rebuilt");

@@ -78,6 +78,7 @@ const char *rollback_fresh_key(struct rollback *rollback, const char *key);
 bool rollback_was_there(struct rollback *rollback, const char *key);       /* before the migration */
 bool rollback_is_there(struct rollback *rollback, const char *key);        /* now */
 bool rollback_is_made(struct rollback *rollback, const char *key);         /* by the migration */
+bool rollback_is_dropped(struct rollback *rollback, const char *key);      /* by the migration: made again, with its settings, later */
 void rollback_note(struct rollback *rollback, const char *key, bool there);
 void rollback_note_rename(struct rollback *rollback, const char *now, const char *was);
 /* Takes back what earlier steps would do to the object, renames too when asked. */

@@ -100,6 +100,11 @@ static const struct rollback_state *state_of(struct rollback *rollback, const ch
   return NULL;
 }
 
+bool rollback_is_dropped(struct rollback *rollback, const char *key) {
+  const struct rollback_state *state = state_of(rollback, key);
+  return state && !state->there;
+}
+
 void rollback_note(struct rollback *rollback, const char *key, bool there) {
   struct rollback_state *slot = key ? LIST_PUSH(rollback->arena, &rollback->plan->states) : NULL;
   if (slot) *slot = (struct rollback_state){key, there};

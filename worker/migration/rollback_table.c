@@ -141,6 +141,11 @@ static bool as_recorded(struct undo *undo, const PgQuery__AlterTableType *types,
     if (!command || !source_has(&source->statements[i].of, table) || (name && strcmp(command->name, name) != 0)) continue;
     for (const PgQuery__AlterTableType *type = types; *type; type++) {
       if (*type != command->subtype) continue;
+      found = true;
+      bool waits = false;
+      for (size_t k = 0; k < source->statements[i].of.count; k++)
+        waits |= rollback_is_dropped(rollback, source->statements[i].of.items[k]);
+      if (waits) continue;
       PgQuery__RangeVar *range = source->statements[i].node->alter_table_stmt->relation;
       char *schema = range->schemaname, *was = range->relname;
       range->schemaname = (char *)(uintptr_t)undo->rel->t->schema; /* it may have been renamed since */
@@ -148,7 +153,6 @@ static bool as_recorded(struct undo *undo, const PgQuery__AlterTableType *types,
       rollback_add_tree(rollback, source->statements[i].node);
       range->schemaname = schema;
       range->relname = was;
-      found = true;
     }
   }
   return found;
@@ -288,7 +292,8 @@ static void undo_all_triggers(struct undo *undo) {
   rollback_add(undo->rollback, "ALTER TABLE %s ENABLE TRIGGER %s", undo->table, all ? "ALL" : "USER");
   json_array_foreach(list, index, one) {
     const char *state = json_str(one, "enabled", "origin");
-    if (strcmp(state, "origin") != 0)
+    bool dropped = rollback_is_dropped(undo->rollback, rollback_part_key(undo->rollback, "trigger", undo->rel, json_str(one, "name", "")));
+    if (strcmp(state, "origin") != 0 && !dropped)
       rollback_add(undo->rollback, "ALTER TABLE %s %s TRIGGER %s", undo->table, enabling(state),
                    q(undo->rollback, json_str(one, "name", "")));
   }
