@@ -68,7 +68,7 @@ static const struct form_row rows[] = {
     ROW(DELETE_STMT, "DELETE", form_query),
     ROW(MERGE_STMT, "MERGE", form_query),
     ROW(COPY_STMT, "COPY", form_query),
-    ROW(EXPLAIN_STMT, "EXPLAIN", NULL),
+    ROW(EXPLAIN_STMT, "EXPLAIN", form_query),
     ROW(TRANSACTION_STMT, "TRANSACTION", form_transaction),
     ROW(VARIABLE_SET_STMT, "SET", form_set),
     ROW(VARIABLE_SHOW_STMT, "SHOW", NULL),

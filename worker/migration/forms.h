@@ -2,6 +2,7 @@
  *
  *   forms_alter.c    ALTER TABLE: a row per subcommand          forms_column.c   columns: ADD, DROP, TYPE, NULL, DEFAULT
  *   forms_constraint.c  constraints and partitions              forms_create.c   CREATE TABLE, INDEX, VIEW, …
+ *   forms_reads.c    what a query reads, through views
  *   forms_drop.c     DROP, TRUNCATE, and what CASCADE reaches   forms_misc.c     everything else, DML included
  *
  * A form reads its typed tree and the shadow, records locks, rewrites, scans, checks and facts in the effect, then changes the shadow. */
@@ -89,6 +90,10 @@ struct snap_column *form_column(struct form *form, struct rel *rel, const char *
 
 /* A constraint, added by ALTER TABLE, inline with a column, or by CREATE TABLE (rel->empty then). column NULL: its own key list. */
 void form_constraint(struct form *form, struct rel *rel, const PgQuery__Constraint *constraint, const char *column, bool new_column_null);
+/* Relations a query reads (forms_reads.c): named only, run, or run with nothing to narrow it. view: what is made of the query, or NULL. */
+enum form_reading { FORM_READ_NAMES, FORM_READ_SOME, FORM_READ_ALL };
+void form_read(struct form *form, PgQuery__Node *query, enum form_reading how, struct rel *view);
+bool form_reads_all(const PgQuery__Node *query); /* a SELECT of one relation that says nothing of which rows */
 /* Sequences that nextval() of the expression names. */
 void form_lock_sequences(struct form *form, PgQuery__Node *expression, enum lock_mode mode);
 void form_add_column_to(struct form *form, struct rel *rel, const PgQuery__ColumnDef *definition); /* into the shadow only */

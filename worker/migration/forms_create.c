@@ -122,31 +122,6 @@ void form_create_table(struct form *form, PgQuery__Node *node) {
   table_constraints(form, rel, statement);
 }
 
-/* Relations a query reads: locked in AccessShare; read in full when nothing narrows them. */
-struct reads {
-  struct form *form;
-  struct rel *view;
-  bool scans;
-};
-
-static bool see_read(void *arg, PgQuery__Node *node) {
-  struct reads *reads = arg;
-  if (node->node_case == PG_QUERY__NODE__NODE_RANGE_VAR) {
-    struct rel *rel = shadow_range(reads->form->shadow, node->range_var);
-    bool heirs = reads->scans && node->range_var->inh;
-    if (rel) form_lock_heirs(reads->form, rel, LOCK_ACCESS_SHARE, heirs);
-    if (rel && heirs) form_scan_heirs(reads->form, rel);
-    if (rel && reads->scans && !heirs) effect_scan(reads->form->effect, rel);
-    if (rel && reads->view) shadow_add_dependent(reads->form->shadow, rel, reads->view);
-  }
-  return true;
-}
-
-static void read_query(struct form *form, PgQuery__Node *query, struct rel *view, bool scans) {
-  struct reads reads = {.form = form, .view = view, .scans = scans};
-  sql_walk(query, see_read, &reads);
-}
-
 void form_create_as(struct form *form, PgQuery__Node *node) {
   const PgQuery__CreateTableAsStmt *statement = node->create_table_as_stmt;
   bool matview = statement->objtype == PG_QUERY__OBJECT_TYPE__OBJECT_MATVIEW;
@@ -162,7 +137,7 @@ void form_create_as(struct form *form, PgQuery__Node *node) {
     rel->query_tried = true;
     rel->t->definition = sql_statement_text(form->arena, statement->query);
   }
-  read_query(form, statement->query, matview ? rel : NULL, !statement->into->skip_data);
+  form_read(form, statement->query, statement->into->skip_data ? FORM_READ_NAMES : FORM_READ_ALL, matview ? rel : NULL);
 }
 
 void form_create_view(struct form *form, PgQuery__Node *node) {
@@ -183,7 +158,7 @@ void form_create_view(struct form *form, PgQuery__Node *node) {
   }
   if (!rel) return;
   effect_table(form->effect, rel);
-  read_query(form, statement->query, rel, false);
+  form_read(form, statement->query, FORM_READ_NAMES, rel);
   rel->query = statement->query;
   rel->query_tried = true;
   rel->t->definition = sql_statement_text(form->arena, statement->query);

@@ -44,9 +44,11 @@ static void rename_column(struct form *form, const PgQuery__RenameStmt *statemen
 static void rename_on_table(struct form *form, const PgQuery__RenameStmt *statement) {
   struct rel *rel = form_target(form, statement->relation, statement->missing_ok);
   if (!rel) return;
-  effect_lock(form->effect, rel, LOCK_ACCESS_EXCLUSIVE);
+  bool trigger = statement->rename_type == PG_QUERY__OBJECT_TYPE__OBJECT_TRIGGER;
+  form_lock_tree(form, rel, LOCK_ACCESS_EXCLUSIVE, trigger);
   if (statement->rename_type != PG_QUERY__OBJECT_TYPE__OBJECT_TABCONSTRAINT) return;
   struct snap_constraint *constraint = shadow_constraint(rel, statement->subname);
+  if (constraint && constraint->type == 'c') form_lock_heirs(form, rel, LOCK_ACCESS_EXCLUSIVE, statement->relation->inh);
   struct snap_fk *fk = shadow_fk(rel, statement->subname);
   if (constraint) constraint->name = statement->newname;
   if (fk) fk->name = statement->newname;
@@ -84,6 +86,8 @@ void form_rename(struct form *form, PgQuery__Node *node) {
     }
 }
 
+static void move_owned(struct form *form, struct rel *sequence) { effect_lock(form->effect, sequence, LOCK_ACCESS_EXCLUSIVE); }
+
 void form_set_schema(struct form *form, PgQuery__Node *node) {
   const PgQuery__AlterObjectSchemaStmt *statement = node->alter_object_schema_stmt;
   effect_loss(form->effect, LOSS_BEHAVIOUR, NULL);
@@ -93,6 +97,7 @@ void form_set_schema(struct form *form, PgQuery__Node *node) {
   form->effect->operation = rel->t->kind == SNAP_VIEW ? "ALTER VIEW" : rel->t->kind == SNAP_SEQUENCE ? "ALTER SEQUENCE" : "ALTER TABLE";
   effect_lock(form->effect, rel, LOCK_ACCESS_EXCLUSIVE);
   form_affects(form, rel, NULL, false);
+  if (strcmp(rel->t->schema, statement->newschema) != 0) form_each_owned(form, rel, NULL, move_owned);
   effect_fact(form->effect, FACT_SET_SCHEMA, rel, statement->newschema, NULL);
   shadow_rename(form->shadow, rel, statement->newschema, rel->t->name);
 }
@@ -125,7 +130,9 @@ static void comment(struct form *form, const PgQuery__CommentStmt *statement) {
   struct rel *rel = parts ? shadow_named(form->shadow, parts, object->list->items) : NULL;
   effect_table(form->effect, rel);
   effect_lock(form->effect, rel, mode);
-  if (!rel && parts) form_fails(form, "42P01", "the commented object's relation exists");
+  bool composite = statement->objtype == PG_QUERY__OBJECT_TYPE__OBJECT_COLUMN; /* may be a type's, which the snapshot has not */
+  if (!rel && parts && composite) effect_check(form->effect, "the commented column exists", VERDICT_MAY_FAIL, "42P01", NULL);
+  if (!rel && parts && !composite) form_fails(form, "42P01", "the commented object's relation exists");
   if (rel && statement->objtype == PG_QUERY__OBJECT_TYPE__OBJECT_COLUMN && sql_node_string(object->list->items[count - 1]))
     form_column(form, rel, sql_node_string(object->list->items[count - 1]), false);
 }
@@ -134,7 +141,11 @@ static void publication(struct form *form, size_t count, PgQuery__Node *const *o
   for (size_t i = 0; i < count; i++) {
     const PgQuery__PublicationObjSpec *object =
         objects[i]->node_case == PG_QUERY__NODE__NODE_PUBLICATION_OBJ_SPEC ? objects[i]->publication_obj_spec : NULL;
-    if (object && object->pubtable && object->pubtable->relation) on_range(form, object->pubtable->relation, LOCK_SHARE_UPDATE_EXCLUSIVE);
+    const PgQuery__RangeVar *range = object && object->pubtable ? object->pubtable->relation : NULL;
+    struct rel *rel = range ? form_target(form, range, false) : NULL;
+    if (rel) form_lock_heirs(form, rel, LOCK_SHARE_UPDATE_EXCLUSIVE, range->inh && rel->t->kind != SNAP_PARTITIONED);
+    if (rel && (rel->t->kind == SNAP_VIEW || rel->t->kind == SNAP_MATVIEW || rel->t->unlogged))
+      form_fails(form, "22023", "%s is a logged table", rel->t->qualified);
   }
 }
 
@@ -143,6 +154,8 @@ static void add_policy(struct form *form, PgQuery__Node *node) {
   const char *definition = sql_statement_text(form->arena, node);
   struct rel *rel = form_target(form, statement->table, false);
   effect_lock(form->effect, rel, LOCK_ACCESS_EXCLUSIVE);
+  if (statement->qual) form_read(form, statement->qual, FORM_READ_NAMES, NULL);
+  if (statement->with_check) form_read(form, statement->with_check, FORM_READ_NAMES, NULL);
   if (!rel || !list_reserve(form->arena, &rel->t->policies, rel->t->policy_count, &rel->policy_cap, sizeof *rel->t->policies)) return;
   rel->t->policies[rel->t->policy_count++] = (struct snap_policy){.name = statement->policy_name, .definition = definition};
 }
@@ -151,13 +164,29 @@ static void owner(struct form *form, const PgQuery__AlterOwnerStmt *statement) {
   if (statement->relation) on_range(form, statement->relation, LOCK_ACCESS_EXCLUSIVE);
 }
 
+/* The actions of a rule are analysed when it is made: what they write to and read is locked. */
+static void rule(struct form *form, const PgQuery__RuleStmt *statement) {
+  on_range(form, statement->relation, LOCK_ACCESS_EXCLUSIVE);
+  for (size_t i = 0; i < statement->n_actions; i++) {
+    PgQuery__Node *action = statement->actions[i];
+    if (action->node_case == PG_QUERY__NODE__NODE_INSERT_STMT) on_range(form, action->insert_stmt->relation, LOCK_ROW_EXCLUSIVE);
+    if (action->node_case == PG_QUERY__NODE__NODE_UPDATE_STMT) on_range(form, action->update_stmt->relation, LOCK_ROW_EXCLUSIVE);
+    if (action->node_case == PG_QUERY__NODE__NODE_DELETE_STMT) on_range(form, action->delete_stmt->relation, LOCK_ROW_EXCLUSIVE);
+    form_read(form, action, FORM_READ_NAMES, NULL);
+  }
+}
+
 void form_on_table(struct form *form, PgQuery__Node *node) {
   switch (node->node_case) {
   case PG_QUERY__NODE__NODE_COMMENT_STMT: comment(form, node->comment_stmt); break;
   case PG_QUERY__NODE__NODE_ALTER_OWNER_STMT: owner(form, node->alter_owner_stmt); break;
   case PG_QUERY__NODE__NODE_CREATE_POLICY_STMT: add_policy(form, node); break;
-  case PG_QUERY__NODE__NODE_ALTER_POLICY_STMT: on_range(form, node->alter_policy_stmt->table, LOCK_ACCESS_EXCLUSIVE); break;
-  case PG_QUERY__NODE__NODE_RULE_STMT: on_range(form, node->rule_stmt->relation, LOCK_ACCESS_EXCLUSIVE); break;
+  case PG_QUERY__NODE__NODE_ALTER_POLICY_STMT:
+    on_range(form, node->alter_policy_stmt->table, LOCK_ACCESS_EXCLUSIVE);
+    if (node->alter_policy_stmt->qual) form_read(form, node->alter_policy_stmt->qual, FORM_READ_NAMES, NULL);
+    if (node->alter_policy_stmt->with_check) form_read(form, node->alter_policy_stmt->with_check, FORM_READ_NAMES, NULL);
+    break;
+  case PG_QUERY__NODE__NODE_RULE_STMT: rule(form, node->rule_stmt); break;
   case PG_QUERY__NODE__NODE_CREATE_STATS_STMT:
     for (size_t i = 0; i < node->create_stats_stmt->n_relations; i++)
       if (node->create_stats_stmt->relations[i]->node_case == PG_QUERY__NODE__NODE_RANGE_VAR)
