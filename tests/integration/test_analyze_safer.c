@@ -42,7 +42,8 @@ static const char more_schema[] =
     "CREATE TABLE nokey (a int, b int); INSERT INTO nokey SELECT g, g FROM generate_series(1, 20) g;"
     "CREATE TABLE secret (id int PRIMARY KEY, a int); ALTER TABLE secret ENABLE ROW LEVEL SECURITY;"
     "DO $$ BEGIN CREATE ROLE \"An app\"; EXCEPTION WHEN duplicate_object THEN NULL; END $$;"
-    "GRANT SELECT, UPDATE ON secret TO \"An app\"; GRANT SELECT ON secret TO PUBLIC;"
+    "GRANT SELECT, UPDATE ON secret TO \"An app\"; CREATE ROLE \"Mixed\"; GRANT ALL ON secret TO \"Mixed\"; GRANT SELECT ON secret TO "
+    "PUBLIC;"
     "CREATE TABLE wide (k int, v text) PARTITION BY RANGE (k); CREATE TABLE wide_a (k int, v text); INSERT INTO wide_a VALUES (7, 'x');"
     "CREATE TABLE ext_child (id int PRIMARY KEY, p int REFERENCES ordinary (id)); ANALYZE";
 
@@ -302,7 +303,10 @@ static const struct offered routes[] = {
      {"length(note)"}},
     {"ALTER TABLE t ALTER COLUMN txti TYPE text COLLATE \"C\"", "second-column-index", NULL, {"COLLATE \"C\""}},
     {"ALTER TABLE ordinary RENAME TO plain", "view-of-old-name", NULL, {"CREATE VIEW public.ordinary", "DROP VIEW"}},
-    {"ALTER TABLE secret RENAME TO open", "view-of-old-name", NULL, {"GRANT SELECT, UPDATE ON public.secret TO \"An app\"", "TO PUBLIC"}},
+    {"ALTER TABLE secret RENAME TO open",
+     "view-of-old-name",
+     NULL,
+     {"GRANT SELECT, UPDATE ON public.secret TO \"An app\"", "UPDATE, DELETE ON public.secret TO \"Mixed\"", "TO PUBLIC"}},
     {"ALTER TABLE ordinary RENAME COLUMN x_y TO xy", "view-of-both-names", NULL, {"xy AS x_y", "ordinary_base"}},
     {"ALTER TABLE ordinary SET SCHEMA \"Odd one\"", "view-in-old-schema", NULL, {"FROM \"Odd one\".ordinary"}},
 };

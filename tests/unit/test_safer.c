@@ -75,6 +75,7 @@ static const struct {
      "ALTER TABLE public.t DROP CONSTRAINT t_lo_proof;\nCOMMIT;\n"},
     {"BEGIN; LOCK TABLE t; CREATE INDEX i ON t (lo); COMMIT", NULL},
     {"BEGIN; CREATE INDEX i ON t (lo); ROLLBACK", NULL},
+    {"BEGIN; CREATE INDEX i ON t (lo)", NULL},
 };
 
 static void test_scripts(void **state) {

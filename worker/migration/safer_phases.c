@@ -15,17 +15,32 @@ static const json_t *recorded(const struct safer_use *use, const struct rel *rel
   return NULL;
 }
 
-/* "grantee=arw/owner", the grantee quoted as an identifier where needed; "" is PUBLIC. What it holds as words; NULL: nothing for a view. */
-static const char *privileges_of(struct arena *arena, const char *item, size_t *ret_grantee) {
+/* The grantee of "grantee=arw/owner", which is quoted only where it holds odd characters; "" is PUBLIC. ret_rest: from the "=" on. */
+static const char *grantee_of(struct arena *arena, const char *item, const char **ret_rest) {
+  char *name = arena_strdup(arena, item);
+  size_t len = 0;
+  bool quoted = false;
+  for (; name && *item && (quoted || *item != '='); item++) {
+    bool doubled = quoted && item[0] == '"' && item[1] == '"';
+    if (doubled) item++;
+    if (*item == '"' && !doubled)
+      quoted = !quoted;
+    else
+      name[len++] = *item;
+  }
+  if (name) name[len] = '\0';
+  *ret_rest = item;
+  return name;
+}
+
+/* What is granted, as words; NULL: nothing for a view. */
+static const char *privileges_of(struct arena *arena, const char *letters) {
   static const struct {
     char letter;
     const char *word;
   } known[] = {{'r', "SELECT"}, {'a', "INSERT"}, {'w', "UPDATE"}, {'d', "DELETE"}};
-  size_t at = 0;
-  for (bool quoted = false; item[at] && (quoted || item[at] != '='); at++) quoted ^= item[at] == '"';
-  *ret_grantee = at;
-  const char *words = NULL, *end = strchr(item + at, '/');
-  for (const char *c = item + at; end && c < end; c++)
+  const char *words = NULL, *end = strchr(letters, '/');
+  for (const char *c = letters; end && c < end; c++)
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
       if (*c == known[i].letter) words = arena_printf(arena, "%s%s%s", words ? words : "", words ? ", " : "", known[i].word);
   return words;
@@ -37,12 +52,10 @@ static void grant_view(struct safer_use *use, const struct rel *rel, const char 
   size_t index;
   json_t *item;
   json_array_foreach(json_object_get(recorded(use, rel), "privileges"), index, item) {
-    size_t grantee;
-    if (!json_is_string(item)) continue;
-    const char *text = json_string_value(item), *words = privileges_of(arena, text, &grantee);
-    const char *role = grantee ? arena_strndup(arena, text, grantee) : "PUBLIC";
-    if (!words || !role || (rel->t->owner && strcmp(role, sql_ident(arena, rel->t->owner)) == 0)) continue;
-    safer_add(use, SAFER_SAME, safer_brief, "GRANT %s ON %s TO %s", words, view, role);
+    const char *letters = "", *role = json_is_string(item) ? grantee_of(arena, json_string_value(item), &letters) : NULL;
+    const char *words = privileges_of(arena, letters);
+    if (!role || !words || (rel->t->owner && strcmp(role, rel->t->owner) == 0)) continue;
+    safer_add(use, SAFER_SAME, safer_brief, "GRANT %s ON %s TO %s", words, view, *role ? sql_ident(arena, role) : "PUBLIC");
   }
 }
 

@@ -30,6 +30,7 @@ static void read_transaction(struct safer_plan *plan, struct safer_group *group,
   case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_START: group->begin = source->text; break;
   case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_COMMIT:
     if (statement->chain) plan->failed = true;
+    group->ended = true;
     break;
   case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_ROLLBACK:
     if (statement->chain) plan->failed = true;
@@ -57,6 +58,8 @@ static void read_groups(struct safer_plan *plan) {
     else
       group->frozen = true;
   }
+  for (size_t i = 0; i < plan->groups.count; i++) /* who left it open wanted to look before committing */
+    if (plan->groups.items[i].begin && !plan->groups.items[i].ended && !plan->groups.items[i].end) plan->failed = true;
 }
 
 /* --- asking the routes --- */

@@ -55,6 +55,7 @@ struct safer_group { /* a transaction of the source */
   int transaction;
   const char *begin;           /* as written; NULL: not written */
   const char *end;             /* when it isn't a plain COMMIT */
+  bool ended;                  /* by a COMMIT */
   bool frozen;                 /* can't be split: locks, savepoints, settings that end with it */
   LIST(const char *) settings; /* SET LOCAL of timeouts, repeated in each part */
 };

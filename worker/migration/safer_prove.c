@@ -183,6 +183,7 @@ static enum status populate(struct proving *proving, struct error *err) {
     if (plan->replaced.items[i].route->fact != FACT_REFRESH_BLOCKING) continue;
     const struct statement *statement = &plan->analysis->statements[plan->replaced.items[i].statement];
     if (!conn) status = sandbox_connect_migrator(proving->setup.sandbox, &conn, err);
+    if (!status) status = pg_script(conn, log_fmt("SET statement_timeout = %d", SANDBOX_STATEMENT_MS), err);
     if (!status) status = pg_script(conn, statement->source->text, err);
   }
   return status;
