@@ -170,11 +170,31 @@ static bool reaches_partitions(const struct alter *alter, const struct command_r
   return alter->rel->t->trigger_count || alter->rel->t->fk_count || alter->rel->t->referenced_by_count;
 }
 
+/* Columns and constraints belong to tables. */
+static bool suits_kind(PgQuery__AlterTableType type, enum snap_relkind kind) {
+  if (kind != SNAP_VIEW && kind != SNAP_MATVIEW && kind != SNAP_SEQUENCE) return true;
+  return type != AT(AddColumn) && type != AT(DropColumn) && type != AT(AlterColumnType) && type != AT(SetNotNull) && type != AT(DropNotNull) &&
+         type != AT(AddConstraint) && type != AT(DropConstraint);
+}
+
+/* ONLY, where there are heirs: what must be the same in all can't be changed in one. */
+static bool alone(const struct alter *alter, PgQuery__AlterTableType type) {
+  bool partitioned = alter->rel->t->kind == SNAP_PARTITIONED;
+  if (type == AT(AddColumn) || type == AT(AlterColumnType)) return false;
+  return !(partitioned && (type == AT(DropColumn) || type == AT(DropNotNull)));
+}
+
 static void apply_command(struct alter *alter, const PgQuery__AlterTableCmd *command) {
   static const struct command_row unknown = {0, AX, false, NULL}; /* every subcommand not listed takes the strongest */
   const struct command_row *row = &unknown;
   for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
     if (commands[i].type == command->subtype) row = &commands[i];
+  if (!suits_kind(command->subtype, alter->rel->t->kind)) {
+    form_fails(alter->form, "42809", "%s is a table", alter->rel->t->qualified);
+    return;
+  }
+  if (alter->only && alter->rel->t->partition_count && !alone(alter, command->subtype))
+    form_fails(alter->form, "42P16", "the change reaches what inherits from %s, too", alter->rel->t->qualified);
   form_lock_heirs(alter->form, alter->rel, lock_for(alter, command, row), reaches_partitions(alter, row));
   if (row->apply) row->apply(alter, command);
 }

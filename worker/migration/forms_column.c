@@ -254,6 +254,7 @@ void alter_column_type(struct alter *alter, const PgQuery__AlterTableCmd *comman
   const PgQuery__ColumnDef *definition = command->def->column_def;
   const char *type = sql_type(form->arena, definition->type_name);
   if (!type) return;
+  if (alter->rel->t->partition_of) form_fails(form, "42P16", "column %s is not inherited", sql_ident(form->arena, command->name));
   struct type_change change = type_change_between(form->shadow, column->type, type);
   bool plain = using_is_plain(form, definition->raw_default, command->name, column->type, type);
   if (definition->raw_default && change.kind == TYPE_REFUSED)

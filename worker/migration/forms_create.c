@@ -60,11 +60,19 @@ static void inherit_from(struct form *form, struct rel *rel, struct rel *parent)
   shadow_add_heir(form->shadow, parent, rel);
 }
 
+static void depend_on_sequence(struct form *form, const PgQuery__ColumnDef *definition) {
+  for (size_t i = 0; i < definition->n_constraints; i++)
+    if (definition->constraints[i]->node_case == PG_QUERY__NODE__NODE_CONSTRAINT &&
+        definition->constraints[i]->constraint->contype == PG_QUERY__CONSTR_TYPE__CONSTR_DEFAULT)
+      form_lock_sequences(form, definition->constraints[i]->constraint->raw_expr, LOCK_ACCESS_SHARE);
+}
+
 static void table_elements(struct form *form, struct rel *rel, const PgQuery__CreateStmt *statement) {
   for (size_t i = 0; i < statement->n_table_elts; i++) {
     const PgQuery__Node *element = statement->table_elts[i];
     if (element->node_case == PG_QUERY__NODE__NODE_COLUMN_DEF) {
       effect_column(form->effect, element->column_def->colname);
+      depend_on_sequence(form, element->column_def);
       form_add_column_to(form, rel, element->column_def);
     } else if (element->node_case == PG_QUERY__NODE__NODE_TABLE_LIKE_CLAUSE) {
       copy_like(form, rel, element->table_like_clause);
@@ -215,6 +223,10 @@ void form_create_index(struct form *form, PgQuery__Node *node) {
   if (statement->concurrent) form->effect->transaction = TX_NEVER;
   struct rel *rel = form_target(form, statement->relation, false), *owner = NULL;
   if (!rel) return;
+  if (rel->t->kind != SNAP_TABLE && rel->t->kind != SNAP_PARTITIONED && rel->t->kind != SNAP_MATVIEW) {
+    form_fails(form, "42809", "%s can have indexes", rel->t->qualified);
+    return;
+  }
   const char **columns, *chosen = index_columns(form, statement, &columns);
   const char *name = sql_or_null(statement->idxname) ? statement->idxname : chosen;
   if (!columns) return;
@@ -259,6 +271,13 @@ void form_create_sequence(struct form *form, PgQuery__Node *node) {
   struct rel *rel = shadow_add(form->shadow, sql_or_null(statement->sequence->schemaname), statement->sequence->relname, SNAP_SEQUENCE);
   form->effect->making = rel;
   effect_table(form->effect, rel);
+  for (size_t i = 0; i < statement->n_options; i++) {
+    const PgQuery__DefElem *option = statement->options[i]->node_case == PG_QUERY__NODE__NODE_DEF_ELEM ? statement->options[i]->def_elem : NULL;
+    if (!option || strcmp(option->defname, "owned_by") != 0 || !option->arg || option->arg->node_case != PG_QUERY__NODE__NODE_LIST ||
+        option->arg->list->n_items < 2)
+      continue;
+    effect_lock(form->effect, shadow_named(form->shadow, option->arg->list->n_items - 1, option->arg->list->items), LOCK_ACCESS_SHARE);
+  }
 }
 
 void form_create_type(struct form *form, PgQuery__Node *node) {
@@ -328,12 +347,37 @@ static void add_function(struct form *form, const char *schema, const char *name
   snapshot->functions = wider;
 }
 
+static const PgQuery__Node *function_option(const PgQuery__CreateFunctionStmt *statement, const char *name) {
+  for (size_t i = 0; i < statement->n_options; i++)
+    if (statement->options[i]->node_case == PG_QUERY__NODE__NODE_DEF_ELEM && strcmp(statement->options[i]->def_elem->defname, name) == 0)
+      return statement->options[i]->def_elem->arg;
+  return NULL;
+}
+
+/* A body in SQL is analysed when the function is made: what it names must exist and is locked. */
+static void read_sql_body(struct form *form, const PgQuery__CreateFunctionStmt *statement) {
+  const PgQuery__Node *as = function_option(statement, "as");
+  const char *language = sql_node_string(function_option(statement, "language"));
+  if (!as || !language || strcmp(language, "sql") != 0) return;
+  const char *body = as->node_case == PG_QUERY__NODE__NODE_LIST && as->list->n_items ? sql_node_string(as->list->items[0]) : NULL;
+  PgQuery__Node *node = body ? sql_parse_statement(form->arena, body) : NULL;
+  const PgQuery__RangeVar *target = NULL;
+  if (!node) return;
+  if (node->node_case == PG_QUERY__NODE__NODE_INSERT_STMT) target = node->insert_stmt->relation;
+  if (node->node_case == PG_QUERY__NODE__NODE_UPDATE_STMT) target = node->update_stmt->relation;
+  if (node->node_case == PG_QUERY__NODE__NODE_DELETE_STMT) target = node->delete_stmt->relation;
+  effect_lock(form->effect, shadow_range(form->shadow, target), LOCK_ROW_EXCLUSIVE);
+  form_read(form, node, FORM_READ_NAMES, NULL);
+}
+
 void form_create_function(struct form *form, PgQuery__Node *node) {
   const PgQuery__CreateFunctionStmt *statement = node->create_function_stmt;
   form->effect->operation = statement->is_procedure ? "CREATE PROCEDURE" : "CREATE FUNCTION";
   const char *schema, *name;
   sql_name_split(statement->n_funcname, statement->funcname, &schema, &name);
   if (!name) return;
+  if (statement->sql_body) form_read(form, statement->sql_body, FORM_READ_NAMES, NULL);
+  read_sql_body(form, statement);
   char volatility = function_volatility(statement->n_options, statement->options);
   bool known = set_volatility(form, schema, name, volatility ? volatility : 'v');
   if (known && statement->replace) effect_loss(form->effect, LOSS_BEHAVIOUR, NULL);

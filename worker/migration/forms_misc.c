@@ -16,6 +16,12 @@ static void rename_relation(struct form *form, const PgQuery__RenameStmt *statem
     index->name = statement->newname;
     return;
   }
+  struct rel *owner = NULL; /* ALTER TABLE may name an index */
+  struct snap_index *index = shadow_range(form->shadow, statement->relation) ? NULL : shadow_index(form->shadow, sql_or_null(statement->relation->schemaname), statement->relation->relname, &owner);
+  if (index) {
+    index->name = statement->newname;
+    return;
+  }
   struct rel *rel = form_target(form, statement->relation, statement->missing_ok);
   if (!rel) return;
   effect_lock(form->effect, rel, LOCK_ACCESS_EXCLUSIVE);
@@ -33,6 +39,8 @@ static void rename_column(struct form *form, const PgQuery__RenameStmt *statemen
   form_lock_heirs(form, rel, LOCK_ACCESS_EXCLUSIVE, statement->relation->inh);
   struct snap_column *column = form_column(form, rel, statement->subname, false);
   if (!column) return;
+  if (rel->t->partition_of || (!statement->relation->inh && rel->t->partition_count))
+    form_fails(form, "42P16", "column %s is renamed where it comes from, with all that inherit it", statement->subname);
   if (snap_table_column(rel->t, statement->newname))
     form_fails(form, "42701", "no column %s of %s exists", statement->newname, rel->t->qualified);
   form_affects(form, rel, statement->subname, false); /* views keep working: they hold the column's number */
@@ -298,7 +306,10 @@ void form_enum(struct form *form, PgQuery__Node *node) {
   sql_name_split(statement->n_type_name, statement->type_name, &schema, &name);
   const struct snap_enum *found = name ? shadow_enum(form->shadow, schema ? arena_printf(form->arena, "%s.%s", schema, name) : name) : NULL;
   if (!found) form_fails(form, "42704", "type %s exists", name ? name : "?");
-  bool add = !sql_or_null(statement->old_val), exists = false;
+  bool add = !sql_or_null(statement->old_val), exists = false, anchored = false;
+  const char *anchor = add ? sql_or_null(statement->new_val_neighbor) : statement->old_val;
+  for (size_t i = 0; found && anchor && i < found->label_count; i++) anchored |= strcmp(found->labels[i], anchor) == 0;
+  if (found && found->label_count && anchor && !anchored) form_fails(form, "22023", "%s has the value %s", name, anchor);
   for (size_t i = 0; found && i < found->label_count; i++) exists |= strcmp(found->labels[i], statement->new_val) == 0;
   if (exists && !statement->skip_if_new_val_exists)
     form_fails(form, "42710", "%s has no value %s", name, sql_literal(form->arena, statement->new_val));
