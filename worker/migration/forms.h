@@ -90,6 +90,8 @@ struct snap_column *form_column(struct form *form, struct rel *rel, const char *
 
 /* A constraint, added by ALTER TABLE, inline with a column, or by CREATE TABLE (rel->empty then). column NULL: its own key list. */
 void form_constraint(struct form *form, struct rel *rel, const PgQuery__Constraint *constraint, const char *column, bool new_column_null);
+/* Certain failures when the relation can't take a partition of that bound. */
+void form_partitionable(struct form *form, const struct rel *parent, const PgQuery__PartitionBoundSpec *bound);
 /* Relations a query reads (forms_reads.c): named only, run, or run with nothing to narrow it. view: what is made of the query, or NULL. */
 enum form_reading { FORM_READ_NAMES, FORM_READ_SOME, FORM_READ_ALL };
 void form_read(struct form *form, PgQuery__Node *query, enum form_reading how, struct rel *view);

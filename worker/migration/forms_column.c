@@ -277,6 +277,8 @@ void alter_column_type(struct alter *alter, const PgQuery__AlterTableCmd *comman
 void alter_column_default(struct alter *alter, const PgQuery__AlterTableCmd *command) {
   struct snap_column *column = form_column(alter->form, alter->rel, command->name, false);
   form_lock_sequences(alter->form, command->def, LOCK_ACCESS_SHARE);
+  if (column && (column->identity || column->generated)) /* both have an expression of their own */
+    form_fails(alter->form, "42601", "column %s is neither identity nor generated", command->name);
   if (column) column->default_expr = command->def ? sql_expression(alter->form->arena, command->def) : NULL;
 }
 
@@ -349,6 +351,7 @@ void alter_identity(struct alter *alter, const PgQuery__AlterTableCmd *command) 
   if (!column) return;
   bool add = command->subtype == PG_QUERY__ALTER_TABLE_TYPE__AT_AddIdentity;
   bool drop = command->subtype == PG_QUERY__ALTER_TABLE_TYPE__AT_DropIdentity;
+  if (!add && !column->identity && !command->missing_ok) form_fails(alter->form, "55000", "column %s is an identity column", command->name);
   if (!add) form_each_owned(alter->form, alter->rel, command->name, drop ? drop_owned : changes_sequence(command->def) ? retype_owned : change_owned);
   if (add && !column->not_null) form_fails(alter->form, "55000", "column %s is declared NOT NULL before identity is added", command->name);
   if (add && (column->identity || column->default_expr))

@@ -29,7 +29,8 @@ static bool name_taken(struct form *form, struct rel *rel, const char *name) {
 static const char *table_text(struct form *form, const struct rel *rel) { return sql_qualified(form->arena, rel->t->schema, rel->t->name); }
 
 struct columns_seen {
-  const char *name;
+  const struct rel *rel;
+  const char *name, *missing;
   bool several;
 };
 
@@ -39,20 +40,22 @@ static bool see_column(void *arg, PgQuery__Node *node) {
   if (node->node_case == PG_QUERY__NODE__NODE_COLUMN_REF) sql_name_split(node->column_ref->n_fields, node->column_ref->fields, &qualifier, &name);
   if (name && seen->name && strcmp(seen->name, name) != 0) seen->several = true;
   if (name) seen->name = name;
+  if (name && seen->rel && seen->rel->t->column_count && !snap_table_column(seen->rel->t, name)) seen->missing = name;
   return true;
 }
 
 /* The column a CHECK is about, which names it; NULL when there is none or several. */
-static const char *only_column(PgQuery__Node *expression) {
-  struct columns_seen seen = {0};
+static const char *only_column(struct form *form, const struct rel *rel, PgQuery__Node *expression) {
+  struct columns_seen seen = {.rel = rel};
   sql_walk(expression, see_column, &seen);
+  if (seen.missing) form_fails(form, "42703", "column %s of %s exists", sql_ident(form->arena, seen.missing), rel->t->qualified);
   return seen.several ? NULL : seen.name;
 }
 
 static void add_check(struct form *form, struct rel *rel, const PgQuery__Constraint *constraint, const char *column) {
   const char *expression = sql_expression(form->arena, constraint->raw_expr);
   if (!expression) expression = "…";
-  const char *named = column ? column : only_column(constraint->raw_expr);
+  const char *named = column ? column : only_column(form, rel, constraint->raw_expr);
   const char *name = sql_or_null(constraint->conname) ? constraint->conname : default_name(form, rel, &named, named ? 1 : 0, "check");
   if (name_taken(form, rel, sql_or_null(constraint->conname))) return;
   if (!constraint->skip_validation) {
@@ -131,6 +134,25 @@ static void note_key_types(struct form *form, struct rel *rel, const struct rel 
   }
 }
 
+/* Integers compare with integers, strings with strings; a number with a fraction is no key to integers (42804). */
+static void keys_compare(struct form *form, const struct rel *rel, const struct rel *ref, const char *const *columns,
+                         const char *const *ref_columns, size_t count) {
+  static const char *const strings[] = {"text", "character", "uuid"}, *const integers[] = {"smallint", "integer", "bigint"};
+  for (size_t i = 0; i < count; i++) {
+    const struct snap_column *mine = snap_table_column(rel->t, columns[i]), *theirs = snap_table_column(ref->t, ref_columns[i]);
+    bool string = false, integer = false, my_integer = false, my_string = false;
+    for (size_t k = 0; mine && theirs && k < 3; k++) {
+      string |= strncmp(theirs->type, strings[k], strlen(strings[k])) == 0;
+      my_string |= strncmp(mine->type, strings[k], strlen(strings[k])) == 0;
+      integer |= strcmp(theirs->type, integers[k]) == 0;
+      my_integer |= strcmp(mine->type, integers[k]) == 0;
+    }
+    bool fraction = mine && (strncmp(mine->type, "numeric", 7) == 0 || strcmp(mine->type, "real") == 0 || strncmp(mine->type, "double", 6) == 0);
+    if ((string && my_integer) || (integer && (my_string || fraction)))
+      form_fails(form, "42804", "%s.%s compares with %s.%s", rel->t->qualified, columns[i], ref->t->qualified, ref_columns[i]);
+  }
+}
+
 static void add_foreign_key(struct form *form, struct rel *rel, const PgQuery__Constraint *constraint, const char *column,
                             bool new_column_null) {
   struct rel *ref = shadow_range(form->shadow, constraint->pktable);
@@ -144,6 +166,11 @@ static void add_foreign_key(struct form *form, struct rel *rel, const PgQuery__C
     return;
   }
   if (name_taken(form, rel, sql_or_null(constraint->conname))) return;
+  if (ref->t->kind != SNAP_TABLE && ref->t->kind != SNAP_PARTITIONED) {
+    form_fails(form, "42809", "%s is a table", ref->t->qualified);
+    return;
+  }
+  if (ref->t->unlogged && !rel->t->unlogged) form_fails(form, "42P16", "%s is logged", ref->t->qualified);
   const struct snap_constraint *key = primary_key(ref);
   if (!ref_count && key) {
     ref_columns = key->columns;
@@ -151,6 +178,7 @@ static void add_foreign_key(struct form *form, struct rel *rel, const PgQuery__C
   }
   if (ref->t->column_count && (ref_count != count || !referable(ref, ref_columns, ref_count)))
     form_fails(form, "42830", "a unique constraint of %s matches the key", ref->t->qualified);
+  keys_compare(form, rel, ref, columns, ref_columns, ref_count < count ? ref_count : count);
   if (constraint->skip_validation && rel->t->kind == SNAP_PARTITIONED && form->shadow->version < 180000)
     form_fails(form, "42809", "NOT VALID foreign keys from partitioned tables are allowed (PostgreSQL 18)");
   note_key_types(form, rel, ref, columns, ref_columns, ref_count < count ? ref_count : count);
@@ -223,6 +251,16 @@ static void use_index(struct form *form, struct rel *rel, const PgQuery__Constra
   index->name = added->index = name;
 }
 
+/* A key holds within each partition, so over all of them only with the columns that tell them apart. */
+static void key_covers_partitions(struct form *form, const struct rel *rel, const char *const *columns, size_t count) {
+  const char *open = rel->t->partition_key ? strchr(rel->t->partition_key, '(') : NULL;
+  struct columns_seen seen = {0};
+  if (open) sql_walk(sql_parse_expression(form->arena, open), see_column, &seen);
+  bool covered = !seen.name || seen.several;
+  for (size_t i = 0; i < count; i++) covered |= seen.name && strcmp(columns[i], seen.name) == 0;
+  if (!covered) form_fails(form, "0A000", "the key holds %s, by which %s is partitioned", seen.name, rel->t->qualified);
+}
+
 static void add_key(struct form *form, struct rel *rel, const PgQuery__Constraint *constraint, const char *column) {
   bool primary = constraint->contype == PG_QUERY__CONSTR_TYPE__CONSTR_PRIMARY,
        exclude = constraint->contype == PG_QUERY__CONSTR_TYPE__CONSTR_EXCLUSION;
@@ -237,6 +275,8 @@ static void add_key(struct form *form, struct rel *rel, const PgQuery__Constrain
   const char *name = sql_or_null(constraint->conname) ? constraint->conname
                      : primary                        ? arena_printf(form->arena, "%s_pkey", rel->t->name)
                                                       : default_name(form, rel, columns, count, exclude ? "excl" : "key");
+  if (rel->t->kind == SNAP_FOREIGN) form_fails(form, "0A000", "%s is a table of its own", rel->t->qualified);
+  if (rel->t->kind == SNAP_PARTITIONED) key_covers_partitions(form, rel, columns, count);
   form_build_tree(form, rel);
   bool sets_not_null = primary && key_nullable(form, rel, columns, count);
   if (rel->t->kind != SNAP_PARTITIONED) form_lock_heirs(form, rel, LOCK_ACCESS_EXCLUSIVE, primary); /* whose columns become NOT NULL */
@@ -343,6 +383,8 @@ void alter_validate_constraint(struct alter *alter, const PgQuery__AlterTableCmd
     form_fails(form, "42704", "constraint %s of %s exists", command->name, rel->t->qualified);
     return;
   }
+  if (constraint && constraint->type != 'c' && constraint->type != 'n')
+    form_fails(form, "42809", "constraint %s of %s is a CHECK or foreign key", command->name, rel->t->qualified);
   if (fk ? fk->validated : constraint->validated) return;
   if (!fk) form_lock_heirs(form, rel, LOCK_SHARE_UPDATE_EXCLUSIVE, !alter->only);
   if (fk)
@@ -392,12 +434,20 @@ static void build_missing(struct form *form, const struct rel *parent, struct re
   }
 }
 
+void form_partitionable(struct form *form, const struct rel *parent, const PgQuery__PartitionBoundSpec *bound) {
+  if (parent->t->kind != SNAP_PARTITIONED) form_fails(form, "42P17", "%s is partitioned", parent->t->qualified);
+  if (bound->is_default && shadow_default_partition(form->shadow, parent))
+    form_fails(form, "42P17", "%s has no default partition yet", parent->t->qualified);
+}
+
 void alter_attach_partition(struct alter *alter, const PgQuery__AlterTableCmd *command) {
   struct form *form = alter->form;
   if (!command->def || command->def->node_case != PG_QUERY__NODE__NODE_PARTITION_CMD) return;
   const PgQuery__PartitionCmd *partition = command->def->partition_cmd;
   struct rel *part = form_target(form, partition->name, false);
   if (!part || !partition->bound) return;
+  form_partitionable(form, alter->rel, partition->bound);
+  if (part->t->partition_of) form_fails(form, "42809", "%s is not a partition yet", part->t->qualified);
   form_lock_tree(form, part, LOCK_ACCESS_EXCLUSIVE, true);
   build_missing(form, alter->rel, part);
   for (size_t i = 0; i < alter->rel->t->referenced_by_count; i++)
@@ -420,6 +470,10 @@ void alter_detach_partition(struct alter *alter, const PgQuery__AlterTableCmd *c
   const PgQuery__PartitionCmd *partition = command->def->partition_cmd;
   struct rel *part = form_target(form, partition->name, false), *fallback = shadow_default_partition(form->shadow, alter->rel);
   if (!part) return;
+  if (alter->rel->t->kind != SNAP_PARTITIONED)
+    form_fails(form, "42P17", "%s is partitioned", alter->rel->t->qualified);
+  else if (!part->t->partition_of || strcmp(part->t->partition_of, alter->rel->t->qualified) != 0)
+    form_fails(form, "42P01", "%s is a partition of %s", part->t->qualified, alter->rel->t->qualified);
   if (partition->concurrent) {
     form->effect->transaction = TX_NEVER;
     if (fallback) form_fails(form, "55000", "%s has no default partition", alter->rel->t->qualified);

@@ -26,6 +26,7 @@ static void copy_like(struct form *form, struct rel *rel, const PgQuery__TableLi
 
 static void create_partition(struct form *form, struct rel *rel, struct rel *parent, const PgQuery__PartitionBoundSpec *bound) {
   effect_table(form->effect, parent);
+  form_partitionable(form, parent, bound);
   effect_lock(form->effect, parent, LOCK_ACCESS_EXCLUSIVE);
   for (size_t i = 0; i < parent->t->referenced_by_count; i++)
     effect_lock(form->effect, shadow_of(form->shadow, parent->t->referenced_by[i]->table), LOCK_SHARE_ROW_EXCLUSIVE);
@@ -106,6 +107,14 @@ static const char *partition_key_text(struct form *form, const PgQuery__Partitio
   return arena_printf(form->arena, "%s (%s)", strategies[strategy], columns);
 }
 
+static void no_column_twice(struct form *form, const PgQuery__CreateStmt *statement) {
+  for (size_t i = 1; i < statement->n_table_elts && i < 1600; i++)
+    for (size_t j = 0; statement->table_elts[i]->node_case == PG_QUERY__NODE__NODE_COLUMN_DEF && j < i; j++)
+      if (statement->table_elts[j]->node_case == PG_QUERY__NODE__NODE_COLUMN_DEF &&
+          strcmp(statement->table_elts[i]->column_def->colname, statement->table_elts[j]->column_def->colname) == 0)
+        form_fails(form, "42701", "column %s is there once", statement->table_elts[i]->column_def->colname);
+}
+
 void form_create_table(struct form *form, PgQuery__Node *node) {
   const PgQuery__CreateStmt *statement =
       node->node_case == PG_QUERY__NODE__NODE_CREATE_FOREIGN_TABLE_STMT ? node->create_foreign_table_stmt->base_stmt : node->create_stmt;
@@ -115,6 +124,7 @@ void form_create_table(struct form *form, PgQuery__Node *node) {
   if (!rel) return;
   form->effect->making = rel;
   effect_table(form->effect, rel);
+  no_column_twice(form, statement);
   if (statement->partspec) rel->t->partition_key = partition_key_text(form, statement->partspec);
   rel->t->unlogged = strcmp(statement->relation->relpersistence, "u") == 0;
   for (size_t i = 0; i < statement->n_inh_relations; i++) {

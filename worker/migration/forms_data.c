@@ -77,7 +77,7 @@ static void reindex(struct form *form, const PgQuery__ReindexStmt *statement) {
   for (size_t i = 0; i < form->shadow->rels.count; i++) {
     struct rel *rel = form->shadow->rels.items[i];
     bool within = statement->kind != PG_QUERY__REINDEX_OBJECT_TYPE__REINDEX_OBJECT_SCHEMA || strcmp(rel->t->schema, statement->name) == 0;
-    if (!rel->dropped && within && shadow_is_table(rel) && rel->t->index_count) reindex_table(form, rel, concurrent);
+    if (!rel->dropped && within && shadow_is_table(rel)) reindex_table(form, rel, concurrent);
   }
 }
 
@@ -232,6 +232,9 @@ static void insert(struct form *form, const PgQuery__InsertStmt *statement) {
   struct rel *rel = form_target(form, statement->relation, false);
   if (!rel) return;
   effect_lock(form->effect, rel, LOCK_ROW_EXCLUSIVE);
+  if (rel->t->kind == SNAP_MATVIEW) form_fails(form, "42809", "%s takes rows", rel->t->qualified);
+  for (size_t i = 0; i < statement->n_cols; i++)
+    if (statement->cols[i]->node_case == PG_QUERY__NODE__NODE_RES_TARGET) form_column(form, rel, statement->cols[i]->res_target->name, false);
   struct rel *target = written_below(form, rel);
   fill_defaults(form, target, statement);
   locks_parents(form, target, statement->n_cols, statement->n_cols ? statement->cols : NULL);

@@ -162,6 +162,10 @@ static void add_policy(struct form *form, PgQuery__Node *node) {
   const char *definition = sql_statement_text(form->arena, node);
   struct rel *rel = form_target(form, statement->table, false);
   effect_lock(form->effect, rel, LOCK_ACCESS_EXCLUSIVE);
+  if (rel && rel->t->kind != SNAP_TABLE && rel->t->kind != SNAP_PARTITIONED) form_fails(form, "42809", "%s is a table", rel->t->qualified);
+  for (size_t i = 0; rel && i < rel->t->policy_count; i++)
+    if (strcmp(rel->t->policies[i].name, statement->policy_name) == 0)
+      form_fails(form, "42710", "no policy %s of %s exists", statement->policy_name, rel->t->qualified);
   if (statement->qual) form_read(form, statement->qual, FORM_READ_NAMES, NULL);
   if (statement->with_check) form_read(form, statement->with_check, FORM_READ_NAMES, NULL);
   if (!rel || !list_reserve(form->arena, &rel->t->policies, rel->t->policy_count, &rel->policy_cap, sizeof *rel->t->policies)) return;
