@@ -295,7 +295,8 @@ static enum status make_roles(struct clone *clone, struct error *err) {
   if (clone->roles.count == 0) return OK;
   BUF_AUTO sql;
   buf_init(&sql, 1024 * 1024);
-  if (!has_role(clone, "autodb_owners")) buf_puts(&sql, "CREATE ROLE autodb_owners NOLOGIN; GRANT CREATE ON DATABASE sandbox TO autodb_owners;"); /* of schemas, publications */
+  if (!has_role(clone, "autodb_owners"))
+    buf_puts(&sql, "CREATE ROLE autodb_owners NOLOGIN; GRANT CREATE ON DATABASE sandbox TO autodb_owners;"); /* of schemas, publications */
   for (int i = 0; i < clone->roles.count; i++) {
     if (has_role(clone, clone->roles.list[i])) continue;
     char *quoted = PQescapeIdentifier(clone->tracer, clone->roles.list[i], strlen(clone->roles.list[i]));

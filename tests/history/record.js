@@ -83,6 +83,14 @@ async function main() {
     try { module = require(path.join(folder, name)); } catch (error) { continue; }
     out.push({ name, up: await run(module.up), down: await run(module.down) });
   }
+  // Rows the program itself, or a migration that loops over what it reads, puts in; and the table the driver keeps its list in.
+  out.push({
+    name: '20211202120807-rows-of-the-program',
+    up: "CREATE TABLE migrations (id serial PRIMARY KEY, name varchar(255) NOT NULL, run_on timestamp NOT NULL);\n" +
+        "INSERT INTO roles (name, description, type, project) VALUES ('Owner', '', 'project', 'default'), ('Member', '', 'project', 'default');\n",
+    down: '',
+  });
+  out.sort((a, b) => (a.name < b.name ? -1 : 1));
   process.stdout.write(JSON.stringify(out));
 }
 main();

@@ -8,7 +8,9 @@ static const struct trip trips[] = {
      NULL, false},
     {"CREATE TABLE shop.fresh AS SELECT 1 AS one", NULL, false},
     {"CREATE TABLE shop.fresh (LIKE shop.customers INCLUDING ALL)", NULL, false},
-    {"ALTER TABLE shop.events DETACH PARTITION shop.events_rest; CREATE TABLE shop.fresh PARTITION OF shop.events FOR VALUES FROM ('2030-01-01') TO ('2031-01-01')", NULL, false},
+    {"ALTER TABLE shop.events DETACH PARTITION shop.events_rest; CREATE TABLE shop.fresh PARTITION OF shop.events FOR VALUES FROM "
+     "('2030-01-01') TO ('2031-01-01')",
+     NULL, false},
     {"CREATE TABLE IF NOT EXISTS shop.orders (id int)", NULL, false},
     {"CREATE TABLE shop.fresh (id int); ALTER TABLE shop.fresh ADD COLUMN b int; CREATE INDEX fresh_b ON shop.fresh (b); DROP TABLE "
      "shop.fresh",
@@ -275,7 +277,8 @@ static const struct trip trips[] = {
      NULL, false},
     {"ALTER TABLE \"Odd Schema\".\"Select\" RENAME COLUMN \"From\" TO \"To\"", NULL, false},
     {"ALTER TABLE \"Odd Schema\".\"Select\" ALTER COLUMN \"a\"\"b\" DROP DEFAULT", NULL, false},
-    {"DROP INDEX shop.orders_customer_idx; DROP RULE keep_orders ON shop.orders; DROP TABLE shop.orders CASCADE", "the rows of shop.orders", true},
+    {"DROP INDEX shop.orders_customer_idx; DROP RULE keep_orders ON shop.orders; DROP TABLE shop.orders CASCADE", "the rows of shop.orders",
+     true},
     {"DROP TABLE shop.loose", "the rows of shop.loose", true},
     {"DROP TABLE shop.customers CASCADE", "the rows of shop.customers", true},
     {"DROP TABLE shop.orders CASCADE", "the rows of shop.orders", true},

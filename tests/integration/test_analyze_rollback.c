@@ -78,7 +78,10 @@ static const char *judge(json_t *job, const struct trip *trip) {
 }
 
 /* All of them take minutes: without TESTS_LONG every sixth, another sixth each day. */
-static bool is_due(size_t index) { return getenv("TRIPS_ONLY") ? strstr(trips[index].sql, getenv("TRIPS_ONLY")) != NULL : getenv("TESTS_LONG") || (index + (size_t)(time(NULL) / 86400)) % 6 == 0; }
+static bool is_due(size_t index) {
+  return getenv("TRIPS_ONLY") ? strstr(trips[index].sql, getenv("TRIPS_ONLY")) != NULL
+                              : getenv("TESTS_LONG") || (index + (size_t)(time(NULL) / 86400)) % 6 == 0;
+}
 
 static void test_trips(void **state) {
   int wrong = 0, reversible = 0;
@@ -145,7 +148,6 @@ static void test_disproved(void **state) {
 static int teardown(void **state) { return harness_teardown(state); }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_trips), cmocka_unit_test(test_sequences),
-                                     cmocka_unit_test(test_disproved)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_trips), cmocka_unit_test(test_sequences), cmocka_unit_test(test_disproved)};
   return cmocka_run_group_tests(tests, setup, teardown);
 }

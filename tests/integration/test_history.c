@@ -1,8 +1,8 @@
-/* test_history.c - a real product's years of migrations, one by one: each is analysed on the schema its predecessors left, then applied to the
- * server for real. Every one gets a report; what applies in reality passes in the sandbox; what is called reversible leads back.
+/* test_history.c - a real product's years of migrations, one by one: each is analysed on the schema its predecessors left, then applied to
+ * the server for real. Every one gets a report; what applies in reality passes in the sandbox; what is called reversible leads back.
  *
- * The migrations are fetched from the package registry and kept in .autodb/cache; without a network the test is skipped. All of them, up and
- * down again, take many minutes: without TESTS_LONG every sixteenth is analysed (the rest is only applied). */
+ * The migrations are fetched from the package registry and kept in .autodb/cache; without a network the test is skipped. All of them, up
+ * and down again, take many minutes: without TESTS_LONG every sixteenth is analysed (the rest is only applied). */
 #include "tests/support/harness.h"
 
 #include <libpq-fe.h>
@@ -110,7 +110,8 @@ static void one(struct history *history, const char *name, const char *sql, bool
     report = job(history, "migrations/analyze", json_pack("{s:s}", "sql", sql));
     history->analysed++;
     history->reports += strcmp(harness_text(report, "status"), "succeeded") == 0;
-    if (strcmp(harness_text(report, "status"), "succeeded") != 0) print_message("no report: %s: %s\n", name, harness_text(report, "error.message"));
+    if (strcmp(harness_text(report, "status"), "succeeded") != 0)
+      print_message("no report: %s: %s\n", name, harness_text(report, "error.message"));
   }
   bool good = apply(history, sql, error, sizeof error);
   if (!good) print_message("did not apply: %s: %s\n", name, error);

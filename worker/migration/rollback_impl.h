@@ -35,7 +35,7 @@ struct rollback_plan {
   const struct snapshot *before;
   rollback_dump load;
   void *load_arg;
-  bool loaded, path_changed; /* the migration set search_path */
+  bool loaded, path_changed;      /* the migration set search_path */
   struct rollback_source *source; /* rollback_source() */
   LIST(struct rollback_item) items;
   LIST(struct rollback_state) states;
@@ -75,10 +75,10 @@ const char *rollback_part_key(struct rollback *rollback, const char *kind, const
 const char *rollback_known_as(struct rollback *rollback, const char *key); /* through renames */
 /* The key of an object about to be made: another than its name says when what had that name was moved aside. */
 const char *rollback_fresh_key(struct rollback *rollback, const char *key);
-bool rollback_was_there(struct rollback *rollback, const char *key);       /* before the migration */
-bool rollback_is_there(struct rollback *rollback, const char *key);        /* now */
-bool rollback_is_made(struct rollback *rollback, const char *key);         /* by the migration */
-bool rollback_is_dropped(struct rollback *rollback, const char *key);      /* by the migration: made again, with its settings, later */
+bool rollback_was_there(struct rollback *rollback, const char *key);  /* before the migration */
+bool rollback_is_there(struct rollback *rollback, const char *key);   /* now */
+bool rollback_is_made(struct rollback *rollback, const char *key);    /* by the migration */
+bool rollback_is_dropped(struct rollback *rollback, const char *key); /* by the migration: made again, with its settings, later */
 void rollback_note(struct rollback *rollback, const char *key, bool there);
 void rollback_note_rename(struct rollback *rollback, const char *now, const char *was);
 /* Takes back what earlier steps would do to the object, renames too when asked. */

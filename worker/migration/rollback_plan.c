@@ -29,8 +29,8 @@ void rollback_add(struct rollback *rollback, const char *format, ...) {
 
 void rollback_set_path(struct rollback *rollback) {
   const char *path = sql_ident_list(rollback->arena, rollback->shadow->schemas.items, rollback->shadow->schemas.count);
-  const char *text = arena_printf(rollback->arena, "SET %ssearch_path = %s", rollback->step->outside ? "" : "LOCAL ",
-                                  path && *path ? path : "''");
+  const char *text =
+      arena_printf(rollback->arena, "SET %ssearch_path = %s", rollback->step->outside ? "" : "LOCAL ", path && *path ? path : "''");
   if (rollback->step->sql.count && strcmp(rollback->step->sql.items[0], text) == 0) return;
   rollback_add(rollback, "%s", text);
 }

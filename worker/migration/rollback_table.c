@@ -143,8 +143,7 @@ static bool as_recorded(struct undo *undo, const PgQuery__AlterTableType *types,
       if (*type != command->subtype) continue;
       found = true;
       bool waits = false;
-      for (size_t k = 0; k < source->statements[i].of.count; k++)
-        waits |= rollback_is_dropped(rollback, source->statements[i].of.items[k]);
+      for (size_t k = 0; k < source->statements[i].of.count; k++) waits |= rollback_is_dropped(rollback, source->statements[i].of.items[k]);
       if (waits) continue;
       PgQuery__RangeVar *range = source->statements[i].node->alter_table_stmt->relation;
       char *schema = range->schemaname, *was = range->relname;
@@ -489,8 +488,7 @@ static void undo_owner(struct undo *undo) {
   const json_t *json = rollback_rel_json(undo->rollback, undo->rel);
   const char *owner = json_str(json, "owner", undo->rel->t->owner);
   if (owner && *owner) rollback_add(undo->rollback, "ALTER TABLE %s OWNER TO %s", undo->table, q(undo->rollback, owner));
-  if (undo->command->newowner)
-    rollback_replay_grants(undo->rollback, rollback_rel_key(undo->rollback, undo->rel), undo->command->newowner);
+  if (undo->command->newowner) rollback_replay_grants(undo->rollback, rollback_rel_key(undo->rollback, undo->rel), undo->command->newowner);
 }
 
 static void undo_inherit(struct undo *undo) {
