@@ -107,8 +107,22 @@ static void it_round_trips(void **state) {
     }
 }
 
+static void what_18_brought_round_trips(void **state) {
+  (void)state;
+  char original[HARNESS_URL], copy[HARNESS_URL];
+  if (!servers[1]) skip();
+  restored(servers[1], "tests/fixtures/ddl_18.sql", original, copy);
+  const char *text = written(original, NULL);
+  static const char *const parts[] = {"(n * 2)",          "NOT ENFORCED",  "late_v NOT NULL v NOT VALID",
+                                      "WITHOUT OVERLAPS", "PERIOD during", "CONSTRAINT named NOT NULL"};
+  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+    if (!strstr(text, parts[i])) fail_msg("no %s in %s", parts[i], text);
+  same_text("18", text, written(copy, NULL));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(what_18_brought_round_trips),
       cmocka_unit_test(pg_dump_sees_no_difference),
       cmocka_unit_test(it_round_trips),
   };
