@@ -60,7 +60,7 @@
   (128 * 1024 * 1024)                /* of catalog JSON, about 16,000 tables; the tree takes eight times that, and the slot has 2 GiB */
 #define LIMIT_INTROSPECT_SCHEMAS 200 /* named in one request */
 #define LIMIT_DUMP_BYTES (64 * 1024 * 1024) /* of pg_dump --schema-only; beyond: no dump, with the reason */
-#define LIMIT_SANDBOX_SHAPE 50000 /* columns whose statistics shape a sandbox's rows; beyond: none do */
+#define LIMIT_SANDBOX_SHAPE 50000           /* columns whose statistics shape a sandbox's rows; beyond: none do */
 #define LIMIT_DUMP_MS 120000
 
 #endif

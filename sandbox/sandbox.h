@@ -78,8 +78,8 @@ struct sandbox_seed_report {
 };
 /* Gives every table rows_per_table synthetic rows that satisfy types, NOT NULL, FKs (parents first, cycles by NULL or deferral), CHECKs
  * (tried values), UNIQUE, enums, domains, identity and generated columns, partitions (rows within bounds). Reads the clone's own catalogs;
- * deterministic. columns: NULL, or a JSON array of {"s": schema, "t": table, "c": column, "n": rows that are NULL, "d": different values}, how
- * production's columns look when they have this many rows (0: nothing known); followed as far as constraints and keys allow. */
+ * deterministic. columns: NULL, or a JSON array of {"s": schema, "t": table, "c": column, "n": rows that are NULL, "d": different values},
+ * how production's columns look when they have this many rows (0: nothing known); followed as far as constraints and keys allow. */
 MUST_CHECK enum status sandbox_seed(struct sandbox *sandbox, int rows_per_table, const char *columns, struct arena *arena,
                                     struct sandbox_seed_report *ret_report, struct error *err);
 

@@ -81,8 +81,7 @@ static enum status describe(struct making *making, struct error *err) {
 /* Lengths keep neighbouring texts apart. */
 static bool make_key(const struct making *making, const char *dump, char key[SHA256_HEX]) {
   const struct snapshot *snapshot = making->snapshot;
-  const char *const parts[] = {making->job->owner_id, making->job->connection_id, snapshot->timezone, snapshot->search_path,
-                               making->shape};
+  const char *const parts[] = {making->job->owner_id, making->job->connection_id, snapshot->timezone, snapshot->search_path, making->shape};
   BUF_AUTO text;
   buf_init(&text, LIMIT_DUMP_BYTES + 16 * 1024 * 1024);
   buf_printf(&text, "%d %d ", SETUP_FORMAT, making->rows_per_table);
