@@ -227,7 +227,7 @@ static const struct offered routes[] = {
      {"NOT VALID"}},
     {"ALTER TABLE child ADD FOREIGN KEY (x) REFERENCES t", "add-foreign-key-validate", NULL, {"child_x_fkey"}},
     {"ALTER TABLE t ALTER COLUMN a SET NOT NULL", "prove-not-null", NULL, {"t_a_proof", "DROP CONSTRAINT"}},
-    {"ALTER TABLE tree ALTER COLUMN v SET NOT NULL", "prove-not-null", NULL, {"tree_v_proof"}},
+    {"ALTER TABLE pt ALTER COLUMN v SET NOT NULL", "prove-not-null", NULL, {"pt_v_proof"}},
     {"ALTER TABLE proof_taken ALTER COLUMN a SET NOT NULL", "prove-not-null", NULL, {"proof_taken_a_proof1"}},
     {"ALTER TABLE \"Odd one\".\"Big \"\"Table\"\"\" ALTER COLUMN \"select\" SET NOT NULL",
      "prove-not-null",
