@@ -173,8 +173,8 @@ static bool reaches_partitions(const struct alter *alter, const struct command_r
 /* Columns and constraints belong to tables. */
 static bool suits_kind(PgQuery__AlterTableType type, enum snap_relkind kind) {
   if (kind != SNAP_VIEW && kind != SNAP_MATVIEW && kind != SNAP_SEQUENCE) return true;
-  return type != AT(AddColumn) && type != AT(DropColumn) && type != AT(AlterColumnType) && type != AT(SetNotNull) && type != AT(DropNotNull) &&
-         type != AT(AddConstraint) && type != AT(DropConstraint);
+  return type != AT(AddColumn) && type != AT(DropColumn) && type != AT(AlterColumnType) && type != AT(SetNotNull) &&
+         type != AT(DropNotNull) && type != AT(AddConstraint) && type != AT(DropConstraint);
 }
 
 /* ONLY, where there are heirs: what must be the same in all can't be changed in one. */

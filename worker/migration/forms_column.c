@@ -40,6 +40,7 @@ static bool lock_sequences(void *arg, PgQuery__Node *node) {
 
 void form_lock_sequences(struct form *form, PgQuery__Node *expression, enum lock_mode mode) {
   struct sequences sequences = {form, mode};
+  if (mode == LOCK_ACCESS_SHARE && form->shadow->version >= 180000) return; /* PostgreSQL 18 depends on it without a lock */
   if (expression) sql_walk(expression, lock_sequences, &sequences);
 }
 
@@ -211,6 +212,21 @@ static void type_foreign_keys(struct form *form, struct rel *rel, const char *co
   }
 }
 
+/* Indexes over an expression or a condition of the column are rebuilt whatever the change. */
+static bool column_computed(struct form *form, const struct rel *rel, const char *column) {
+  for (size_t i = 0; i < rel->t->index_count; i++) {
+    const struct snap_index *index = &rel->t->indexes[i];
+    if (index->predicate && strstr(index->predicate, column) &&
+        sql_mentions_column(sql_parse_expression(form->arena, index->predicate), column))
+      return true;
+    for (size_t j = 0; j < index->column_count; j++)
+      if (strchr(index->columns[j], '(') && strstr(index->columns[j], column) &&
+          sql_mentions_column(sql_parse_expression(form->arena, index->columns[j]), column))
+        return true;
+  }
+  return false;
+}
+
 static bool column_checked(struct form *form, const struct rel *rel, const char *column) {
   for (size_t i = 0; i < rel->t->constraint_count; i++) {
     const struct snap_constraint *constraint = &rel->t->constraints[i];
@@ -226,6 +242,9 @@ static void type_passes(struct form *form, struct rel *rel, const char *column, 
     form_rewrite_heirs(form, rel);
     effect_fact(form->effect, FACT_TYPE_REWRITE, rel, column, type);
   } else if (change->kind == TYPE_REINDEX && column_indexed(rel, column)) {
+    form_build_tree(form, rel);
+    effect_fact(form->effect, FACT_TYPE_REINDEX, rel, column, type);
+  } else if (column_computed(form, rel, column)) {
     form_build_tree(form, rel);
     effect_fact(form->effect, FACT_TYPE_REINDEX, rel, column, type);
   } else if (column_checked(form, rel, column)) {
@@ -352,7 +371,11 @@ void alter_identity(struct alter *alter, const PgQuery__AlterTableCmd *command) 
   bool add = command->subtype == PG_QUERY__ALTER_TABLE_TYPE__AT_AddIdentity;
   bool drop = command->subtype == PG_QUERY__ALTER_TABLE_TYPE__AT_DropIdentity;
   if (!add && !column->identity && !command->missing_ok) form_fails(alter->form, "55000", "column %s is an identity column", command->name);
-  if (!add) form_each_owned(alter->form, alter->rel, command->name, drop ? drop_owned : changes_sequence(command->def) ? retype_owned : change_owned);
+  if (!add)
+    form_each_owned(alter->form, alter->rel, command->name,
+                    drop                             ? drop_owned
+                    : changes_sequence(command->def) ? retype_owned
+                                                     : change_owned);
   if (add && !column->not_null) form_fails(alter->form, "55000", "column %s is declared NOT NULL before identity is added", command->name);
   if (add && (column->identity || column->default_expr))
     form_fails(alter->form, "55000", "column %s has no identity and no default yet", command->name);

@@ -37,7 +37,8 @@ struct columns_seen {
 static bool see_column(void *arg, PgQuery__Node *node) {
   struct columns_seen *seen = arg;
   const char *qualifier, *name = NULL;
-  if (node->node_case == PG_QUERY__NODE__NODE_COLUMN_REF) sql_name_split(node->column_ref->n_fields, node->column_ref->fields, &qualifier, &name);
+  if (node->node_case == PG_QUERY__NODE__NODE_COLUMN_REF)
+    sql_name_split(node->column_ref->n_fields, node->column_ref->fields, &qualifier, &name);
   if (name && seen->name && strcmp(seen->name, name) != 0) seen->several = true;
   if (name) seen->name = name;
   if (name && seen->rel && seen->rel->t->column_count && !snap_table_column(seen->rel->t, name)) seen->missing = name;
@@ -147,7 +148,8 @@ static void keys_compare(struct form *form, const struct rel *rel, const struct 
       integer |= strcmp(theirs->type, integers[k]) == 0;
       my_integer |= strcmp(mine->type, integers[k]) == 0;
     }
-    bool fraction = mine && (strncmp(mine->type, "numeric", 7) == 0 || strcmp(mine->type, "real") == 0 || strncmp(mine->type, "double", 6) == 0);
+    bool fraction =
+        mine && (strncmp(mine->type, "numeric", 7) == 0 || strcmp(mine->type, "real") == 0 || strncmp(mine->type, "double", 6) == 0);
     if ((string && my_integer) || (integer && (my_string || fraction)))
       form_fails(form, "42804", "%s.%s compares with %s.%s", rel->t->qualified, columns[i], ref->t->qualified, ref_columns[i]);
   }
@@ -281,7 +283,8 @@ static void add_key(struct form *form, struct rel *rel, const PgQuery__Constrain
   bool sets_not_null = primary && key_nullable(form, rel, columns, count);
   if (rel->t->kind != SNAP_PARTITIONED) form_lock_heirs(form, rel, LOCK_ACCESS_EXCLUSIVE, primary); /* whose columns become NOT NULL */
   for (size_t i = 0; rel->t->kind == SNAP_PARTITIONED && i < rel->t->partition_count; i++)
-    form_lock_tree(form, shadow_of(form->shadow, rel->t->partitions[i]), sets_not_null ? LOCK_ACCESS_EXCLUSIVE : LOCK_SHARE, true);
+    form_lock_tree(form, shadow_of(form->shadow, rel->t->partitions[i]),
+                   sets_not_null || form->shadow->version >= 180000 ? LOCK_ACCESS_EXCLUSIVE : LOCK_SHARE, true);
   if (!exclude)
     check_unique(form, rel, name, columns, count, constraint->nulls_not_distinct);
   else
@@ -317,7 +320,7 @@ void form_constraint(struct form *form, struct rel *rel, const PgQuery__Constrai
 void alter_add_constraint(struct alter *alter, const PgQuery__AlterTableCmd *command) {
   if (!command->def || command->def->node_case != PG_QUERY__NODE__NODE_CONSTRAINT) return;
   const PgQuery__Constraint *constraint = command->def->constraint;
-  if (constraint->contype == PG_QUERY__CONSTR_TYPE__CONSTR_CHECK && !constraint->is_no_inherit)
+  if (constraint->contype == PG_QUERY__CONSTR_TYPE__CONSTR_CHECK && (!constraint->is_no_inherit || alter->form->shadow->version >= 180000))
     form_lock_heirs(alter->form, alter->rel, LOCK_ACCESS_EXCLUSIVE, !alter->only);
   for (size_t i = 0; i < constraint->n_keys; i++)
     if (sql_node_string(constraint->keys[i])) form_column(alter->form, alter->rel, sql_node_string(constraint->keys[i]), false);
@@ -482,6 +485,10 @@ void alter_detach_partition(struct alter *alter, const PgQuery__AlterTableCmd *c
     effect_fact(form->effect, FACT_DETACH_BLOCKING, part, alter->rel->t->qualified, NULL);
   }
   form_lock_tree(form, part, LOCK_ACCESS_EXCLUSIVE, true);
+  for (size_t i = 0; i < alter->rel->t->referenced_by_count; i++) { /* no row may refer to it any more */
+    form_scan_tree(form, shadow_of(form->shadow, alter->rel->t->referenced_by[i]->table));
+    form_scan_tree(form, part);
+  }
   for (size_t i = 0; i < alter->rel->t->fk_count; i++) /* the partition gets keys of its own */
     form_lock_tree(form, shadow_of(form->shadow, alter->rel->t->fks[i].ref), LOCK_SHARE_ROW_EXCLUSIVE, true);
   effect_loss(form->effect, LOSS_BEHAVIOUR, NULL);

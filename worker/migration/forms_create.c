@@ -282,7 +282,8 @@ void form_create_sequence(struct form *form, PgQuery__Node *node) {
   form->effect->making = rel;
   effect_table(form->effect, rel);
   for (size_t i = 0; i < statement->n_options; i++) {
-    const PgQuery__DefElem *option = statement->options[i]->node_case == PG_QUERY__NODE__NODE_DEF_ELEM ? statement->options[i]->def_elem : NULL;
+    const PgQuery__DefElem *option =
+        statement->options[i]->node_case == PG_QUERY__NODE__NODE_DEF_ELEM ? statement->options[i]->def_elem : NULL;
     if (!option || strcmp(option->defname, "owned_by") != 0 || !option->arg || option->arg->node_case != PG_QUERY__NODE__NODE_LIST ||
         option->arg->list->n_items < 2)
       continue;
@@ -352,8 +353,12 @@ static void add_function(struct form *form, const char *schema, const char *name
   struct snap_function *wider = arena_calloc(form->arena, snapshot->function_count + 1, sizeof *wider);
   if (!wider) return;
   if (snapshot->function_count) memcpy(wider, snapshot->functions, snapshot->function_count * sizeof *wider);
-  wider[snapshot->function_count++] = (struct snap_function){
-      .schema = shadow_schema(form->shadow, schema), .name = name, .arguments = "", .language = "", .kind = "function", .volatility = volatility};
+  wider[snapshot->function_count++] = (struct snap_function){.schema = shadow_schema(form->shadow, schema),
+                                                             .name = name,
+                                                             .arguments = "",
+                                                             .language = "",
+                                                             .kind = "function",
+                                                             .volatility = volatility};
   snapshot->functions = wider;
 }
 

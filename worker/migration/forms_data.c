@@ -23,7 +23,8 @@ static void vacuum(struct form *form, const PgQuery__VacuumStmt *statement) {
     if (statement->rels[i]->node_case != PG_QUERY__NODE__NODE_VACUUM_RELATION) continue;
     struct rel *rel = form_target(form, statement->rels[i]->vacuum_relation->relation, false);
     if (!rel || rel->t->kind == SNAP_VIEW) continue;
-    if (!statement->is_vacuumcmd && rel->t->kind != SNAP_PARTITIONED) form_lock_heirs(form, rel, LOCK_ACCESS_SHARE, true);
+    if (!statement->is_vacuumcmd && rel->t->kind != SNAP_PARTITIONED)
+      form_lock_heirs(form, rel, form->shadow->version >= 180000 ? LOCK_SHARE_UPDATE_EXCLUSIVE : LOCK_ACCESS_SHARE, true);
     form_lock_tree(form, rel, full ? LOCK_ACCESS_EXCLUSIVE : LOCK_SHARE_UPDATE_EXCLUSIVE, true);
     if (!full) continue;
     form_rewrite_tree(form, rel);
@@ -234,7 +235,8 @@ static void insert(struct form *form, const PgQuery__InsertStmt *statement) {
   effect_lock(form->effect, rel, LOCK_ROW_EXCLUSIVE);
   if (rel->t->kind == SNAP_MATVIEW) form_fails(form, "42809", "%s takes rows", rel->t->qualified);
   for (size_t i = 0; i < statement->n_cols; i++)
-    if (statement->cols[i]->node_case == PG_QUERY__NODE__NODE_RES_TARGET) form_column(form, rel, statement->cols[i]->res_target->name, false);
+    if (statement->cols[i]->node_case == PG_QUERY__NODE__NODE_RES_TARGET)
+      form_column(form, rel, statement->cols[i]->res_target->name, false);
   struct rel *target = written_below(form, rel);
   fill_defaults(form, target, statement);
   locks_parents(form, target, statement->n_cols, statement->n_cols ? statement->cols : NULL);
@@ -271,7 +273,8 @@ void form_query(struct form *form, PgQuery__Node *node) {
     effect_lock(form->effect, rel, node->copy_stmt->is_from ? LOCK_ROW_EXCLUSIVE : LOCK_ACCESS_SHARE);
     if (rel && !node->copy_stmt->is_from && shadow_is_table(rel)) effect_scan(form->effect, rel);
     if (rel && !node->copy_stmt->is_from && !shadow_is_table(rel)) form_fails(form, "42809", "%s is a table", rel->t->qualified);
-    if (node->copy_stmt->query) form_read(form, node->copy_stmt->query, form_reads_all(node->copy_stmt->query) ? FORM_READ_ALL : FORM_READ_SOME, NULL);
+    if (node->copy_stmt->query)
+      form_read(form, node->copy_stmt->query, form_reads_all(node->copy_stmt->query) ? FORM_READ_ALL : FORM_READ_SOME, NULL);
     return;
   case PG_QUERY__NODE__NODE_EXPLAIN_STMT:
     if (node->explain_stmt->query) form_read(form, node->explain_stmt->query, FORM_READ_SOME, NULL);

@@ -17,7 +17,10 @@ static void rename_relation(struct form *form, const PgQuery__RenameStmt *statem
     return;
   }
   struct rel *owner = NULL; /* ALTER TABLE may name an index */
-  struct snap_index *index = shadow_range(form->shadow, statement->relation) ? NULL : shadow_index(form->shadow, sql_or_null(statement->relation->schemaname), statement->relation->relname, &owner);
+  struct snap_index *index =
+      shadow_range(form->shadow, statement->relation)
+          ? NULL
+          : shadow_index(form->shadow, sql_or_null(statement->relation->schemaname), statement->relation->relname, &owner);
   if (index) {
     index->name = statement->newname;
     return;

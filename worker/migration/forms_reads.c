@@ -74,8 +74,7 @@ static void read_query(struct reading *reading, PgQuery__Node *query) {
   if (!query) return;
   sql_walk(query, see_cte, reading);
   sql_walk(query, see_range, reading);
-  if (query->node_case == PG_QUERY__NODE__NODE_SELECT_STMT && reading->how != FORM_READ_NAMES)
-    lock_rows(reading->form, query->select_stmt);
+  if (query->node_case == PG_QUERY__NODE__NODE_SELECT_STMT && reading->how != FORM_READ_NAMES) lock_rows(reading->form, query->select_stmt);
 }
 
 void form_read(struct form *form, PgQuery__Node *query, enum form_reading how, struct rel *view) {

@@ -35,7 +35,7 @@ static struct type_ref type_read(const char *text) {
       ref.base[out++] = *c;
     }
   }
-  if (strcmp(ref.base, "bpchar") == 0) snprintf(ref.base, sizeof ref.base, "character"); /* "character" itself always has a length */
+  if (strcmp(ref.base, "bpchar") == 0) snprintf(ref.base, sizeof ref.base, "character");        /* "character" itself always has a length */
   if (strncmp(ref.base, "interval ", 9) == 0 && strstr(ref.base, "second")) ref.base[8] = '\0'; /* down to seconds: everything fits */
   return ref;
 }
@@ -100,7 +100,7 @@ static const struct {
 static bool modifier_keeps(const struct type_ref *from, const struct type_ref *to) {
   const char *base = to->base;
   if (strcmp(base, "character") == 0 || strcmp(base, "bit") == 0)
-    return strcmp(from->base, base) == 0 ? from->arg_count == to->arg_count && from->args[0] == to->args[0] : to->arg_count == 0;
+    return to->arg_count == 0 || (strcmp(from->base, base) == 0 && from->arg_count == to->arg_count && from->args[0] == to->args[0]);
   if (to->arg_count == 0) return true;
   if (strcmp(base, "numeric") == 0) return from->arg_count == 2 && from->args[1] == to->args[1] && from->args[0] <= to->args[0];
   if (strncmp(base, "time", 4) == 0 || strcmp(base, "interval") == 0)
@@ -167,7 +167,8 @@ static const struct {
 static bool lists_type(const char *list, const char *base) {
   size_t len = strlen(base);
   for (const char *at = strstr(list, base); at; at = strstr(at + 1, base)) {
-    bool starts = at == list || (at[-1] == ' ' && (strchr(list, ',') == NULL || at[-2] == ',')), ends = !at[len] || at[len] == ' ' || at[len] == ',';
+    bool starts = at == list || (at[-1] == ' ' && (strchr(list, ',') == NULL || at[-2] == ',')),
+         ends = !at[len] || at[len] == ' ' || at[len] == ',';
     if (starts && ends && (!strchr(list, ',') || !at[len] || at[len] == ',')) return true;
   }
   return false;
@@ -175,9 +176,8 @@ static bool lists_type(const char *list, const char *base) {
 
 /* Of the types this file knows; others (of extensions and users) bring casts of their own. */
 static bool known_base(const struct shadow *shadow, const char *base) {
-  static const char *const strict[] = {"boolean", "uuid",    "bytea", "xml", "point",    "box",      "tsvector",
-                                       "tsquery", "line",    "lseg",  "jsonb", "int4range", "int8range", "numrange",
-                                       "tsrange", "tstzrange", "daterange"};
+  static const char *const strict[] = {"boolean", "uuid",  "bytea",     "xml",       "point",    "box",     "tsvector",  "tsquery",  "line",
+                                       "lseg",    "jsonb", "int4range", "int8range", "numrange", "tsrange", "tstzrange", "daterange"};
   int rank;
   if (family_of(base, &rank) != FAMILY_OTHER || shadow_enum(shadow, base)) return true;
   for (size_t i = 0; i < sizeof strict / sizeof *strict; i++)
