@@ -1,6 +1,8 @@
 /* jobview.c - see jobview.h. Written by hand instead of through jansson: results are up to LIMIT_RESULT_BYTES, and are JSON already. */
 #include "api/jobview.h"
 
+#include "common/json.h"
+
 enum column { ID, KIND, STATE, LANE, CONNECTION, ATTEMPT, MAX_ATTEMPTS, PROGRESS, CREATED, STARTED, FINISHED, RESULT, ERROR, METADATA };
 
 static const struct {
@@ -43,6 +45,28 @@ void jobview_put(struct buf *out, const PGresult *res, int row) {
 bool jobview_ended(const PGresult *res, int row) {
   const char *state = PQgetvalue(res, row, STATE);
   return strcmp(state, "queued") != 0 && strcmp(state, "running") != 0;
+}
+
+static bool refuses(const char *code) {
+  static const char *const codes[] = {"TOKEN_INVALID", "TOKEN_EXPIRED", "TOKEN_SQL_MISMATCH", "TOKEN_CONNECTION_MISMATCH", "SCHEMA_DRIFT"};
+  for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
+    if (strcmp(codes[i], code) == 0) return true;
+  return false;
+}
+
+bool jobview_refusal(const PGresult *res, int row, struct error *ret_refusal) {
+  if (strcmp(PQgetvalue(res, row, STATE), "failed") != 0) return false;
+  json_t *error = json_loadb(PQgetvalue(res, row, ERROR), (size_t)PQgetlength(res, row, ERROR), 0, NULL);
+  const char *code = json_str(error, "code", "");
+  bool refused = refuses(code);
+  if (refused) {
+    const json_t *details = json_object_get(error, "details");
+    error_set_code(ret_refusal, ERR_CONFLICT, code, "%s", json_str(error, "message", "The worker refused to run it."));
+    ret_refusal->details = json_is_object(details) ? json_copy((json_t *)(uintptr_t)details) : json_object();
+    json_set_str(ret_refusal->details, "job_id", PQgetvalue(res, row, ID));
+  }
+  json_decref(error);
+  return refused;
 }
 
 void jobview_put_new(struct buf *out, const struct jobview_new *job) {

@@ -24,6 +24,9 @@
 /* Appends the object; stored JSON goes in as it stands. */
 void jobview_put(struct buf *out, const PGresult *res, int row);
 bool jobview_ended(const PGresult *res, int row);
+/* Did the job fail because its worker refused what the API had accepted (contract section 4: TOKEN_*, SCHEMA_DRIFT)? Then the refusal as
+ * the API would have given it, with the job's id among the details. */
+bool jobview_refusal(const PGresult *res, int row, struct error *ret_refusal);
 
 struct jobview_new { /* a job as it was just committed */
   struct id id;

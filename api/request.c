@@ -204,24 +204,48 @@ enum status request_parse_body(struct request *req, struct error *err) {
 
 /* --- preferences --- */
 
-int request_prefer_wait(const struct request *req) {
+/* Is the preference at `p` this one? What follows its name goes to ret_rest. */
+static bool is_preference(const char *p, const char *name, const char **ret_rest) {
+  size_t len = strlen(name);
+  if (strncasecmp(p, name, len) != 0 || !strchr(" \t=;,", p[len])) return false; /* the NUL at the end counts, too */
+  *ret_rest = p + len + strspn(p + len, " \t");
+  return true;
+}
+
+/* Calls `take` with what follows the name of each preference so called, until it returns true. */
+static bool find_preference(const struct request *req, const char *name, bool (*take)(const char *rest, int *ret_value), int *ret_value) {
   for (size_t i = 0; i < req->http->header_count; i++) {
     if (strcmp(req->http->headers[i].name, "prefer") != 0) continue;
-    for (const char *p = req->http->headers[i].value; *p; p += strcspn(p, ","), p += *p == ',') {
+    for (const char *p = req->http->headers[i].value, *rest; *p; p += strcspn(p, ","), p += *p == ',') {
       p += strspn(p, " \t");
-      if (strncasecmp(p, "wait", 4) != 0) continue;
-      p += 4;
-      p += strspn(p, " \t");
-      if (*p != '=') continue;
-      p += 1 + strspn(p + 1, " \t\"");
-      size_t digits = strspn(p, "0123456789");
-      if (!digits || digits > 9) continue;
-      long seconds = strtol(p, NULL, 10);
-      return seconds > LIMIT_WAIT_SECONDS ? LIMIT_WAIT_SECONDS : (int)seconds;
+      if (is_preference(p, name, &rest) && take(rest, ret_value)) return true;
     }
   }
-  return 0;
+  return false;
 }
+
+static bool take_seconds(const char *rest, int *ret_value) {
+  if (*rest != '=') return false;
+  rest += 1 + strspn(rest + 1, " \t\"");
+  size_t digits = strspn(rest, "0123456789");
+  if (!digits || digits > 9) return false;
+  long seconds = strtol(rest, NULL, 10);
+  *ret_value = seconds > LIMIT_WAIT_SECONDS ? LIMIT_WAIT_SECONDS : (int)seconds;
+  return true;
+}
+
+int request_prefer_wait_or(const struct request *req, int otherwise) {
+  find_preference(req, "wait", take_seconds, &otherwise);
+  return otherwise;
+}
+
+static bool take_any(const char *rest, int *ret_value) {
+  (void)rest;
+  (void)ret_value;
+  return true;
+}
+
+bool request_prefer_async(const struct request *req) { return find_preference(req, "respond-async", take_any, NULL); }
 
 /* --- database --- */
 

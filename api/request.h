@@ -80,8 +80,10 @@ bool request_param_bool(const struct request *req, const char *name, bool otherw
 /* Parses the body (Content-Type, JSON) and checks it against the route's fields. */
 MUST_CHECK enum status request_parse_body(struct request *req, struct error *err);
 
-/* N of "Prefer: wait=N" (RFC 7240), at most LIMIT_WAIT_SECONDS; 0 when absent or not understood. */
-int request_prefer_wait(const struct request *req);
+/* N of "Prefer: wait=N" (RFC 7240), at most LIMIT_WAIT_SECONDS; `otherwise` when absent or not understood. */
+int request_prefer_wait_or(const struct request *req, int otherwise);
+static inline int request_prefer_wait(const struct request *req) { return request_prefer_wait_or(req, 0); }
+bool request_prefer_async(const struct request *req); /* "Prefer: respond-async" */
 
 /* Runs the statement; `rows` is called with its answer and ends the request as a handler would. A failure is answered with 503 or,
  * when the statement itself was refused, 500. Nothing is promised about a write that failed. */

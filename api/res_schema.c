@@ -6,8 +6,8 @@
 #include "api/connection_ref.h"
 #include "api/offload.h"
 #include "api/router.h"
-#include "api/schema_diff.h"
 #include "common/pg.h"
+#include "common/schema_diff.h"
 
 #define SCHEMAS_MAX 200
 

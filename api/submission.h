@@ -5,6 +5,7 @@
 #include <sys/queue.h>
 
 #include "api/request.h"
+#include "api/waiters.h"
 
 struct submission { /* in the request's arena */
   STAILQ_ENTRY(submission) link;
@@ -19,9 +20,28 @@ struct submission { /* in the request's arena */
   const char *metadata;     /* JSON text or NULL */
   const char *callback_url; /* NULL = none */
   int wait_s;               /* Prefer: wait */
+  enum wait_mode mode;      /* of that wait */
 };
+
+/* The request's job: reads priority, callback_url, metadata and Prefer; NULL connection_id = none. Nothing has happened yet. `payload` is
+ * JSON text in the request's arena. */
+MUST_CHECK enum status submission_new(struct request *req, const char *kind, const struct id *connection_id, const char *payload,
+                                      size_t payload_len, struct submission **ret_sub, struct error *err);
+
+/* Inserts the one job, into the record and the queue, once for each row of `source` (that is, once or not at all); what was inserted is the
+ * WITH query "accepted". The first twelve parameters are submission_put's. */
+#define SUBMISSION_ACCEPT(source)                                                                                                     \
+  "recorded AS (INSERT INTO autodb.jobs (id, owner_id, connection_id, kind, lane, max_attempts, trace, request_id, callback_url, "    \
+  "payload, "                                                                                                                         \
+  "metadata) SELECT $1::uuid, $2::uuid, $3::uuid, $4::text, $5::autodb.job_lane, $6::int4, $7::text, $8::text, $9::text, $10::json, " \
+  "$11::json FROM " source "), "                                                                                                      \
+  "accepted AS (INSERT INTO autodb.queue (id, owner_id, kind, lane, tier, max_attempts, callback_url) "                               \
+  "SELECT $1::uuid, $2::uuid, $4::text, $5::autodb.job_lane, $12::int4::int2, $6::int4, $9::text FROM " source " RETURNING id) "
+void submission_put(struct pg_params *params, const struct submission *sub);
 
 /* Ends the request of a job that is now in the record. */
 void submission_committed(struct submission *sub, const char *created_at);
+/* Ends the request with the job that an earlier one like it made. */
+void submission_replayed(struct submission *sub, const struct id *job_id);
 
 #endif

@@ -75,10 +75,17 @@ void submission_committed(struct submission *sub, const char *created_at) {
   char *view = sub->wait_s ? arena_strndup(req->arena, buf_str(&data), data.len) : NULL;
   if (view) {
     buf_free(&data);
-    waiters_add_committed(req, &sub->id, sub->wait_s, view);
+    waiters_add_committed(req, &sub->id, sub->wait_s, sub->mode, view);
   } else {
     reply_buf(req, 202, &data);
   }
+}
+
+void submission_replayed(struct submission *sub, const struct id *job_id) {
+  char text[ID_TEXT];
+  request_header(sub->req, "Idempotent-Replayed", "true");
+  request_header(sub->req, "Location", "/api/v1/jobs/%s", id_format(job_id, text));
+  waiters_add(sub->req, job_id, sub->wait_s, sub->mode);
 }
 
 static void fail(struct submission *sub, const struct error *cause) {
@@ -219,8 +226,8 @@ static enum status take_members(struct submission *sub, struct error *err) {
   return status == OK ? take_metadata(sub, err) : status;
 }
 
-enum status submit_job(struct request *req, const char *kind, const struct id *connection_id, const char *payload, size_t payload_len,
-                       struct error *err) {
+enum status submission_new(struct request *req, const char *kind, const struct id *connection_id, const char *payload, size_t payload_len,
+                           struct submission **ret_sub, struct error *err) {
   struct submission *sub = ARENA_NEW(req->arena, struct submission);
   if (!sub) return error_oom(err);
   sub->req = req;
@@ -229,13 +236,37 @@ enum status submit_job(struct request *req, const char *kind, const struct id *c
   sub->payload = payload;
   sub->payload_len = payload_len;
   sub->wait_s = request_prefer_wait(req);
+  sub->mode = WAIT_SUBMITTED;
   if ((sub->has_connection = connection_id != NULL)) sub->connection_id = *connection_id;
   enum status status = take_members(sub, err);
   if (status != OK) return status;
   id_new(&sub->id);
   sub->tier = tiers_take(req->loop->tiers, &req->who.owner_id, sub->lane, clock_mono_ms());
-  const char *key = http_header(req->http, "idempotency-key");
-  if (key) return idempotency_submit(sub, key, err);
+  *ret_sub = sub;
+  return OK;
+}
+
+void submission_put(struct pg_params *params, const struct submission *sub) {
+  pg_param_uuid(params, &sub->id);
+  pg_param_uuid(params, &sub->req->who.owner_id);
+  pg_param_uuid(params, sub->has_connection ? &sub->connection_id : NULL);
+  pg_param_text(params, sub->kind->name);
+  pg_param_text(params, job_lane_names[sub->lane]);
+  pg_param_int(params, sub->kind->max_attempts);
+  pg_param_text(params, sub->req->trace);
+  pg_param_text(params, sub->req->request_id);
+  pg_param_text(params, sub->callback_url);
+  pg_param_textn(params, sub->payload, sub->payload_len);
+  pg_param_text(params, sub->metadata);
+  pg_param_int(params, sub->tier);
+}
+
+enum status submit_job(struct request *req, const char *kind, const struct id *connection_id, const char *payload, size_t payload_len,
+                       struct error *err) {
+  struct submission *sub;
+  enum status status = submission_new(req, kind, connection_id, payload, payload_len, &sub, err);
+  if (status != OK) return status;
+  if (http_header(req->http, "idempotency-key")) return idempotency_submit(sub, err);
   if (!pgloop_up(req->loop->pg))
     return error_set(err, ERR_UNAVAILABLE, "The database is not reachable just now; nothing was accepted. Try again.");
   STAILQ_INSERT_TAIL(&req->loop->submit->pending, sub, link);

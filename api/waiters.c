@@ -91,12 +91,18 @@ static void leave(struct waiter *waiter) {
 
 static void answer_row(struct waiter *waiter, const PGresult *res, int row) {
   struct request *req = waiter->req;
-  bool ended = jobview_ended(res, row), in_time = ended && waiter->seconds > 0;
+  ERROR_AUTO refusal = {0};
+  int preferred = waiter->mode == WAIT_HELD ? request_prefer_wait(req) : waiter->seconds;
+  bool ended = jobview_ended(res, row), in_time = ended && preferred > 0;
   struct buf data;
   leave(waiter);
+  if (waiter->mode == WAIT_HELD && jobview_refusal(res, row, &refusal)) {
+    reply_error(req, &refusal);
+    return;
+  }
   buf_init(&data, (size_t)LIMIT_RESULT_BYTES + LIMIT_HTTP_BODY_DEFAULT);
   jobview_put(&data, res, row);
-  if (in_time && waiter->mode == WAIT_SUBMITTED) request_header(req, "Preference-Applied", "wait=%d", waiter->seconds);
+  if (in_time && waiter->mode != WAIT_LOOK) request_header(req, "Preference-Applied", "wait=%d", preferred);
   reply_buf(req, waiter->mode == WAIT_LOOK || in_time ? 200 : 202, &data);
 }
 
@@ -249,8 +255,8 @@ static void add(struct request *req, const struct id *job_id, int seconds, enum 
 
 void waiters_add(struct request *req, const struct id *job_id, int seconds, enum wait_mode mode) { add(req, job_id, seconds, mode, NULL); }
 
-void waiters_add_committed(struct request *req, const struct id *job_id, int seconds, const char *view) {
-  add(req, job_id, seconds, WAIT_SUBMITTED, view);
+void waiters_add_committed(struct request *req, const struct id *job_id, int seconds, enum wait_mode mode, const char *view) {
+  add(req, job_id, seconds, mode, view);
 }
 
 struct waiters *waiters_new(struct loop *loop) {

@@ -11,6 +11,7 @@ struct waiters;
 enum wait_mode {
   WAIT_SUBMITTED, /* 200 when the job ends in time, else 202 */
   WAIT_LOOK,      /* always 200 */
+  WAIT_HELD,      /* as SUBMITTED, but what the worker refused is its error, 409; 200 only when the client preferred to wait */
 };
 
 struct waiters *waiters_new(struct loop *loop);
@@ -23,6 +24,6 @@ void waiters_done(struct waiters *waiters, const struct id *job_id); /* a done m
 void waiters_add(struct request *req, const struct id *job_id, int seconds, enum wait_mode mode);
 /* For a job just committed, whose view is known: what is answered when Postgres can't be asked again, since the job is accepted whatever
  * happens. */
-void waiters_add_committed(struct request *req, const struct id *job_id, int seconds, const char *view);
+void waiters_add_committed(struct request *req, const struct id *job_id, int seconds, enum wait_mode mode, const char *view);
 
 #endif

@@ -23,6 +23,16 @@ static const struct cli_option *find_option(const struct cli_option *options, si
   return NULL;
 }
 
+static bool take_value(const struct cli_command *self, const struct cli_option *option, const char *value) {
+  if (option->list && option->list->count == CLI_LIST_MAX)
+    return cli_usage(self, "%s is given more than %d times", option->name, CLI_LIST_MAX), false;
+  if (option->list)
+    option->list->items[option->list->count++] = value;
+  else
+    *option->value = value;
+  return true;
+}
+
 bool cli_args(const struct cli_command *self, int argc, char **argv, const struct cli_option *options, size_t count,
               const char **positionals, int max, int *ret_count) {
   int found = 0;
@@ -42,14 +52,11 @@ bool cli_args(const struct cli_command *self, int argc, char **argv, const struc
     if (!option) return cli_usage(self, "there is no option %s", arg), false;
     const char *inlined = strchr(arg, '=');
     if (option->flag && inlined) return cli_usage(self, "%s takes no value", option->name), false;
+    if (!option->flag && !inlined && ++i == argc) return cli_usage(self, "%s needs a value", option->name), false;
     if (option->flag)
       *option->flag = true;
-    else if (inlined)
-      *option->value = inlined + 1;
-    else if (++i < argc)
-      *option->value = argv[i];
-    else
-      return cli_usage(self, "%s needs a value", option->name), false;
+    else if (!take_value(self, option, inlined ? inlined + 1 : argv[i]))
+      return false;
   }
   *ret_count = found;
   return true;

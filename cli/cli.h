@@ -9,7 +9,7 @@
 enum cli_exit {
   CLI_OK = 0,     /* done */
   CLI_FAILED = 1, /* it could not be done, or the job failed; standard error says why and what to do */
-  CLI_USAGE = 2,  /* the command line is wrong */
+  CLI_USAGE = 2,  /* the command line is wrong; of `check`: or it could not be done, 1 being for what it finds */
 };
 
 struct cli_command {
@@ -24,10 +24,16 @@ int cli_main(int argc, char **argv);
 
 /* --- options --- */
 
+#define CLI_LIST_MAX 256
+struct cli_list {
+  const char *items[CLI_LIST_MAX];
+  int count;
+};
 struct cli_option {
-  const char *name;   /* "--owner" */
-  const char **value; /* takes one (--owner X, --owner=X); or NULL and … */
-  bool *flag;         /* … it is a switch */
+  const char *name;      /* "--owner" */
+  const char **value;    /* takes one (--owner X, --owner=X); or NULL and … */
+  bool *flag;            /* … it is a switch, or … */
+  struct cli_list *list; /* … it may be given again and again */
 };
 /* Sorts argv into options and at most `max` positionals (their count in ret_count). A complaint is printed with the usage line. */
 MUST_CHECK bool cli_args(const struct cli_command *self, int argc, char **argv, const struct cli_option *options, size_t count,
@@ -50,5 +56,7 @@ int remote_connection_list(const struct cli_command *self, int argc, char **argv
 int remote_introspect(const struct cli_command *self, int argc, char **argv);
 int remote_analyze(const struct cli_command *self, int argc, char **argv);
 int remote_job(const struct cli_command *self, int argc, char **argv);
+int remote_execute(const struct cli_command *self, int argc, char **argv);
+int check_run(const struct cli_command *self, int argc, char **argv);
 
 #endif

@@ -5,12 +5,15 @@
 #include <curl/curl.h>
 #include <unistd.h>
 
+#include "cli/term.h"
 #include "common/buf.h"
 #include "common/clock.h"
 #include "common/json.h"
+#include "common/utf8.h"
 
 #define CLIENT_ANSWER_MAX (128 * 1024 * 1024)
-#define CLIENT_WAIT_SECONDS 20 /* of one long poll */
+#define CLIENT_WAIT_SECONDS 20 /* of one long poll … */
+#define CLIENT_LOOK_SECONDS 2  /* … and of one while somebody watches the progress */
 
 struct client {
   CURL *curl;
@@ -146,14 +149,26 @@ static bool ended(const json_t *job) {
   return strcmp(state, "queued") != 0 && strcmp(state, "running") != 0;
 }
 
+/* One line, of which a message takes what is left; it may hold words from a database. */
 static void show_progress(const json_t *job) {
+  struct term term;
+  char line[128];
   if (!isatty(STDERR_FILENO)) return;
+  term_init(&term, stderr);
   const json_t *progress = json_object_get(job, "progress");
-  fprintf(stderr, "\r\033[K%s %lld%% %s", json_str(job, "status", ""), json_int(progress, "percent", 0), json_str(progress, "step", ""));
-  if (ended(job)) fprintf(stderr, "\r\033[K");
+  const char *message = json_str(progress, "message", "");
+  int used = snprintf(line, sizeof line, "%.16s %lld%% %.40s ", json_str(job, "status", ""), json_int(progress, "percent", 0),
+                      json_str(progress, "step", ""));
+  int room = used < term.width ? term.width - used - 1 : 0;
+  fputs("\r\033[K", stderr);
+  if (ended(job)) return;
+  term_printf(&term, TERM_PLAIN, "%s", line);
+  if ((int)strcspn(message, "\n") < room) room = (int)strcspn(message, "\n");
+  if ((size_t)room < strlen(message)) room = (int)utf8_cut(message, (size_t)room);
+  term_printf(&term, TERM_DIM, "%.*s", room, message);
 }
 
-static enum status outcome(const json_t *job, struct error *err) {
+enum status client_outcome(const json_t *job, struct error *err) {
   const char *state = json_str(job, "status", "");
   if (strcmp(state, "succeeded") == 0) return OK;
   const json_t *error = json_object_get(job, "error");
@@ -163,16 +178,18 @@ static enum status outcome(const json_t *job, struct error *err) {
   return err->status;
 }
 
-enum status client_wait(struct client *client, json_t *take_job, int timeout_seconds, json_t **ret_job, struct error *err) {
+enum status client_end(struct client *client, json_t *take_job, int timeout_seconds, json_t **ret_job, struct error *err) {
   json_t *job = take_job;
   int64_t end = clock_mono_ms() + (int64_t)timeout_seconds * 1000;
   enum status status = OK;
   char path[128];
-  snprintf(path, sizeof path, "/api/v1/jobs/%.40s?wait=%d", json_str(job, "job_id", ""), CLIENT_WAIT_SECONDS);
   show_progress(job);
   while (!status && !ended(job)) {
     json_t *next = NULL;
-    if (clock_mono_ms() > end)
+    int64_t left = (end - clock_mono_ms() + 999) / 1000;
+    int most = isatty(STDERR_FILENO) ? CLIENT_LOOK_SECONDS : CLIENT_WAIT_SECONDS;
+    snprintf(path, sizeof path, "/api/v1/jobs/%.40s?wait=%d", json_str(job, "job_id", ""), left < most ? (int)left : most);
+    if (left <= 0)
       status = error_set(err, ERR_TIMEOUT, "job %s has not ended after %d s", json_str(job, "job_id", ""), timeout_seconds);
     else
       status = client_call(client, "GET", path, NULL, NULL, &next, err);
@@ -181,7 +198,17 @@ enum status client_wait(struct client *client, json_t *take_job, int timeout_sec
     job = next;
     show_progress(job);
   }
-  if (!status) status = outcome(job, err);
+  if (status)
+    json_decref(job);
+  else
+    *ret_job = job;
+  return status;
+}
+
+enum status client_wait(struct client *client, json_t *take_job, int timeout_seconds, json_t **ret_job, struct error *err) {
+  json_t *job = NULL;
+  enum status status = client_end(client, take_job, timeout_seconds, &job, err);
+  if (!status) status = client_outcome(job, err);
   if (status)
     json_decref(job);
   else

@@ -20,8 +20,12 @@ static inline void client_freep(struct client **client) {
 MUST_CHECK enum status client_call(struct client *client, const char *method, const char *path, const json_t *body, const char *prefer,
                                    json_t **ret_data, struct error *err);
 
-/* Waits by long polls until the job has ended; a failed, dead or cancelled one is an error with the job's own message. Shows its progress
- * on standard error when that is a terminal. `take_job` is the job as answered by the call that made it. */
+/* Waits by long polls until the job has ended, however. Shows its progress on standard error when that is a terminal. `take_job` is the job
+ * as answered by the call that made it. */
+MUST_CHECK enum status client_end(struct client *client, json_t *take_job, int timeout_seconds, json_t **ret_job, struct error *err);
+/* A failed, dead or cancelled job as an error: the job's own message, code and details. */
+MUST_CHECK enum status client_outcome(const json_t *job, struct error *err);
+/* Both. */
 MUST_CHECK enum status client_wait(struct client *client, json_t *take_job, int timeout_seconds, json_t **ret_job, struct error *err);
 
 /* What to do about an error of the two above; NULL when its message says it all. */

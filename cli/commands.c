@@ -14,10 +14,40 @@ static int run_config(const struct cli_command *self, int argc, char **argv);
 #define CONNECTION_HELP "Without --connection: AUTODB_CONNECTION_ID, else the only connection there is.\n"
 
 static const struct cli_command commands[] = {
-    {"analyze", "FILE [--connection ID] [--no-sandbox] [--json] [--timeout SECONDS]", remote_analyze,
+    {"analyze", "FILE [--connection ID] [--no-sandbox] [--token-file PATH] [--json] [--timeout SECONDS]", remote_analyze,
      "analyze a migration and print the risk report",
      "FILE \"-\" reads standard input. --no-sandbox leaves out the trial run (and with it the approval token); --json prints the\n"
-     "job as the server gave it. Exit 0: there is a report, whatever it says.\n" CONNECTION_HELP REMOTE_HELP},
+     "job as the server gave it. --token-file writes the approval token to PATH (mode 0600) and says what runs the migration.\n"
+     "Exit 0: there is a report, whatever it says (with --token-file: and a token).\n" CONNECTION_HELP REMOTE_HELP},
+    {"check", "PATH… [--schema FILE | --database URL] [--format text|json|sarif|github] [--fail-on LEVEL] …", check_run,
+     "check migration files, without a server: for CI",
+     "PATH is a migration or a directory of them (Flyway, Prisma, diesel, goose, dbmate, golang-migrate, sqlx, plain files in the order "
+     "of\n"
+     "their numbers). Each is judged against the schema the ones before it make, and run in a sandbox where one can be had.\n\n"
+     "  --schema FILE            the schema before the first file: pg_dump --schema-only, or any SQL; default: an empty database\n"
+     "  --database URL           … or read from this database, with its sizes and statistics; nothing is written to it\n"
+     "  --format FORMAT          text (default), json, sarif (2.1.0) or github (annotations)\n"
+     "  --fail-on LEVEL          info, warning, error (default) or never; a migration that fails in the sandbox is an error\n"
+     "  --fail-on-score N        also when a file's risk reaches N of 100\n"
+     "  --only FILE, --last N    report on these (may be repeated), or the last N; the others only make the schema\n"
+     "  --ignore RULE            report findings of this rule as suppressed (may be repeated)\n"
+     "  --migrations-format NAME don't find out whose migrations these are\n"
+     "  --pg-version N           the PostgreSQL to judge for, 13 to 18\n"
+     "  --no-sandbox             static analysis only;  --require-sandbox: fail where nothing can be run\n"
+     "  --timeout SECONDS        for one file (120)\n\n"
+     "Exit 0: nothing at or above the threshold. 1: something is. 2: wrong usage, or a file could not be checked.\n"},
+    {"execute", "FILE --token TOKEN|- [--dry-run] [--connection ID] …", remote_execute, "run an analysed migration on the real database",
+     "TOKEN is what `autodb analyze FILE --token-file PATH` left in PATH; \"-\" reads it from standard input (`--token - < PATH`), which "
+     "keeps\n"
+     "it out of the process list. It is good for one run of exactly that file on that database, within an hour; the same command again\n"
+     "waits for the same run.\n\n"
+     "  --dry-run                everything up to COMMIT, then ROLLBACK, where the statements allow it; uses the token, too\n"
+     "  --lock-timeout MS        how long a statement queues for its locks before it is tried again later (3000)\n"
+     "  --lock-retries N         how often it is (10)\n"
+     "  --statement-timeout MS   the most a statement may take (no limit)\n"
+     "  --timeout SECONDS        how long to wait for the end (3600); the run goes on without us, and `autodb job ID` waits again\n"
+     "  --json                   print the job as the server gave it\n\n"
+     "Exit 0: it ran as asked.\n" CONNECTION_HELP REMOTE_HELP},
     {"introspect", "[--connection ID] [--schemas a,b] [--json]", remote_introspect, "read a database's schema into a new snapshot",
      CONNECTION_HELP REMOTE_HELP},
     {"connection add", "--name NAME [--type postgresql] [--no-verify] CONNECTION_STRING", remote_connection_add,
@@ -26,7 +56,8 @@ static const struct cli_command commands[] = {
      "the\n"
      "process list. --no-verify stores it without connecting first. Prints the connection's id.\n" REMOTE_HELP},
     {"connection list", "[--json]", remote_connection_list, "list the client databases", REMOTE_HELP},
-    {"job", "ID [--json] [--timeout SECONDS]", remote_job, "wait for a job and print its outcome", REMOTE_HELP},
+    {"job", "ID [--retry] [--json] [--timeout SECONDS]", remote_job, "wait for a job and print its outcome",
+     "--retry queues a failed, cancelled or dead one again first; an execution goes on where it stopped.\n" REMOTE_HELP},
     {"schema up", "", schema_up, "bring AutoDB's own database to this version",
      "Applies schema/NNNN_*.sql (AUTODB_SCHEMA_DIR, else beside this program) to AUTODB_DATABASE_URL, each in a transaction, under a "
      "lock:\n"
@@ -44,7 +75,7 @@ static void print_overview(FILE *out) {
   fprintf(out,
           "autodb " AUTODB_VERSION " - analyses, tries and explains database migrations before they run\n\nusage: autodb COMMAND …\n\n");
   for (int i = 0; i < COMMAND_COUNT; i++) fprintf(out, "  %-16s %s\n", commands[i].name, commands[i].help);
-  fprintf(out, "\n`autodb help COMMAND` tells more. Exit status: 0 done, 1 could not be done, 2 wrong usage.\n");
+  fprintf(out, "\n`autodb help COMMAND` tells more. Exit status: 0 done, 1 could not be done, 2 wrong usage (`check` tells its own).\n");
 }
 
 static void print_command(FILE *out, const struct cli_command *command) {
@@ -101,7 +132,7 @@ static int run_version(const struct cli_command *self, int argc, char **argv) {
 static int run_config(const struct cli_command *self, int argc, char **argv) {
   bool markdown = false;
   int count = 0;
-  const struct cli_option options[] = {{"--markdown", NULL, &markdown}};
+  const struct cli_option options[] = {{"--markdown", NULL, &markdown, NULL}};
   if (!cli_args(self, argc, argv, options, 1, NULL, 0, &count)) return CLI_USAGE;
   if (markdown)
     config_print_markdown(stdout);

@@ -33,7 +33,7 @@ static enum status store(PGconn *conn, const char *owner, const char *role, cons
 
 int key_create(const struct cli_command *self, int argc, char **argv) {
   const char *owner = NULL, *role = NULL, *name = "cli";
-  const struct cli_option options[] = {{"--owner", &owner, NULL}, {"--role", &role, NULL}, {"--name", &name, NULL}};
+  const struct cli_option options[] = {{"--owner", &owner, NULL, NULL}, {"--role", &role, NULL, NULL}, {"--name", &name, NULL, NULL}};
   int count = 0;
   if (!cli_args(self, argc, argv, options, 3, NULL, 0, &count)) return CLI_USAGE;
   if (!owner || !*owner || strlen(owner) > 200) return cli_usage(self, "--owner needs a name of 1 to 200 bytes");

@@ -2,9 +2,13 @@
 #include <curl/curl.h>
 #include <errno.h>
 
+#include "cli/remote.h"
+
 #include "cli/cli.h"
-#include "cli/client.h"
+#include "cli/execution.h"
 #include "cli/report.h"
+#include "cli/term.h"
+#include "cli/token_file.h"
 #include "common/buf.h"
 #include "common/json.h"
 #include "common/limits.h"
@@ -12,21 +16,25 @@
 #define REMOTE_TIMEOUT_SECONDS 900
 #define REMOTE_STRING_MAX 8192 /* of a connection string */
 
-static void json_freep(json_t **value) { json_decref(*value); }
-#define JSON_AUTO __attribute__((cleanup(json_freep))) json_t
+int remote_failed(const struct error *err) { return cli_fail(err, client_hint(err)); }
 
-static int failed(const struct error *err) { return cli_fail(err, client_hint(err)); }
-
-static void print_json(const json_t *value) {
+void remote_print_json(const json_t *value) {
   json_dumpf(value, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
   putchar('\n');
 }
 
-static bool parse_timeout(const char *text, int *ret_seconds) {
+bool remote_number(const char *text, long long least, long long most, long long *ret_value) {
   char *end;
   errno = 0;
-  long value = strtol(text, &end, 10);
-  if (errno || *end || end == text || value < 1 || value > 86400) return false;
+  long long value = strtoll(text, &end, 10);
+  if (errno || *end || end == text || value < least || value > most) return false;
+  *ret_value = value;
+  return true;
+}
+
+static bool parse_timeout(const char *text, int *ret_seconds) {
+  long long value;
+  if (!remote_number(text, 1, 86400, &value)) return false;
   *ret_seconds = (int)value;
   return true;
 }
@@ -34,8 +42,7 @@ static bool parse_timeout(const char *text, int *ret_seconds) {
 /* Ids go into paths: only what an id is made of. */
 static bool id_like(const char *text) { return *text && strlen(text) <= 40 && strspn(text, "0123456789abcdefABCDEF-") == strlen(text); }
 
-/* The connection meant: the one named, AUTODB_CONNECTION_ID, or the only one. */
-static enum status pick_connection(struct client *client, const char *named, char out[64], struct error *err) {
+enum status remote_connection(struct client *client, const char *named, char out[64], struct error *err) {
   if (!named) named = getenv("AUTODB_CONNECTION_ID");
   if (named && *named) {
     if (!id_like(named)) return error_set(err, ERR_VALIDATION, "%.64s is not a connection's id", named);
@@ -72,7 +79,8 @@ int remote_connection_add(const struct cli_command *self, int argc, char **argv)
   const char *name = NULL, *type = "postgresql", *given = NULL;
   bool no_verify = false;
   int count = 0;
-  const struct cli_option options[] = {{"--name", &name, NULL}, {"--type", &type, NULL}, {"--no-verify", NULL, &no_verify}};
+  const struct cli_option options[] = {
+      {"--name", &name, NULL, NULL}, {"--type", &type, NULL, NULL}, {"--no-verify", NULL, &no_verify, NULL}};
   if (!cli_args(self, argc, argv, options, 3, &given, 1, &count)) return CLI_USAGE;
   if (count != 1 || !name) return cli_usage(self, "a --name and a connection string are needed");
   ERROR_AUTO err = {0};
@@ -80,11 +88,11 @@ int remote_connection_add(const struct cli_command *self, int argc, char **argv)
   JSON_AUTO *made = NULL;
   BUF_AUTO string;
   buf_init(&string, REMOTE_STRING_MAX);
-  if (read_connection_string(given, &string, &err) || client_new(&client, &err)) return failed(&err);
+  if (read_connection_string(given, &string, &err) || client_new(&client, &err)) return remote_failed(&err);
   JSON_AUTO *body = json_pack("{s:s, s:s, s:s}", "name", name, "db_type", type, "connection_string", buf_str(&string));
   if (!body) return cli_usage(self, "name and connection string must be UTF-8");
   if (client_call(client, "POST", no_verify ? "/api/v1/connections?verify=false" : "/api/v1/connections", body, NULL, &made, &err))
-    return failed(&err);
+    return remote_failed(&err);
   printf("%s\n", json_str(made, "id", ""));
   return CLI_OK;
 }
@@ -116,13 +124,13 @@ static enum status all_connections(struct client *client, json_t *items, struct 
 int remote_connection_list(const struct cli_command *self, int argc, char **argv) {
   bool as_json = false;
   int count = 0;
-  const struct cli_option options[] = {{"--json", NULL, &as_json}};
+  const struct cli_option options[] = {{"--json", NULL, &as_json, NULL}};
   if (!cli_args(self, argc, argv, options, 1, NULL, 0, &count)) return CLI_USAGE;
   ERROR_AUTO err = {0};
   CLIENT_AUTO *client = NULL;
   JSON_AUTO *items = json_array();
-  if (client_new(&client, &err) || all_connections(client, items, &err)) return failed(&err);
-  if (as_json) return print_json(items), CLI_OK;
+  if (client_new(&client, &err) || all_connections(client, items, &err)) return remote_failed(&err);
+  if (as_json) return remote_print_json(items), CLI_OK;
   size_t index;
   json_t *item;
   json_array_foreach(items, index, item) print_connection(item);
@@ -134,48 +142,91 @@ int remote_connection_list(const struct cli_command *self, int argc, char **argv
 static int print_job(const json_t *job, bool as_json) {
   const json_t *result = json_object_get(job, "result");
   if (as_json)
-    print_json(job);
+    remote_print_json(job);
   else if (strcmp(json_str(job, "kind", ""), "migration.analyze") == 0)
     report_print(stdout, result);
   else
-    print_json(result);
+    remote_print_json(result);
   return CLI_OK;
 }
 
-static int run_job(struct client *client, const char *path, const json_t *body, bool as_json, int timeout_seconds) {
-  ERROR_AUTO err = {0};
+static enum status run_job(struct client *client, const char *path, const json_t *body, int timeout_seconds, json_t **ret_job,
+                           struct error *err) {
   json_t *made = NULL;
-  JSON_AUTO *job = NULL;
-  if (client_call(client, "POST", path, body, NULL, &made, &err) || client_wait(client, made, timeout_seconds, &job, &err))
-    return failed(&err);
-  return print_job(job, as_json);
+  enum status status = client_call(client, "POST", path, body, NULL, &made, err);
+  return status ? status : client_wait(client, made, timeout_seconds, ret_job, err);
 }
 
 int remote_introspect(const struct cli_command *self, int argc, char **argv) {
   const char *connection = NULL, *schemas = NULL;
   bool as_json = false;
   int count = 0;
-  const struct cli_option options[] = {{"--connection", &connection, NULL}, {"--schemas", &schemas, NULL}, {"--json", NULL, &as_json}};
+  const struct cli_option options[] = {
+      {"--connection", &connection, NULL, NULL}, {"--schemas", &schemas, NULL, NULL}, {"--json", NULL, &as_json, NULL}};
   if (!cli_args(self, argc, argv, options, 3, NULL, 0, &count)) return CLI_USAGE;
   ERROR_AUTO err = {0};
   CLIENT_AUTO *client = NULL;
   BUF_AUTO path;
   char id[64];
   buf_init(&path, 4096);
-  if (client_new(&client, &err) || pick_connection(client, connection, id, &err)) return failed(&err);
+  if (client_new(&client, &err) || remote_connection(client, connection, id, &err)) return remote_failed(&err);
   char *escaped = curl_easy_escape(NULL, schemas ? schemas : "", 0);
   buf_printf(&path, "/api/v1/connections/%s/introspect%s%s", id, schemas ? "?schemas=" : "", escaped ? escaped : "");
   curl_free(escaped);
-  return run_job(client, buf_str(&path), NULL, as_json, REMOTE_TIMEOUT_SECONDS);
+  JSON_AUTO *job = NULL;
+  if (run_job(client, buf_str(&path), NULL, REMOTE_TIMEOUT_SECONDS, &job, &err)) return remote_failed(&err);
+  return print_job(job, as_json);
+}
+
+/* As a shell reads it back. */
+static void put_word(struct buf *out, const char *text) {
+  bool plain =
+      *text && *text != '-' && text[strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._/+,:@%-")] == '\0';
+  if (plain) {
+    buf_puts(out, text);
+    return;
+  }
+  buf_putc(out, '\'');
+  for (; *text; text++)
+    if (*text == '\'')
+      buf_puts(out, "'\\''");
+    else
+      buf_putc(out, *text);
+  buf_putc(out, '\'');
+}
+
+/* The token goes into the file, and the command that uses it is said. */
+static int keep_token(const json_t *job, const char *path, const char *file, const char *connection) {
+  ERROR_AUTO err = {0};
+  struct term term;
+  BUF_AUTO command;
+  buf_init(&command, 64 * 1024);
+  const char *token = json_str(json_object_get(job, "result"), "approval_token", NULL);
+  if (!token) error_set(&err, ERR_CONFLICT, "no token was issued, so nothing was written to %.200s", path);
+  if (!token || token_file_write(path, token, &err)) return cli_fail(&err, NULL);
+  buf_puts(&command, "autodb execute ");
+  if (strcmp(file, "-") == 0)
+    buf_puts(&command, "FILE");
+  else
+    put_word(&command, file);
+  buf_printf(&command, " --connection %s --token - < ", connection);
+  put_word(&command, path);
+  fflush(stdout);
+  term_init(&term, stderr);
+  term_printf(&term, TERM_PLAIN, "The token is in %s. To run the migration:\n  %s\n", path, buf_str(&command));
+  return CLI_OK;
 }
 
 int remote_analyze(const struct cli_command *self, int argc, char **argv) {
-  const char *file = NULL, *connection = NULL, *timeout = "900";
+  const char *file = NULL, *connection = NULL, *timeout = "900", *token_file = NULL;
   bool as_json = false, no_sandbox = false;
   int count = 0, seconds = 0;
-  const struct cli_option options[] = {
-      {"--connection", &connection, NULL}, {"--timeout", &timeout, NULL}, {"--json", NULL, &as_json}, {"--no-sandbox", NULL, &no_sandbox}};
-  if (!cli_args(self, argc, argv, options, 4, &file, 1, &count)) return CLI_USAGE;
+  const struct cli_option options[] = {{"--connection", &connection, NULL, NULL},
+                                       {"--timeout", &timeout, NULL, NULL},
+                                       {"--token-file", &token_file, NULL, NULL},
+                                       {"--json", NULL, &as_json, NULL},
+                                       {"--no-sandbox", NULL, &no_sandbox, NULL}};
+  if (!cli_args(self, argc, argv, options, 5, &file, 1, &count)) return CLI_USAGE;
   if (count != 1) return cli_usage(self, "which file?");
   if (!parse_timeout(timeout, &seconds)) return cli_usage(self, "--timeout is a number of seconds from 1 to 86400");
   ERROR_AUTO err = {0};
@@ -183,20 +234,23 @@ int remote_analyze(const struct cli_command *self, int argc, char **argv) {
   char id[64], path[160], *sql = NULL;
   size_t len = 0;
   if (cli_read_file(file, LIMIT_SQL_BYTES, &sql, &len, &err)) return cli_fail(&err, NULL);
-  JSON_AUTO *body = json_pack("{s:s%}", "sql", sql, len);
+  JSON_AUTO *body = json_pack("{s:s%}", "sql", sql, len), *job = NULL;
   free(sql);
   if (!body) return cli_usage(self, "%s is not UTF-8 text", file);
-  if (client_new(&client, &err) || pick_connection(client, connection, id, &err)) return failed(&err);
+  if (client_new(&client, &err) || remote_connection(client, connection, id, &err)) return remote_failed(&err);
   snprintf(path, sizeof path, "/api/v1/connections/%s/migrations/analyze%s", id, no_sandbox ? "?sandbox=false" : "");
-  return run_job(client, path, body, as_json, seconds);
+  if (run_job(client, path, body, seconds, &job, &err)) return remote_failed(&err);
+  int code = print_job(job, as_json);
+  return token_file ? keep_token(job, token_file, file, id) : code;
 }
 
 int remote_job(const struct cli_command *self, int argc, char **argv) {
   const char *id = NULL, *timeout = "900";
-  bool as_json = false;
+  bool as_json = false, retry = false;
   int count = 0, seconds = 0;
-  const struct cli_option options[] = {{"--json", NULL, &as_json}, {"--timeout", &timeout, NULL}};
-  if (!cli_args(self, argc, argv, options, 2, &id, 1, &count)) return CLI_USAGE;
+  const struct cli_option options[] = {
+      {"--json", NULL, &as_json, NULL}, {"--retry", NULL, &retry, NULL}, {"--timeout", &timeout, NULL, NULL}};
+  if (!cli_args(self, argc, argv, options, 3, &id, 1, &count)) return CLI_USAGE;
   if (count != 1 || !id_like(id)) return cli_usage(self, "the id of a job is needed");
   if (!parse_timeout(timeout, &seconds)) return cli_usage(self, "--timeout is a number of seconds from 1 to 86400");
   ERROR_AUTO err = {0};
@@ -204,8 +258,10 @@ int remote_job(const struct cli_command *self, int argc, char **argv) {
   json_t *first = NULL;
   JSON_AUTO *job = NULL;
   char path[96];
-  snprintf(path, sizeof path, "/api/v1/jobs/%s", id);
-  if (client_new(&client, &err) || client_call(client, "GET", path, NULL, NULL, &first, &err)) return failed(&err);
-  if (client_wait(client, first, seconds, &job, &err)) return failed(&err);
-  return print_job(job, as_json);
+  snprintf(path, sizeof path, "/api/v1/jobs/%s%s", id, retry ? "/retry" : "");
+  if (client_new(&client, &err) || client_call(client, retry ? "POST" : "GET", path, NULL, NULL, &first, &err) ||
+      client_end(client, first, seconds, &job, &err))
+    return remote_failed(&err);
+  if (strcmp(json_str(job, "kind", ""), "migration.execute") == 0) return execution_show(job, as_json);
+  return client_outcome(job, &err) ? remote_failed(&err) : print_job(job, as_json);
 }

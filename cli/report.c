@@ -350,7 +350,14 @@ static void print_safer(const struct term *term, const json_t *result) {
   const json_t *safer = json_object_get(result, "safer_migration");
   if (!json_is_object(safer)) return;
   term_heading(term, true_at(safer, "sandbox_passed") ? "A safer way (tried in the sandbox)" : "A safer way");
-  term_para(term, INDENT, INDENT, TERM_PLAIN, "", TERM_PLAIN, json_str(safer, "explanation", ""));
+  if (json_int(safer, "score_after", -1) >= 0)
+    term_printf(term, TERM_PLAIN, "   risk %lld instead of %lld\n", json_int(safer, "score_after", 0), json_int(safer, "score_before", 0));
+  for (const char *line = json_str(safer, "explanation", ""); *line; line += strcspn(line, "\n") + (line[strcspn(line, "\n")] == '\n')) {
+    BUF_AUTO text;
+    buf_init(&text, REPORT_TEXT_MAX);
+    buf_append(&text, line, strcspn(line, "\n"));
+    term_para(term, INDENT, INDENT, TERM_PLAIN, "", TERM_PLAIN, buf_str(&text));
+  }
   term_block(term, INDENT + 2, TERM_CYAN, json_str(safer, "script", ""));
 }
 
@@ -358,7 +365,8 @@ static void print_approval(const struct term *term, const json_t *result) {
   const char *expires = json_str(result, "approval_expires_at", NULL);
   term_heading(term, "Approval");
   if (json_str(result, "approval_token", NULL)) {
-    term_para(term, INDENT, INDENT, TERM_PLAIN, "", TERM_PLAIN, "A token to execute exactly this migration was issued (--json shows it).");
+    term_para(term, INDENT, INDENT, TERM_PLAIN, "", TERM_PLAIN,
+              "A token to execute exactly this migration was issued (--token-file PATH keeps it).");
     if (expires) term_para(term, INDENT, COLUMN, TERM_DIM, "valid until", TERM_PLAIN, expires);
   } else
     term_para(term, INDENT, INDENT, TERM_PLAIN, "", TERM_PLAIN, "No token: one is issued only when the sandbox ran and passed.");

@@ -140,11 +140,15 @@ enum status approval_match(const struct approval *approval, const char *owner, c
   return OK;
 }
 
-enum status approval_check(const struct approval *approval, const char *owner, const char *connection_id, const char *sql, size_t sql_len,
-                           int64_t now_ms, struct error *err) {
+enum status approval_fresh(const struct approval *approval, int64_t now_ms, struct error *err) {
   char at[CLOCK_TEXT];
-  enum status status = approval_match(approval, owner, connection_id, sql, sql_len, err);
-  if (status != OK || now_ms < approval->exp * 1000) return status;
+  if (now_ms < approval->exp * 1000) return OK;
   return error_set_code(err, ERR_CONFLICT, "TOKEN_EXPIRED", "The approval token expired at %s; analyze the migration again for a new one.",
                         clock_format(approval->exp * 1000, at));
+}
+
+enum status approval_check(const struct approval *approval, const char *owner, const char *connection_id, const char *sql, size_t sql_len,
+                           int64_t now_ms, struct error *err) {
+  enum status status = approval_match(approval, owner, connection_id, sql, sql_len, err);
+  return status == OK ? approval_fresh(approval, now_ms, err) : status;
 }

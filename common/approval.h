@@ -36,7 +36,8 @@ MUST_CHECK enum status approval_open(const struct keyring *keyring, const char *
  * connection, another script. */
 MUST_CHECK enum status approval_match(const struct approval *approval, const char *owner, const char *connection_id, const char *sql,
                                       size_t sql_len, struct error *err);
-/* The same and the time: TOKEN_EXPIRED from `exp` on. */
+MUST_CHECK enum status approval_fresh(const struct approval *approval, int64_t now_ms, struct error *err); /* TOKEN_EXPIRED from `exp` on */
+/* Both. */
 MUST_CHECK enum status approval_check(const struct approval *approval, const char *owner, const char *connection_id, const char *sql,
                                       size_t sql_len, int64_t now_ms, struct error *err);
 

@@ -8,6 +8,7 @@
 #include "common/utf8.h"
 
 #define FIRST_ROOM 64
+#define JSON_DEPTH_MAX 2048 /* as jansson reads */
 
 void buf_init(struct buf *buf, size_t max) { *buf = (struct buf){.max = max < SIZE_MAX / 4 ? max : SIZE_MAX / 4}; }
 
@@ -77,12 +78,15 @@ static bool put_escape(struct buf *buf, char c) {
   return (uint8_t)c < 0x20 ? buf_printf(buf, "\\u%04x", c) : buf_puts(buf, "\\ufffd");
 }
 
+static bool is_plain(uint8_t c) { return c >= 0x20 && c < 0x80 && c != '"' && c != '\\'; }
+
 bool buf_put_json_string(struct buf *buf, const char *text, size_t len) {
   buf_putc(buf, '"');
   size_t run = 0; /* plain characters from text + run go out together */
   for (size_t at = 0, step; at < len; at += step) {
-    uint8_t c = (uint8_t)text[at];
-    step = c >= 0x20 && c != '"' && c != '\\' ? utf8_char(text + at, len - at) : 0;
+    while (at < len && is_plain((uint8_t)text[at])) at++;
+    if (at == len) break;
+    step = (uint8_t)text[at] >= 0x80 ? utf8_char(text + at, len - at) : 0;
     if (step) continue;
     step = 1;
     buf_append(buf, text + run, at - run);
@@ -95,9 +99,45 @@ bool buf_put_json_string(struct buf *buf, const char *text, size_t len) {
 
 static int on_dump(const char *bytes, size_t len, void *arg) { return buf_append(arg, bytes, len) ? 0 : -1; }
 
-bool buf_put_json(struct buf *buf, const json_t *value) {
-  return json_dump_callback(value, on_dump, buf, JSON_COMPACT | JSON_ENCODE_ANY) == 0 || fail(buf);
+/* jansson's own dump looks every container up in a table of its parents, printed as text: half the price of a report. What is dumped here
+ * is a tree; a loop would end at the depth. */
+static bool put_json(struct buf *buf, const json_t *value, int depth);
+
+static bool put_object(struct buf *buf, const json_t *value, int depth) {
+  const char *separator = "{", *key;
+  json_t *member;
+  json_object_foreach((json_t *)(uintptr_t)value, key, member) {
+    buf_puts(buf, separator);
+    buf_put_json_string(buf, key, strlen(key));
+    if (!buf_putc(buf, ':') || !put_json(buf, member, depth + 1)) return false;
+    separator = ",";
+  }
+  return buf_puts(buf, *separator == '{' ? "{}" : "}");
 }
+
+static bool put_array(struct buf *buf, const json_t *value, int depth) {
+  for (size_t i = 0; i < json_array_size(value); i++) {
+    buf_putc(buf, i ? ',' : '[');
+    if (!put_json(buf, json_array_get(value, i), depth + 1)) return false;
+  }
+  return buf_puts(buf, json_array_size(value) ? "]" : "[]");
+}
+
+static bool put_json(struct buf *buf, const json_t *value, int depth) {
+  if (!value || depth > JSON_DEPTH_MAX) return fail(buf);
+  switch (json_typeof(value)) {
+  case JSON_OBJECT: return put_object(buf, value, depth);
+  case JSON_ARRAY: return put_array(buf, value, depth);
+  case JSON_STRING: return buf_put_json_string(buf, json_string_value(value), json_string_length(value));
+  case JSON_INTEGER: return buf_printf(buf, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+  case JSON_TRUE: return buf_puts(buf, "true");
+  case JSON_FALSE: return buf_puts(buf, "false");
+  case JSON_NULL: return buf_puts(buf, "null");
+  default: return json_dump_callback(value, on_dump, buf, JSON_COMPACT | JSON_ENCODE_ANY) == 0 || fail(buf); /* a real */
+  }
+}
+
+bool buf_put_json(struct buf *buf, const json_t *value) { return put_json(buf, value, 0); }
 
 void buf_consume(struct buf *buf, size_t len) {
   if (!buf->data || !len) return;

@@ -6,15 +6,16 @@
 
 const char *const job_lane_names[LANE_COUNT + 1] = {"interactive", "default", "bulk", NULL};
 
-/* Somebody waits for the interactive ones. migration.execute has one attempt: what it may have done to a live database is never
- * blindly done again. Memory is address space (RLIMIT_AS), which is larger than what is touched. */
+/* Somebody waits for the interactive ones. migration.execute has several attempts, but none does blindly again what an earlier one may have
+ * done to a live database: it looks first (worker/execute/README.md). Memory is address space (RLIMIT_AS), which is larger than what is
+ * touched. */
 static const struct job_kind kinds[] = {
     /* name                 lane              timeout_ms    tries  MB   brief */
     {"system.echo", LANE_INTERACTIVE, 70 * 1000, 5, 512, true},
     {"schema.introspect", LANE_DEFAULT, 300 * 1000, 5, 2048, false},
     {"migration.analyze", LANE_INTERACTIVE, 120 * 1000, 5, 2048, false},
     {"migration.sandbox", LANE_INTERACTIVE, 120 * 1000, 5, 2048, false},
-    {"migration.execute", LANE_INTERACTIVE, 3600 * 1000, 1, 2048, false},
+    {"migration.execute", LANE_INTERACTIVE, 3600 * 1000, 5, 2048, false},
     {"query.optimize", LANE_INTERACTIVE, 120 * 1000, 5, 2048, false},
     {"query.generate", LANE_INTERACTIVE, 120 * 1000, 5, 2048, false},
     {"context.query", LANE_INTERACTIVE, 60 * 1000, 5, 2048, false},

@@ -22,6 +22,7 @@
 #define LIMIT_ECHO_PAYLOAD_BYTES (64 * 1024)
 #define LIMIT_METADATA_BYTES (4 * 1024)
 #define LIMIT_WAIT_SECONDS 60
+#define LIMIT_EXECUTE_HOLD_SECONDS 5 /* how long POST /execute waits for the worker's refusal when nothing is preferred */
 #define LIMIT_LIST_DEFAULT 50
 #define LIMIT_LIST_MAX 200
 #define LIMIT_IDEMPOTENCY_KEY_BYTES 255
@@ -60,6 +61,7 @@
   (128 * 1024 * 1024)                /* of catalog JSON, about 16,000 tables; the tree takes eight times that, and the slot has 2 GiB */
 #define LIMIT_INTROSPECT_SCHEMAS 200 /* named in one request */
 #define LIMIT_DUMP_BYTES (64 * 1024 * 1024) /* of pg_dump --schema-only; beyond: no dump, with the reason */
+#define LIMIT_SANDBOX_SHAPE 50000           /* columns whose statistics shape a sandbox's rows; beyond: none do */
 #define LIMIT_DUMP_MS 120000
 
 #endif

@@ -284,13 +284,21 @@ static void create_extension(struct clone *clone, struct script_lexer *lexer) {
     json_array_append_new(clone->missing, json_string(name));
 }
 
+/* A script that is replayed over another one finds the other's roles. */
+static bool has_role(struct clone *clone, const char *name) {
+  PGRESULT_AUTO res = PQexecParams(clone->tracer, "SELECT FROM pg_catalog.pg_roles WHERE rolname = $1", 1, NULL, &name, NULL, NULL, 0);
+  return PQntuples(res) > 0;
+}
+
 /* An owner-to-be needs CREATE on the schema: the roles get it through one role they share, so that each ACL grows by a single entry. */
 static enum status make_roles(struct clone *clone, struct error *err) {
   if (clone->roles.count == 0) return OK;
   BUF_AUTO sql;
   buf_init(&sql, 1024 * 1024);
-  buf_puts(&sql, "CREATE ROLE autodb_owners NOLOGIN;");
+  if (!has_role(clone, "autodb_owners"))
+    buf_puts(&sql, "CREATE ROLE autodb_owners NOLOGIN; GRANT CREATE ON DATABASE sandbox TO autodb_owners;"); /* of schemas, publications */
   for (int i = 0; i < clone->roles.count; i++) {
+    if (has_role(clone, clone->roles.list[i])) continue;
     char *quoted = PQescapeIdentifier(clone->tracer, clone->roles.list[i], strlen(clone->roles.list[i]));
     if (!quoted) continue; /* not valid text: whatever names it will be reported */
     buf_printf(&sql, "CREATE ROLE %s NOLOGIN; GRANT %s TO migrator; GRANT autodb_owners TO %s;", quoted, quoted, quoted);
@@ -394,6 +402,15 @@ static enum status clone_run(struct clone *clone, const char *dump_sql, const ch
   return status;
 }
 
+/* CREATE ROLE makes a name here, no more: "create role shop login" and "create user shop". */
+static void find_new_roles(struct clone *clone, const struct script_statement *statement) {
+  char name[NAME_MAX_BYTES];
+  struct script_lexer lexer = script_lexer(statement);
+  if (!script_skip(&lexer, "create role") && !script_skip(&lexer, "create user") && !script_skip(&lexer, "create group")) return;
+  script_token(&lexer);
+  if (!script_is(&lexer, "mapping") && script_name(&lexer, name, sizeof name) && !is_own_role(name)) names_add(&clone->roles, name);
+}
+
 static enum status clone_init(struct clone *clone, struct error *err) {
   clone->missing = arena_json(clone->arena, json_array());
   clone->problems = arena_json(clone->arena, json_array());
@@ -415,4 +432,20 @@ enum status sandbox_clone(struct sandbox *sandbox, const char *dump_sql, const c
   if (status) return status;
   *ret_report = (struct sandbox_clone_report){.tables_created = tables, .missing_extensions = clone.missing, .problems = clone.problems};
   return OK;
+}
+
+enum status sandbox_grant_names(struct sandbox *sandbox, const char *sql, struct arena *arena, struct error *err) {
+  struct clone clone = {.arena = arena};
+  struct script script = script_of(sql);
+  struct script_statement statement;
+  enum status status = session_take(sandbox, SESSION_TRACER, &clone.tracer, err);
+  if (!status) status = clone_init(&clone, err);
+  if (!status) {
+    while (script_next(&script, &statement)) find_new_roles(&clone, &statement);
+    status = read_script(&clone, sql, err);
+  }
+  if (!status) status = make_roles(&clone, err);
+  if (!status) status = finish_roles(&clone, err);
+  session_put(sandbox, SESSION_TRACER, clone.tracer);
+  return status;
 }

@@ -172,13 +172,14 @@ static void add_system(struct args *args) {
 
 static void exec_bwrap(const struct plan *plan, int root) {
   struct args args = {0};
-  char seccomp_fd[16], postgres[SERVERS_PATH + 16], lib[SERVERS_PATH + 16], share[SERVERS_PATH + 16], debian[64];
+  char seccomp_fd[16], bin[SERVERS_PATH + 16], postgres[SERVERS_PATH + 32], lib[SERVERS_PATH + 16], share[SERVERS_PATH + 16], debian[64];
   char data[STORE_PATH + 16], sock[STORE_PATH + 16], shm[STORE_PATH + 16], tmp[STORE_PATH + 16];
   int seccomp = seccomp_filter_fd(), log = openat(root, "log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600),
       null = open("/dev/null", O_RDONLY | O_CLOEXEC);
   if (seccomp < 0 || log < 0 || null < 0) child_fail(plan, "can't open the log");
   snprintf(seccomp_fd, sizeof seccomp_fd, "%d", seccomp);
-  snprintf(postgres, sizeof postgres, "%s/bin/postgres", plan->server.prefix);
+  snprintf(bin, sizeof bin, "%s/bin", plan->server.prefix);
+  snprintf(postgres, sizeof postgres, "%s/postgres", bin);
   snprintf(lib, sizeof lib, "%s/lib", plan->server.prefix);
   snprintf(share, sizeof share, "%s/share", plan->server.prefix);
   snprintf(debian, sizeof debian, "/usr/share/postgresql/%d", plan->server.major);
@@ -188,6 +189,7 @@ static void exec_bwrap(const struct plan *plan, int root) {
   snprintf(tmp, sizeof tmp, "%s/tmp", plan->mnt);
   add_namespaces(&args, seccomp_fd);
   add_system(&args);
+  ADD(&args, "--setenv", "LD_ORIGIN_PATH", bin); /* without /proc the loader can't tell where a server with libraries of its own lies */
   ADD(&args, "--ro-bind", postgres, postgres, "--ro-bind", lib, lib, "--ro-bind-try", share, share, "--ro-bind-try", debian, debian);
   ADD(&args, "--bind", data, "/data", "--bind", sock, "/s", "--bind", shm, "/dev/shm", "--bind", tmp, "/tmp", "--remount-ro", "/",
       "--chdir", "/data");

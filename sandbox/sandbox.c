@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/buf.h"
+#include "common/ddl.h"
 #include "common/limits.h"
 #include "common/pg.h"
 #include "engine.h"
@@ -212,32 +213,47 @@ static void keep_lasting_lines(const char *text, struct buf *out) {
   }
 }
 
-/* The newest pg_dump installed: it must not be older than the server. */
-static enum status find_pg_dump(const struct sandbox *sandbox, char path[SERVERS_PATH + 16], struct error *err) {
+/* The oldest pg_dump installed that is no older than the server; false when there is none. */
+static bool find_pg_dump(const struct sandbox *sandbox, char path[SERVERS_PATH + 16]) {
   int majors[SERVERS_NEWEST];
   int count = sandbox_majors(majors, SERVERS_NEWEST);
   for (int i = 0; i < count; i++) {
+    ERROR_AUTO ignored = {0};
     struct server server;
-    if (majors[i] < sandbox->version_num / 10000) continue;
-    if (servers_find(majors[i], &server, err)) return err->status;
+    if (majors[i] < sandbox->version_num / 10000 || servers_find(majors[i], &server, &ignored)) continue;
     snprintf(path, SERVERS_PATH + 16, "%s/bin/pg_dump", server.prefix);
-    if (access(path, X_OK) == 0) return OK;
+    if (access(path, X_OK) == 0) return true;
   }
-  return error_set(err, ERR_UNAVAILABLE, "no pg_dump for PostgreSQL %d is installed", sandbox->version_num / 10000);
+  return false;
 }
 
-enum status sandbox_dump(struct sandbox *sandbox, struct arena *arena, const char **ret_sql, struct error *err) {
-  char program[SERVERS_PATH + 16], conninfo[160];
-  enum status status = find_pg_dump(sandbox, program, err);
-  if (status) return status;
+static enum status run_pg_dump(const struct sandbox *sandbox, const char *program, struct buf *raw, struct error *err) {
+  char conninfo[160];
   if (!socket_is_one(sandbox)) return error_set(err, ERR_UNAVAILABLE, "the sandbox is gone");
-  BUF_AUTO raw, lasting;
-  buf_init(&raw, LIMIT_SNAPSHOT_BYTES);
-  buf_init(&lasting, LIMIT_SNAPSHOT_BYTES);
   snprintf(conninfo, sizeof conninfo, "host=/proc/self/fd/%d/s port=5432 user=migrator dbname=sandbox sslmode=disable", sandbox->root_fd);
   /* Labels need a provider among the preloaded libraries, of which there are none; the view of them is slow. */
   const char *const argv[] = {program, "--schema-only", "--no-security-labels", "--dbname", conninfo, NULL};
-  status = process_run(&(struct process_run){.argv = argv, .keep_fd = sandbox->root_fd, .timeout_ms = DUMP_MS, .output = &raw}, err);
+  return process_run(&(struct process_run){.argv = argv, .keep_fd = sandbox->root_fd, .timeout_ms = DUMP_MS, .output = raw}, err);
+}
+
+/* Of a server newer than every pg_dump here. */
+static enum status write_down(struct sandbox *sandbox, struct arena *arena, struct buf *raw, struct error *err) {
+  PGconn *conn = NULL;
+  const char *script = NULL;
+  enum status status = session_take(sandbox, SESSION_TRACER, &conn, err);
+  if (status) return status;
+  status = ddl_script(conn, NULL, arena, &script, err);
+  session_put(sandbox, SESSION_TRACER, conn);
+  if (!status) buf_puts(raw, script);
+  return status;
+}
+
+enum status sandbox_dump(struct sandbox *sandbox, struct arena *arena, const char **ret_sql, struct error *err) {
+  char program[SERVERS_PATH + 16];
+  BUF_AUTO raw, lasting;
+  buf_init(&raw, LIMIT_SNAPSHOT_BYTES);
+  buf_init(&lasting, LIMIT_SNAPSHOT_BYTES);
+  enum status status = find_pg_dump(sandbox, program) ? run_pg_dump(sandbox, program, &raw, err) : write_down(sandbox, arena, &raw, err);
   if (status) return status;
   keep_lasting_lines(buf_str(&raw), &lasting);
   if (!buf_ok(&raw) || !buf_ok(&lasting))

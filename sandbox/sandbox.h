@@ -63,14 +63,24 @@ struct sandbox_clone_report {
 MUST_CHECK enum status sandbox_clone(struct sandbox *sandbox, const char *dump_sql, const char *timezone, const char *search_path,
                                      struct arena *arena, struct sandbox_clone_report *ret_report, struct error *err);
 
+/* Runs a migration of the past: what it left behind is wanted, not how it went. All of it in one message, and when that fails, statement by
+ * statement; what fails is left out. Extensions and roles it names are made as sandbox_clone makes them. */
+struct sandbox_replay_report {
+  int statements, left_out;
+  const char *problem; /* of the first one left out: "line 3: message"; NULL */
+};
+MUST_CHECK enum status sandbox_replay(struct sandbox *sandbox, const char *sql, struct arena *arena,
+                                      struct sandbox_replay_report *ret_report, struct error *err);
+
 struct sandbox_seed_report {
   int64_t rows_inserted;
   json_t *problems; /* [{"table","sqlstate","message"}]: tables that could not be given rows */
 };
 /* Gives every table rows_per_table synthetic rows that satisfy types, NOT NULL, FKs (parents first, cycles by NULL or deferral), CHECKs
  * (tried values), UNIQUE, enums, domains, identity and generated columns, partitions (rows within bounds). Reads the clone's own catalogs;
- * deterministic. */
-MUST_CHECK enum status sandbox_seed(struct sandbox *sandbox, int rows_per_table, struct arena *arena,
+ * deterministic. columns: NULL, or a JSON array of {"s": schema, "t": table, "c": column, "n": rows that are NULL, "d": different values},
+ * how production's columns look when they have this many rows (0: nothing known); followed as far as constraints and keys allow. */
+MUST_CHECK enum status sandbox_seed(struct sandbox *sandbox, int rows_per_table, const char *columns, struct arena *arena,
                                     struct sandbox_seed_report *ret_report, struct error *err);
 
 struct sandbox_lock {
@@ -109,7 +119,8 @@ void sandbox_trace_free(struct sandbox_trace *trace);
 /* A text that is equal for equal schemas of one sandbox and its copies as long as nothing was dropped and made again: equal means that
  * nothing differs that sandbox_dump would show, at a tenth of its price; different means that only sandbox_dump can tell. */
 MUST_CHECK enum status sandbox_signature(struct sandbox *sandbox, struct arena *arena, const char **ret_signature, struct error *err);
-/* Text form of the whole schema of the clone (pg_dump --schema-only, volatile lines removed), for comparing before and after. */
+/* Text form of the whole schema of the clone, for comparing before and after: pg_dump --schema-only, or where none is new enough for the
+ * server what ddl.h writes; volatile lines removed. */
 MUST_CHECK enum status sandbox_dump(struct sandbox *sandbox, struct arena *arena, const char **ret_sql, struct error *err);
 
 /* The keeper process: never returns before its parent dies or SIGTERM. Keeps cfg->sandbox_warm spares of `majors`, listens on socket_path.

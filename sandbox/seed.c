@@ -3,7 +3,8 @@
  * Tables are filled parents first. A foreign key's columns take the keys of rows the parent has; where the parent can't be filled first
  * (cycles, a table that references itself) they are NULL, or, when they may not be, what the parent's rows will hold. Other columns take
  * values by type; when a CHECK, a domain or a partition's bounds refuse them, the columns it speaks of are given their next candidates
- * until it passes or the tries are spent. Rows that collide with a unique index are dropped.
+ * until it passes or the tries are spent. Rows that collide with a unique index are dropped. Where it is known how many NULLs and how many
+ * different values production's columns have, the rows have their like; constraints come first.
  *
  * It all runs as the migrator: defaults, checks and index expressions call functions of the client's. Triggers and foreign keys are off
  * meanwhile (session_replication_role, which the superuser lends the migrator for the time being). */
@@ -28,6 +29,7 @@ struct seeding {
   int64_t inserted;
   json_t *problems;
   bool conflicts; /* say ON CONFLICT DO NOTHING */
+  bool shaped;    /* give columns their NULLs and repetitions */
 };
 
 /* --- in which order --- */
@@ -98,13 +100,18 @@ static void join_parent(struct seeding *seeding, const struct seed_fk *fk, int n
       if (fk->columns[i]->given) buf_printf(from, " AND r.%s = %s", fk->ref_columns[i], fk->columns[i]->given);
     buf_printf(from, " LIMIT 1) f%d ON true", number);
   } else {
+    int distinct = fk->column_count == 1 ? fk->columns[0]->distinct : 0;
+    const char *row = distinct ? arena_printf(seeding->arena, "(1 + (g.n - 1) %% %d)", distinct) : "g.n";
     buf_printf(from, ", row_number() OVER (ORDER BY ");
     for (int i = 0; i < fk->column_count; i++) buf_printf(from, "%s%s::text", i ? ", " : "", fk->ref_columns[i]);
-    buf_printf(from, ") AS at FROM %s) f%d ON f%d.at = 1 + (g.n - 1) %% (SELECT greatest(count(*), 1) FROM %s)", fk->parent_name, number,
-               number, fk->parent_name);
+    buf_printf(from, ") AS at FROM %s) f%d ON f%d.at = 1 + (%s - 1) %% (SELECT greatest(count(*), 1) FROM %s)", fk->parent_name, number,
+               number, row, fk->parent_name);
   }
-  for (int i = 0; i < fk->column_count; i++)
-    if (!fk->columns[i]->given) fk->columns[i]->given = arena_printf(seeding->arena, "f%d.c%d", number, i);
+  for (int i = 0; i < fk->column_count; i++) {
+    if (fk->columns[i]->given) continue;
+    fk->columns[i]->given = arena_printf(seeding->arena, "f%d.c%d", number, i);
+    fk->columns[i]->given_alone = fk->column_count == 1;
+  }
 }
 
 static void set_keys(struct seeding *seeding, struct seed_table *table, struct buf *from) {
@@ -125,6 +132,20 @@ static void set_keys(struct seeding *seeding, struct seed_table *table, struct b
 
 /* --- one table --- */
 
+/* The value as production's column has it: few values come again and again (the row number is another one inside), and some are NULL. A key
+ * of several columns is left whole. */
+static const char *shape(const struct seeding *seeding, const struct seed_column *column, const char *value) {
+  if (!seeding->shaped || (column->given && !column->given_alone) || (!column->nulls && !column->distinct)) return value;
+  if (!*value) { /* left to its default */
+    if (!column->nulls || !column->default_expr || strstr(column->default_expr, "nextval(")) return value;
+    value = arena_printf(seeding->arena, "(%s)", column->default_expr);
+  } else if (column->distinct && !column->given) {
+    value = arena_printf(seeding->arena, "(SELECT %s FROM (SELECT 1 + (g.n - 1) %% %d AS n) g)", value, column->distinct);
+  }
+  if (!column->nulls || !value) return value;
+  return arena_printf(seeding->arena, "CASE WHEN (g.n + %d) %% %d >= %d THEN %s END", column->attnum, seeding->rows, column->nulls, value);
+}
+
 static void build_insert(struct seeding *seeding, struct seed_table *table, const char *from, struct buf *sql) {
   BUF_AUTO names, values;
   buf_init(&names, SQL_MAX);
@@ -132,11 +153,11 @@ static void build_insert(struct seeding *seeding, struct seed_table *table, cons
   for (int i = 0; i < table->column_count; i++) {
     const struct seed_column *column = &table->columns[i];
     const char *value = column->given && !column->fixed ? column->given : seed_candidate(seeding->arena, column, column->candidate);
+    if (value) value = shape(seeding, column, value);
     if (!value || !*value) continue;
     buf_printf(&names, "%s%s", names.len ? ", " : "", column->quoted);
     buf_printf(&values, "%s%s", values.len ? ", " : "", value);
   }
-  buf_puts(sql, "SAVEPOINT autodb;");
   if (names.len == 0) /* nothing but defaults: a row at a time */
     for (int i = 0; i < seeding->rows; i++) buf_printf(sql, "INSERT INTO %s DEFAULT VALUES;", table->name);
   else
@@ -231,23 +252,44 @@ static void add_problem(struct seeding *seeding, const struct seed_table *table,
                                                      message ? message : ""));
 }
 
-/* One message per try. False when the connection broke. */
-static bool fill(struct seeding *seeding, struct seed_table *table) {
-  BUF_AUTO from, sql;
-  buf_init(&from, SQL_MAX);
+/* One message. The rows inserted, or -1, undone, with why. `before`: statements that go along. */
+static int64_t attempt(struct seeding *seeding, struct seed_table *table, const char *from, const char *before, PGresult **ret_failed) {
+  BUF_AUTO sql;
   buf_init(&sql, SQL_MAX);
+  buf_printf(&sql, "SAVEPOINT autodb;%s", before);
+  build_insert(seeding, table, from, &sql);
+  buf_puts(&sql, "RELEASE SAVEPOINT autodb");
+  *ret_failed = NULL;
+  int64_t rows = buf_ok(&sql) ? try_insert(seeding, buf_str(&sql), ret_failed) : 0;
+  if (*ret_failed) PQclear(PQexec(seeding->conn, "ROLLBACK TO SAVEPOINT autodb"));
+  return rows;
+}
+
+/* Values that fit have been found without a shape: the same again with it, and where the shape is what doesn't fit, as they are. */
+static int64_t reshape(struct seeding *seeding, struct seed_table *table, const char *from, int64_t rows) {
+  char *emptying = arena_printf(seeding->arena, "DELETE FROM ONLY %s;", table->name);
+  PGresult *failed = NULL;
+  seeding->shaped = true;
+  int64_t shaped = emptying ? attempt(seeding, table, from, emptying, &failed) : -1;
+  PQclear(failed);
+  return shaped > 0 ? shaped : rows;
+}
+
+/* False when the connection broke. */
+static bool fill(struct seeding *seeding, struct seed_table *table) {
+  BUF_AUTO from;
+  buf_init(&from, SQL_MAX);
   seeding->conflicts = true;
+  seeding->shaped = table->shaped;
   set_keys(seeding, table, &from);
-  for (int tries = 1;; tries++) {
+  for (int tries = 0;;) {
     PGresult *failed = NULL;
-    buf_reset(&sql);
-    build_insert(seeding, table, buf_str(&from), &sql);
-    buf_puts(&sql, "RELEASE SAVEPOINT autodb");
-    int64_t rows = buf_ok(&sql) ? try_insert(seeding, buf_str(&sql), &failed) : 0;
+    int64_t rows = attempt(seeding, table, buf_str(&from), "", &failed);
+    if (!failed && table->shaped && !seeding->shaped) rows = reshape(seeding, table, buf_str(&from), rows);
     if (rows > 0) seeding->inserted += rows;
     if (!failed) break;
-    PQclear(PQexec(seeding->conn, "ROLLBACK TO SAVEPOINT autodb"));
-    bool more = tries < TRIES_MAX && try_others(seeding, table, failed);
+    bool more = seeding->shaped || (++tries < TRIES_MAX && try_others(seeding, table, failed));
+    seeding->shaped = false;
     if (!more) add_problem(seeding, table, failed);
     PQclear(failed);
     if (!more) break;
@@ -264,9 +306,10 @@ static enum status fill_all(struct seeding *seeding, struct error *err) {
   return status ? status : pg_script(seeding->conn, "COMMIT", err);
 }
 
-static enum status seed(struct seeding *seeding, PGconn *tracer, struct error *err) {
+static enum status seed(struct seeding *seeding, PGconn *tracer, const char *columns, struct error *err) {
   enum status status = pg_script(seeding->conn, "BEGIN; SET LOCAL search_path = ''", err); /* types come out qualified */
   if (!status) status = seed_catalog_read(seeding->conn, seeding->arena, &seeding->catalog, err);
+  if (!status && columns) status = seed_shape_read(seeding->conn, columns, &seeding->catalog, err);
   if (!status) status = pg_script(seeding->conn, "COMMIT", err);
   if (!status) status = pg_script(tracer, "GRANT SET ON PARAMETER session_replication_role TO migrator", err);
   if (status) return status;
@@ -276,15 +319,15 @@ static enum status seed(struct seeding *seeding, PGconn *tracer, struct error *e
   return status ? status : revoked;
 }
 
-enum status sandbox_seed(struct sandbox *sandbox, int rows_per_table, struct arena *arena, struct sandbox_seed_report *ret_report,
-                         struct error *err) {
+enum status sandbox_seed(struct sandbox *sandbox, int rows_per_table, const char *columns, struct arena *arena,
+                         struct sandbox_seed_report *ret_report, struct error *err) {
   PGconn *tracer = NULL;
   struct seeding seeding = {.arena = arena, .rows = rows_per_table < 1 ? 1 : rows_per_table > ROWS_MAX ? ROWS_MAX : rows_per_table};
   seeding.problems = arena_json(arena, json_array());
   if (!seeding.problems) return error_oom(err);
   enum status status = session_take(sandbox, SESSION_TRACER, &tracer, err);
   if (!status) status = session_take(sandbox, SESSION_MIGRATOR, &seeding.conn, err);
-  if (!status) status = seed(&seeding, tracer, err);
+  if (!status) status = seed(&seeding, tracer, columns, err);
   session_put(sandbox, SESSION_TRACER, tracer);
   session_put(sandbox, SESSION_MIGRATOR, seeding.conn);
   if (status) return status;

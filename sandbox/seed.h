@@ -30,6 +30,9 @@ struct seed_column {
   int literal_count;
   int candidate;     /* which of its values is being tried */
   const char *given; /* from a foreign key: overrides candidates */
+  bool given_alone;  /* by a key of this column alone */
+  int nulls;         /* so many rows get NULL; only of those that may be */
+  int distinct;      /* so many values, again and again; 0: as many as there are rows */
 };
 struct seed_check {
   const char *name;
@@ -55,6 +58,7 @@ struct seed_table {
   int check_count;
   struct seed_fk *fks;
   int fk_count;
+  bool shaped; /* some column has nulls or distinct */
   bool done;
 };
 struct seed_catalog {
@@ -64,6 +68,8 @@ struct seed_catalog {
 
 /* --- seed_catalog.c --- */
 MUST_CHECK enum status seed_catalog_read(PGconn *conn, struct arena *arena, struct seed_catalog *ret_catalog, struct error *err);
+/* What production's columns look like, for this many rows: see sandbox_seed. Names that the clone doesn't have are passed over. */
+MUST_CHECK enum status seed_shape_read(PGconn *conn, const char *shape, const struct seed_catalog *catalog, struct error *err);
 struct seed_table *seed_table_find(const struct seed_catalog *catalog, uint32_t oid);
 
 /* --- seed_values.c --- */

@@ -237,6 +237,27 @@ static enum status read_fks(PGconn *conn, struct arena *arena, struct seed_catal
   return status;
 }
 
+/* --- shape --- */
+
+static const char shape_sql[] =
+    "SELECT a.attrelid, a.attnum, s.n, s.d FROM pg_catalog.jsonb_to_recordset($1::jsonb) AS s(s text, t text, c text, n int, d int) "
+    "JOIN pg_catalog.pg_namespace ns ON ns.nspname = s.s JOIN pg_catalog.pg_class c ON c.relnamespace = ns.oid AND c.relname = s.t "
+    "JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = s.c AND a.attnum > 0 ORDER BY 1, 2";
+
+enum status seed_shape_read(PGconn *conn, const char *shape, const struct seed_catalog *catalog, struct error *err) {
+  PGRESULT_AUTO res = NULL;
+  enum status status = pg_query(conn, shape_sql, 1, &shape, &res, err);
+  for (int row = 0; !status && row < PQntuples(res); row++) {
+    struct seed_table *table = row_table(catalog, res, row);
+    struct seed_column *column = table ? column_by_attnum(table, (int)pg_int(res, row, 1, 0)) : NULL;
+    if (!column || column->fixed) continue;
+    if (!column->not_null) column->nulls = (int)pg_int(res, row, 2, 0);
+    if (!column->unique) column->distinct = (int)pg_int(res, row, 3, 0);
+    table->shaped |= column->nulls > 0 || column->distinct > 0;
+  }
+  return status;
+}
+
 enum status seed_catalog_read(PGconn *conn, struct arena *arena, struct seed_catalog *ret_catalog, struct error *err) {
   struct seed_catalog catalog = {0};
   enum status status = read_tables(conn, arena, &catalog, err);

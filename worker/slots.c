@@ -234,6 +234,7 @@ static bool on_answer(struct slot *slot, enum wire_type type, const char *body, 
   if (!slot->count || (type == WIRE_ERROR && !len)) return false;
   struct task *task = shift(slot);
   int64_t ran_us = clock_mono_us() - slot->began_us;
+  bool cancelled = slot->stop == STOP_CANCEL;
   if (slot->stop != STOP_NONE) { /* the signal will hit the next job, which has done nothing */
     slot->stop = STOP_KILL;
     slot->stop_outcome = OUTCOME_RELEASE;
@@ -247,7 +248,7 @@ static bool on_answer(struct slot *slot, enum wire_type type, const char *body, 
   if (type == WIRE_RESULT)
     task_end(task, OUTCOME_SUCCEEDED, body, len);
   else
-    task_end(task, *body == '1' ? OUTCOME_RETRY : OUTCOME_FAILED, body + 1, len - 1);
+    task_end(task, cancelled ? OUTCOME_CANCELLED : *body == '1' ? OUTCOME_RETRY : OUTCOME_FAILED, body + 1, len - 1);
   slot->slots->hooks.ended(slot->slots->hooks.arg, task, ran_us);
   return true;
 }

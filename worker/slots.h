@@ -26,7 +26,8 @@ void slots_free(struct slots *slots); /* kills what is left; no hook is called *
 
 /* Hands a task to a slot; false when none can take it now. */
 bool slots_offer(struct slots *slots, struct task *task);
-/* Stops a running task: SIGTERM to the slot's process group, SIGKILL a second later; it ends as OUTCOME_CANCELLED. */
+/* Stops a running task: SIGTERM to the slot's process group, SIGKILL a second later; it ends as OUTCOME_CANCELLED, with the
+ * slot's own error where the job used that second to say what it leaves behind. */
 void slots_cancel(struct slots *slots, struct task *task);
 /* SIGKILL at once; the task ends with that outcome (OUTCOME_LOST, OUTCOME_RELEASE). */
 void slots_kill(struct slots *slots, struct task *task, enum outcome outcome);

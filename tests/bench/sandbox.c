@@ -61,7 +61,7 @@ static void run_round(int round, const char *dump, int major, const char *keeper
   MEASURE(CONNECT, TRY(sandbox_connect_migrator(sandbox, &conn, &err)));
   PQfinish(conn);
   MEASURE(CLONE, TRY(sandbox_clone(sandbox, dump, "UTC", NULL, arena, &clone, &err)));
-  MEASURE(SEED, TRY(sandbox_seed(sandbox, 15, arena, &seed, &err)));
+  MEASURE(SEED, TRY(sandbox_seed(sandbox, 15, NULL, arena, &seed, &err)));
   MEASURE(TRACE_BEGIN, TRY(sandbox_trace_begin(sandbox, arena, &trace, &err)));
   TRY(sandbox_trace_step(trace, "CREATE TABLE bench_table (id int)", true, 10000, &step, &err));
   MEASURE(TRACE_STATEMENT, TRY(sandbox_trace_step(trace, "ALTER TABLE bench_table ADD COLUMN x int", true, 10000, &step, &err)));

@@ -2,6 +2,7 @@
 #include <zlib.h>
 
 #include "tests/support/harness.h"
+#include "tests/support/jobs.h"
 
 static char other_key[64], target[HARNESS_URL];
 
@@ -225,14 +226,14 @@ static void payloads_hold_what_was_asked(void **state) {
       {"/introspect", NULL, "schema.introspect", "{}"},
       {"/introspect?schemas=a,b%20c", NULL, "schema.introspect", "{\"schemas\": [\"a\", \"b c\"]}"},
       {"/migrations/analyze", "{\"sql\": \"SELECT 1\", \"priority\": \"bulk\", \"metadata\": {\"a\": 1}}", "migration.analyze",
-       "{\"sql\": \"SELECT 1\", \"sandbox\": true, \"enrich\": false, \"options\": {}}"},
+       "{\"sql\": \"SELECT 1\", \"sandbox\": true, \"options\": {}}"},
       {"/migrations/analyze?sandbox=false&enrich=true",
        "{\"sql\": \"SELECT 1\", \"options\": {\"rows_per_table\": 7, \"validation_queries\": [\"SELECT 3\"]}}", "migration.analyze",
        "{\"sql\": \"SELECT 1\", \"sandbox\": false, \"enrich\": true, \"options\": {\"rows_per_table\": 7, \"validation_queries\": "
        "[\"SELECT 3\"]}}"},
       {"/migrations/sandbox", "{\"sql\": \"SELECT 1\", \"rows_per_table\": 3}", "migration.sandbox",
        "{\"sql\": \"SELECT 1\", \"rows_per_table\": 3}"},
-      {NULL, alias, "migration.analyze", "{\"sql\": \"SELECT 2\", \"sandbox\": true, \"enrich\": false, \"options\": {}}"},
+      {NULL, alias, "migration.analyze", "{\"sql\": \"SELECT 2\", \"sandbox\": true, \"options\": {}}"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     REPLY_AUTO reply;
@@ -303,11 +304,7 @@ static void a_migration_request_is_polled_in_its_own_shape(void **state) {
   snprintf(path, sizeof path, "/api/v1/migrations/requests/%s", job);
   call(h, "GET", path, NULL, 200, &pending);
   assert_string_equal(harness_text(pending.json, "data.status"), "pending");
-  snprintf(sql, sizeof sql,
-           "BEGIN; DELETE FROM autodb.queue WHERE id = '%s';"
-           "INSERT INTO autodb.results (job_id, attempt, state, body) VALUES ('%s', 1, 'succeeded', '{\"passed\": true}'); COMMIT",
-           job, job);
-  harness_sql(h->database_url, sql);
+  jobs_finish(h, job, "succeeded", "{\"passed\": true}", NULL);
   call(h, "GET", path, NULL, 200, &completed);
   assert_string_equal(harness_text(completed.json, "data.status"), "completed");
   assert_string_equal(harness_text(completed.json, "data.request_id"), job);

@@ -1,6 +1,7 @@
 /* Jobs as clients see them. No worker runs here: the tests are the worker where one is needed, so they see each state. */
 #include <unistd.h>
 
+#include "tests/support/jobs.h"
 #include "tests/support/raw.h"
 
 static char other_key[64], user_key[64];
@@ -34,16 +35,7 @@ static void submit(struct harness *h, char out[40]) {
   snprintf(out, 40, "%s", harness_text(reply.json, "data.job_id"));
 }
 
-/* What a worker's finish does to the record. */
-static void finish(struct harness *h, const char *id, const char *state) {
-  char sql[1024];
-  snprintf(sql, sizeof sql,
-           "WITH gone AS (DELETE FROM autodb.queue WHERE id = '%s' RETURNING *) "
-           "INSERT INTO autodb.results (job_id, attempt, state, body, started_at) SELECT id, attempt + 1, '%s', "
-           "'{\"payload\": {\"a\":   1}}', now() FROM gone",
-           id, state);
-  harness_sql(h->database_url, sql);
-}
+static void finish(struct harness *h, const char *id, const char *state) { jobs_finish(h, id, state, "{\"payload\": {\"a\":   1}}", NULL); }
 
 static void an_accepted_job_is_whole_and_in_the_record(void **state) {
   struct harness *h = *state;

@@ -11,7 +11,8 @@
 #include "worker/schema/introspect.h"
 #include "worker/schema/store.h"
 
-enum { SERVERS = 2 };
+static const int majors[] = {17, 18, 16, 15, 14, 13};
+enum { SERVERS = sizeof majors / sizeof *majors };
 
 static struct harness *h;
 static struct harness_pg *servers[SERVERS]; /* NULL: not installed */
@@ -23,8 +24,8 @@ static PGconn *own;
 
 static int group_setup(void **state) {
   *state = h = harness_new();
-  servers[0] = harness_postgres(h, 17);
-  if (harness_has_postgres(15)) servers[1] = harness_postgres(h, 15);
+  for (int i = 0; i < SERVERS; i++)
+    if (i == 0 || harness_has_postgres(majors[i])) servers[i] = harness_postgres(h, majors[i]);
   harness_schema_up(h);
   char key[64];
   harness_key(h, "test", "admin", key);
@@ -153,9 +154,19 @@ static json_t *part(const struct snapshot *snapshot, const char *list, const cha
   for (int server_index = 0; server_index < SERVERS; server_index++) \
     for (struct harness_pg *pg = servers[server_index]; pg; pg = NULL)
 
+/* The shop's functions have SQL bodies. */
+#define FOR_EACH_SHOP(pg) FOR_EACH_SERVER(pg) if (pg->major >= 14)
+
+/* No pg_dump here is newer than 17: beyond, the schema is written down without it, and the snapshot says so. */
+static void check_warnings(const struct harness_pg *pg, const json_t *result) {
+  bool dumped = pg->major <= 17;
+  assert_int_equal(json_array_size(json_object_get(result, "warnings")), dumped ? 0 : 1);
+  if (!dumped) assert_non_null(strstr(harness_text(result, "warnings.0"), "written down from the catalogs"));
+}
+
 /* ---- whole ---- */
 
-static void shop_result(struct client *client) {
+static void shop_result(const struct harness_pg *pg, struct client *client) {
   json_t *result = introspect(client, NULL);
   assert_string_equal(json_str(result, "connection_id", ""), client->id);
   json_t *tables = json_object_get(result, "tables");
@@ -164,7 +175,7 @@ static void shop_result(struct client *client) {
   for (size_t i = 1; i < json_array_size(tables); i++)
     assert_true(strcmp(json_string_value(json_array_get(tables, i - 1)), json_string_value(json_array_get(tables, i))) < 0);
   assert_int_equal(json_array_size(json_object_get(result, "schemas_introspected")), 2); /* public, shop */
-  assert_int_equal(json_array_size(json_object_get(result, "warnings")), 0);
+  check_warnings(pg, result);
   assert_true(json_is_true(json_object_get(result, "changed")));
 }
 
@@ -216,11 +227,11 @@ static void shop_others(const struct snapshot *s) {
 
 static void the_shop_is_read_whole(void **state) {
   (void)state;
-  FOR_EACH_SERVER(pg) {
+  FOR_EACH_SHOP(pg) {
     struct client client;
     client_with(pg, "shop_whole", "deploy/demo/shop.sql", &client);
     POLL_UNTIL(harness_count(client.url, "SELECT count(*) FROM pg_stat_user_tables WHERE n_tup_ins > 0") > 10, 5000);
-    shop_result(&client);
+    shop_result(pg, &client);
     struct snapshot *snapshot = latest(&client);
     assert_int_equal(snapshot->server_version_num / 10000, pg->major);
     shop_tables(snapshot);
@@ -235,7 +246,7 @@ static void odd_names_and_rare_objects_survive(void **state) {
     struct client client;
     client_with(pg, "odd", "tests/fixtures/odd_schema.sql", &client);
     json_t *result = introspect(&client, NULL);
-    assert_int_equal(json_array_size(json_object_get(result, "warnings")), 0);
+    check_warnings(pg, result);
     struct snapshot *s = latest(&client);
     const char *odd = "Odd \"Schema\".x";
     struct snap_table *quoted = snapshot_table(s, odd, "Table with \"quotes\" and 'apostrophes'");
@@ -332,7 +343,7 @@ static void only_ddl_changes_the_fingerprint(void **state) {
 
 static void a_restored_dump_has_the_same_fingerprint(void **state) {
   (void)state;
-  FOR_EACH_SERVER(pg) {
+  FOR_EACH_SHOP(pg) {
     struct client client, copy;
     client_with(pg, "original", "deploy/demo/shop.sql", &client);
     introspect(&client, NULL);
@@ -341,6 +352,9 @@ static void a_restored_dump_has_the_same_fingerprint(void **state) {
     for (char *line = script; (line = strchr(line, '\\')); line++) /* psql's \restrict and \unrestrict */
       if ((line == script || line[-1] == '\n') && (strncmp(line, "\\restrict", 9) == 0 || strncmp(line, "\\unrestrict", 11) == 0))
         memcpy(line, "--", 2);
+    char *newer =
+        pg->major < 17 ? strstr(script, "SET transaction_timeout") : NULL; /* 17's pg_dump doesn't mind what an older server knows */
+    if (newer) memcpy(newer, "--", 2);
     client_with(pg, "restored", NULL, &copy);
     harness_sql(copy.url, script);
     free(script);
@@ -392,7 +406,7 @@ static void role_url(const struct harness_pg *pg, const char *role, const char *
 
 static void a_role_without_rights_sees_the_structure(void **state) {
   (void)state;
-  FOR_EACH_SERVER(pg) {
+  FOR_EACH_SHOP(pg) {
     struct client admin, client;
     char url[HARNESS_URL];
     client_with(pg, "norights", "deploy/demo/shop.sql", &admin);
@@ -408,10 +422,10 @@ static void a_role_without_rights_sees_the_structure(void **state) {
     assert_true(orders->fk_count == 3 && orders->bytes > 0);
     ERROR_AUTO err = {0};
     const char *sql;
-    assert_int_equal(store_dump(&client.job, s->id, &sql, &err), ERR_NOT_FOUND);
-    assert_string_equal(err.code, "NO_DUMP");
-    assert_non_null(strstr(err.message, "permission denied"));
-    assert_non_null(strstr(harness_text(result, "warnings.0"), "permission denied"));
+    assert_int_equal(store_dump(&client.job, s->id, &sql, &err), OK); /* catalogs are everybody's */
+    assert_non_null(strstr(sql, "CREATE TABLE shop.orders"));
+    if (pg->major <= 17) assert_non_null(strstr(harness_text(result, "warnings.0"), "permission denied"));
+    assert_non_null(strstr(harness_text(result, "warnings.0"), "written down from the catalogs"));
     client_end(&admin);
     client_end(&client);
     harness_sql(admin.url, "DROP ROLE nobody_special");
@@ -551,15 +565,15 @@ static void a_failed_pg_dump_is_a_warning(void **state) {
                {"exec head -c 70000000 /dev/zero", "larger than 64 MiB"}};
   struct client client;
   client_with(servers[0], "nodump", NULL, &client);
+  harness_sql(client.url, "CREATE TABLE kept (id integer)");
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     json_t *result;
     with_pg_dump(cases[i].script, &client, &result);
     const char *warning = harness_text(result, "warnings.0");
     if (!strstr(warning, cases[i].reason)) fail_msg("%s: %s", cases[i].script, warning);
-    ERROR_AUTO err = {0};
-    const char *sql;
-    assert_int_equal(store_dump(&client.job, json_str(result, "snapshot_id", NULL), &sql, &err), ERR_NOT_FOUND);
-    assert_non_null(strstr(err.message, cases[i].reason));
+    assert_non_null(strstr(warning, "written down from the catalogs"));
+    const char *dump = dump_of(&client, json_str(result, "snapshot_id", NULL));
+    assert_non_null(strstr(dump, "CREATE TABLE public.kept"));
   }
   client_end(&client);
 }

@@ -60,7 +60,7 @@ struct harness {
   int api_port;
   char api_key[64]; /* sent by harness_http; set by harness_key */
   char owner_id[40];
-  struct harness_pg pg[4];
+  struct harness_pg pg[8];
   int pg_count;
   struct harness_proc procs[HARNESS_PROCS];
   int proc_count;

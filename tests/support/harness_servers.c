@@ -87,7 +87,7 @@ static void template_dir(struct harness *h, const char *bin, int major, char out
     run_or_fail(h, "/bin/rm", (const char *[]){"rm", "-rf", fresh, NULL});
     run_or_fail(h, initdb,
                 (const char *[]){initdb, "-D", fresh, "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--auth-local=trust",
-                                 "--auth-host=scram-sha-256", "--no-sync", "--no-instructions", pwarg, NULL});
+                                 "--auth-host=scram-sha-256", "--no-sync", pwarg, NULL});
     if (rename(fresh, out) < 0) fail_msg("%s: %s", out, strerror(errno));
   }
   close(lock_fd);

@@ -108,3 +108,15 @@ void jobs_cancel(struct harness *h, const char *id) {
   harness_sql(h->database_url, sql);
   jobs_redis(h, "PUBLISH {autodb}:cancel %s", id);
 }
+
+void jobs_finish(struct harness *h, const char *id, const char *state, const char *result, const char *error) {
+  static const char sql[] = "WITH gone AS (DELETE FROM autodb.queue WHERE id = $1::uuid RETURNING id, attempt)"
+                            " INSERT INTO autodb.results (job_id, attempt, state, body, error, started_at)"
+                            " SELECT id, attempt + 1, $2::autodb.job_state, $3::json, $4::json, now() FROM gone";
+  const char *params[] = {id, state, result, error};
+  PGconn *conn = harness_connect(h->database_url);
+  PGresult *res = PQexecParams(conn, sql, 4, NULL, params, NULL, NULL, 0);
+  if (strcmp(PQcmdTuples(res), "1") != 0) fail_msg("finishing %s: %s", id, PQerrorMessage(conn));
+  PQclear(res);
+  PQfinish(conn);
+}

@@ -27,4 +27,7 @@ void jobs_cancel(struct harness *h, const char *id);
 long long jobs_redis(struct harness *h, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 struct redisContext *jobs_redis_open(struct harness *h); /* the caller frees it */
 
+/* What a worker's finish does to the record; result and error are JSON or NULL. Nobody is told. */
+void jobs_finish(struct harness *h, const char *id, const char *state, const char *result, const char *error);
+
 #endif

@@ -30,7 +30,7 @@ static void rows_are_sane(void **state) {
     assert_in_range(kind->memory_mb, 256, 8192);
     if (kind->brief) assert_string_equal(kind->name, "system.echo");
   }
-  assert_int_equal(job_kind_find("migration.execute")->max_attempts, 1);
+  assert_true(job_kind_find("migration.execute")->max_attempts > 1); /* it looks before it goes on */
   assert_true(job_kind_find("system.echo")->timeout_ms > 60 * 1000); /* it may sleep for 60 s */
 }
 

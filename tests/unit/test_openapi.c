@@ -74,15 +74,21 @@ static void every_description_is_served(void **state) {
   assert_int_equal(described, served);
 }
 
+/* The schema of an operation's body, which may be shared by reference. */
+static const json_t *body_schema(const json_t *doc, const json_t *operation) {
+  const json_t *body = json_object_get(operation, "requestBody");
+  const char *ref = json_str(body, "$ref", NULL);
+  if (ref) body = json_object_get(json_object_get(json_object_get(doc, "components"), "requestBodies"), strrchr(ref, '/') + 1);
+  return json_object_get(json_object_get(json_object_get(body, "content"), "application/json"), "schema");
+}
+
 static void fields_are_described(void **state) {
   const json_t *paths = json_object_get(*state, "paths");
   const struct route *route;
   char method[16];
   for (size_t i = 0; (route = router_at(i)); i++) {
     const json_t *operation = json_object_get(json_object_get(paths, route->pattern), method_name(route->method, method));
-    const json_t *schema = json_object_get(
-        json_object_get(json_object_get(json_object_get(operation, "requestBody"), "content"), "application/json"), "schema");
-    const json_t *properties = json_object_get(schema, "properties");
+    const json_t *properties = json_object_get(body_schema(*state, operation), "properties");
     if (!route->field_count) continue;
     assert_int_equal(json_object_size(properties), route->field_count);
     for (size_t f = 0; f < route->field_count; f++)

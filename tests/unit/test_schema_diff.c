@@ -6,7 +6,7 @@
 // cmocka wants the four above first
 #include <cmocka.h>
 
-#include "api/schema_diff.h"
+#include "common/schema_diff.h"
 
 static json_t *diff(const char *before, const char *after) {
   json_t *a = json_loads(before, 0, NULL), *b = json_loads(after, 0, NULL);

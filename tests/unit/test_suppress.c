@@ -123,6 +123,18 @@ static void test_too_many_rules(void **state) {
   assert_null(find(analysis, 1, "drop-table")->suppress_reason);
 }
 
+static void test_too_many_comments(void **state) {
+  (void)state;
+  size_t room = (SUPPRESS_MAX_COMMENTS + 2) * 64, used = 0;
+  char *sql = arena_calloc(arena, 1, room);
+  for (int i = 0; i <= SUPPRESS_MAX_COMMENTS; i++)
+    used += (size_t)snprintf(sql + used, room - used, "%sDROP TABLE IF EXISTS gone%d; -- autodb:ignore drop-table gone\n", i ? "" : SET, i);
+  const struct analysis *analysis = analyse(sql);
+  assert_int_equal(analysis->suppressions.count, SUPPRESS_MAX_COMMENTS);
+  assert_non_null(find(analysis, SUPPRESS_MAX_COMMENTS, "ignore-malformed"));
+  assert_null(find(analysis, SUPPRESS_MAX_COMMENTS - 1, "ignore-malformed"));
+}
+
 static void test_scripts_without_statements(void **state) {
   (void)state;
   assert_int_equal(analyse("-- autodb:ignore drop-table nothing here")->count, 0);
@@ -155,9 +167,13 @@ static void test_report(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_places),          cmocka_unit_test(test_what_is_wrong_with_comments),
-      cmocka_unit_test(test_too_many_rules),  cmocka_unit_test(test_scripts_without_statements),
-      cmocka_unit_test(test_the_score_stays), cmocka_unit_test(test_report),
+      cmocka_unit_test(test_places),
+      cmocka_unit_test(test_what_is_wrong_with_comments),
+      cmocka_unit_test(test_too_many_rules),
+      cmocka_unit_test(test_too_many_comments),
+      cmocka_unit_test(test_scripts_without_statements),
+      cmocka_unit_test(test_the_score_stays),
+      cmocka_unit_test(test_report),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
 }

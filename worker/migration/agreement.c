@@ -3,6 +3,7 @@
  * A lock already held by the transaction can't be seen a second time, so what is held counts as seen. Plain reads (AccessShare) that a
  * trigger or function adds are not held against a prediction, and which plan a DML statement got over 15 rows says nothing. */
 #include "worker/migration/agreement.h"
+#include "worker/migration/observed.h"
 
 #include "common/log.h"
 
@@ -128,4 +129,5 @@ void agreement_judge(struct analysis *analysis) {
       log_event(LOG_WARN, "prediction contradicted by the sandbox", "operation", statement->effect.operation, "statement",
                 log_fmt("%zu", i), NULL);
   }
+  observed_apply(analysis);
 }

@@ -2,6 +2,7 @@
 #include "worker/migration/analysis.h"
 
 #include "worker/migration/forms.h"
+#include "worker/migration/notice.h"
 #include "worker/migration/rules.h"
 #include "worker/migration/score.h"
 #include "worker/migration/suppress.h"
@@ -78,8 +79,9 @@ static void judge(struct analysis *analysis, size_t index, struct shape *shape) 
   struct statement *statement = &analysis->statements[index];
   *statement = (struct statement){.source = &analysis->script.statements[index]};
   shadow_settle(analysis->shadow);
-  rollback_of(analysis->shadow, analysis->snapshot, statement->source, &statement->rollback);
+  rollback_of(analysis->plan, statement->source, &statement->rollback);
   forms_apply(analysis->shadow, statement->source, &statement->effect);
+  notice_apply(analysis->shadow, statement->source, &statement->effect);
   if (statement->effect.loss == LOSS_DATA && statement->effect.irreversible && !statement->rollback.irreversible)
     statement->rollback.irreversible = statement->effect.irreversible;
   statement->transaction = transaction_of(shape, statement->effect.transaction);
@@ -99,6 +101,8 @@ enum status analysis_static(const char *sql, size_t len, const struct snapshot *
   if (status == OK) status = sql_split(sql, len, arena, &analysis->script, err);
   if (status != OK) return status;
   if (options->target_version) analysis->shadow->version = options->target_version;
+  analysis->plan = rollback_plan_new(analysis->shadow, snapshot, options->dump, options->dump_arg);
+  if (!analysis->plan) return error_oom(err);
   analysis->count = analysis->script.count;
   analysis->statements = arena_calloc(arena, analysis->count + 1, sizeof *analysis->statements);
   if (!analysis->statements) return error_oom(err);

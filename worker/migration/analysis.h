@@ -47,7 +47,9 @@ struct statement {
   LIST(struct factor) factors;
   int score;                       /* 0-100 */
   double estimated_ms;             /* -1: nothing is read or written in full */
+  double blocked_per_s;            /* queries that wait while it waits for, or holds, its locks; -1: none or unknown */
   const struct sandbox_step *step; /* what the sandbox saw; NULL when it did not run */
+  bool observed;                   /* what was seen is part of the effect */
   enum agreement agreement;
 };
 
@@ -58,6 +60,7 @@ struct analysis {
   const char *dump;      /* the snapshot's schema as SQL, for the sandbox; NULL: stored with the snapshot */
   bool has_lock_timeout; /* whoever runs it will set one */
   struct shadow *shadow; /* after the last statement */
+  struct rollback_plan *plan;
   struct sql_script script;
   struct statement *statements;
   size_t count;
@@ -76,6 +79,8 @@ struct analysis_options {
   int target_version; /* server_version_num to judge for; 0: the snapshot's */
   bool has_lock_timeout;
   enum analysis_runner runner;
+  rollback_dump dump; /* of the snapshot, for the way back of what is dropped; NULL: the model has to do */
+  void *dump_arg;
 };
 /* Splits, judges every statement in order, finds, scores, plans the rollback. Nothing is run. */
 MUST_CHECK enum status analysis_static(const char *sql, size_t len, const struct snapshot *snapshot, const struct analysis_options *options,

@@ -4,7 +4,9 @@
 #include "common/json.h"
 #include "worker/llm/llm.h"
 #include "worker/migration/narrative.h"
+#include "worker/migration/preflight.h"
 #include "worker/migration/report.h"
+#include "worker/migration/safer.h"
 #include "worker/migration/sandbox_step.h"
 #include "worker/migration/token.h"
 #include "worker/schema/store.h"
@@ -32,6 +34,19 @@ static enum status target_version(const json_t *options, int *ret_version, struc
   return OK;
 }
 
+struct dumped {
+  struct job *job;
+  const char *snapshot_id;
+};
+
+/* Asked for when something is dropped; without it the way back is made from what the catalogs said. */
+static const char *dump_of(void *arg) {
+  const struct dumped *dumped = arg;
+  ERROR_AUTO ignored = {0};
+  const char *sql = NULL;
+  return dumped->snapshot_id && store_dump(dumped->job, dumped->snapshot_id, &sql, &ignored) == OK ? sql : NULL;
+}
+
 static enum status analyse(struct job *job, const json_t *options, struct analysis **ret_analysis, struct error *err) {
   const json_t *sql = json_object_get(job->payload, "sql");
   if (!json_is_string(sql) || !json_string_length(sql)) return error_add_field(err, "sql", "must be the migration's SQL");
@@ -41,14 +56,23 @@ static enum status analyse(struct job *job, const json_t *options, struct analys
   enum status status = target_version(options, &how.target_version, err);
   if (!status) status = snapshot_of(job, &snapshot, err);
   if (status) return status;
+  struct dumped dumped = {job, snapshot->id};
+  how.dump = dump_of;
+  how.dump_arg = &dumped;
   job_progress(job, 20, "static", NULL);
   return analysis_static(json_string_value(sql), json_string_length(sql), snapshot, &how, job->arena, ret_analysis, err);
 }
 
-static enum status try_it(struct job *job, struct analysis *analysis, const json_t *options, struct sandbox_outcome *ret_outcome,
-                          struct error *err) {
+static enum status try_it(struct job *job, struct analysis *analysis, const json_t *options, struct safer *safer,
+                          struct sandbox_outcome *ret_outcome, struct error *err) {
   long long rows = json_int(options, "rows_per_table", SANDBOX_ROWS_DEFAULT);
-  struct sandbox_options sandbox = {json_object_get(options, "validation_queries"), rows < 1 ? 1 : rows > 1000 ? 1000 : (int)rows};
+  struct sandbox_options sandbox = {.validation_queries = json_object_get(options, "validation_queries"),
+                                    .rows_per_table = rows < 1      ? 1
+                                                      : rows > 1000 ? 1000
+                                                                    : (int)rows,
+                                    .applied = safer ? safer_run : NULL,
+                                    .applied_arg = safer};
+  if (safer) *safer = (struct safer){.job = job, .analysis = analysis, .options = &sandbox};
   return sandbox_step_run(job, analysis, &sandbox, ret_outcome, err);
 }
 
@@ -56,20 +80,23 @@ enum status analyze_run(struct job *job, json_t **ret_result, struct error *err)
   const json_t *options = json_object_get(job->payload, "options");
   struct analysis *analysis = NULL;
   struct sandbox_outcome outcome = {0};
+  struct safer safer = {0};
   const char *token = NULL, *expires = NULL;
   enum status status = analyse(job, options, &analysis, err);
   if (status) return status;
   bool wanted = json_bool(job->payload, "sandbox", true);
+  if (json_bool(job->payload, "preflight", false)) preflight_run(job, analysis);
   if (analysis->script.fault.sqlstate)
     outcome.result = sandbox_step_fault(analysis);
   else if (wanted)
-    status = try_it(job, analysis, options, &outcome, err);
+    status = try_it(job, analysis, options, &safer, &outcome, err);
   if (!status && outcome.passed && analysis->snapshot->id)
     status = token_issue(job, analysis->sql, analysis->snapshot->id, analysis->snapshot->fingerprint, &token, &expires, err);
   if (status) return status;
   job_progress(job, 95, "report", NULL);
   json_t *report = report_json(analysis, job->connection_id, outcome.result, token, expires);
   if (!report) return error_oom(err);
+  if (safer.result) json_object_set(report, "safer_migration", safer.result);
   if (json_bool(job->payload, "enrich", true) && llm_configured(job->cfg)) {
     job_progress(job, 97, "narrative", NULL);
     narrative_enrich(job, report);
@@ -86,7 +113,7 @@ enum status sandbox_run(struct job *job, json_t **ret_result, struct error *err)
   if (analysis->script.fault.sqlstate)
     outcome.result = sandbox_step_fault(analysis);
   else
-    status = try_it(job, analysis, job->payload, &outcome, err);
+    status = try_it(job, analysis, job->payload, NULL, &outcome, err);
   if (status) return status;
   if (!outcome.result) return error_oom(err);
   *ret_result = json_incref(outcome.result);

@@ -38,6 +38,8 @@ static void add_table(json_t *tables, const struct walk *walk, size_t at) {
     json_object_set_new(item, "cascade_path", path);
   }
   json_object_set_new(item, "estimated_rows", reach->table->rows >= 0 ? json_integer(reach->table->rows) : json_null());
+  json_object_set_new(item, "rows", reach->table->rows >= 0 ? json_integer(reach->table->rows) : json_null());
+  json_object_set_new(item, "bytes", json_integer(reach->table->bytes));
   json_array_append_new(tables, item);
 }
 
@@ -51,8 +53,8 @@ static void add_new_tables(const struct analysis *analysis, json_t *tables) {
   for (size_t i = 0; i < analysis->count; i++) {
     const struct effect *effect = &analysis->statements[i].effect;
     if (effect->making && effect->making->t->kind != SNAP_SEQUENCE)
-      json_array_append_new(tables, json_pack("{s:s, s:s, s:n, s:i}", "table", effect->making->t->qualified, "impact", "direct",
-                                              "cascade_path", "estimated_rows", 0));
+      json_array_append_new(tables, json_pack("{s:s, s:s, s:n, s:i, s:i, s:i}", "table", effect->making->t->qualified, "impact", "direct",
+                                              "cascade_path", "estimated_rows", 0, "rows", 0, "bytes", 0));
   }
 }
 
@@ -79,24 +81,4 @@ json_t *blast_tables(const struct analysis *analysis) {
   for (size_t at = 0; at < walk.count; at++) add_table(tables, &walk, at);
   add_new_tables(analysis, tables);
   return tables;
-}
-
-json_t *blast_objects(const struct analysis *analysis) {
-  json_t *objects = json_array(), *seen = json_object();
-  for (size_t i = 0; i < analysis->count; i++)
-    for (size_t o = 0; o < analysis->statements[i].effect.objects.count; o++) {
-      const struct effect_object *object = &analysis->statements[i].effect.objects.items[o];
-      const char *key = arena_printf(analysis->arena, "%s %s", object->kind, object->name);
-      json_t *known = key ? json_object_get(seen, key) : NULL;
-      if (known) {
-        if (object->breaks) json_object_set_new(known, "breaks", json_true());
-        continue;
-      }
-      json_t *item =
-          json_pack("{s:s, s:s, s:s, s:b}", "kind", object->kind, "name", object->name, "via", object->via, "breaks", object->breaks);
-      if (key) json_object_set(seen, key, item);
-      json_array_append_new(objects, item);
-    }
-  json_decref(seen);
-  return objects;
 }

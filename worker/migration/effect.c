@@ -85,7 +85,7 @@ void effect_fact(struct effect *effect, enum fact fact, struct rel *rel, const c
 void effect_check(struct effect *effect, const char *check, enum verdict verdict, const char *sqlstate, const char *preflight_sql) {
   struct effect_check *slot = LIST_PUSH(effect->arena, &effect->checks);
   if (slot)
-    *slot = (struct effect_check){check, verdict, sqlstate, preflight_sql};
+    *slot = (struct effect_check){.check = check, .verdict = verdict, .sqlstate = sqlstate, .preflight_sql = preflight_sql};
   else
     effect->failed = true;
 }

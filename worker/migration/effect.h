@@ -99,6 +99,40 @@ enum fact {
   FACT_NOT_IN_TRANSACTION,
   FACT_LOCK_TABLE,
   FACT_SEQUENCE_CHANGE,
+  FACT_COLUMN_MONEY,
+  FACT_COLUMN_SERIAL_TYPE,
+  FACT_CREATE_UNLOGGED,
+  FACT_NO_PRIMARY_KEY,
+  FACT_REPLICA_IDENTITY_FULL,
+  FACT_REPLICA_IDENTITY_NOTHING,
+  FACT_ADDED_NOT_VALID,
+  FACT_DROP_DEFAULT,
+  FACT_DROP_KEY_COLUMN,
+  FACT_DISABLE_RLS,
+  FACT_INDEX_WIDE,
+  FACT_INDEX_CORRUPTION,
+  FACT_SECURITY_DEFINER,
+  FACT_DOMAIN_CONSTRAINED,
+  FACT_ENUM_ORDER,
+  FACT_EXTENSION_CREATE,
+  FACT_TRIGGER_CREATE,
+  FACT_RULE_CREATE,
+  FACT_POLICY_UNUSED,
+  FACT_GRANT_PUBLIC,
+  FACT_REVOKE,
+  FACT_TRIGGERS_OFF,
+  FACT_RENAME_SCHEMA,
+  FACT_DROP_TRIGGER,
+  FACT_DROP_FUNCTION,
+  FACT_DROP_POLICY,
+  FACT_DROP_EXTENSION,
+  FACT_DROP_PUBLICATION,
+  FACT_ASSIGNED_TWICE,
+  FACT_NAME_TOO_LONG,
+  FACT_FK_TYPE_MISMATCH,
+  FACT_OBSERVED_REWRITE,
+  FACT_OBSERVED_SCAN,
+  FACT_OBSERVED_LOCK,
   FACT_IGNORE_UNREASONED,
   FACT_IGNORE_UNKNOWN,
   FACT_IGNORE_MALFORMED,
@@ -110,10 +144,16 @@ struct effect_lock {
   struct rel *rel;
   enum lock_mode mode;
 };
+struct effect_preflight { /* what running preflight_sql on the real rows said */
+  bool wanted, ran, violating;
+  double duration_ms;
+  const char *error; /* why there is no answer, or the error that is one; NULL when there was none */
+};
 struct effect_check {
   const char *check;
   enum verdict verdict;
-  const char *sqlstate, *preflight_sql;
+  const char *sqlstate, *preflight_sql; /* feasibility.h says how the query is read; NULL when there is none */
+  struct effect_preflight preflight;
 };
 struct effect_object {
   const char *kind, *name, *via;

@@ -17,7 +17,7 @@ struct form_row {
 static const struct form_row rows[] = {
     ROW(ALTER_TABLE_STMT, "ALTER TABLE", form_alter_table),
     ROW(CREATE_STMT, "CREATE TABLE", form_create_table),
-    ROW(CREATE_FOREIGN_TABLE_STMT, "CREATE FOREIGN TABLE", NULL),
+    ROW(CREATE_FOREIGN_TABLE_STMT, "CREATE FOREIGN TABLE", form_create_table),
     ROW(CREATE_TABLE_AS_STMT, "CREATE TABLE AS", form_create_as),
     ROW(INDEX_STMT, "CREATE INDEX", form_create_index),
     ROW(VIEW_STMT, "CREATE VIEW", form_create_view),
@@ -29,7 +29,7 @@ static const struct form_row rows[] = {
     ROW(CREATE_RANGE_STMT, "CREATE TYPE", NULL),
     ROW(DEFINE_STMT, "CREATE", NULL),
     ROW(CREATE_FUNCTION_STMT, "CREATE FUNCTION", form_create_function),
-    ROW(ALTER_FUNCTION_STMT, "ALTER FUNCTION", NULL),
+    ROW(ALTER_FUNCTION_STMT, "ALTER FUNCTION", form_alter_function),
     ROW(CREATE_SCHEMA_STMT, "CREATE SCHEMA", form_create_schema),
     ROW(CREATE_EXTENSION_STMT, "CREATE EXTENSION", NULL),
     ROW(ALTER_EXTENSION_STMT, "ALTER EXTENSION", NULL),
@@ -68,7 +68,7 @@ static const struct form_row rows[] = {
     ROW(DELETE_STMT, "DELETE", form_query),
     ROW(MERGE_STMT, "MERGE", form_query),
     ROW(COPY_STMT, "COPY", form_query),
-    ROW(EXPLAIN_STMT, "EXPLAIN", NULL),
+    ROW(EXPLAIN_STMT, "EXPLAIN", form_query),
     ROW(TRANSACTION_STMT, "TRANSACTION", form_transaction),
     ROW(VARIABLE_SET_STMT, "SET", form_set),
     ROW(VARIABLE_SHOW_STMT, "SHOW", NULL),
@@ -102,9 +102,21 @@ void forms_apply(struct shadow *shadow, const struct sql_statement *statement, s
   form_opaque(&form, statement->node);
 }
 
-/* Partitions below rel, any depth; a catalog that says a table is its own ancestor ends at 64 levels. */
-static void each_partition(struct form *form, struct rel *rel, void (*visit)(struct form *, struct rel *, int), int value, int depth) {
+typedef void (*visit_rel)(struct form *, struct rel *, int);
+
+/* Everything below rel, any depth; a catalog that says a table is its own ancestor ends at 64 levels. */
+static void each_heir(struct form *form, struct rel *rel, visit_rel visit, int value, int depth) {
   visit(form, rel, value);
+  for (size_t i = 0; depth < 64 && i < rel->t->partition_count; i++) {
+    struct rel *heir = shadow_of(form->shadow, rel->t->partitions[i]);
+    if (heir && heir != rel) each_heir(form, heir, visit, value, depth + 1);
+  }
+}
+
+/* The same, but a plain table's heirs are left out. */
+static void each_partition(struct form *form, struct rel *rel, visit_rel visit, int value, int depth) {
+  visit(form, rel, value);
+  if (rel->t->kind != SNAP_PARTITIONED) return;
   for (size_t i = 0; depth < 64 && i < rel->t->partition_count; i++) {
     struct rel *part = shadow_of(form->shadow, rel->t->partitions[i]);
     if (part && part != rel) each_partition(form, part, visit, value, depth + 1);
@@ -142,6 +154,22 @@ void form_rewrite_tree(struct form *form, struct rel *rel) {
 }
 void form_build_tree(struct form *form, struct rel *rel) {
   if (rel) each_partition(form, rel, visit_build, 0, 0);
+}
+
+void form_lock_heirs(struct form *form, struct rel *rel, enum lock_mode mode, bool recurse) {
+  if (!rel) return;
+  if (recurse)
+    each_heir(form, rel, visit_lock, (int)mode, 0);
+  else
+    effect_lock(form->effect, rel, mode);
+}
+void form_scan_heirs(struct form *form, struct rel *rel) {
+  if (rel) each_heir(form, rel, visit_scan, 0, 0);
+}
+void form_rewrite_heirs(struct form *form, struct rel *rel) {
+  if (!rel) return;
+  each_heir(form, rel, visit_rewrite, 0, 0);
+  each_heir(form, rel, visit_scan, 0, 0);
 }
 
 void form_fails(struct form *form, const char *sqlstate, const char *what, ...) {

@@ -2,6 +2,7 @@
  *
  *   forms_alter.c    ALTER TABLE: a row per subcommand          forms_column.c   columns: ADD, DROP, TYPE, NULL, DEFAULT
  *   forms_constraint.c  constraints and partitions              forms_create.c   CREATE TABLE, INDEX, VIEW, …
+ *   forms_reads.c    what a query reads, through views
  *   forms_drop.c     DROP, TRUNCATE, and what CASCADE reaches   forms_misc.c     everything else, DML included
  *
  * A form reads its typed tree and the shadow, records locks, rewrites, scans, checks and facts in the effect, then changes the shadow. */
@@ -31,6 +32,7 @@ void form_create_trigger(struct form *form, PgQuery__Node *node);
 void form_create_sequence(struct form *form, PgQuery__Node *node);
 void form_create_type(struct form *form, PgQuery__Node *node);
 void form_create_function(struct form *form, PgQuery__Node *node);
+void form_alter_function(struct form *form, PgQuery__Node *node);
 void form_create_schema(struct form *form, PgQuery__Node *node);
 void form_drop(struct form *form, PgQuery__Node *node);
 void form_truncate(struct form *form, PgQuery__Node *node);
@@ -69,12 +71,15 @@ void alter_validate_constraint(struct alter *alter, const PgQuery__AlterTableCmd
 void alter_attach_partition(struct alter *alter, const PgQuery__AlterTableCmd *command);
 void alter_detach_partition(struct alter *alter, const PgQuery__AlterTableCmd *command);
 
-/* Locks the relation and, when `recurse`, its partitions. */
+/* Locks the relation and, when `recurse`, its partitions; heirs: also the tables that inherit from it. */
+void form_lock_heirs(struct form *form, struct rel *rel, enum lock_mode mode, bool recurse);
 void form_lock_tree(struct form *form, struct rel *rel, enum lock_mode mode, bool recurse);
 /* The same for scans, rewrites and index builds, which happen to relations with storage only: leaves. */
 void form_scan_tree(struct form *form, struct rel *rel);
 void form_rewrite_tree(struct form *form, struct rel *rel);
 void form_build_tree(struct form *form, struct rel *rel);
+void form_scan_heirs(struct form *form, struct rel *rel);
+void form_rewrite_heirs(struct form *form, struct rel *rel);
 
 /* The relation a statement names, recorded as its table; a missing one is a certain failure (42P01) unless missing_ok. */
 struct rel *form_target(struct form *form, const PgQuery__RangeVar *range, bool missing_ok);
@@ -85,6 +90,14 @@ struct snap_column *form_column(struct form *form, struct rel *rel, const char *
 
 /* A constraint, added by ALTER TABLE, inline with a column, or by CREATE TABLE (rel->empty then). column NULL: its own key list. */
 void form_constraint(struct form *form, struct rel *rel, const PgQuery__Constraint *constraint, const char *column, bool new_column_null);
+/* Certain failures when the relation can't take a partition of that bound. */
+void form_partitionable(struct form *form, const struct rel *parent, const PgQuery__PartitionBoundSpec *bound);
+/* Relations a query reads (forms_reads.c): named only, run, or run with nothing to narrow it. view: what is made of the query, or NULL. */
+enum form_reading { FORM_READ_NAMES, FORM_READ_SOME, FORM_READ_ALL };
+void form_read(struct form *form, PgQuery__Node *query, enum form_reading how, struct rel *view);
+bool form_reads_all(const PgQuery__Node *query); /* a SELECT of one relation that says nothing of which rows */
+/* Sequences that nextval() of the expression names. */
+void form_lock_sequences(struct form *form, PgQuery__Node *expression, enum lock_mode mode);
 void form_add_column_to(struct form *form, struct rel *rel, const PgQuery__ColumnDef *definition); /* into the shadow only */
 
 /* What goes, or must not be there, when an object is dropped (forms_drop.c). column NULL: the whole relation. */

@@ -21,20 +21,23 @@ static void rewrite_owned(struct form *form, struct rel *sequence) {
 static void set_logged(struct alter *alter, const PgQuery__AlterTableCmd *command) {
   bool unlogged = command->subtype == PG_QUERY__ALTER_TABLE_TYPE__AT_SetUnLogged;
   struct snap_table *table = alter->rel->t;
-  if (table->unlogged == unlogged) return;
+  if (table->kind == SNAP_SEQUENCE) effect_rewrite(alter->form->effect, alter->rel);
+  if (table->unlogged == unlogged || !shadow_is_table(alter->rel)) return;
   for (size_t i = 0; unlogged && i < table->referenced_by_count; i++)
     if (table->referenced_by[i]->table != table && !table->referenced_by[i]->table->unlogged)
       form_fails(alter->form, "42P16", "no logged table references %s", table->qualified);
   for (size_t i = 0; !unlogged && i < table->fk_count; i++)
     if (table->fks[i].ref && table->fks[i].ref != table && table->fks[i].ref->unlogged)
       form_fails(alter->form, "42P16", "%s references no unlogged table", table->qualified);
-  form_rewrite_tree(alter->form, alter->rel);
+  effect_rewrite(alter->form->effect, alter->rel);
+  effect_scan(alter->form->effect, alter->rel);
   if (alter->form->shadow->version >= 150000) form_each_owned(alter->form, alter->rel, NULL, rewrite_owned);
   effect_fact(alter->form->effect, unlogged ? FACT_SET_UNLOGGED : FACT_SET_LOGGED, alter->rel, NULL, NULL);
   table->unlogged = unlogged;
 }
 
 static void set_tablespace(struct alter *alter, const PgQuery__AlterTableCmd *command) {
+  if (strcmp(command->name, "pg_default") == 0) return; /* where practically every table is */
   if (shadow_is_table(alter->rel)) effect_rewrite(alter->form->effect, alter->rel);
   effect_fact(alter->form->effect, FACT_SET_TABLESPACE, alter->rel, command->name, NULL);
 }
@@ -61,15 +64,36 @@ static void inherit(struct alter *alter, const PgQuery__AlterTableCmd *command) 
   if (!command->def || command->def->node_case != PG_QUERY__NODE__NODE_RANGE_VAR) return;
   struct rel *parent = form_target(alter->form, command->def->range_var, false);
   effect_lock(alter->form->effect, parent, add ? LOCK_SHARE_UPDATE_EXCLUSIVE : LOCK_ACCESS_SHARE);
-  for (size_t i = 0; add && parent && i < parent->t->column_count; i++) {
+  if (!parent) return;
+  if (add)
+    shadow_add_heir(alter->form->shadow, parent, alter->rel);
+  else
+    shadow_drop_heir(parent, alter->rel);
+  for (size_t i = 0; add && i < parent->t->column_count; i++) {
     const struct snap_column *theirs = &parent->t->columns[i], *mine = snap_table_column(alter->rel->t, theirs->name);
     if (!mine || !shadow_same_type(mine->type, theirs->type) || (theirs->not_null && !mine->not_null))
       form_fails(alter->form, "42804", "column %s of %s is like that of %s", theirs->name, alter->rel->t->qualified, parent->t->qualified);
   }
 }
 
+static bool names_option(const PgQuery__Node *list, const char *name) {
+  for (size_t i = 0; list && list->node_case == PG_QUERY__NODE__NODE_LIST && i < list->list->n_items; i++)
+    if (list->list->items[i]->node_case == PG_QUERY__NODE__NODE_DEF_ELEM && strcmp(list->list->items[i]->def_elem->defname, name) == 0)
+      return true;
+  return false;
+}
+
+static void lock_owned(struct form *form, struct rel *sequence) { effect_lock(form->effect, sequence, LOCK_ACCESS_EXCLUSIVE); }
+
+/* The sequences of its columns go to the new owner, too. */
+static void change_owner(struct alter *alter, const PgQuery__AlterTableCmd *command) {
+  const PgQuery__RoleSpec *owner = command->newowner;
+  const char *name = owner && owner->roletype == PG_QUERY__ROLE_SPEC_TYPE__ROLESPEC_CSTRING ? owner->rolename : NULL;
+  if (name && alter->rel->t->owner && strcmp(name, alter->rel->t->owner) != 0) form_each_owned(alter->form, alter->rel, NULL, lock_owned);
+}
+
 static void set_options(struct alter *alter, const PgQuery__AlterTableCmd *command) {
-  (void)command;
+  if (names_option(command->def, "user_catalog_table")) effect_lock(alter->form->effect, alter->rel, LOCK_ACCESS_EXCLUSIVE);
   if (alter->rel->t->kind == SNAP_PARTITIONED)
     form_fails(alter->form, "42809", "%s is not partitioned (storage parameters belong to partitions)", alter->rel->t->qualified);
 }
@@ -94,12 +118,12 @@ static const struct command_row commands[] = {
     {AT(SetOptions), SUX, false, NULL},
     {AT(ResetOptions), SUX, false, NULL},
     {AT(SetStorage), AX, true, NULL},
-    {AT(SetCompression), AX, true, NULL},
+    {AT(SetCompression), AX, false, NULL},
     {AT(AddConstraint), AX, false, alter_add_constraint},
     {AT(DropConstraint), AX, true, alter_drop_constraint},
-    {AT(AlterConstraint), AX, false, NULL},
+    {AT(AlterConstraint), AX, true, NULL},
     {AT(ValidateConstraint), SUX, false, alter_validate_constraint},
-    {AT(ChangeOwner), AX, false, NULL},
+    {AT(ChangeOwner), AX, false, change_owner},
     {AT(ClusterOn), SUX, false, NULL},
     {AT(DropCluster), SUX, false, NULL},
     {AT(SetLogged), AX, false, set_logged},
@@ -141,7 +165,23 @@ static enum lock_mode lock_for(const struct alter *alter, const PgQuery__AlterTa
 static bool reaches_partitions(const struct alter *alter, const struct command_row *row) {
   if (!row->recurses || alter->only) return false;
   if (row->lock != SRX) return true;
+  if (alter->rel->t->kind != SNAP_PARTITIONED) return false;
+  if (row->type != AT(EnableTrigAll) && row->type != AT(DisableTrigAll)) return alter->rel->t->trigger_count;
   return alter->rel->t->trigger_count || alter->rel->t->fk_count || alter->rel->t->referenced_by_count;
+}
+
+/* Columns and constraints belong to tables. */
+static bool suits_kind(PgQuery__AlterTableType type, enum snap_relkind kind) {
+  if (kind != SNAP_VIEW && kind != SNAP_MATVIEW && kind != SNAP_SEQUENCE) return true;
+  return type != AT(AddColumn) && type != AT(DropColumn) && type != AT(AlterColumnType) && type != AT(SetNotNull) &&
+         type != AT(DropNotNull) && type != AT(AddConstraint) && type != AT(DropConstraint);
+}
+
+/* ONLY, where there are heirs: what must be the same in all can't be changed in one. */
+static bool alone(const struct alter *alter, PgQuery__AlterTableType type) {
+  bool partitioned = alter->rel->t->kind == SNAP_PARTITIONED;
+  if (type == AT(AddColumn) || type == AT(AlterColumnType)) return false;
+  return !(partitioned && (type == AT(DropColumn) || type == AT(DropNotNull)));
 }
 
 static void apply_command(struct alter *alter, const PgQuery__AlterTableCmd *command) {
@@ -149,7 +189,13 @@ static void apply_command(struct alter *alter, const PgQuery__AlterTableCmd *com
   const struct command_row *row = &unknown;
   for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
     if (commands[i].type == command->subtype) row = &commands[i];
-  form_lock_tree(alter->form, alter->rel, lock_for(alter, command, row), reaches_partitions(alter, row));
+  if (!suits_kind(command->subtype, alter->rel->t->kind)) {
+    form_fails(alter->form, "42809", "%s is a table", alter->rel->t->qualified);
+    return;
+  }
+  if (alter->only && alter->rel->t->partition_count && !alone(alter, command->subtype))
+    form_fails(alter->form, "42P16", "the change reaches what inherits from %s, too", alter->rel->t->qualified);
+  form_lock_heirs(alter->form, alter->rel, lock_for(alter, command, row), reaches_partitions(alter, row));
   if (row->apply) row->apply(alter, command);
 }
 

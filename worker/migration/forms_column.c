@@ -1,4 +1,5 @@
 /* forms_column.c - ALTER TABLE on columns: when is it a catalog change, when a pass over the rows, and what stands in the way. */
+#include "worker/migration/feasibility.h"
 #include "worker/migration/forms.h"
 #include "worker/migration/type_change.h"
 #include "worker/sql/text.h"
@@ -15,9 +16,15 @@ static const char *serial_type(const char *type) {
   return NULL;
 }
 
-/* nextval('a.sq') in a default that is evaluated now locks the sequence. */
+/* nextval('a.sq') in a default locks the sequence: to depend on it, harder when it is evaluated now. */
+struct sequences {
+  struct form *form;
+  enum lock_mode mode;
+};
+
 static bool lock_sequences(void *arg, PgQuery__Node *node) {
-  struct form *form = arg;
+  const struct sequences *sequences = arg;
+  struct form *form = sequences->form;
   if (node->node_case != PG_QUERY__NODE__NODE_FUNC_CALL || !node->func_call->n_args) return true;
   const char *schema, *name;
   sql_name_split(node->func_call->n_funcname, node->func_call->funcname, &schema, &name);
@@ -27,8 +34,14 @@ static bool lock_sequences(void *arg, PgQuery__Node *node) {
   if (argument->node_case != PG_QUERY__NODE__NODE_A_CONST || argument->a_const->val_case != PG_QUERY__A__CONST__VAL_SVAL) return true;
   PgQuery__Node *named = sql_parse_expression(form->arena, argument->a_const->sval->sval);
   if (named && named->node_case == PG_QUERY__NODE__NODE_COLUMN_REF)
-    effect_lock(form->effect, shadow_named(form->shadow, named->column_ref->n_fields, named->column_ref->fields), LOCK_ROW_EXCLUSIVE);
+    effect_lock(form->effect, shadow_named(form->shadow, named->column_ref->n_fields, named->column_ref->fields), sequences->mode);
   return true;
+}
+
+void form_lock_sequences(struct form *form, PgQuery__Node *expression, enum lock_mode mode) {
+  struct sequences sequences = {form, mode};
+  if (mode == LOCK_ACCESS_SHARE && form->shadow->version >= 180000) return; /* PostgreSQL 18 depends on it without a lock */
+  if (expression) sql_walk(expression, lock_sequences, &sequences);
 }
 
 static const PgQuery__Constraint *column_clause(const PgQuery__ColumnDef *definition, PgQuery__ConstrType type) {
@@ -56,13 +69,6 @@ void form_add_column_to(struct form *form, struct rel *rel, const PgQuery__Colum
   if (identity) column->identity = strcmp(identity->generated_when, "a") == 0 ? "always" : "by default";
 }
 
-/* A style remark has its place on new columns only. */
-static void note_type(struct form *form, struct rel *rel, const char *name, const char *type) {
-  if (strcmp(type, "json") == 0) effect_fact(form->effect, FACT_COLUMN_JSON, rel, name, type);
-  if (strncmp(type, "character(", 10) == 0) effect_fact(form->effect, FACT_COLUMN_CHAR, rel, name, type);
-  if (strncmp(type, "timestamp", 9) == 0 && strstr(type, "without")) effect_fact(form->effect, FACT_COLUMN_TIMESTAMP, rel, name, type);
-}
-
 /* Whether adding the column fills in a value for every row, and why. */
 static bool column_rewrites(struct form *form, struct rel *rel, const PgQuery__ColumnDef *definition, const char *type) {
   const PgQuery__Constraint *fallback = CLAUSE(definition, DEFAULT);
@@ -76,7 +82,7 @@ static bool column_rewrites(struct form *form, struct rel *rel, const PgQuery__C
     effect_fact(effect, FACT_COLUMN_VOLATILE_DEFAULT, rel, name, function);
   if (shadow_domain_constrained(shadow_domain(form->shadow, type))) effect_fact(effect, FACT_COLUMN_CONSTRAINED_DOMAIN, rel, name, type);
   bool rewrites = effect->facts.count > before;
-  if (rewrites && fallback) sql_walk(fallback->raw_expr, lock_sequences, form);
+  if (rewrites && fallback) form_lock_sequences(form, fallback->raw_expr, LOCK_ROW_EXCLUSIVE);
   return rewrites;
 }
 
@@ -117,7 +123,7 @@ void alter_add_column(struct alter *alter, const PgQuery__AlterTableCmd *command
   bool rewrites = column_rewrites(form, rel, definition, type), has_value = rewrites || (fallback && !is_null_constant(fallback->raw_expr));
   const struct snap_domain *domain = shadow_domain(form->shadow, type);
   if (domain && domain->default_expr) has_value = true;
-  if (rewrites) form_rewrite_tree(form, rel);
+  if (rewrites) form_rewrite_heirs(form, rel);
   if ((CLAUSE(definition, NOTNULL) || CLAUSE(definition, PRIMARY) || (domain && domain->not_null)) &&
       !((serial_type(type) || CLAUSE(definition, IDENTITY) || CLAUSE(definition, GENERATED) ||
          (fallback && !is_null_constant(fallback->raw_expr)) || (domain && domain->default_expr)))) {
@@ -125,9 +131,8 @@ void alter_add_column(struct alter *alter, const PgQuery__AlterTableCmd *command
                  "23502",
                  arena_printf(form->arena, "SELECT EXISTS (SELECT 1 FROM %s)", sql_qualified(form->arena, rel->t->schema, rel->t->name)));
     effect_fact(form->effect, FACT_COLUMN_NOT_NULL_NO_DEFAULT, rel, name, type);
-    form_scan_tree(form, rel);
+    form_scan_heirs(form, rel);
   }
-  note_type(form, rel, name, type);
   form_add_column_to(form, rel, definition);
   inline_constraints(form, rel, definition, !has_value);
 }
@@ -144,11 +149,12 @@ void alter_drop_column(struct alter *alter, const PgQuery__AlterTableCmd *comman
 }
 
 /* USING that is only the column, or the column cast to the new type, converts as no USING does. */
-static bool using_is_plain(struct form *form, const PgQuery__Node *using, const char *column, const char *type) {
+static bool using_is_plain(struct form *form, const PgQuery__Node *using, const char *column, const char *from, const char *type) {
   if (!using) return true;
   if (using->node_case == PG_QUERY__NODE__NODE_TYPE_CAST) {
     const char *cast = sql_type(form->arena, using->type_cast->type_name);
-    return cast && strcmp(cast, type) == 0 && using_is_plain(form, using->type_cast->arg, column, type);
+    bool harmless = cast && (strcmp(cast, type) == 0 || type_change_between(form->shadow, from, cast).kind == TYPE_METADATA);
+    return harmless && using_is_plain(form, using->type_cast->arg, column, from, type);
   }
   if (using->node_case != PG_QUERY__NODE__NODE_COLUMN_REF) return false;
   const char *qualifier, *name;
@@ -206,6 +212,21 @@ static void type_foreign_keys(struct form *form, struct rel *rel, const char *co
   }
 }
 
+/* Indexes over an expression or a condition of the column are rebuilt whatever the change. */
+static bool column_computed(struct form *form, const struct rel *rel, const char *column) {
+  for (size_t i = 0; i < rel->t->index_count; i++) {
+    const struct snap_index *index = &rel->t->indexes[i];
+    if (index->predicate && strstr(index->predicate, column) &&
+        sql_mentions_column(sql_parse_expression(form->arena, index->predicate), column))
+      return true;
+    for (size_t j = 0; j < index->column_count; j++)
+      if (strchr(index->columns[j], '(') && strstr(index->columns[j], column) &&
+          sql_mentions_column(sql_parse_expression(form->arena, index->columns[j]), column))
+        return true;
+  }
+  return false;
+}
+
 static bool column_checked(struct form *form, const struct rel *rel, const char *column) {
   for (size_t i = 0; i < rel->t->constraint_count; i++) {
     const struct snap_constraint *constraint = &rel->t->constraints[i];
@@ -218,13 +239,16 @@ static bool column_checked(struct form *form, const struct rel *rel, const char 
 
 static void type_passes(struct form *form, struct rel *rel, const char *column, const char *type, const struct type_change *change) {
   if (change->kind == TYPE_REWRITE) {
-    form_rewrite_tree(form, rel);
+    form_rewrite_heirs(form, rel);
     effect_fact(form->effect, FACT_TYPE_REWRITE, rel, column, type);
   } else if (change->kind == TYPE_REINDEX && column_indexed(rel, column)) {
     form_build_tree(form, rel);
     effect_fact(form->effect, FACT_TYPE_REINDEX, rel, column, type);
+  } else if (column_computed(form, rel, column)) {
+    form_build_tree(form, rel);
+    effect_fact(form->effect, FACT_TYPE_REINDEX, rel, column, type);
   } else if (column_checked(form, rel, column)) {
-    form_scan_tree(form, rel);
+    form_scan_heirs(form, rel);
     effect_fact(form->effect, FACT_TYPE_RECHECK, rel, column, type);
   }
   if (change->lossy) {
@@ -233,9 +257,8 @@ static void type_passes(struct form *form, struct rel *rel, const char *column, 
   }
   if (change->narrowing)
     effect_check(form->effect, arena_printf(form->arena, "type %s.%s fits %s", rel->t->qualified, column, type),
-                 form_verdict(rel, VERDICT_MAY_FAIL), change->sqlstate,
-                 arena_printf(form->arena, "SELECT %s::%s FROM %s", sql_ident(form->arena, column), type,
-                              sql_qualified(form->arena, rel->t->schema, rel->t->name)));
+                 feasibility_fits(rel, snap_table_column(rel->t, column), type), change->sqlstate,
+                 feasibility_fits_sql(form, rel, column, type));
 }
 
 static void retype_owned(struct form *form, struct rel *sequence) {
@@ -250,8 +273,9 @@ void alter_column_type(struct alter *alter, const PgQuery__AlterTableCmd *comman
   const PgQuery__ColumnDef *definition = command->def->column_def;
   const char *type = sql_type(form->arena, definition->type_name);
   if (!type) return;
+  if (alter->rel->t->partition_of) form_fails(form, "42P16", "column %s is not inherited", sql_ident(form->arena, command->name));
   struct type_change change = type_change_between(form->shadow, column->type, type);
-  bool plain = using_is_plain(form, definition->raw_default, command->name, type);
+  bool plain = using_is_plain(form, definition->raw_default, command->name, column->type, type);
   if (definition->raw_default && change.kind == TYPE_REFUSED)
     change = (struct type_change){.kind = TYPE_REWRITE, .narrowing = true, .sqlstate = "22P02"};
   if (!plain) change = (struct type_change){.kind = TYPE_REWRITE, .lossy = "the values before USING was applied"};
@@ -265,12 +289,32 @@ void alter_column_type(struct alter *alter, const PgQuery__AlterTableCmd *comman
   type_passes(form, alter->rel, command->name, type, &change);
   type_foreign_keys(form, alter->rel, command->name, change.kind == TYPE_REWRITE || change.kind == TYPE_REINDEX);
   if (column->identity) form_each_owned(form, alter->rel, command->name, retype_owned);
+  if (column->default_expr) form_lock_sequences(form, sql_parse_expression(form->arena, column->default_expr), LOCK_ACCESS_SHARE);
   column->type = type;
 }
 
 void alter_column_default(struct alter *alter, const PgQuery__AlterTableCmd *command) {
   struct snap_column *column = form_column(alter->form, alter->rel, command->name, false);
+  form_lock_sequences(alter->form, command->def, LOCK_ACCESS_SHARE);
+  if (column && (column->identity || column->generated)) /* both have an expression of their own */
+    form_fails(alter->form, "42601", "column %s is neither identity nor generated", command->name);
   if (column) column->default_expr = command->def ? sql_expression(alter->form->arena, command->def) : NULL;
+}
+
+/* Partitions and heirs are looked at one by one: each may have a proof of its own. */
+static void set_not_null_below(struct alter *alter, const PgQuery__AlterTableCmd *command) {
+  struct rel *rel = alter->rel;
+  for (size_t i = 0; !alter->only && i < rel->t->partition_count; i++) {
+    struct alter below = *alter;
+    below.rel = shadow_of(alter->form->shadow, rel->t->partitions[i]);
+    struct snap_column *column = below.rel ? snap_table_column(below.rel->t, command->name) : NULL;
+    if (!column || column->not_null) continue;
+    column->not_null = true;
+    if (!shadow_proves_not_null(alter->form->shadow, below.rel, command->name) &&
+        !shadow_proves_not_null(alter->form->shadow, rel, command->name) && shadow_is_table(below.rel))
+      effect_scan(alter->form->effect, below.rel);
+    set_not_null_below(&below, command);
+  }
 }
 
 void alter_set_not_null(struct alter *alter, const PgQuery__AlterTableCmd *command) {
@@ -279,16 +323,15 @@ void alter_set_not_null(struct alter *alter, const PgQuery__AlterTableCmd *comma
   struct snap_column *column = form_column(form, rel, command->name, false);
   if (!column || column->not_null) return;
   column->not_null = true;
+  set_not_null_below(alter, command);
   const char *check = arena_printf(form->arena, "not_null %s.%s", rel->t->qualified, command->name);
-  const char *preflight = arena_printf(form->arena, "SELECT EXISTS (SELECT 1 FROM %s WHERE %s IS NULL)",
-                                       sql_qualified(form->arena, rel->t->schema, rel->t->name), sql_ident(form->arena, command->name));
+  const char *preflight = feasibility_nulls_sql(form, rel, command->name);
   if (shadow_proves_not_null(form->shadow, rel, command->name)) {
     effect_check(form->effect, check, VERDICT_PROVEN, "23502", preflight);
     return;
   }
-  bool nulls_seen = column->null_frac > 0 && !rel->written;
-  effect_check(form->effect, check, form_verdict(rel, nulls_seen ? VERDICT_WILL_FAIL : VERDICT_MAY_FAIL), "23502", preflight);
-  form_scan_tree(form, rel);
+  effect_check(form->effect, check, feasibility_not_null(rel, column), "23502", preflight);
+  if (shadow_is_table(rel)) effect_scan(form->effect, rel);
   effect_fact(form->effect, FACT_SET_NOT_NULL_SCAN, rel, command->name, NULL);
 }
 
@@ -313,12 +356,26 @@ static void drop_owned(struct form *form, struct rel *sequence) {
 
 static void change_owned(struct form *form, struct rel *sequence) { effect_lock(form->effect, sequence, LOCK_SHARE_ROW_EXCLUSIVE); }
 
+/* Anything but GENERATED is the sequence's own, whose row is written to a new file. */
+static bool changes_sequence(const PgQuery__Node *options) {
+  for (size_t i = 0; options && options->node_case == PG_QUERY__NODE__NODE_LIST && i < options->list->n_items; i++)
+    if (options->list->items[i]->node_case == PG_QUERY__NODE__NODE_DEF_ELEM &&
+        strcmp(options->list->items[i]->def_elem->defname, "generated") != 0)
+      return true;
+  return false;
+}
+
 void alter_identity(struct alter *alter, const PgQuery__AlterTableCmd *command) {
   struct snap_column *column = form_column(alter->form, alter->rel, command->name, command->missing_ok);
   if (!column) return;
   bool add = command->subtype == PG_QUERY__ALTER_TABLE_TYPE__AT_AddIdentity;
   bool drop = command->subtype == PG_QUERY__ALTER_TABLE_TYPE__AT_DropIdentity;
-  if (!add) form_each_owned(alter->form, alter->rel, command->name, drop ? drop_owned : change_owned);
+  if (!add && !column->identity && !command->missing_ok) form_fails(alter->form, "55000", "column %s is an identity column", command->name);
+  if (!add)
+    form_each_owned(alter->form, alter->rel, command->name,
+                    drop                             ? drop_owned
+                    : changes_sequence(command->def) ? retype_owned
+                                                     : change_owned);
   if (add && !column->not_null) form_fails(alter->form, "55000", "column %s is declared NOT NULL before identity is added", command->name);
   if (add && (column->identity || column->default_expr))
     form_fails(alter->form, "55000", "column %s has no identity and no default yet", command->name);
@@ -328,7 +385,7 @@ void alter_identity(struct alter *alter, const PgQuery__AlterTableCmd *command) 
 void alter_set_expression(struct alter *alter, const PgQuery__AlterTableCmd *command) {
   struct snap_column *column = form_column(alter->form, alter->rel, command->name, false);
   if (alter->form->shadow->version < 170000) form_fails(alter->form, "42601", "the server knows SET EXPRESSION (PostgreSQL 17)");
-  form_rewrite_tree(alter->form, alter->rel);
+  form_rewrite_heirs(alter->form, alter->rel);
   effect_fact(alter->form->effect, FACT_COLUMN_STORED_GENERATED, alter->rel, command->name, NULL);
   if (column && command->def) column->generated = sql_expression(alter->form->arena, command->def);
 }

@@ -1,5 +1,6 @@
 /* forms_constraint.c - constraints and partitions: what is proven by what the schema already says, and what must be read to know. */
 #include "worker/migration/bounds.h"
+#include "worker/migration/feasibility.h"
 #include "worker/migration/forms.h"
 #include "worker/sql/text.h"
 
@@ -27,17 +28,47 @@ static bool name_taken(struct form *form, struct rel *rel, const char *name) {
 
 static const char *table_text(struct form *form, const struct rel *rel) { return sql_qualified(form->arena, rel->t->schema, rel->t->name); }
 
+struct columns_seen {
+  const struct rel *rel;
+  const char *name, *missing;
+  bool several;
+};
+
+static bool see_column(void *arg, PgQuery__Node *node) {
+  struct columns_seen *seen = arg;
+  const char *qualifier, *name = NULL;
+  if (node->node_case == PG_QUERY__NODE__NODE_COLUMN_REF)
+    sql_name_split(node->column_ref->n_fields, node->column_ref->fields, &qualifier, &name);
+  if (name && seen->name && strcmp(seen->name, name) != 0) seen->several = true;
+  if (name) seen->name = name;
+  if (name && seen->rel && seen->rel->t->column_count && !snap_table_column(seen->rel->t, name)) seen->missing = name;
+  return true;
+}
+
+/* The column a CHECK is about, which names it; NULL when there is none or several. */
+static const char *only_column(struct form *form, const struct rel *rel, PgQuery__Node *expression) {
+  struct columns_seen seen = {.rel = rel};
+  sql_walk(expression, see_column, &seen);
+  if (seen.missing) form_fails(form, "42703", "column %s of %s exists", sql_ident(form->arena, seen.missing), rel->t->qualified);
+  return seen.several ? NULL : seen.name;
+}
+
 static void add_check(struct form *form, struct rel *rel, const PgQuery__Constraint *constraint, const char *column) {
   const char *expression = sql_expression(form->arena, constraint->raw_expr);
   if (!expression) expression = "…";
-  const char *name =
-      sql_or_null(constraint->conname) ? constraint->conname : default_name(form, rel, column ? &column : NULL, column ? 1 : 0, "check");
+  const char *named = column ? column : only_column(form, rel, constraint->raw_expr);
+  const char *name = sql_or_null(constraint->conname) ? constraint->conname : default_name(form, rel, &named, named ? 1 : 0, "check");
   if (name_taken(form, rel, sql_or_null(constraint->conname))) return;
   if (!constraint->skip_validation) {
-    form_scan_tree(form, rel);
+    if (constraint->is_no_inherit)
+      form_scan_tree(form, rel);
+    else
+      form_scan_heirs(form, rel);
     if (!column) effect_fact(form->effect, FACT_CHECK_SCAN, rel, name, expression);
-    effect_check(form->effect, arena_printf(form->arena, "check %s.%s", rel->t->qualified, name), form_verdict(rel, VERDICT_MAY_FAIL),
-                 "23514", arena_printf(form->arena, "SELECT EXISTS (SELECT 1 FROM %s WHERE NOT (%s))", table_text(form, rel), expression));
+    bool proven = feasibility_check_proven(form, rel, expression);
+    effect_check(form->effect, arena_printf(form->arena, "check %s.%s", rel->t->qualified, name),
+                 proven ? VERDICT_PROVEN : form_verdict(rel, VERDICT_MAY_FAIL), "23514",
+                 arena_printf(form->arena, "SELECT EXISTS (SELECT 1 FROM %s WHERE NOT (%s))", table_text(form, rel), expression));
   }
   shadow_add_constraint(form->shadow, rel, name, 'c', arena_printf(form->arena, "CHECK (%s)", expression),
                         !constraint->skip_validation || rel->empty);
@@ -90,6 +121,40 @@ static bool referable(const struct rel *ref, const char *const *columns, size_t 
   return false;
 }
 
+static bool type_is_text(const char *type) { return strcmp(type, "text") == 0 || strncmp(type, "character varying", 17) == 0; }
+
+/* int referring to bigint works until the numbers no longer fit; text to varchar costs nothing and is passed over. */
+static void note_key_types(struct form *form, struct rel *rel, const struct rel *ref, const char **columns, const char **ref_columns,
+                           size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    const struct snap_column *mine = snap_table_column(rel->t, columns[i]), *theirs = snap_table_column(ref->t, ref_columns[i]);
+    if (!mine || !theirs || !mine->type || !theirs->type || shadow_same_type(mine->type, theirs->type)) continue;
+    if (type_is_text(mine->type) && type_is_text(theirs->type)) continue;
+    effect_fact(form->effect, FACT_FK_TYPE_MISMATCH, rel, columns[i],
+                arena_printf(form->arena, "%s, but %s.%s is %s", mine->type, ref->t->qualified, ref_columns[i], theirs->type));
+  }
+}
+
+/* Integers compare with integers, strings with strings; a number with a fraction is no key to integers (42804). */
+static void keys_compare(struct form *form, const struct rel *rel, const struct rel *ref, const char *const *columns,
+                         const char *const *ref_columns, size_t count) {
+  static const char *const strings[] = {"text", "character", "uuid"}, *const integers[] = {"smallint", "integer", "bigint"};
+  for (size_t i = 0; i < count; i++) {
+    const struct snap_column *mine = snap_table_column(rel->t, columns[i]), *theirs = snap_table_column(ref->t, ref_columns[i]);
+    bool string = false, integer = false, my_integer = false, my_string = false;
+    for (size_t k = 0; mine && theirs && k < 3; k++) {
+      string |= strncmp(theirs->type, strings[k], strlen(strings[k])) == 0;
+      my_string |= strncmp(mine->type, strings[k], strlen(strings[k])) == 0;
+      integer |= strcmp(theirs->type, integers[k]) == 0;
+      my_integer |= strcmp(mine->type, integers[k]) == 0;
+    }
+    bool fraction =
+        mine && (strncmp(mine->type, "numeric", 7) == 0 || strcmp(mine->type, "real") == 0 || strncmp(mine->type, "double", 6) == 0);
+    if ((string && my_integer) || (integer && (my_string || fraction)))
+      form_fails(form, "42804", "%s.%s compares with %s.%s", rel->t->qualified, columns[i], ref->t->qualified, ref_columns[i]);
+  }
+}
+
 static void add_foreign_key(struct form *form, struct rel *rel, const PgQuery__Constraint *constraint, const char *column,
                             bool new_column_null) {
   struct rel *ref = shadow_range(form->shadow, constraint->pktable);
@@ -103,6 +168,11 @@ static void add_foreign_key(struct form *form, struct rel *rel, const PgQuery__C
     return;
   }
   if (name_taken(form, rel, sql_or_null(constraint->conname))) return;
+  if (ref->t->kind != SNAP_TABLE && ref->t->kind != SNAP_PARTITIONED) {
+    form_fails(form, "42809", "%s is a table", ref->t->qualified);
+    return;
+  }
+  if (ref->t->unlogged && !rel->t->unlogged) form_fails(form, "42P16", "%s is logged", ref->t->qualified);
   const struct snap_constraint *key = primary_key(ref);
   if (!ref_count && key) {
     ref_columns = key->columns;
@@ -110,8 +180,10 @@ static void add_foreign_key(struct form *form, struct rel *rel, const PgQuery__C
   }
   if (ref->t->column_count && (ref_count != count || !referable(ref, ref_columns, ref_count)))
     form_fails(form, "42830", "a unique constraint of %s matches the key", ref->t->qualified);
+  keys_compare(form, rel, ref, columns, ref_columns, ref_count < count ? ref_count : count);
   if (constraint->skip_validation && rel->t->kind == SNAP_PARTITIONED && form->shadow->version < 180000)
     form_fails(form, "42809", "NOT VALID foreign keys from partitioned tables are allowed (PostgreSQL 18)");
+  note_key_types(form, rel, ref, columns, ref_columns, ref_count < count ? ref_count : count);
   form_lock_tree(form, rel, LOCK_SHARE_ROW_EXCLUSIVE, true);
   form_lock_tree(form, ref, LOCK_SHARE_ROW_EXCLUSIVE, true);
   bool reads = !constraint->skip_validation && !new_column_null && rel != form->effect->making;
@@ -119,8 +191,10 @@ static void add_foreign_key(struct form *form, struct rel *rel, const PgQuery__C
     form_scan_tree(form, rel);
     if (!rel->empty) form_scan_tree(form, ref); /* no row asks for a partner */
     if (!column) effect_fact(form->effect, FACT_FK_SCAN, rel, name, ref->t->qualified);
-    effect_check(form->effect, arena_printf(form->arena, "foreign_key %s.%s", rel->t->qualified, name), form_verdict(rel, VERDICT_MAY_FAIL),
-                 "23503", orphans_query(form, rel, ref, columns, ref_columns, ref_count < count ? ref_count : count));
+    bool proven = feasibility_key_proven(rel, ref, columns, count);
+    effect_check(form->effect, arena_printf(form->arena, "foreign_key %s.%s", rel->t->qualified, name),
+                 proven ? VERDICT_PROVEN : form_verdict(rel, VERDICT_MAY_FAIL), "23503",
+                 orphans_query(form, rel, ref, columns, ref_columns, ref_count < count ? ref_count : count));
   }
   if (count && !leads_index(rel, columns[0])) effect_fact(form->effect, FACT_FK_WITHOUT_INDEX, rel, columns[0], ref->t->qualified);
   struct snap_fk *fk = shadow_add_fk(form->shadow, rel, name, ref, !constraint->skip_validation);
@@ -143,32 +217,19 @@ static bool key_nullable(struct form *form, struct rel *rel, const char *const *
     if (!column || column->not_null) continue;
     if (!shadow_proves_not_null(form->shadow, rel, columns[i])) {
       unknown = true;
-      bool nulls_seen = column->null_frac > 0 && !rel->written;
       effect_check(form->effect, arena_printf(form->arena, "not_null %s.%s", rel->t->qualified, columns[i]),
-                   form_verdict(rel, nulls_seen ? VERDICT_WILL_FAIL : VERDICT_MAY_FAIL), "23502",
-                   arena_printf(form->arena, "SELECT EXISTS (SELECT 1 FROM %s WHERE %s IS NULL)", table_text(form, rel),
-                                sql_ident(form->arena, columns[i])));
+                   feasibility_not_null(rel, column), "23502", feasibility_nulls_sql(form, rel, columns[i]));
     }
     column->not_null = true;
   }
   return unknown;
 }
 
-/* Statistics can show duplicates (a positive or fractional n_distinct below the row count), never their absence for certain. */
-static enum verdict unique_verdict(const struct rel *rel, const char *const *columns, size_t count) {
-  const struct snap_column *column = count == 1 ? snap_table_column(rel->t, columns[0]) : NULL;
-  if (!column || rel->written || rel->t->rows <= 0 || column->null_frac < 0) return VERDICT_MAY_FAIL;
-  double rows = (double)rel->t->rows * (1 - column->null_frac);
-  double distinct = column->n_distinct < 0 ? -column->n_distinct * (double)rel->t->rows : column->n_distinct;
-  return distinct > 0 && distinct < 0.5 * rows ? VERDICT_WILL_FAIL : VERDICT_MAY_FAIL;
-}
-
-static void check_unique(struct form *form, struct rel *rel, const char *name, const char *const *columns, size_t count) {
-  const char *list = sql_ident_list(form->arena, columns, count);
-  effect_check(
-      form->effect, arena_printf(form->arena, "unique %s.%s", rel->t->qualified, name),
-      form_verdict(rel, unique_verdict(rel, columns, count)), "23505",
-      arena_printf(form->arena, "SELECT %s, count(*) FROM %s GROUP BY %s HAVING count(*) > 1 LIMIT 1", list, table_text(form, rel), list));
+static void check_unique(struct form *form, struct rel *rel, const char *name, const char *const *columns, size_t count, bool nulls_equal) {
+  const char **keys = arena_calloc(form->arena, count + 1, sizeof *keys);
+  for (size_t i = 0; keys && i < count; i++) keys[i] = sql_ident(form->arena, columns[i]);
+  effect_check(form->effect, arena_printf(form->arena, "unique %s.%s", rel->t->qualified, name), feasibility_unique(rel, columns, count),
+               "23505", keys ? feasibility_duplicates_sql(form, rel, keys, count, NULL, nulls_equal) : NULL);
 }
 
 static void use_index(struct form *form, struct rel *rel, const PgQuery__Constraint *constraint, bool primary) {
@@ -192,6 +253,16 @@ static void use_index(struct form *form, struct rel *rel, const PgQuery__Constra
   index->name = added->index = name;
 }
 
+/* A key holds within each partition, so over all of them only with the columns that tell them apart. */
+static void key_covers_partitions(struct form *form, const struct rel *rel, const char *const *columns, size_t count) {
+  const char *open = rel->t->partition_key ? strchr(rel->t->partition_key, '(') : NULL;
+  struct columns_seen seen = {0};
+  if (open) sql_walk(sql_parse_expression(form->arena, open), see_column, &seen);
+  bool covered = !seen.name || seen.several;
+  for (size_t i = 0; i < count; i++) covered |= seen.name && strcmp(columns[i], seen.name) == 0;
+  if (!covered) form_fails(form, "0A000", "the key holds %s, by which %s is partitioned", seen.name, rel->t->qualified);
+}
+
 static void add_key(struct form *form, struct rel *rel, const PgQuery__Constraint *constraint, const char *column) {
   bool primary = constraint->contype == PG_QUERY__CONSTR_TYPE__CONSTR_PRIMARY,
        exclude = constraint->contype == PG_QUERY__CONSTR_TYPE__CONSTR_EXCLUSION;
@@ -206,15 +277,19 @@ static void add_key(struct form *form, struct rel *rel, const PgQuery__Constrain
   const char *name = sql_or_null(constraint->conname) ? constraint->conname
                      : primary                        ? arena_printf(form->arena, "%s_pkey", rel->t->name)
                                                       : default_name(form, rel, columns, count, exclude ? "excl" : "key");
+  if (rel->t->kind == SNAP_FOREIGN) form_fails(form, "0A000", "%s is a table of its own", rel->t->qualified);
+  if (rel->t->kind == SNAP_PARTITIONED) key_covers_partitions(form, rel, columns, count);
   form_build_tree(form, rel);
   bool sets_not_null = primary && key_nullable(form, rel, columns, count);
-  for (size_t i = 0; i < rel->t->partition_count; i++)
-    form_lock_tree(form, shadow_of(form->shadow, rel->t->partitions[i]), sets_not_null ? LOCK_ACCESS_EXCLUSIVE : LOCK_SHARE, true);
+  if (rel->t->kind != SNAP_PARTITIONED) form_lock_heirs(form, rel, LOCK_ACCESS_EXCLUSIVE, primary); /* whose columns become NOT NULL */
+  for (size_t i = 0; rel->t->kind == SNAP_PARTITIONED && i < rel->t->partition_count; i++)
+    form_lock_tree(form, shadow_of(form->shadow, rel->t->partitions[i]),
+                   sets_not_null || form->shadow->version >= 180000 ? LOCK_ACCESS_EXCLUSIVE : LOCK_SHARE, true);
   if (!exclude)
-    check_unique(form, rel, name, columns, count);
+    check_unique(form, rel, name, columns, count, constraint->nulls_not_distinct);
   else
     effect_check(form->effect, arena_printf(form->arena, "exclusion %s.%s", rel->t->qualified, name), form_verdict(rel, VERDICT_MAY_FAIL),
-                 "23P01", NULL);
+                 "23P01", feasibility_exclusion_sql(form, rel, constraint));
   if (!column)
     effect_fact(form->effect,
                 primary   ? FACT_PRIMARY_KEY_BUILD
@@ -245,8 +320,8 @@ void form_constraint(struct form *form, struct rel *rel, const PgQuery__Constrai
 void alter_add_constraint(struct alter *alter, const PgQuery__AlterTableCmd *command) {
   if (!command->def || command->def->node_case != PG_QUERY__NODE__NODE_CONSTRAINT) return;
   const PgQuery__Constraint *constraint = command->def->constraint;
-  if (constraint->contype == PG_QUERY__CONSTR_TYPE__CONSTR_CHECK && !constraint->is_no_inherit)
-    form_lock_tree(alter->form, alter->rel, LOCK_ACCESS_EXCLUSIVE, !alter->only);
+  if (constraint->contype == PG_QUERY__CONSTR_TYPE__CONSTR_CHECK && (!constraint->is_no_inherit || alter->form->shadow->version >= 180000))
+    form_lock_heirs(alter->form, alter->rel, LOCK_ACCESS_EXCLUSIVE, !alter->only);
   for (size_t i = 0; i < constraint->n_keys; i++)
     if (sql_node_string(constraint->keys[i])) form_column(alter->form, alter->rel, sql_node_string(constraint->keys[i]), false);
   for (size_t i = 0; i < constraint->n_fk_attrs; i++)
@@ -284,7 +359,7 @@ void alter_drop_constraint(struct alter *alter, const PgQuery__AlterTableCmd *co
   struct snap_fk *fk = shadow_fk(alter->rel, command->name);
   struct snap_constraint *constraint = shadow_constraint(alter->rel, command->name);
   if (fk) {
-    effect_lock(form->effect, shadow_of(form->shadow, fk->ref), LOCK_ACCESS_EXCLUSIVE);
+    form_lock_tree(form, shadow_of(form->shadow, fk->ref), LOCK_ACCESS_EXCLUSIVE, true);
     for (size_t i = 0; i < fk->column_count; i++) effect_column(form->effect, fk->columns[i]);
     shadow_drop_fk(alter->rel, command->name);
   } else if (constraint) {
@@ -311,11 +386,18 @@ void alter_validate_constraint(struct alter *alter, const PgQuery__AlterTableCmd
     form_fails(form, "42704", "constraint %s of %s exists", command->name, rel->t->qualified);
     return;
   }
+  if (constraint && constraint->type != 'c' && constraint->type != 'n')
+    form_fails(form, "42809", "constraint %s of %s is a CHECK or foreign key", command->name, rel->t->qualified);
   if (fk ? fk->validated : constraint->validated) return;
-  form_scan_tree(form, rel);
+  if (!fk) form_lock_heirs(form, rel, LOCK_SHARE_UPDATE_EXCLUSIVE, !alter->only);
+  if (fk)
+    form_scan_tree(form, rel);
+  else
+    form_scan_heirs(form, rel);
   enum verdict verdict = form_verdict(rel, VERDICT_MAY_FAIL);
   if (fk) {
     struct rel *ref = shadow_of(form->shadow, fk->ref);
+    form_lock_tree(form, ref, LOCK_ACCESS_SHARE, true);
     effect_lock(form->effect, ref, LOCK_ROW_SHARE);
     form_scan_tree(form, ref);
     fk->validated = true;
@@ -340,7 +422,25 @@ static void touch_default(struct form *form, struct rel *parent, const PgQuery__
   form_scan_tree(form, fallback);
   effect_fact(form->effect, fact, fallback, parent->t->qualified, NULL);
   effect_check(form->effect, arena_printf(form->arena, "default_partition %s", fallback->t->qualified),
-               form_verdict(fallback, VERDICT_MAY_FAIL), "23514", NULL);
+               form_verdict(fallback, VERDICT_MAY_FAIL), "23514", feasibility_bound_sql(form, fallback, parent, bound, true));
+}
+
+/* Indexes of the parent that the table has no match for are built on it. */
+static void build_missing(struct form *form, const struct rel *parent, struct rel *part) {
+  for (size_t i = 0; i < parent->t->index_count; i++) {
+    const struct snap_index *wanted = &parent->t->indexes[i];
+    bool found = false;
+    for (size_t j = 0; j < part->t->index_count && !found; j++)
+      found = part->t->indexes[j].unique >= wanted->unique &&
+              same_set(part->t->indexes[j].columns, part->t->indexes[j].column_count, wanted->columns, wanted->column_count);
+    if (!found) form_build_tree(form, part);
+  }
+}
+
+void form_partitionable(struct form *form, const struct rel *parent, const PgQuery__PartitionBoundSpec *bound) {
+  if (parent->t->kind != SNAP_PARTITIONED) form_fails(form, "42P17", "%s is partitioned", parent->t->qualified);
+  if (bound->is_default && shadow_default_partition(form->shadow, parent))
+    form_fails(form, "42P17", "%s has no default partition yet", parent->t->qualified);
 }
 
 void alter_attach_partition(struct alter *alter, const PgQuery__AlterTableCmd *command) {
@@ -349,14 +449,19 @@ void alter_attach_partition(struct alter *alter, const PgQuery__AlterTableCmd *c
   const PgQuery__PartitionCmd *partition = command->def->partition_cmd;
   struct rel *part = form_target(form, partition->name, false);
   if (!part || !partition->bound) return;
+  form_partitionable(form, alter->rel, partition->bound);
+  if (part->t->partition_of) form_fails(form, "42809", "%s is not a partition yet", part->t->qualified);
   form_lock_tree(form, part, LOCK_ACCESS_EXCLUSIVE, true);
+  build_missing(form, alter->rel, part);
+  for (size_t i = 0; i < alter->rel->t->referenced_by_count; i++)
+    effect_lock(form->effect, shadow_of(form->shadow, alter->rel->t->referenced_by[i]->table), LOCK_SHARE_ROW_EXCLUSIVE);
   for (size_t i = 0; i < alter->rel->t->fk_count; i++)
     form_lock_tree(form, shadow_of(form->shadow, alter->rel->t->fks[i].ref), LOCK_SHARE_ROW_EXCLUSIVE, true);
   if (!bounds_implied(form->shadow, alter->rel, part, partition->bound)) {
     form_scan_tree(form, part);
     effect_fact(form->effect, FACT_ATTACH_SCAN, part, alter->rel->t->qualified, NULL);
     effect_check(form->effect, arena_printf(form->arena, "partition_bound %s", part->t->qualified), form_verdict(part, VERDICT_MAY_FAIL),
-                 "23514", NULL);
+                 "23514", feasibility_bound_sql(form, part, alter->rel, partition->bound, false));
   }
   touch_default(form, alter->rel, partition->bound, FACT_PARTITION_DEFAULT_SCAN);
   shadow_add_partition(form->shadow, alter->rel, part, bounds_text(form->arena, partition->bound));
@@ -368,6 +473,10 @@ void alter_detach_partition(struct alter *alter, const PgQuery__AlterTableCmd *c
   const PgQuery__PartitionCmd *partition = command->def->partition_cmd;
   struct rel *part = form_target(form, partition->name, false), *fallback = shadow_default_partition(form->shadow, alter->rel);
   if (!part) return;
+  if (alter->rel->t->kind != SNAP_PARTITIONED)
+    form_fails(form, "42P17", "%s is partitioned", alter->rel->t->qualified);
+  else if (!part->t->partition_of || strcmp(part->t->partition_of, alter->rel->t->qualified) != 0)
+    form_fails(form, "42P01", "%s is a partition of %s", part->t->qualified, alter->rel->t->qualified);
   if (partition->concurrent) {
     form->effect->transaction = TX_NEVER;
     if (fallback) form_fails(form, "55000", "%s has no default partition", alter->rel->t->qualified);
@@ -375,7 +484,13 @@ void alter_detach_partition(struct alter *alter, const PgQuery__AlterTableCmd *c
     effect_lock(form->effect, fallback, LOCK_ACCESS_EXCLUSIVE);
     effect_fact(form->effect, FACT_DETACH_BLOCKING, part, alter->rel->t->qualified, NULL);
   }
-  form_lock_tree(form, part, LOCK_ACCESS_EXCLUSIVE, false);
+  form_lock_tree(form, part, LOCK_ACCESS_EXCLUSIVE, true);
+  for (size_t i = 0; i < alter->rel->t->referenced_by_count; i++) { /* no row may refer to it any more */
+    form_scan_tree(form, shadow_of(form->shadow, alter->rel->t->referenced_by[i]->table));
+    form_scan_tree(form, part);
+  }
+  for (size_t i = 0; i < alter->rel->t->fk_count; i++) /* the partition gets keys of its own */
+    form_lock_tree(form, shadow_of(form->shadow, alter->rel->t->fks[i].ref), LOCK_SHARE_ROW_EXCLUSIVE, true);
   effect_loss(form->effect, LOSS_BEHAVIOUR, NULL);
   shadow_detach(form->shadow, alter->rel, part);
 }

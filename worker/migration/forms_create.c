@@ -1,5 +1,6 @@
 /* forms_create.c - what CREATE does to relations that exist already: parents, partitions, referenced and read tables. */
 #include "worker/migration/bounds.h"
+#include "worker/migration/feasibility.h"
 #include "worker/migration/forms.h"
 #include "worker/sql/text.h"
 #include "worker/sql/volatility.h"
@@ -25,7 +26,10 @@ static void copy_like(struct form *form, struct rel *rel, const PgQuery__TableLi
 
 static void create_partition(struct form *form, struct rel *rel, struct rel *parent, const PgQuery__PartitionBoundSpec *bound) {
   effect_table(form->effect, parent);
+  form_partitionable(form, parent, bound);
   effect_lock(form->effect, parent, LOCK_ACCESS_EXCLUSIVE);
+  for (size_t i = 0; i < parent->t->referenced_by_count; i++)
+    effect_lock(form->effect, shadow_of(form->shadow, parent->t->referenced_by[i]->table), LOCK_SHARE_ROW_EXCLUSIVE);
   effect_fact(form->effect, FACT_PARTITION_CREATE, parent, rel->t->qualified, NULL);
   for (size_t i = 0; i < parent->t->fk_count; i++)
     form_lock_tree(form, shadow_of(form->shadow, parent->t->fks[i].ref), LOCK_SHARE_ROW_EXCLUSIVE, true);
@@ -40,10 +44,28 @@ static void create_partition(struct form *form, struct rel *rel, struct rel *par
       form_scan_tree(form, fallback);
       effect_fact(form->effect, FACT_PARTITION_DEFAULT_SCAN, fallback, parent->t->qualified, NULL);
       effect_check(form->effect, arena_printf(form->arena, "default_partition %s", fallback->t->qualified),
-                   form_verdict(fallback, VERDICT_MAY_FAIL), "23514", NULL);
+                   form_verdict(fallback, VERDICT_MAY_FAIL), "23514", feasibility_bound_sql(form, fallback, parent, bound, true));
     }
   }
   shadow_add_partition(form->shadow, parent, rel, bounds_text(form->arena, bound));
+}
+
+static void inherit_from(struct form *form, struct rel *rel, struct rel *parent) {
+  effect_lock(form->effect, parent, LOCK_SHARE_UPDATE_EXCLUSIVE);
+  for (size_t i = 0; i < parent->t->column_count; i++) {
+    const struct snap_column *theirs = &parent->t->columns[i];
+    struct snap_column *column = snap_table_column(rel->t, theirs->name);
+    if (!column) column = shadow_add_column(form->shadow, rel, theirs->name, theirs->type);
+    if (column) column->not_null |= theirs->not_null;
+  }
+  shadow_add_heir(form->shadow, parent, rel);
+}
+
+static void depend_on_sequence(struct form *form, const PgQuery__ColumnDef *definition) {
+  for (size_t i = 0; i < definition->n_constraints; i++)
+    if (definition->constraints[i]->node_case == PG_QUERY__NODE__NODE_CONSTRAINT &&
+        definition->constraints[i]->constraint->contype == PG_QUERY__CONSTR_TYPE__CONSTR_DEFAULT)
+      form_lock_sequences(form, definition->constraints[i]->constraint->raw_expr, LOCK_ACCESS_SHARE);
 }
 
 static void table_elements(struct form *form, struct rel *rel, const PgQuery__CreateStmt *statement) {
@@ -51,6 +73,7 @@ static void table_elements(struct form *form, struct rel *rel, const PgQuery__Cr
     const PgQuery__Node *element = statement->table_elts[i];
     if (element->node_case == PG_QUERY__NODE__NODE_COLUMN_DEF) {
       effect_column(form->effect, element->column_def->colname);
+      depend_on_sequence(form, element->column_def);
       form_add_column_to(form, rel, element->column_def);
     } else if (element->node_case == PG_QUERY__NODE__NODE_TABLE_LIKE_CLAUSE) {
       copy_like(form, rel, element->table_like_clause);
@@ -84,14 +107,24 @@ static const char *partition_key_text(struct form *form, const PgQuery__Partitio
   return arena_printf(form->arena, "%s (%s)", strategies[strategy], columns);
 }
 
+static void no_column_twice(struct form *form, const PgQuery__CreateStmt *statement) {
+  for (size_t i = 1; i < statement->n_table_elts && i < 1600; i++)
+    for (size_t j = 0; statement->table_elts[i]->node_case == PG_QUERY__NODE__NODE_COLUMN_DEF && j < i; j++)
+      if (statement->table_elts[j]->node_case == PG_QUERY__NODE__NODE_COLUMN_DEF &&
+          strcmp(statement->table_elts[i]->column_def->colname, statement->table_elts[j]->column_def->colname) == 0)
+        form_fails(form, "42701", "column %s is there once", statement->table_elts[i]->column_def->colname);
+}
+
 void form_create_table(struct form *form, PgQuery__Node *node) {
-  const PgQuery__CreateStmt *statement = node->create_stmt;
+  const PgQuery__CreateStmt *statement =
+      node->node_case == PG_QUERY__NODE__NODE_CREATE_FOREIGN_TABLE_STMT ? node->create_foreign_table_stmt->base_stmt : node->create_stmt;
   if (exists_already(form, statement->relation, statement->if_not_exists)) return;
   struct rel *rel = shadow_add(form->shadow, sql_or_null(statement->relation->schemaname), statement->relation->relname,
                                statement->partspec ? SNAP_PARTITIONED : SNAP_TABLE);
   if (!rel) return;
   form->effect->making = rel;
   effect_table(form->effect, rel);
+  no_column_twice(form, statement);
   if (statement->partspec) rel->t->partition_key = partition_key_text(form, statement->partspec);
   rel->t->unlogged = strcmp(statement->relation->relpersistence, "u") == 0;
   for (size_t i = 0; i < statement->n_inh_relations; i++) {
@@ -101,33 +134,10 @@ void form_create_table(struct form *form, PgQuery__Node *node) {
     if (statement->partbound)
       create_partition(form, rel, parent, statement->partbound);
     else
-      effect_lock(form->effect, parent, LOCK_SHARE_UPDATE_EXCLUSIVE);
+      inherit_from(form, rel, parent);
   }
   table_elements(form, rel, statement);
   table_constraints(form, rel, statement);
-}
-
-/* Relations a query reads: locked in AccessShare; read in full when nothing narrows them. */
-struct reads {
-  struct form *form;
-  struct rel *view;
-  bool scans;
-};
-
-static bool see_read(void *arg, PgQuery__Node *node) {
-  struct reads *reads = arg;
-  if (node->node_case == PG_QUERY__NODE__NODE_RANGE_VAR) {
-    struct rel *rel = shadow_range(reads->form->shadow, node->range_var);
-    if (rel) form_lock_tree(reads->form, rel, LOCK_ACCESS_SHARE, rel->t->kind == SNAP_PARTITIONED && reads->scans);
-    if (rel && reads->scans) form_scan_tree(reads->form, rel);
-    if (rel && reads->view) shadow_add_dependent(reads->form->shadow, rel, reads->view);
-  }
-  return true;
-}
-
-static void read_query(struct form *form, PgQuery__Node *query, struct rel *view, bool scans) {
-  struct reads reads = {.form = form, .view = view, .scans = scans};
-  sql_walk(query, see_read, &reads);
 }
 
 void form_create_as(struct form *form, PgQuery__Node *node) {
@@ -145,7 +155,7 @@ void form_create_as(struct form *form, PgQuery__Node *node) {
     rel->query_tried = true;
     rel->t->definition = sql_statement_text(form->arena, statement->query);
   }
-  read_query(form, statement->query, matview ? rel : NULL, !statement->into->skip_data);
+  form_read(form, statement->query, statement->into->skip_data ? FORM_READ_NAMES : FORM_READ_ALL, matview ? rel : NULL);
 }
 
 void form_create_view(struct form *form, PgQuery__Node *node) {
@@ -166,7 +176,7 @@ void form_create_view(struct form *form, PgQuery__Node *node) {
   }
   if (!rel) return;
   effect_table(form->effect, rel);
-  read_query(form, statement->query, rel, false);
+  form_read(form, statement->query, FORM_READ_NAMES, rel);
   rel->query = statement->query;
   rel->query_tried = true;
   rel->t->definition = sql_statement_text(form->arena, statement->query);
@@ -195,11 +205,18 @@ static void build_index(struct form *form, struct rel *rel, const PgQuery__Index
     effect_scan(form->effect, rel), effect_build(form->effect, rel);
   effect_fact(form->effect, statement->concurrent ? FACT_INDEX_CONCURRENT : FACT_INDEX_BLOCKING, rel, name, NULL);
   if (statement->unique) {
-    const char *list = sql_ident_list(form->arena, columns, statement->n_index_params);
-    effect_check(form->effect, arena_printf(form->arena, "unique %s.%s", rel->t->qualified, name), form_verdict(rel, VERDICT_MAY_FAIL),
-                 "23505",
-                 arena_printf(form->arena, "SELECT %s, count(*) FROM %s GROUP BY %s HAVING count(*) > 1 LIMIT 1", list,
-                              sql_qualified(form->arena, rel->t->schema, rel->t->name), list));
+    const char **keys = arena_calloc(form->arena, statement->n_index_params + 1, sizeof *keys);
+    bool plain = !statement->where_clause;
+    for (size_t i = 0; keys && i < statement->n_index_params; i++) {
+      bool named = sql_or_null(statement->index_params[i]->index_elem->name);
+      keys[i] = named ? sql_ident(form->arena, columns[i]) : arena_printf(form->arena, "(%s)", columns[i]);
+      plain &= named;
+    }
+    const char *where = statement->where_clause ? sql_expression(form->arena, statement->where_clause) : NULL;
+    effect_check(form->effect, arena_printf(form->arena, "unique %s.%s", rel->t->qualified, name),
+                 plain ? feasibility_unique(rel, columns, statement->n_index_params) : form_verdict(rel, VERDICT_MAY_FAIL), "23505",
+                 keys ? feasibility_duplicates_sql(form, rel, keys, statement->n_index_params, where, statement->nulls_not_distinct)
+                      : NULL);
   }
   struct snap_index *index = shadow_add_index(form->shadow, rel, name);
   if (!index) return;
@@ -216,6 +233,10 @@ void form_create_index(struct form *form, PgQuery__Node *node) {
   if (statement->concurrent) form->effect->transaction = TX_NEVER;
   struct rel *rel = form_target(form, statement->relation, false), *owner = NULL;
   if (!rel) return;
+  if (rel->t->kind != SNAP_TABLE && rel->t->kind != SNAP_PARTITIONED && rel->t->kind != SNAP_MATVIEW) {
+    form_fails(form, "42809", "%s can have indexes", rel->t->qualified);
+    return;
+  }
   const char **columns, *chosen = index_columns(form, statement, &columns);
   const char *name = sql_or_null(statement->idxname) ? statement->idxname : chosen;
   if (!columns) return;
@@ -260,6 +281,14 @@ void form_create_sequence(struct form *form, PgQuery__Node *node) {
   struct rel *rel = shadow_add(form->shadow, sql_or_null(statement->sequence->schemaname), statement->sequence->relname, SNAP_SEQUENCE);
   form->effect->making = rel;
   effect_table(form->effect, rel);
+  for (size_t i = 0; i < statement->n_options; i++) {
+    const PgQuery__DefElem *option =
+        statement->options[i]->node_case == PG_QUERY__NODE__NODE_DEF_ELEM ? statement->options[i]->def_elem : NULL;
+    if (!option || strcmp(option->defname, "owned_by") != 0 || !option->arg || option->arg->node_case != PG_QUERY__NODE__NODE_LIST ||
+        option->arg->list->n_items < 2)
+      continue;
+    effect_lock(form->effect, shadow_named(form->shadow, option->arg->list->n_items - 1, option->arg->list->items), LOCK_ACCESS_SHARE);
+  }
 }
 
 void form_create_type(struct form *form, PgQuery__Node *node) {
@@ -297,15 +326,86 @@ void form_create_type(struct form *form, PgQuery__Node *node) {
   }
 }
 
+/* 'i', 's' or 'v' as the options say; 0 when they say nothing. */
+static char function_volatility(size_t count, PgQuery__Node *const *options) {
+  for (size_t i = 0; i < count; i++) {
+    const PgQuery__DefElem *option = options[i]->node_case == PG_QUERY__NODE__NODE_DEF_ELEM ? options[i]->def_elem : NULL;
+    const char *text = option && strcmp(option->defname, "volatility") == 0 ? sql_node_string(option->arg) : NULL;
+    if (text) return *text;
+  }
+  return 0;
+}
+
+static bool set_volatility(struct form *form, const char *schema, const char *name, char volatility) {
+  struct snapshot *snapshot = form->shadow->snapshot;
+  bool known = false;
+  for (size_t i = 0; i < snapshot->function_count; i++) {
+    struct snap_function *function = &snapshot->functions[i];
+    if (strcmp(function->name, name) != 0 || (schema && strcmp(function->schema, schema) != 0)) continue;
+    function->volatility = volatility;
+    known = true;
+  }
+  return known;
+}
+
+static void add_function(struct form *form, const char *schema, const char *name, char volatility) {
+  struct snapshot *snapshot = form->shadow->snapshot;
+  struct snap_function *wider = arena_calloc(form->arena, snapshot->function_count + 1, sizeof *wider);
+  if (!wider) return;
+  if (snapshot->function_count) memcpy(wider, snapshot->functions, snapshot->function_count * sizeof *wider);
+  wider[snapshot->function_count++] = (struct snap_function){.schema = shadow_schema(form->shadow, schema),
+                                                             .name = name,
+                                                             .arguments = "",
+                                                             .language = "",
+                                                             .kind = "function",
+                                                             .volatility = volatility};
+  snapshot->functions = wider;
+}
+
+static const PgQuery__Node *function_option(const PgQuery__CreateFunctionStmt *statement, const char *name) {
+  for (size_t i = 0; i < statement->n_options; i++)
+    if (statement->options[i]->node_case == PG_QUERY__NODE__NODE_DEF_ELEM && strcmp(statement->options[i]->def_elem->defname, name) == 0)
+      return statement->options[i]->def_elem->arg;
+  return NULL;
+}
+
+/* A body in SQL is analysed when the function is made: what it names must exist and is locked. */
+static void read_sql_body(struct form *form, const PgQuery__CreateFunctionStmt *statement) {
+  const PgQuery__Node *as = function_option(statement, "as");
+  const char *language = sql_node_string(function_option(statement, "language"));
+  if (!as || !language || strcmp(language, "sql") != 0) return;
+  const char *body = as->node_case == PG_QUERY__NODE__NODE_LIST && as->list->n_items ? sql_node_string(as->list->items[0]) : NULL;
+  PgQuery__Node *node = body ? sql_parse_statement(form->arena, body) : NULL;
+  const PgQuery__RangeVar *target = NULL;
+  if (!node) return;
+  if (node->node_case == PG_QUERY__NODE__NODE_INSERT_STMT) target = node->insert_stmt->relation;
+  if (node->node_case == PG_QUERY__NODE__NODE_UPDATE_STMT) target = node->update_stmt->relation;
+  if (node->node_case == PG_QUERY__NODE__NODE_DELETE_STMT) target = node->delete_stmt->relation;
+  effect_lock(form->effect, shadow_range(form->shadow, target), LOCK_ROW_EXCLUSIVE);
+  form_read(form, node, FORM_READ_NAMES, NULL);
+}
+
 void form_create_function(struct form *form, PgQuery__Node *node) {
   const PgQuery__CreateFunctionStmt *statement = node->create_function_stmt;
   form->effect->operation = statement->is_procedure ? "CREATE PROCEDURE" : "CREATE FUNCTION";
-  if (!statement->replace) return;
   const char *schema, *name;
   sql_name_split(statement->n_funcname, statement->funcname, &schema, &name);
-  const struct snapshot *snapshot = form->shadow->snapshot;
-  for (size_t i = 0; name && i < snapshot->function_count; i++)
-    if (strcmp(snapshot->functions[i].name, name) == 0) effect_loss(form->effect, LOSS_BEHAVIOUR, NULL);
+  if (!name) return;
+  if (statement->sql_body) form_read(form, statement->sql_body, FORM_READ_NAMES, NULL);
+  read_sql_body(form, statement);
+  char volatility = function_volatility(statement->n_options, statement->options);
+  bool known = set_volatility(form, schema, name, volatility ? volatility : 'v');
+  if (known && statement->replace) effect_loss(form->effect, LOSS_BEHAVIOUR, NULL);
+  if (!known) add_function(form, schema, name, volatility ? volatility : 'v');
+}
+
+void form_alter_function(struct form *form, PgQuery__Node *node) {
+  const PgQuery__AlterFunctionStmt *statement = node->alter_function_stmt;
+  char volatility = function_volatility(statement->n_actions, statement->actions);
+  const char *schema, *name;
+  if (!volatility || !statement->func) return;
+  sql_name_split(statement->func->n_objname, statement->func->objname, &schema, &name);
+  if (name) set_volatility(form, schema, name, volatility);
 }
 
 void form_create_schema(struct form *form, PgQuery__Node *node) {

@@ -22,7 +22,9 @@ static void vacuum(struct form *form, const PgQuery__VacuumStmt *statement) {
   for (size_t i = 0; i < statement->n_rels; i++) {
     if (statement->rels[i]->node_case != PG_QUERY__NODE__NODE_VACUUM_RELATION) continue;
     struct rel *rel = form_target(form, statement->rels[i]->vacuum_relation->relation, false);
-    if (!rel) continue;
+    if (!rel || rel->t->kind == SNAP_VIEW) continue;
+    if (!statement->is_vacuumcmd && rel->t->kind != SNAP_PARTITIONED)
+      form_lock_heirs(form, rel, form->shadow->version >= 180000 ? LOCK_SHARE_UPDATE_EXCLUSIVE : LOCK_ACCESS_SHARE, true);
     form_lock_tree(form, rel, full ? LOCK_ACCESS_EXCLUSIVE : LOCK_SHARE_UPDATE_EXCLUSIVE, true);
     if (!full) continue;
     form_rewrite_tree(form, rel);
@@ -37,6 +39,7 @@ static void cluster(struct form *form, const PgQuery__ClusterStmt *statement) {
   }
   struct rel *rel = form_target(form, statement->relation, false);
   if (!rel) return;
+  if (rel->t->kind == SNAP_PARTITIONED) form->effect->transaction = TX_NEVER;
   form_lock_tree(form, rel, LOCK_ACCESS_EXCLUSIVE, true);
   form_rewrite_tree(form, rel);
   effect_fact(form->effect, FACT_CLUSTER, rel, sql_or_null(statement->indexname), NULL);
@@ -75,7 +78,7 @@ static void reindex(struct form *form, const PgQuery__ReindexStmt *statement) {
   for (size_t i = 0; i < form->shadow->rels.count; i++) {
     struct rel *rel = form->shadow->rels.items[i];
     bool within = statement->kind != PG_QUERY__REINDEX_OBJECT_TYPE__REINDEX_OBJECT_SCHEMA || strcmp(rel->t->schema, statement->name) == 0;
-    if (!rel->dropped && within && shadow_is_table(rel) && rel->t->index_count) reindex_table(form, rel, concurrent);
+    if (!rel->dropped && within && shadow_is_table(rel)) reindex_table(form, rel, concurrent);
   }
 }
 
@@ -83,11 +86,11 @@ static void refresh(struct form *form, const PgQuery__RefreshMatViewStmt *statem
   struct rel *rel = form_target(form, statement->relation, false);
   if (!rel) return;
   effect_lock(form->effect, rel, statement->concurrent ? LOCK_EXCLUSIVE : LOCK_ACCESS_EXCLUSIVE);
-  for (size_t i = 0; i < rel->t->depends_on_count; i++) {
-    struct rel *source = shadow_of(form->shadow, rel->t->depends_on[i]);
-    form_lock_tree(form, source, LOCK_ACCESS_SHARE, true);
-    if (source && !statement->skip_data) form_scan_tree(form, source);
+  if (rel->t->kind != SNAP_MATVIEW) {
+    form_fails(form, rel->t->kind == SNAP_TABLE ? "0A000" : "42809", "%s is a materialized view", rel->t->qualified);
+    return;
   }
+  if (!statement->skip_data) form_read(form, shadow_view_query(form->shadow, rel), FORM_READ_ALL, NULL);
   bool unique = false;
   for (size_t i = 0; i < rel->t->index_count; i++) unique |= rel->t->indexes[i].unique && !rel->t->indexes[i].predicate;
   if (statement->concurrent && !unique) form_fails(form, "55000", "%s has a unique index without WHERE", rel->t->qualified);
@@ -95,14 +98,14 @@ static void refresh(struct form *form, const PgQuery__RefreshMatViewStmt *statem
     effect_rewrite(form->effect, rel);
     effect_fact(form->effect, FACT_REFRESH_BLOCKING, rel, NULL, NULL);
   }
-  effect_scan(form->effect, rel);
+  if (statement->concurrent || rel->t->index_count) effect_scan(form->effect, rel); /* its indexes are built */
 }
 
 /* LOCK on a view locks what it reads, all the way down. */
 static void lock_beneath(struct form *form, const struct rel *view, enum lock_mode mode, int depth) {
   for (size_t i = 0; depth < 32 && i < view->t->depends_on_count; i++) {
     struct rel *rel = shadow_of(form->shadow, view->t->depends_on[i]);
-    form_lock_tree(form, rel, mode, true);
+    form_lock_heirs(form, rel, mode, true);
     if (rel && rel->t->kind == SNAP_VIEW) lock_beneath(form, rel, mode, depth + 1);
   }
 }
@@ -112,7 +115,11 @@ static void lock_tables(struct form *form, const PgQuery__LockStmt *statement) {
     if (statement->relations[i]->node_case != PG_QUERY__NODE__NODE_RANGE_VAR) continue;
     struct rel *rel = form_target(form, statement->relations[i]->range_var, false);
     enum lock_mode mode = statement->mode >= 1 && statement->mode <= 8 ? (enum lock_mode)statement->mode : LOCK_ACCESS_EXCLUSIVE;
-    form_lock_tree(form, rel, mode, statement->relations[i]->range_var->inh);
+    if (rel && (rel->t->kind == SNAP_MATVIEW || rel->t->kind == SNAP_SEQUENCE)) {
+      form_fails(form, "42809", "%s is a table or view", rel->t->qualified);
+      continue;
+    }
+    form_lock_heirs(form, rel, mode, statement->relations[i]->range_var->inh);
     if (rel && rel->t->kind == SNAP_VIEW) lock_beneath(form, rel, mode, 0);
     if (rel && lockmode_blocks_writes(mode)) effect_fact(form->effect, FACT_LOCK_TABLE, rel, lockmode_name(mode), NULL);
   }
@@ -146,19 +153,6 @@ static bool uses_index(const struct rel *rel, const PgQuery__Node *where) {
   return false;
 }
 
-struct reads {
-  struct form *form;
-  const struct rel *target;
-};
-
-static bool see_read(void *arg, PgQuery__Node *node) {
-  struct reads *reads = arg;
-  if (node->node_case != PG_QUERY__NODE__NODE_RANGE_VAR) return true;
-  struct rel *rel = shadow_range(reads->form->shadow, node->range_var);
-  if (rel && rel != reads->target) effect_lock(reads->form->effect, rel, LOCK_ACCESS_SHARE);
-  return true;
-}
-
 static bool is_null(const PgQuery__Node *node) { return node && node->node_case == PG_QUERY__NODE__NODE_A_CONST && node->a_const->isnull; }
 
 static void locks_parents(struct form *form, const struct rel *rel, size_t count, PgQuery__Node *const *targets) {
@@ -189,9 +183,22 @@ static void locks_children(struct form *form, struct rel *rel, int depth) {
   }
 }
 
-static void change_rows(struct form *form, struct rel *rel, const PgQuery__Node *where, bool deletes) {
-  form_lock_tree(form, rel, LOCK_ROW_EXCLUSIVE, rel->t->kind == SNAP_PARTITIONED);
-  if (!uses_index(rel, where)) form_scan_tree(form, rel);
+/* Writing to a view writes to what it reads first, down to a table. */
+static struct rel *written_below(struct form *form, struct rel *rel) {
+  for (int depth = 0; depth < 16 && rel->t->kind == SNAP_VIEW && rel->t->depends_on_count == 1 && !rel->t->trigger_count; depth++) {
+    struct rel *below = shadow_of(form->shadow, rel->t->depends_on[0]);
+    if (!below) break;
+    effect_lock(form->effect, below, LOCK_ROW_EXCLUSIVE);
+    rel = below;
+  }
+  return rel;
+}
+
+static void change_rows(struct form *form, struct rel *rel, const PgQuery__RangeVar *range, const PgQuery__Node *where, bool deletes) {
+  form_lock_heirs(form, rel, LOCK_ROW_EXCLUSIVE, range->inh);
+  rel = written_below(form, rel);
+  if (!uses_index(rel, where) && range->inh) form_scan_heirs(form, rel);
+  if (!uses_index(rel, where) && !range->inh && shadow_is_table(rel)) effect_scan(form->effect, rel);
   if (!where) effect_fact(form->effect, deletes ? FACT_DELETE_ALL : FACT_UPDATE_ALL, rel, NULL, NULL);
   effect_loss(form->effect, rel->created ? LOSS_NONE : LOSS_DATA,
               rel->created
@@ -201,11 +208,38 @@ static void change_rows(struct form *form, struct rel *rel, const PgQuery__Node 
   rel->written = true;
 }
 
+static bool is_listed(const PgQuery__InsertStmt *statement, const char *column) {
+  for (size_t i = 0; i < statement->n_cols; i++)
+    if (statement->cols[i]->node_case == PG_QUERY__NODE__NODE_RES_TARGET && strcmp(statement->cols[i]->res_target->name, column) == 0)
+      return true;
+  return false;
+}
+
+static void advance_owned(struct form *form, struct rel *sequence) { effect_lock(form->effect, sequence, LOCK_ROW_EXCLUSIVE); }
+
+/* Columns that are left to their defaults advance their sequences. Without a list, all are given, unless nothing is. */
+static void fill_defaults(struct form *form, const struct rel *rel, const PgQuery__InsertStmt *statement) {
+  if (!statement->n_cols && statement->select_stmt) return;
+  for (size_t i = 0; i < rel->t->column_count; i++) {
+    const struct snap_column *column = &rel->t->columns[i];
+    if (is_listed(statement, column->name)) continue;
+    if (column->identity) form_each_owned(form, rel, column->name, advance_owned);
+    if (column->default_expr && strstr(column->default_expr, "nextval"))
+      form_lock_sequences(form, sql_parse_expression(form->arena, column->default_expr), LOCK_ROW_EXCLUSIVE);
+  }
+}
+
 static void insert(struct form *form, const PgQuery__InsertStmt *statement) {
   struct rel *rel = form_target(form, statement->relation, false);
   if (!rel) return;
-  form_lock_tree(form, rel, LOCK_ROW_EXCLUSIVE, false);
-  locks_parents(form, rel, 0, NULL);
+  effect_lock(form->effect, rel, LOCK_ROW_EXCLUSIVE);
+  if (rel->t->kind == SNAP_MATVIEW) form_fails(form, "42809", "%s takes rows", rel->t->qualified);
+  for (size_t i = 0; i < statement->n_cols; i++)
+    if (statement->cols[i]->node_case == PG_QUERY__NODE__NODE_RES_TARGET)
+      form_column(form, rel, statement->cols[i]->res_target->name, false);
+  struct rel *target = written_below(form, rel);
+  fill_defaults(form, target, statement);
+  locks_parents(form, target, statement->n_cols, statement->n_cols ? statement->cols : NULL);
   rel->empty = false;
   rel->written = true;
   effect_loss(form->effect, LOSS_BEHAVIOUR, arena_printf(form->arena, "which rows of %s were inserted is not recorded", rel->t->qualified));
@@ -221,28 +255,33 @@ void form_query(struct form *form, PgQuery__Node *node) {
     for (size_t i = 0; i < node->update_stmt->n_target_list; i++)
       if (node->update_stmt->target_list[i]->node_case == PG_QUERY__NODE__NODE_RES_TARGET)
         form_column(form, rel, node->update_stmt->target_list[i]->res_target->name, false);
-    change_rows(form, rel, node->update_stmt->where_clause, false);
+    change_rows(form, rel, node->update_stmt->relation, node->update_stmt->where_clause, false);
     locks_parents(form, rel, node->update_stmt->n_target_list, node->update_stmt->target_list);
     break;
   case PG_QUERY__NODE__NODE_DELETE_STMT:
     rel = form_target(form, node->delete_stmt->relation, false);
     if (!rel) break;
-    change_rows(form, rel, node->delete_stmt->where_clause, true);
+    change_rows(form, rel, node->delete_stmt->relation, node->delete_stmt->where_clause, true);
     locks_children(form, rel, 0);
     break;
   case PG_QUERY__NODE__NODE_MERGE_STMT:
     rel = form_target(form, node->merge_stmt->relation, false);
-    if (rel) change_rows(form, rel, node->merge_stmt->join_condition, false);
+    if (rel) change_rows(form, rel, node->merge_stmt->relation, node->merge_stmt->join_condition, false);
     break;
   case PG_QUERY__NODE__NODE_COPY_STMT:
     rel = form_target(form, node->copy_stmt->relation, false);
     effect_lock(form->effect, rel, node->copy_stmt->is_from ? LOCK_ROW_EXCLUSIVE : LOCK_ACCESS_SHARE);
+    if (rel && !node->copy_stmt->is_from && shadow_is_table(rel)) effect_scan(form->effect, rel);
+    if (rel && !node->copy_stmt->is_from && !shadow_is_table(rel)) form_fails(form, "42809", "%s is a table", rel->t->qualified);
+    if (node->copy_stmt->query)
+      form_read(form, node->copy_stmt->query, form_reads_all(node->copy_stmt->query) ? FORM_READ_ALL : FORM_READ_SOME, NULL);
+    return;
+  case PG_QUERY__NODE__NODE_EXPLAIN_STMT:
+    if (node->explain_stmt->query) form_read(form, node->explain_stmt->query, FORM_READ_SOME, NULL);
     return;
   default: break;
   }
-  if (!rel && form->effect->tables.count) rel = form->effect->tables.items[0];
-  struct reads reads = {form, rel};
-  sql_walk(node, see_read, &reads);
+  form_read(form, node, form_reads_all(node) ? FORM_READ_ALL : FORM_READ_SOME, NULL);
   struct effect *effect = form->effect;
   if (node->node_case == PG_QUERY__NODE__NODE_SELECT_STMT) effect->opaque = effect->locks.count == 0; /* SELECT f(): the function decides */
 }

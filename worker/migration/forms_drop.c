@@ -49,6 +49,20 @@ static void drop_references(struct form *form, struct rel *rel, const char *colu
   }
 }
 
+static struct rel *parent_of(struct form *form, const struct rel *part) {
+  const char *dot = part->t->partition_of ? strchr(part->t->partition_of, '.') : NULL;
+  return dot ? shadow_find(form->shadow, arena_strndup(form->arena, part->t->partition_of, (size_t)(dot - part->t->partition_of)), dot + 1)
+             : NULL;
+}
+
+/* A partition's copy of its parent's key goes without a word to the other side. */
+static bool is_inherited_key(struct form *form, const struct rel *rel, const struct snap_fk *fk) {
+  const struct rel *parent = parent_of(form, rel);
+  for (size_t i = 0; parent && i < parent->t->fk_count; i++)
+    if (parent->t->fks[i].ref == fk->ref && strcmp(parent->t->fks[i].name, fk->name) == 0) return true;
+  return false;
+}
+
 static void drop_own_keys(struct form *form, struct rel *rel, const char *column) {
   for (size_t i = 0; i < rel->t->fk_count;) {
     const struct snap_fk *fk = &rel->t->fks[i];
@@ -56,7 +70,7 @@ static void drop_own_keys(struct form *form, struct rel *rel, const char *column
       i++;
       continue;
     }
-    form_lock_tree(form, shadow_of(form->shadow, fk->ref), LOCK_ACCESS_EXCLUSIVE, false);
+    if (!is_inherited_key(form, rel, fk)) form_lock_tree(form, shadow_of(form->shadow, fk->ref), LOCK_ACCESS_EXCLUSIVE, true);
     if (!column)
       i++; /* goes with the table */
     else
@@ -85,7 +99,10 @@ static void drop_owned(struct form *form, struct rel *sequence) {
 static void drop_column_readers(struct form *form, struct rel *rel, const char *column, bool cascade) {
   for (size_t i = 0; i < rel->t->column_count; i++) {
     PgQuery__Node *node = rel->t->columns[i].generated ? sql_parse_expression(form->arena, rel->t->columns[i].generated) : NULL;
-    if (node && sql_mentions_column(node, column)) cascades(form, cascade, "generated column", rel->t->columns[i].name, rel->t->qualified);
+    if (!node || !sql_mentions_column(node, column)) continue;
+    const char *name = arena_printf(form->arena, "%s.%s", rel->t->qualified, rel->t->columns[i].name);
+    effect_object(form->effect, "generated column", name, arena_printf(form->arena, "%s.%s", rel->t->qualified, column), true);
+    cascades(form, cascade, "generated column", rel->t->columns[i].name, rel->t->qualified);
   }
   for (size_t i = 0; i < rel->t->trigger_count; i++) {
     PgQuery__Node *node = rel->t->triggers[i].definition ? sql_parse_statement(form->arena, rel->t->triggers[i].definition) : NULL;
@@ -99,12 +116,22 @@ static void drop_column_readers(struct form *form, struct rel *rel, const char *
   }
 }
 
-static void drop_column_keys(struct rel *rel, const char *column) {
-  for (size_t i = rel->t->index_count; i-- > 0;)
-    if (lists(rel->t->indexes[i].columns, rel->t->indexes[i].column_count, column)) shadow_drop_index(rel, rel->t->indexes[i].name);
+/* An index or key of other columns, too, is missed by those who only meant the one column. */
+static void drop_column_keys(struct form *form, struct rel *rel, const char *column) {
+  for (size_t i = rel->t->index_count; i-- > 0;) {
+    const struct snap_index *index = &rel->t->indexes[i];
+    if (!lists(index->columns, index->column_count, column)) continue;
+    effect_object(form->effect, "index", arena_printf(form->arena, "%s.%s", rel->t->schema, index->name),
+                  arena_printf(form->arena, "%s.%s", rel->t->qualified, column), true);
+    if (index->column_count > 1 || index->unique) effect_fact(form->effect, FACT_DROP_KEY_COLUMN, rel, column, index->name);
+    shadow_drop_index(rel, index->name);
+  }
   for (size_t i = rel->t->constraint_count; i-- > 0;)
-    if (lists(rel->t->constraints[i].columns, rel->t->constraints[i].column_count, column))
+    if (lists(rel->t->constraints[i].columns, rel->t->constraints[i].column_count, column)) {
+      effect_object(form->effect, "constraint", arena_printf(form->arena, "%s on %s", rel->t->constraints[i].name, rel->t->qualified),
+                    arena_printf(form->arena, "%s.%s", rel->t->qualified, column), true);
       shadow_drop_constraint(rel, rel->t->constraints[i].name);
+    }
 }
 
 void form_drop_dependents(struct form *form, struct rel *rel, const char *column, bool cascade) {
@@ -114,14 +141,11 @@ void form_drop_dependents(struct form *form, struct rel *rel, const char *column
   form_each_owned(form, rel, column, drop_owned);
   if (!column) return;
   drop_column_readers(form, rel, column, cascade);
-  drop_column_keys(rel, column);
+  drop_column_keys(form, rel, column);
 }
 
 static void lock_partition_family(struct form *form, struct rel *rel) {
-  const char *dot = rel->t->partition_of ? strchr(rel->t->partition_of, '.') : NULL;
-  if (!dot) return;
-  struct rel *parent =
-      shadow_find(form->shadow, arena_strndup(form->arena, rel->t->partition_of, (size_t)(dot - rel->t->partition_of)), dot + 1);
+  struct rel *parent = parent_of(form, rel);
   if (!parent || parent->dropped) return;
   effect_lock(form->effect, parent, LOCK_ACCESS_EXCLUSIVE);
   struct rel *fallback = shadow_default_partition(form->shadow, parent);
@@ -133,6 +157,8 @@ void form_drop_relation(struct form *form, struct rel *rel, bool cascade) {
   effect_lock(form->effect, rel, LOCK_ACCESS_EXCLUSIVE);
   lock_partition_family(form, rel);
   if (rel->t->kind != SNAP_SEQUENCE) form_drop_dependents(form, rel, NULL, cascade);
+  if (rel->t->kind != SNAP_PARTITIONED && rel->t->partition_count)
+    cascades(form, cascade, "table", rel->t->partitions[0]->qualified, rel->t->qualified);
   rel->dropped = true; /* its partitions need not lock it again, nor leave its list */
   for (size_t i = 0; i < rel->t->partition_count; i++) {
     struct rel *part = shadow_of(form->shadow, rel->t->partitions[i]);
@@ -156,6 +182,19 @@ static void drop_view(struct form *form, struct rel *rel, bool cascade) {
   form_drop_relation(form, rel, cascade);
 }
 
+/* An identity column's sequence goes with the column only. */
+static bool owner_has_identity(struct form *form, const struct rel *sequence) {
+  const char *dot = sequence->owned_by ? strrchr(sequence->owned_by, '.') : NULL;
+  for (size_t i = 0; dot && i < form->shadow->rels.count; i++) {
+    const struct rel *table = form->shadow->rels.items[i];
+    size_t len = strlen(table->t->qualified);
+    if (table->dropped || (size_t)(dot - sequence->owned_by) != len || strncmp(table->t->qualified, sequence->owned_by, len) != 0) continue;
+    const struct snap_column *column = snap_table_column(table->t, dot + 1);
+    return column && column->identity;
+  }
+  return false;
+}
+
 /* A default of nextval() keeps its sequence. */
 static void drop_sequence(struct form *form, struct rel *rel, bool cascade) {
   for (size_t i = 0; i < form->shadow->rels.count; i++) {
@@ -168,7 +207,7 @@ static void drop_sequence(struct form *form, struct rel *rel, bool cascade) {
       table->t->columns[c].default_expr = NULL;
     }
   }
-  if (rel->owned_by && !cascade) form_fails(form, "2BP01", "no column owns %s (%s does)", rel->t->qualified, rel->owned_by);
+  if (owner_has_identity(form, rel)) form_fails(form, "2BP01", "no identity column owns %s (%s does)", rel->t->qualified, rel->owned_by);
   effect_loss(form->effect, LOSS_DATA, arena_printf(form->arena, "the position of sequence %s is gone", rel->t->qualified));
   form_drop_relation(form, rel, cascade);
 }
@@ -195,6 +234,21 @@ static void drop_index(struct form *form, const PgQuery__DropStmt *statement, si
   shadow_drop_index(rel, name);
 }
 
+/* Rules are not modelled: the snapshot's JSON has them. One made by this migration is taken to exist. */
+static bool has_rule(const struct form *form, const struct rel *rel, const char *name) {
+  static const char *const lists[] = {"tables", "views"};
+  for (size_t k = 0; k < 2; k++) {
+    size_t index, at;
+    json_t *table, *rule;
+    json_array_foreach(json_object_get(form->shadow->snapshot->json, lists[k]), index, table) {
+      if (strcmp(json_str(table, "name", ""), rel->t->name) != 0 || strcmp(json_str(table, "schema", ""), rel->t->schema) != 0) continue;
+      json_array_foreach(json_object_get(table, "rules"), at, rule) if (strcmp(json_str(rule, "name", ""), name) == 0) return true;
+      return false;
+    }
+  }
+  return true;
+}
+
 /* "ON table" objects: the name's last part is the object, the rest the table. */
 static void drop_on_table(struct form *form, const PgQuery__DropStmt *statement, size_t count, PgQuery__Node *const *parts,
                           const char *kind) {
@@ -205,24 +259,26 @@ static void drop_on_table(struct form *form, const PgQuery__DropStmt *statement,
     return;
   }
   effect_table(form->effect, rel);
-  effect_lock(form->effect, rel, LOCK_ACCESS_EXCLUSIVE);
   bool trigger = statement->remove_type == PG_QUERY__OBJECT_TYPE__OBJECT_TRIGGER,
-       found = statement->remove_type == PG_QUERY__OBJECT_TYPE__OBJECT_RULE;
+       found = statement->remove_type == PG_QUERY__OBJECT_TYPE__OBJECT_RULE && has_rule(form, rel, name);
   for (size_t i = 0; trigger && i < rel->t->trigger_count; i++) found |= strcmp(rel->t->triggers[i].name, name) == 0;
   for (size_t i = 0; !trigger && i < rel->t->policy_count; i++) found |= strcmp(rel->t->policies[i].name, name) == 0;
   if (!found && !statement->missing_ok) form_fails(form, "42704", "%s %s of %s exists", kind, name, rel->t->qualified);
+  if (!found) return;
+  form_lock_tree(form, rel, LOCK_ACCESS_EXCLUSIVE, trigger);
   effect_object(form->effect, kind, arena_printf(form->arena, "%s on %s", name, rel->t->qualified), rel->t->qualified, true);
   effect_loss(form->effect, LOSS_BEHAVIOUR, NULL);
 }
 
 /* Columns of the type go with it, or stop the drop. */
+static void drop_type_columns(struct form *form, const char *type, bool cascade);
 static void drop_type(struct form *form, const PgQuery__DropStmt *statement, const PgQuery__Node *object) {
-  const char *schema, *name, *type = NULL;
-  if (object->node_case == PG_QUERY__NODE__NODE_TYPE_NAME) type = sql_type(form->arena, object->type_name);
-  if (!type) return;
-  sql_name_split(object->type_name->n_names, object->type_name->names, &schema, &name);
-  bool cascade = statement->behavior == PG_QUERY__DROP_BEHAVIOR__DROP_CASCADE;
+  const char *type = object->node_case == PG_QUERY__NODE__NODE_TYPE_NAME ? sql_type(form->arena, object->type_name) : NULL;
   effect_loss(form->effect, LOSS_BEHAVIOUR, NULL);
+  if (type) drop_type_columns(form, type, statement->behavior == PG_QUERY__DROP_BEHAVIOR__DROP_CASCADE);
+}
+
+static void drop_type_columns(struct form *form, const char *type, bool cascade) {
   for (size_t i = 0; i < form->shadow->rels.count; i++) {
     struct rel *rel = form->shadow->rels.items[i];
     for (size_t c = 0; !rel->dropped && c < rel->t->column_count; c++) {
@@ -239,13 +295,17 @@ static void drop_type(struct form *form, const PgQuery__DropStmt *statement, con
   }
 }
 
+static void drop_function_triggers(struct form *form, const char *name, bool cascade);
 static void drop_function(struct form *form, const PgQuery__DropStmt *statement, const PgQuery__Node *object) {
   if (object->node_case != PG_QUERY__NODE__NODE_OBJECT_WITH_ARGS) return;
   const char *schema, *name;
   sql_name_split(object->object_with_args->n_objname, object->object_with_args->objname, &schema, &name);
-  bool cascade = statement->behavior == PG_QUERY__DROP_BEHAVIOR__DROP_CASCADE;
   effect_loss(form->effect, LOSS_BEHAVIOUR, NULL);
-  for (size_t i = 0; name && i < form->shadow->rels.count; i++) {
+  if (name) drop_function_triggers(form, name, statement->behavior == PG_QUERY__DROP_BEHAVIOR__DROP_CASCADE);
+}
+
+static void drop_function_triggers(struct form *form, const char *name, bool cascade) {
+  for (size_t i = 0; i < form->shadow->rels.count; i++) {
     struct rel *rel = form->shadow->rels.items[i];
     for (size_t t = 0; !rel->dropped && t < rel->t->trigger_count; t++) {
       const char *function = rel->t->triggers[t].function, *dot = function ? strrchr(function, '.') : NULL;
@@ -291,8 +351,28 @@ static void drop_schema(struct form *form, const PgQuery__DropStmt *statement, c
       effect_loss(form->effect, LOSS_DATA, arena_printf(form->arena, "the rows of every table in schema %s are gone", name));
     form_drop_relation(form, rel, true);
   }
+  const struct snapshot *snapshot = form->shadow->snapshot;
+  for (size_t i = 0; cascade && i < snapshot->enum_count; i++)
+    if (strcmp(snapshot->enums[i].schema, name) == 0)
+      drop_type_columns(form, arena_printf(form->arena, "%s.%s", name, snapshot->enums[i].name), true);
+  for (size_t i = 0; cascade && i < snapshot->domain_count; i++)
+    if (strcmp(snapshot->domains[i].schema, name) == 0)
+      drop_type_columns(form, arena_printf(form->arena, "%s.%s", name, snapshot->domains[i].name), true);
+  for (size_t i = 0; cascade && i < snapshot->function_count; i++)
+    if (strcmp(snapshot->functions[i].schema, name) == 0) drop_function_triggers(form, snapshot->functions[i].name, true);
   if (any && !cascade) form_fails(form, "2BP01", "schema %s is empty", name);
   effect_loss(form->effect, LOSS_BEHAVIOUR, NULL);
+}
+
+static bool drops_kind(PgQuery__ObjectType type, enum snap_relkind kind) {
+  switch (type) {
+  case PG_QUERY__OBJECT_TYPE__OBJECT_TABLE: return kind == SNAP_TABLE || kind == SNAP_PARTITIONED;
+  case PG_QUERY__OBJECT_TYPE__OBJECT_FOREIGN_TABLE: return kind == SNAP_FOREIGN;
+  case PG_QUERY__OBJECT_TYPE__OBJECT_VIEW: return kind == SNAP_VIEW;
+  case PG_QUERY__OBJECT_TYPE__OBJECT_MATVIEW: return kind == SNAP_MATVIEW;
+  case PG_QUERY__OBJECT_TYPE__OBJECT_SEQUENCE: return kind == SNAP_SEQUENCE;
+  default: return true;
+  }
 }
 
 static void drop_named(struct form *form, const PgQuery__DropStmt *statement, size_t count, PgQuery__Node *const *parts) {
@@ -309,6 +389,10 @@ static void drop_named(struct form *form, const PgQuery__DropStmt *statement, si
     return;
   }
   effect_table(form->effect, rel);
+  if (!drops_kind(statement->remove_type, rel->t->kind)) {
+    form_fails(form, "42809", "%s is of the kind that is dropped", rel->t->qualified);
+    return;
+  }
   switch (statement->remove_type) {
   case PG_QUERY__OBJECT_TYPE__OBJECT_TABLE:
   case PG_QUERY__OBJECT_TYPE__OBJECT_FOREIGN_TABLE: drop_table(form, rel, cascade); break;
@@ -378,13 +462,18 @@ static bool named_too(const struct form *form, const struct rel *rel) {
   return false;
 }
 
-static void truncate_one(struct form *form, struct rel *rel, bool cascade, int depth) {
+static void truncate_one(struct form *form, struct rel *rel, bool cascade, bool only, int depth) {
   if (effect_lock_of(form->effect, rel) == LOCK_ACCESS_EXCLUSIVE || depth > 64) return; /* been here: keys may form cycles */
+  if (rel->t->kind == SNAP_VIEW || rel->t->kind == SNAP_MATVIEW || rel->t->kind == SNAP_SEQUENCE) {
+    form_fails(form, "42809", "%s is a table", rel->t->qualified);
+    return;
+  }
   effect_lock(form->effect, rel, LOCK_ACCESS_EXCLUSIVE);
   if (shadow_is_table(rel)) effect_rewrite(form->effect, rel);
-  for (size_t i = 0; i < rel->t->partition_count; i++) {
+  if (only && rel->t->kind == SNAP_PARTITIONED) form_fails(form, "42809", "%s is not partitioned", rel->t->qualified);
+  for (size_t i = 0; !only && i < rel->t->partition_count; i++) {
     struct rel *part = shadow_of(form->shadow, rel->t->partitions[i]);
-    if (part) truncate_one(form, part, cascade, depth + 1);
+    if (part) truncate_one(form, part, cascade, false, depth + 1);
   }
   for (size_t i = 0; i < rel->t->referenced_by_count; i++) {
     struct rel *child = shadow_of(form->shadow, rel->t->referenced_by[i]->table);
@@ -394,7 +483,7 @@ static void truncate_one(struct form *form, struct rel *rel, bool cascade, int d
       continue;
     }
     effect_fact(form->effect, FACT_TRUNCATE_CASCADE, child, rel->t->qualified, NULL);
-    truncate_one(form, child, cascade, depth + 1);
+    truncate_one(form, child, cascade, false, depth + 1);
   }
   if (!rel->created) effect_loss(form->effect, LOSS_DATA, arena_printf(form->arena, "the rows of %s are gone", rel->t->qualified));
   rel->empty = true;
@@ -403,6 +492,14 @@ static void truncate_one(struct form *form, struct rel *rel, bool cascade, int d
 static void restart_owned(struct form *form, struct rel *sequence) {
   effect_lock(form->effect, sequence, LOCK_ACCESS_EXCLUSIVE);
   effect_rewrite(form->effect, sequence);
+}
+
+static bool is_only(struct form *form, const PgQuery__TruncateStmt *statement, const struct rel *rel) {
+  for (size_t i = 0; i < statement->n_relations; i++)
+    if (statement->relations[i]->node_case == PG_QUERY__NODE__NODE_RANGE_VAR && !statement->relations[i]->range_var->inh &&
+        shadow_range(form->shadow, statement->relations[i]->range_var) == rel)
+      return true;
+  return false;
 }
 
 void form_truncate(struct form *form, PgQuery__Node *node) {
@@ -414,7 +511,7 @@ void form_truncate(struct form *form, PgQuery__Node *node) {
   for (size_t i = 0; i < named; i++) {
     struct rel *rel = form->effect->tables.items[i];
     effect_fact(form->effect, FACT_TRUNCATE, rel, NULL, NULL);
-    truncate_one(form, rel, cascade, 0);
+    truncate_one(form, rel, cascade, is_only(form, statement, rel), 0);
     if (statement->restart_seqs) form_each_owned(form, rel, NULL, restart_owned);
   }
 }

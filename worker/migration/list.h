@@ -14,6 +14,13 @@
     size_t count, cap; \
   }
 
+/* The same with a tag, to be passed around. */
+#define LIST_TYPE(tag, type) \
+  struct tag {               \
+    type *items;             \
+    size_t count, cap;       \
+  }
+
 /* Makes room for one more item; false when the arena is exhausted. `items` points to the list's items pointer. */
 static inline bool list_reserve(struct arena *arena, void *items, size_t count, size_t *cap, size_t size) {
   if (count < *cap) return true;

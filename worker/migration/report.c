@@ -1,10 +1,13 @@
 /* report.c - assembly only: every number and sentence was decided before. */
 #include "worker/migration/report.h"
 
+#include <math.h>
+
 #include "common/json.h"
 #include "worker/migration/blast.h"
 #include "worker/migration/narrative.h"
 #include "worker/migration/rules.h"
+#include "worker/migration/score.h"
 
 static json_t *names(const char *const *items, size_t count) {
   json_t *array = json_array();
@@ -36,20 +39,27 @@ static json_t *locks_json(const struct statement *statement) {
   return locks;
 }
 
-static json_t *findings_json(const struct statement *statement) {
+static json_t *findings_json(const struct analysis *analysis, const struct statement *statement) {
   static const char *const severities[] = {"info", "warning", "error"};
   json_t *findings = json_array();
   for (size_t i = 0; i < statement->findings.count; i++) {
     const struct finding *finding = &statement->findings.items[i];
-    json_t *item =
-        json_pack("{s:s, s:s, s:s, s:s, s:i, s:s}", "code", finding->rule->id, "severity", severities[finding->rule->severity], "message",
-                  finding->message, "why", finding->rule->why, "line", finding->line, "docs", finding->rule->anchor);
+    json_t *item = json_pack("{s:s, s:s, s:s, s:s, s:i, s:s}", "code", finding->rule->id, "severity", severities[finding->rule->severity],
+                             "message", finding->message, "why", finding->rule->why, "line", finding->line, "docs",
+                             arena_printf(analysis->arena, "RULES.md#%s", finding->rule->id));
     json_set_str(item, "safe_alternative", finding->safe_alternative);
     json_object_set_new(item, "suppressed", json_boolean(finding->suppress_reason != NULL));
     json_set_str(item, "suppress_reason", finding->suppress_reason);
     json_array_append_new(findings, item);
   }
   return findings;
+}
+
+static json_t *preflight_json(const struct effect_preflight *preflight) {
+  json_t *item = json_pack("{s:b, s:o, s:f}", "ran", preflight->ran, "violating",
+                           preflight->ran ? json_boolean(preflight->violating) : json_null(), "duration_ms", preflight->duration_ms);
+  json_set_str(item, "error", preflight->error);
+  return item;
 }
 
 static json_t *feasibility_json(const struct statement *statement) {
@@ -60,6 +70,7 @@ static json_t *feasibility_json(const struct statement *statement) {
     json_t *item = json_pack("{s:s, s:s}", "check", check->check, "verdict", verdicts[check->verdict]);
     json_set_str(item, "sqlstate", check->sqlstate);
     json_set_str(item, "preflight_sql", check->preflight_sql);
+    if (check->preflight.wanted) json_object_set_new(item, "preflight", preflight_json(&check->preflight));
     json_array_append_new(checks, item);
   }
   return checks;
@@ -88,6 +99,13 @@ static void add_passes(json_t *item, const struct statement *statement) {
                       statement->estimated_ms >= 0 ? json_integer((json_int_t)statement->estimated_ms) : json_null());
 }
 
+/* How many queries pile up while the statement waits for its locks, before it does anything: apart from estimated_duration_ms. */
+static json_t *queue_json(const struct statement *statement) {
+  if (statement->blocked_per_s < 0) return json_null();
+  return json_pack("{s:f, s:i, s:f}", "blocked_queries_per_second", round(statement->blocked_per_s * 10) / 10, "wait_ms",
+                   SCORE_LOCK_WAIT_MS, "queued_queries", round(statement->blocked_per_s * SCORE_LOCK_WAIT_MS / 1000));
+}
+
 static const char *rollback_sql(const struct analysis *analysis, const struct statement *statement) {
   const char *text = NULL;
   for (size_t i = 0; i < statement->rollback.sql.count; i++)
@@ -107,9 +125,10 @@ static json_t *statement_json(const struct analysis *analysis, size_t index) {
   json_object_set_new(item, "risk_score", json_integer(statement->score));
   json_set_str(item, "risk_category", analysis_category(statement->score));
   json_object_set_new(item, "risk_factors", factors_json(statement));
-  json_object_set_new(item, "findings", findings_json(statement));
+  json_object_set_new(item, "findings", findings_json(analysis, statement));
   json_object_set_new(item, "locks", locks_json(statement));
   add_passes(item, statement);
+  json_object_set_new(item, "lock_queue", queue_json(statement));
   json_object_set_new(item, "feasibility", feasibility_json(statement));
   json_set_str(item, "agreement", agreement_names[statement->agreement]);
   json_object_set_new(item, "reversible", json_boolean(!statement->rollback.irreversible));

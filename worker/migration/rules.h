@@ -38,5 +38,17 @@ bool around_no_lock_timeout(const struct rule_view *view, struct effect_fact *ab
 bool around_works_under_lock(const struct rule_view *view, struct effect_fact *about);
 bool around_in_transaction(const struct rule_view *view, struct effect_fact *about);
 bool around_opaque(const struct rule_view *view, struct effect_fact *about);
+bool around_no_statement_timeout(const struct rule_view *view, struct effect_fact *about);
+bool script_nested_begin(const struct rule_view *view, struct effect_fact *about);
+bool script_end_without_begin(const struct rule_view *view, struct effect_fact *about);
+bool script_uncommitted(const struct rule_view *view, struct effect_fact *about);
+bool script_enum_value_used(const struct rule_view *view, struct effect_fact *about);
+bool script_mixed(const struct rule_view *view, struct effect_fact *about);
+bool script_many_rows(const struct rule_view *view, struct effect_fact *about);
+bool script_never_validated(const struct rule_view *view, struct effect_fact *about);
+bool script_mergeable(const struct rule_view *view, struct effect_fact *about);
+bool script_not_rerunnable(const struct rule_view *view, struct effect_fact *about);
+bool script_invalid_index(const struct rule_view *view, struct effect_fact *about);
+bool script_sequence_end(const struct rule_view *view, struct effect_fact *about);
 
 #endif

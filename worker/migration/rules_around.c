@@ -11,16 +11,17 @@ static const struct effect_lock *blocking_lock(const struct effect *effect) {
   return strongest;
 }
 
-/* SET lock_timeout to something; 0 and DEFAULT switch it off. */
-static bool sets_lock_timeout(const PgQuery__Node *node) {
-  if (node->node_case != PG_QUERY__NODE__NODE_VARIABLE_SET_STMT || strcmp(node->variable_set_stmt->name, "lock_timeout") != 0) return false;
+/* SET of the timeout to something; 0 and DEFAULT switch it off. */
+static bool sets_timeout(const PgQuery__Node *node, const char *name) {
+  if (node->node_case != PG_QUERY__NODE__NODE_VARIABLE_SET_STMT || strcmp(node->variable_set_stmt->name, name) != 0) return false;
   const PgQuery__VariableSetStmt *set = node->variable_set_stmt;
   if (set->kind != PG_QUERY__VARIABLE_SET_KIND__VAR_SET_VALUE || !set->n_args) return false;
   const PgQuery__Node *value = set->args[0];
-  if (value->node_case != PG_QUERY__NODE__NODE_A_CONST) return true;
-  const char *text = sql_node_string(value);
-  long number = text ? strtol(text, NULL, 10) : 1;
-  if (!text) sql_node_int(value, &number);
+  long number = 1;
+  if (value->node_case == PG_QUERY__NODE__NODE_A_CONST && value->a_const->val_case == PG_QUERY__A__CONST__VAL_SVAL)
+    number = strtol(value->a_const->sval->sval, NULL, 10);
+  else
+    sql_node_int(value, &number);
   return number != 0;
 }
 
@@ -28,21 +29,46 @@ bool around_no_lock_timeout(const struct rule_view *view, struct effect_fact *ab
   const struct effect_lock *lock = blocking_lock(&view->statement->effect);
   if (view->analysis->has_lock_timeout || !lock) return false;
   for (size_t i = 0; i < view->index; i++)
-    if (sets_lock_timeout(view->analysis->statements[i].source->node) || blocking_lock(&view->analysis->statements[i].effect)) return false;
+    if (sets_timeout(view->analysis->statements[i].source->node, "lock_timeout") || blocking_lock(&view->analysis->statements[i].effect))
+      return false;
   about->name = lock->rel->t->qualified;
   about->detail = lockmode_name(lock->mode);
   return true;
 }
 
+static bool reads_others(const struct effect *effect) {
+  for (size_t i = 0; i < effect->locks.count; i++)
+    if (!effect->locks.items[i].rel->created && effect->locks.items[i].rel->t->kind != SNAP_SEQUENCE) return true;
+  return false;
+}
+
 /* Takes time that grows with somebody's rows, or an unknown time. */
-static bool works(const struct effect *effect) {
+static bool works(const struct statement *statement) {
+  const struct effect *effect = &statement->effect;
+  const PgQuery__Node *node = statement->source->node;
   for (size_t i = 0; i < effect->scans.count; i++)
     if (!effect->scans.items[i]->created) return true;
-  return effect->opaque || (effect->rewrites.count && !effect->rewrites.items[0]->created);
+  bool query = node->node_case == PG_QUERY__NODE__NODE_SELECT_STMT ||
+               (node->node_case == PG_QUERY__NODE__NODE_INSERT_STMT && node->insert_stmt->select_stmt &&
+                node->insert_stmt->select_stmt->select_stmt->n_from_clause);
+  return effect->opaque || (query && reads_others(effect)) || (effect->rewrites.count && !effect->rewrites.items[0]->created);
+}
+
+/* Told once, where the first long work under a lock begins. */
+bool around_no_statement_timeout(const struct rule_view *view, struct effect_fact *about) {
+  const struct effect_lock *lock = blocking_lock(&view->statement->effect);
+  if (!lock || !works(view->statement)) return false;
+  for (size_t i = 0; i < view->index; i++) {
+    const struct statement *earlier = &view->analysis->statements[i];
+    if (sets_timeout(earlier->source->node, "statement_timeout") || (blocking_lock(&earlier->effect) && works(earlier))) return false;
+  }
+  about->name = lock->rel->t->qualified;
+  about->detail = lockmode_name(lock->mode);
+  return true;
 }
 
 bool around_works_under_lock(const struct rule_view *view, struct effect_fact *about) {
-  if (!view->statement->transaction || !works(&view->statement->effect)) return false;
+  if (!view->statement->transaction || !works(view->statement)) return false;
   for (size_t i = view->index; i-- > 0;) {
     const struct statement *earlier = &view->analysis->statements[i];
     if (earlier->transaction != view->statement->transaction) break;

@@ -11,15 +11,17 @@
 #include "common/json.h"
 #include "common/limits.h"
 #include "common/log.h"
+#include "worker/migration/sandbox_shape.h"
 #include "worker/migration/sandbox_step.h"
 #include "worker/schema/store.h"
 
-#define SETUP_FORMAT 2 /* raise it when cloning, seeding or the note change */
+#define SETUP_FORMAT 3 /* raise it when cloning, seeding or the note change */
 
 struct making {
   struct job *job;
   const struct snapshot *snapshot;
   int rows_per_table;
+  const char *shape; /* of the rows; NULL: none */
   json_t *result;
   int64_t since_ms;
   struct sandbox_setup *setup;
@@ -79,9 +81,9 @@ static enum status describe(struct making *making, struct error *err) {
 /* Lengths keep neighbouring texts apart. */
 static bool make_key(const struct making *making, const char *dump, char key[SHA256_HEX]) {
   const struct snapshot *snapshot = making->snapshot;
-  const char *const parts[] = {making->job->owner_id, making->job->connection_id, snapshot->timezone, snapshot->search_path};
+  const char *const parts[] = {making->job->owner_id, making->job->connection_id, snapshot->timezone, snapshot->search_path, making->shape};
   BUF_AUTO text;
-  buf_init(&text, LIMIT_DUMP_BYTES + 64 * 1024);
+  buf_init(&text, LIMIT_DUMP_BYTES + 16 * 1024 * 1024);
   buf_printf(&text, "%d %d ", SETUP_FORMAT, making->rows_per_table);
   for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
     buf_printf(&text, "%zu %s ", parts[i] ? strlen(parts[i]) + 1 : 0, parts[i] ? parts[i] : "");
@@ -135,7 +137,7 @@ static enum status clone(struct making *making, const char *dump, struct error *
 
 static enum status seed(struct making *making, struct error *err) {
   struct sandbox_seed_report report = {0};
-  enum status status = sandbox_seed(making->setup->sandbox, making->rows_per_table, making->job->arena, &report, err);
+  enum status status = sandbox_seed(making->setup->sandbox, making->rows_per_table, making->shape, making->job->arena, &report, err);
   if (status) return status;
   lap(making, "seed_ms");
   json_object_set_new(making->result, "rows_inserted", json_integer(report.rows_inserted));
@@ -186,6 +188,7 @@ enum status sandbox_setup_run(struct job *job, const struct analysis *analysis, 
   enum status status = dump ? OK : store_dump(job, analysis->snapshot->id, &dump, err);
   if (status) return status;
   lap(&making, "load_ms");
+  making.shape = sandbox_shape(analysis->snapshot, rows_per_table, job->arena);
   status = obtain(&making, dump, way_back, fresh, err);
   json_object_set_new(result, "client_major", json_integer(analysis->snapshot->server_version_num / 10000));
   json_object_set_new(result, "setup_ms", json_integer(clock_mono_ms() - started));

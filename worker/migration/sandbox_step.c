@@ -57,25 +57,43 @@ static void fail_statement(struct run *run, const struct error *error, const str
   json_object_set_new(run->result, "failed_statement", json_integer((json_int_t)index));
 }
 
-static enum status run_statements(struct run *run, struct sandbox_trace *trace, struct error *err) {
-  for (size_t i = 0; i < run->analysis->count; i++) {
-    struct statement *statement = &run->analysis->statements[i];
-    struct sandbox_step *step = ARENA_NEW(run->job->arena, struct sandbox_step);
+static enum status trace_statements(struct sandbox_trace *trace, struct analysis *analysis, struct sandbox_failure *failure,
+                                    struct error *err) {
+  for (size_t i = 0; i < analysis->count; i++) {
+    struct statement *statement = &analysis->statements[i];
+    struct sandbox_step *step = ARENA_NEW(analysis->arena, struct sandbox_step);
     if (!step) return error_oom(err);
     enum status status = sandbox_trace_step(trace, statement->source->text, statement->transaction != 0, SANDBOX_STATEMENT_MS, step, err);
     if (status) return status;
     statement->step = step;
     if (!step->ok) {
-      fail_statement(run, &step->error, statement->source, i);
+      *failure = (struct sandbox_failure){true, i, step->error};
       return sandbox_trace_end(trace, false, err);
     }
   }
-  ERROR_AUTO commit = {0};
-  if (sandbox_trace_end(trace, true, &commit) == OK) {
-    run->applied = true;
-  } else if (run->analysis->count) { /* constraints deferred to here */
-    fail_statement(run, &commit, run->analysis->statements[run->analysis->count - 1].source, run->analysis->count - 1);
+  struct error commit = {0};
+  if (sandbox_trace_end(trace, true, &commit) && analysis->count) { /* constraints deferred to here */
+    commit.details = commit.details ? arena_json(analysis->arena, commit.details) : NULL;
+    *failure = (struct sandbox_failure){true, analysis->count - 1, commit};
   }
+  return OK;
+}
+
+enum status sandbox_step_trace(struct sandbox *sandbox, struct analysis *analysis, struct sandbox_failure *ret_failure, struct error *err) {
+  struct sandbox_trace *trace = NULL;
+  *ret_failure = (struct sandbox_failure){0};
+  enum status status = sandbox_trace_begin(sandbox, analysis->arena, &trace, err);
+  if (!status) status = trace_statements(trace, analysis, ret_failure, err);
+  sandbox_trace_free(trace);
+  return status;
+}
+
+static enum status run_statements(struct run *run, struct error *err) {
+  struct sandbox_failure failure;
+  enum status status = sandbox_step_trace(run->setup.sandbox, run->analysis, &failure, err);
+  if (status) return status;
+  run->applied = !failure.failed;
+  if (failure.failed) fail_statement(run, &failure.error, run->analysis->statements[failure.statement].source, failure.statement);
   return OK;
 }
 
@@ -123,19 +141,20 @@ static void verify(struct run *run) {
 }
 
 static enum status run_all(struct run *run, bool fresh, struct error *err) {
-  struct sandbox_trace *trace = NULL;
   job_progress(run->job, 30, "sandbox", "cloning the schema");
   enum status status = sandbox_setup_run(run->job, run->analysis, run->options->rows_per_table, fresh, run->result, &run->setup, err);
   if (status) return status;
   int64_t started = clock_mono_ms(), since = started;
   job_progress(run->job, 60, "sandbox", "running the migration");
-  status = sandbox_trace_begin(run->setup.sandbox, run->job->arena, &trace, err);
-  if (!status) status = run_statements(run, trace, err);
-  sandbox_trace_free(trace);
+  status = run_statements(run, err);
   if (status) return status;
   sandbox_setup_lap(run->result, &since, "run_ms");
   report_steps(run);
   agreement_judge(run->analysis);
+  if (run->applied && run->options->applied) {
+    run->options->applied(run->options->applied_arg, &run->setup);
+    sandbox_setup_lap(run->result, &since, "safer_ms");
+  }
   if (run->applied) verify(run);
   sandbox_setup_lap(run->result, &since, "verify_ms");
   json_object_set_new(run->result, "duration_ms", json_integer(clock_mono_ms() - started));

@@ -14,6 +14,9 @@
 struct sandbox_options {
   const json_t *validation_queries;
   int rows_per_table;
+  /* Called when all statements have run, before the way back is tried; NULL: nobody. */
+  void (*applied)(void *arg, const struct sandbox_setup *setup);
+  void *applied_arg;
 };
 
 struct sandbox_outcome {
@@ -26,6 +29,14 @@ struct sandbox_outcome {
  * What goes wrong is part of the outcome; only running out of memory or losing AutoDB's own database is a failure. */
 MUST_CHECK enum status sandbox_step_run(struct job *job, struct analysis *analysis, const struct sandbox_options *options,
                                         struct sandbox_outcome *ret_outcome, struct error *err);
+struct sandbox_failure {
+  bool failed;
+  size_t statement;   /* which */
+  struct error error; /* its details live in the arena */
+};
+/* The statements alone, in a sandbox that is set up; each gets its step. ERR_* only when the sandbox itself broke. */
+MUST_CHECK enum status sandbox_step_trace(struct sandbox *sandbox, struct analysis *analysis, struct sandbox_failure *ret_failure,
+                                          struct error *err);
 /* The sandbox_result of SQL that does not parse. */
 json_t *sandbox_step_fault(const struct analysis *analysis);
 

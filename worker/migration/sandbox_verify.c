@@ -51,6 +51,20 @@ static bool run_one(PGconn *conn, const char *sql, json_t *diff) {
   return false;
 }
 
+/* What the sandbox disproved is not called reversible any more. */
+static void disprove(const struct analysis *analysis, size_t index, const char *why) {
+  struct rollback_step *step = &analysis->statements[index].rollback;
+  if (!step->irreversible) step->irreversible = arena_printf(analysis->arena, "the way back was tried in the sandbox: %s", why);
+}
+
+/* The statement whose way back failed is known; whose result differs is not, unless one is irreversible anyway. */
+static void disprove_all(const struct analysis *analysis) {
+  for (size_t i = 0; i < analysis->count; i++)
+    if (analysis->statements[i].rollback.irreversible) return;
+  for (size_t i = 0; i < analysis->count; i++)
+    if (analysis->statements[i].rollback.sql.count) disprove(analysis, i, "the schema differs from what it was, see rollback_diff");
+}
+
 static bool run_back(PGconn *conn, const struct analysis *analysis, json_t *diff) {
   bool good = true;
   for (size_t i = analysis->count; good && i-- > 0;) {
@@ -59,6 +73,7 @@ static bool run_back(PGconn *conn, const struct analysis *analysis, json_t *diff
     bool inside = PQtransactionStatus(conn) != PQTRANS_IDLE;
     if (inside == step->outside) good = run_one(conn, inside ? "COMMIT" : "BEGIN", diff);
     for (size_t s = 0; good && s < step->sql.count; s++) good = run_one(conn, step->sql.items[s], diff);
+    if (!good) disprove(analysis, i, "it failed, see rollback_diff");
   }
   if (PQtransactionStatus(conn) != PQTRANS_IDLE) good = run_one(conn, good ? "COMMIT" : "ROLLBACK", diff) && good;
   return good;
@@ -86,7 +101,9 @@ json_t *sandbox_verify_rollback(const struct sandbox_setup *setup, const struct 
   if (strcmp(before, after) == 0) return json_true();
   *ret_diff = sandbox_verify_diff(analysis->arena, before, after);
   json_decref(diff);
-  return json_boolean(json_array_size(*ret_diff) == 0);
+  bool same = json_array_size(*ret_diff) == 0;
+  if (!same) disprove_all(analysis);
+  return json_boolean(same);
 }
 
 /* --- comparing dumps --- */

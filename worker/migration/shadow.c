@@ -4,6 +4,7 @@
  * callers treat as "nothing there"; the arena's exhaustion is reported once, at the end of the analysis. */
 #include "worker/migration/shadow.h"
 
+#include "worker/migration/bounds.h"
 #include "worker/sql/text.h"
 
 static size_t hash_name(const char *schema, const char *name) {
@@ -300,13 +301,22 @@ void shadow_add_partition(struct shadow *shadow, struct rel *parent, struct rel 
   part->t->partition_bound = bound;
 }
 
-void shadow_detach(struct shadow *shadow, struct rel *parent, struct rel *part) {
-  (void)shadow;
+void shadow_add_heir(struct shadow *shadow, struct rel *parent, struct rel *heir) {
+  struct snap_table **slot = APPEND(shadow, parent, partitions, partition_count, partition_cap);
+  if (slot) *slot = heir->t;
+}
+
+void shadow_drop_heir(struct rel *parent, struct rel *heir) {
   for (size_t i = 0; i < parent->t->partition_count; i++)
-    if (parent->t->partitions[i] == part->t) {
+    if (parent->t->partitions[i] == heir->t) {
       REMOVE(parent->t->partitions, parent->t->partition_count, i);
       break;
     }
+}
+
+void shadow_detach(struct shadow *shadow, struct rel *parent, struct rel *part) {
+  (void)shadow;
+  shadow_drop_heir(parent, part);
   part->t->partition_of = part->t->partition_bound = NULL;
 }
 
@@ -404,31 +414,8 @@ struct rel *shadow_default_partition(struct shadow *shadow, const struct rel *pa
 
 bool shadow_is_table(const struct rel *rel) { return rel->t->kind == SNAP_TABLE || rel->t->kind == SNAP_MATVIEW; }
 
-/* Whether the expression can only be true when the column is not null: "c IS NOT NULL", alone or ANDed with others. */
-static bool implies_not_null(const PgQuery__Node *node, const char *column) {
-  if (node->node_case == PG_QUERY__NODE__NODE_NULL_TEST) {
-    const PgQuery__NullTest *test = node->null_test;
-    if (test->nulltesttype != PG_QUERY__NULL_TEST_TYPE__IS_NOT_NULL || test->arg->node_case != PG_QUERY__NODE__NODE_COLUMN_REF)
-      return false;
-    const char *qualifier, *name;
-    sql_name_split(test->arg->column_ref->n_fields, test->arg->column_ref->fields, &qualifier, &name);
-    return name && strcmp(name, column) == 0;
-  }
-  if (node->node_case != PG_QUERY__NODE__NODE_BOOL_EXPR || node->bool_expr->boolop != PG_QUERY__BOOL_EXPR_TYPE__AND_EXPR) return false;
-  for (size_t i = 0; i < node->bool_expr->n_args; i++)
-    if (implies_not_null(node->bool_expr->args[i], column)) return true;
-  return false;
-}
-
 bool shadow_proves_not_null(struct shadow *shadow, const struct rel *rel, const char *column) {
-  for (size_t i = 0; i < rel->t->constraint_count; i++) {
-    const struct snap_constraint *constraint = &rel->t->constraints[i];
-    if (constraint->type != 'c' || !constraint->validated || !strstr(constraint->definition, "NOT NULL")) continue;
-    const char *text = strncmp(constraint->definition, "CHECK ", 6) == 0 ? constraint->definition + 6 : constraint->definition;
-    const PgQuery__Node *node = sql_parse_expression(shadow->arena, text);
-    if (node && implies_not_null(node, column)) return true;
-  }
-  return false;
+  return bounds_check_not_null(shadow, rel, column);
 }
 
 /* --- renames reach into the queries of views --- */

@@ -71,6 +71,8 @@ struct snap_index *shadow_index(struct shadow *shadow, const char *schema, const
 void shadow_drop_index(struct rel *rel, const char *name);
 void shadow_add_partition(struct shadow *shadow, struct rel *parent, struct rel *part, const char *bound);
 void shadow_detach(struct shadow *shadow, struct rel *parent, struct rel *part);
+void shadow_add_heir(struct shadow *shadow, struct rel *parent, struct rel *heir); /* by INHERITS, not as a partition */
+void shadow_drop_heir(struct rel *parent, struct rel *heir);
 void shadow_add_dependent(struct shadow *shadow, struct rel *rel, struct rel *view);
 
 /* Views. */

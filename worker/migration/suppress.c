@@ -103,6 +103,11 @@ static void read_line(struct reading *reading, const char *at, const char *end, 
   at = skip_blanks(at, end);
   while (at < end && *at == '*') at = skip_blanks(at + 1, end);
   if ((size_t)(end - at) < sizeof MARK - 1 || memcmp(at, MARK, sizeof MARK - 1) != 0) return;
+  size_t known = reading->analysis->suppressions.count;
+  if (known == SUPPRESS_MAX_COMMENTS) {
+    reading->analysis->suppressions.items[known - 1].fault = "a script holds at most 1,000 of them, and here are more";
+    return;
+  }
   struct suppression *one = LIST_PUSH(reading->analysis->arena, &reading->analysis->suppressions);
   if (!one) {
     reading->failed = true;

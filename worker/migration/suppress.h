@@ -11,7 +11,8 @@
 
 #include "worker/migration/analysis.h"
 
-#define SUPPRESS_MAX_RULES 16 /* in one comment */
+#define SUPPRESS_MAX_RULES 16      /* in one comment */
+#define SUPPRESS_MAX_COMMENTS 1000 /* in one script; further ones silence nothing, and the last one read says so */
 
 struct suppression {
   size_t statement; /* whom it speaks of */

@@ -35,6 +35,8 @@ static struct type_ref type_read(const char *text) {
       ref.base[out++] = *c;
     }
   }
+  if (strcmp(ref.base, "bpchar") == 0) snprintf(ref.base, sizeof ref.base, "character");        /* "character" itself always has a length */
+  if (strncmp(ref.base, "interval ", 9) == 0 && strstr(ref.base, "second")) ref.base[8] = '\0'; /* down to seconds: everything fits */
   return ref;
 }
 
@@ -87,6 +89,7 @@ static const struct {
     {"integer", "regclass", true},
     {"oid", "regclass", false},
     {"regclass", "oid", false},
+    {"regclass", "integer", false},
     {"oid", "regproc", false},
     {"oid", "regtype", false},
     {"xml", "text", true},
@@ -97,11 +100,11 @@ static const struct {
 static bool modifier_keeps(const struct type_ref *from, const struct type_ref *to) {
   const char *base = to->base;
   if (strcmp(base, "character") == 0 || strcmp(base, "bit") == 0)
-    return strcmp(from->base, base) == 0 ? from->arg_count == to->arg_count && from->args[0] == to->args[0] : to->arg_count == 0;
+    return to->arg_count == 0 || (strcmp(from->base, base) == 0 && from->arg_count == to->arg_count && from->args[0] == to->args[0]);
   if (to->arg_count == 0) return true;
   if (strcmp(base, "numeric") == 0) return from->arg_count == 2 && from->args[1] == to->args[1] && from->args[0] <= to->args[0];
   if (strncmp(base, "time", 4) == 0 || strcmp(base, "interval") == 0)
-    return to->args[0] >= 6 || (from->arg_count && from->args[0] <= to->args[0]);
+    return to->args[0] >= 6 || (strcmp(from->base, base) == 0 && from->arg_count && from->args[0] <= to->args[0]);
   bool same_length_rules = strcmp(from->base, base) == 0;
   return same_length_rules && from->arg_count && from->args[0] <= to->args[0];
 }
@@ -121,6 +124,9 @@ static bool timestamps(const struct type_ref *from, const struct type_ref *to) {
 /* Which base types are stored alike: 0 no, 1 yes, 2 yes but compared otherwise. */
 static int stored_alike(const struct shadow *shadow, const struct type_ref *from, const struct type_ref *to) {
   if (from->array != to->array) return 0;
+  if (from->array) /* elements are converted one by one unless they are the same */
+    return shadow_same_type(from->base, to->base) &&
+           (!to->arg_count || (from->arg_count == to->arg_count && from->args[0] == to->args[0] && from->args[1] == to->args[1]));
   if (shadow_same_type(from->base, to->base)) return 1;
   if (timestamps(from, to)) return is_utc(shadow->timezone) ? 2 : 0;
   for (size_t i = 0; i < sizeof coercible / sizeof *coercible; i++)
@@ -128,30 +134,69 @@ static int stored_alike(const struct shadow *shadow, const struct type_ref *from
   return 0;
 }
 
+/* pg_cast's implicit and assignment casts between common types, by what may become what; printing to a string is always allowed. */
+static const struct {
+  const char *from, *to;
+} assignments[] = {
+    {"smallint integer bigint numeric real double precision", "smallint integer bigint numeric real double precision"},
+    {"smallint integer bigint", "oid regclass regproc regtype"},
+    {"oid regclass regproc regtype", "oid regclass regproc regtype integer bigint"},
+    {"integer bigint numeric", "money"},
+    {"money", "numeric"},
+    {"text, character varying, character", "\"char\""},
+    {"text, character varying", "regclass"},
+    {"date, timestamp without time zone, timestamp with time zone", "date, timestamp without time zone, timestamp with time zone"},
+    {"timestamp without time zone, timestamp with time zone", "time without time zone"},
+    {"timestamp with time zone", "time with time zone"},
+    {"time without time zone, time with time zone", "time without time zone, time with time zone"},
+    {"time without time zone", "interval"},
+    {"interval", "time without time zone"},
+    {"json jsonb", "json jsonb"},
+    {"bit, bit varying", "bit, bit varying"},
+    {"cidr inet", "cidr inet"},
+    {"macaddr macaddr8", "macaddr macaddr8"},
+    {"point", "box"},
+    {"polygon", "circle path"},
+    {"path", "polygon"},
+    {"circle", "polygon"},
+    {"\"char\"", "text, character varying, character"},
+    {"integer", "text, character varying"},
+};
+
+/* Whether one of the names in the list, which commas or blanks part, is the type. */
+static bool lists_type(const char *list, const char *base) {
+  size_t len = strlen(base);
+  for (const char *at = strstr(list, base); at; at = strstr(at + 1, base)) {
+    bool starts = at == list || (at[-1] == ' ' && (strchr(list, ',') == NULL || at[-2] == ',')),
+         ends = !at[len] || at[len] == ' ' || at[len] == ',';
+    if (starts && ends && (!strchr(list, ',') || !at[len] || at[len] == ',')) return true;
+  }
+  return false;
+}
+
+/* Of the types this file knows; others (of extensions and users) bring casts of their own. */
+static bool known_base(const struct shadow *shadow, const char *base) {
+  static const char *const strict[] = {"boolean", "uuid",  "bytea",     "xml",       "point",    "box",     "tsvector",  "tsquery",  "line",
+                                       "lseg",    "jsonb", "int4range", "int8range", "numrange", "tsrange", "tstzrange", "daterange"};
+  int rank;
+  if (family_of(base, &rank) != FAMILY_OTHER || shadow_enum(shadow, base)) return true;
+  for (size_t i = 0; i < sizeof strict / sizeof *strict; i++)
+    if (strcmp(strict[i], base) == 0) return true;
+  for (size_t i = 0; i < sizeof assignments / sizeof *assignments; i++)
+    if (lists_type(assignments[i].from, base) || lists_type(assignments[i].to, base)) return true;
+  return false;
+}
+
 /* Assignment casts: what ALTER TYPE may do without USING. */
 static bool castable(const struct shadow *shadow, const struct type_ref *from, const struct type_ref *to) {
   int rank;
-  enum family a = family_of(from->base, &rank), b = family_of(to->base, &rank);
-  if (shadow_same_type(from->base, to->base) && from->array == to->array) return true;
-  if (from->array != to->array) return b == FAMILY_STRING && !to->array;
-  if (b == FAMILY_STRING) return true; /* anything prints */
-  bool numeric = (a == FAMILY_INTEGER || a == FAMILY_NUMBER) && (b == FAMILY_INTEGER || b == FAMILY_NUMBER);
-  bool json = strncmp(from->base, "json", 4) == 0 && strncmp(to->base, "json", 4) == 0;
-  bool bits = strncmp(from->base, "bit", 3) == 0 && strncmp(to->base, "bit", 3) == 0;
-  bool net = (strcmp(from->base, "cidr") == 0 || strcmp(from->base, "inet") == 0) &&
-             (strcmp(to->base, "cidr") == 0 || strcmp(to->base, "inet") == 0);
-  bool oids =
-      (a == FAMILY_INTEGER && (strcmp(to->base, "oid") == 0 || strncmp(to->base, "reg", 3) == 0)) ||
-      ((strcmp(from->base, "oid") == 0 || strncmp(from->base, "reg", 3) == 0) && (b == FAMILY_INTEGER || strcmp(to->base, "oid") == 0));
-  bool money = (numeric ? false : strcmp(to->base, "money") == 0) && (a == FAMILY_INTEGER || strcmp(from->base, "numeric") == 0);
-  if (numeric || json || bits || net || oids || money || (a == FAMILY_TIME && b == FAMILY_TIME)) return true;
-  if (a == FAMILY_STRING || a == FAMILY_INTEGER || a == FAMILY_NUMBER || a == FAMILY_TIME)
-    return b == FAMILY_OTHER && strchr(to->base, '.') && !shadow_enum(shadow, to->base);
-  static const char *const strict[] = {"boolean", "uuid", "bytea",   "json",     "jsonb", "xml",
-                                       "inet",    "cidr", "macaddr", "interval", "point", "date"};
-  for (size_t i = 0; i < sizeof strict / sizeof *strict; i++)
-    if (strcmp(strict[i], from->base) == 0) return strcmp(from->base, "interval") == 0 && strncmp(to->base, "time ", 5) == 0;
-  return !shadow_enum(shadow, from->base) && !shadow_enum(shadow, to->base); /* types of extensions bring their own casts */
+  if (family_of(to->base, &rank) == FAMILY_STRING && !to->array) return true; /* anything prints */
+  if (from->array != to->array) return false;
+  if (shadow_same_type(from->base, to->base)) return true;
+  if (to->array && family_of(to->base, &rank) == FAMILY_STRING) return true;
+  for (size_t i = 0; i < sizeof assignments / sizeof *assignments; i++)
+    if (lists_type(assignments[i].from, from->base) && lists_type(assignments[i].to, to->base)) return true;
+  return !known_base(shadow, from->base) && !known_base(shadow, to->base);
 }
 
 /* How a rewrite may fail or lose. */

@@ -323,6 +323,8 @@ static const char activity[] =
   "  'seq_tup_read', pg_stat_get_tuples_returned(c.oid), 'idx_scan', x.scans, 'n_tup_ins', pg_stat_get_tuples_inserted(c.oid), "
   "  'n_tup_upd', pg_stat_get_tuples_updated(c.oid), 'n_tup_hot_upd', pg_stat_get_tuples_hot_updated(c.oid), "
   "  'n_tup_del', pg_stat_get_tuples_deleted(c.oid), 'n_live_tup', pg_stat_get_live_tuples(c.oid), 'n_dead_tup', pg_stat_get_dead_tuples(c.oid), "
+  "  'n_mod_since_analyze', pg_stat_get_mod_since_analyze(c.oid), "
+  "  'seconds', (SELECT round(extract(epoch FROM now() - coalesce(d.stats_reset, pg_postmaster_start_time())))::bigint FROM pg_stat_database d WHERE d.datname = current_database()), "
   "  'last_analyze', greatest(pg_stat_get_last_analyze_time(c.oid), pg_stat_get_last_autoanalyze_time(c.oid)), "
   "  'last_vacuum', greatest(pg_stat_get_last_vacuum_time(c.oid), pg_stat_get_last_autovacuum_time(c.oid)))) "
   "FROM pg_class c LEFT JOIN (SELECT i.indrelid, sum(pg_stat_get_numscans(i.indexrelid))::bigint AS scans FROM pg_index i GROUP BY 1) x ON x.indrelid = c.oid "

@@ -280,6 +280,14 @@ size_t dump_redact(char *script, size_t len) {
   return (size_t)(out - script) + (size_t)(end - in);
 }
 
+void *dump_pack(const char *script, size_t len, struct arena *arena, size_t *ret_len) {
+  uLongf packed = compressBound(len);
+  void *bytes = arena_alloc(arena, packed);
+  if (!bytes || compress2(bytes, &packed, (const Bytef *)script, len, Z_DEFAULT_COMPRESSION) != Z_OK) return NULL;
+  *ret_len = packed;
+  return bytes;
+}
+
 static void *compress_script(struct dump *dump, struct arena *arena, size_t *ret_len, const char **ret_why) {
   struct stat file;
   if (fstat(dump->out_fd, &file) != 0 || file.st_size == 0) {
@@ -287,16 +295,9 @@ static void *compress_script(struct dump *dump, struct arena *arena, size_t *ret
     return NULL;
   }
   char *script = mmap(NULL, (size_t)file.st_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, dump->out_fd, 0);
-  size_t len = script == MAP_FAILED ? 0 : dump_redact(script, (size_t)file.st_size);
-  uLongf packed = compressBound(len);
-  void *bytes = len ? arena_alloc(arena, packed) : NULL;
-  int result = bytes ? compress2(bytes, &packed, (const Bytef *)script, len, Z_DEFAULT_COMPRESSION) : Z_MEM_ERROR;
+  void *bytes = script == MAP_FAILED ? NULL : dump_pack(script, dump_redact(script, (size_t)file.st_size), arena, ret_len);
   if (script != MAP_FAILED) munmap(script, (size_t)file.st_size);
-  if (result != Z_OK) {
-    *ret_why = "out of memory";
-    return NULL;
-  }
-  *ret_len = packed;
+  if (!bytes) *ret_why = "out of memory";
   return bytes;
 }
 

@@ -29,6 +29,8 @@ struct dump_request {
 void dump_start(struct dump *dump, const struct dump_request *request);
 /* Waits. The script as zlib data in the arena, or NULL and the reason. */
 void *dump_finish(struct dump *dump, struct arena *arena, size_t *ret_len, const char **ret_why);
+/* A script as dump_finish returns one; NULL: out of memory. */
+void *dump_pack(const char *script, size_t len, struct arena *arena, size_t *ret_len);
 void dump_abort(struct dump *dump); /* kills and reaps; accepts a finished one */
 
 /* The pg_dump to use for a server: the installed major that is equal or else the next higher (an older pg_dump refuses a newer server, and

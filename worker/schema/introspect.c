@@ -1,11 +1,12 @@
 /* introspect.c - one transaction on the client's database: catalogs into JSON, and pg_dump of the very same snapshot beside it.
  *
  * The client's database is only read, with ACCESS SHARE at most and no wait for a lock beyond 2 s. pg_dump runs while the catalogs are read
- * and must end before the transaction does. Its failure (no right to lock a table, a server newer than every pg_dump here) leaves the
- * snapshot without a dump and with a warning; a failure to read the structure fails the job. */
+ * and must end before the transaction does. Where it fails (no right to lock a table, a server newer than every pg_dump here) the schema is
+ * written down from the catalogs instead, with a warning; a failure to read the structure fails the job. */
 #include "worker/schema/introspect.h"
 
 #include "common/clock.h"
+#include "common/ddl.h"
 #include "common/json.h"
 #include "common/limits.h"
 #include "common/pg.h"
@@ -64,6 +65,24 @@ static enum status scope_of(struct job *job, const char *excluded_json, const ch
 
 static void show_step(void *arg, int done, int of, const char *step) { job_progress(arg, 5 + 80 * done / of, "catalogs", step); }
 
+/* No pg_dump would: the catalogs tell what it would have said. Under a savepoint, since it is as welcome as it is dispensable. */
+static enum status write_dump(struct job *job, struct catalog_reader *reader, struct introspection *taken, struct error *err) {
+  ERROR_AUTO refusal = {0};
+  const char *script = NULL;
+  enum status status = pg_script(reader->conn, "SAVEPOINT ddl", err);
+  if (status) return status;
+  if (ddl_script(reader->conn, reader->namespaces, job->arena, &script, &refusal)) {
+    if (PQstatus(reader->conn) != CONNECTION_OK) return error_set(err, refusal.status, "%s", refusal.message);
+    taken->dump_error = arena_printf(job->arena, "%s; and the catalogs don't tell: %s", taken->dump_error, refusal.message);
+    return pg_script(reader->conn, "ROLLBACK TO ddl", err);
+  }
+  taken->dump_note =
+      arena_printf(job->arena, "the schema was written down from the catalogs, since pg_dump could not: %s", taken->dump_error);
+  taken->dump = dump_pack(script, strlen(script), job->arena, &taken->dump_len);
+  taken->dump_error = NULL;
+  return taken->dump && taken->dump_note ? OK : error_oom(err);
+}
+
 static void finish_json(struct introspection *taken, struct catalog_reader *reader, const struct scope *scope) {
   char now[CLOCK_TEXT];
   json_t *root = taken->json;
@@ -73,6 +92,7 @@ static void finish_json(struct introspection *taken, struct catalog_reader *read
   json_set_str(root, "introspected_at", clock_format(clock_wall_ms(), now));
   json_object_set(root, "excluded_schemas", scope->excluded);
   json_object_set_new(root, "only_schemas", scope->wanted ? json_incref(scope->wanted) : json_null());
+  if (taken->dump_note) json_append_str(json_object_get(root, "warnings"), taken->dump_note);
   if (!taken->dump_error) return;
   json_t *warning = json_sprintf("there is no schema dump, so no sandbox can be made from this snapshot: %s", taken->dump_error);
   json_array_append_new(json_object_get(root, "warnings"), warning);
@@ -96,6 +116,7 @@ static enum status take_once(struct job *job, PGconn *conn, const struct scope *
   if (with_dump) {
     job_progress(job, 88, "dump", "waiting for pg_dump");
     taken->dump = dump_finish(&dump, job->arena, &taken->dump_len, &taken->dump_error);
+    if (!taken->dump && (status = write_dump(job, &reader, taken, err))) goto out;
   }
   taken->json = arena_json(job->arena, json_incref(reader.root));
   if (!taken->json || (with_dump && !taken->dump && !taken->dump_error)) {

@@ -13,7 +13,8 @@ struct introspection {
   json_t *json;     /* owned by the job's arena; no "snapshot_id" yet */
   const void *dump; /* zlib, in the job's arena; NULL when there is none */
   size_t dump_len;
-  const char *dump_error;
+  const char *dump_error; /* why not; NULL when there is one */
+  const char *dump_note;  /* why it isn't pg_dump's; else NULL */
   struct clientdb_facts facts;
 };
 

@@ -87,7 +87,8 @@ static void fill_column(struct load *load, const json_t *json, void *item) {
                                                      .generated = text(json, "generated"),
                                                      .not_null = !json_bool(json, "nullable", true),
                                                      .null_frac = number(stats, "null_frac", -1),
-                                                     .n_distinct = number(stats, "n_distinct", 0)};
+                                                     .n_distinct = number(stats, "n_distinct", 0),
+                                                     .avg_width = number(stats, "avg_width", -1)};
 }
 
 static void fill_constraint(struct load *load, const json_t *json, void *item) {
@@ -173,6 +174,15 @@ static enum snap_relkind relkind_of(const char *kind, bool view) {
   return view ? SNAP_VIEW : SNAP_TABLE;
 }
 
+static struct snap_activity activity_of(const json_t *json) {
+  double seconds = number(json, "seconds", 0), reads = number(json, "seq_scan", 0) + number(json, "idx_scan", 0),
+         writes = number(json, "n_tup_ins", 0) + number(json, "n_tup_upd", 0) + number(json, "n_tup_del", 0);
+  bool known = json_is_object(json) && seconds > 0;
+  return (struct snap_activity){.reads_per_s = known ? reads / seconds : -1,
+                                .writes_per_s = known ? writes / seconds : -1,
+                                .changed_since_analyze = json_int(json, "n_mod_since_analyze", -1)};
+}
+
 static void fill_table(struct load *load, const json_t *json, struct snap_table *table, bool view) {
   *table = (struct snap_table){.schema = text(json, "schema"),
                                .name = text(json, "name"),
@@ -181,6 +191,7 @@ static void fill_table(struct load *load, const json_t *json, struct snap_table 
                                .owner = text(json, "owner"),
                                .rows = json_int(json, "estimated_rows", -1),
                                .bytes = json_int(json, "total_bytes", 0),
+                               .activity = activity_of(json_object_get(json, "activity")),
                                .partition_of = text(json, "partition_of"),
                                .partition_bound = text(json, "partition_bound"),
                                .partition_key = text(json, "partition_key"),
@@ -380,6 +391,22 @@ static void link_json(struct load *load, const json_t *json) {
   link_views(load);
 }
 
+/* A sequence's numbers end at its own maximum or where the column's type does. */
+static void link_sequences(struct load *load, const json_t *json) {
+  const json_t *list = json_object_get(json, "sequences");
+  for (size_t i = 0; i < json_array_size(list); i++) {
+    const json_t *sequence = json_array_get(list, i), *place = json_object_get(sequence, "owner_column");
+    const struct snap_table *table = lookup_get(&load->lookup->tables, text_or_empty(place, "schema"), text_or_empty(place, "table"));
+    struct snap_column *column = table ? snap_table_column(table, text_or_empty(place, "column")) : NULL;
+    if (!column || json_bool(sequence, "cycle", false)) continue;
+    double end = number(sequence, "max", 0), fits = strcmp(column->type, "smallint") == 0  ? INT16_MAX
+                                                    : strcmp(column->type, "integer") == 0 ? INT32_MAX
+                                                                                           : end;
+    if (fits < end) end = fits;
+    if (end > 0) column->numbers_used = number(sequence, "last_value", 0) / end;
+  }
+}
+
 /* ---- names ---- */
 
 /* By name alone: the first of a name is kept, a second one makes the name ambiguous. */
@@ -458,6 +485,7 @@ enum status snapshot_load(const json_t *json, struct arena *arena, struct snapsh
   if (load.oom || !build_lookup(&load, json)) return error_oom(err);
   link_fks(&load);
   link_json(&load, json);
+  link_sequences(&load, json);
   if (load.oom) return error_oom(err);
   *ret_snapshot = load.snapshot;
   return OK;

@@ -19,8 +19,10 @@ struct snap_column {
   const char *identity;  /* "always", "by default" or NULL */
   const char *generated; /* expression when generated, else NULL */
   bool not_null;
-  double null_frac;  /* pg_stats; -1 when unknown */
-  double n_distinct; /* as pg_stats; 0 when unknown */
+  double null_frac;    /* pg_stats; -1 when unknown */
+  double n_distinct;   /* as pg_stats; 0 when unknown */
+  double avg_width;    /* bytes; -1 when unknown */
+  double numbers_used; /* 0-1: how far the sequence it owns has come, by its own end or the type's; 0 when it owns none */
 };
 struct snap_constraint { /* primary key, unique, check, exclusion */
   const char *name;
@@ -67,13 +69,21 @@ enum snap_relkind {
   SNAP_SEQUENCE = 'S'
 };
 
+/* From the server's counters, since they were last reset. Rates are upper bounds where that instant is unknown; -1: nothing is known. */
+struct snap_activity {
+  double reads_per_s;            /* scans begun, by index or not */
+  double writes_per_s;           /* rows inserted, changed, deleted */
+  int64_t changed_since_analyze; /* rows; -1 when unknown */
+};
+
 struct snap_table { /* tables, partitioned tables, foreign tables; also views and materialised views */
   const char *schema, *name;
   const char *qualified; /* "schema.name", as reports print it */
   enum snap_relkind kind;
   const char *comment, *owner;
-  int64_t rows;                /* reltuples estimate; -1 when never analysed */
-  int64_t bytes;               /* pg_total_relation_size */
+  int64_t rows;  /* reltuples estimate; -1 when never analysed */
+  int64_t bytes; /* pg_total_relation_size */
+  struct snap_activity activity;
   const char *partition_of;    /* "schema.name" of the parent, or NULL */
   const char *partition_bound; /* "FOR VALUES …" or "DEFAULT" */
   const char *partition_key;   /* "RANGE (k)" when partitioned */
@@ -93,7 +103,7 @@ struct snap_table { /* tables, partitioned tables, foreign tables; also views an
   size_t trigger_count;
   struct snap_policy *policies;
   size_t policy_count;
-  struct snap_table **partitions;
+  struct snap_table **partitions; /* and, of a plain table, those that inherit from it */
   size_t partition_count;
   struct snap_table **depends_on;
   size_t depends_on_count; /* views: relations they read */

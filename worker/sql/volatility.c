@@ -22,10 +22,6 @@ static const char *const volatile_builtins[] = {
     "uuid_generate_v7",
     "gen_random_bytes",
     "gen_salt",
-    "txid_current",
-    "pg_current_xact_id",
-    "txid_current_if_assigned",
-    "pg_current_xact_id_if_assigned",
     "pg_sleep",
     "pg_sleep_for",
     "pg_sleep_until",
@@ -47,8 +43,13 @@ static const char *const volatile_builtins[] = {
 };
 
 char sql_function_volatility(const struct snapshot *snapshot, const char *schema, const char *name) {
-  for (size_t i = 0; i < snapshot->function_count; i++)
-    if (strcmp(snapshot->functions[i].name, name) == 0) return snapshot_function_volatility(snapshot, schema, name);
+  char known = 0; /* of all overloads the one that promises least; the array, not the look-up, knows what a migration made */
+  for (size_t i = 0; i < snapshot->function_count; i++) {
+    const struct snap_function *function = &snapshot->functions[i];
+    if (strcmp(function->name, name) != 0 || (schema && strcmp(function->schema, schema) != 0)) continue;
+    if (function->volatility > known) known = function->volatility; /* 'i' < 's' < 'v' */
+  }
+  if (known) return known;
   for (size_t i = 0; i < sizeof volatile_builtins / sizeof *volatile_builtins; i++)
     if (strcmp(volatile_builtins[i], name) == 0) return 'v';
   return schema && strcmp(schema, "pg_catalog") != 0 ? 'v' : 's'; /* an unknown function of a user's schema may do anything */

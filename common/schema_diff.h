@@ -1,6 +1,6 @@
 /* schema_diff.h - what changed between two snapshots of one connection, as JSON. */
-#ifndef AUTODB_API_SCHEMA_DIFF_H
-#define AUTODB_API_SCHEMA_DIFF_H
+#ifndef AUTODB_SCHEMA_DIFF_H
+#define AUTODB_SCHEMA_DIFF_H
 
 #include <jansson.h>
 

@@ -3,7 +3,7 @@
  * A snapshot is lists of named things, some holding lists of named things. One algorithm serves all levels: match by name, report what only
  * one side has, and for the rest compare member by member, leaving out what measures instead of defines. New kinds of objects in a snapshot
  * are compared without a change here. */
-#include "api/schema_diff.h"
+#include "common/schema_diff.h"
 
 #include <stdint.h>
 
