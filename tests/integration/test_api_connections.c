@@ -291,7 +291,7 @@ static void migrations_are_checked(void **state) {
 
 static void a_migration_request_is_polled_in_its_own_shape(void **state) {
   struct harness *h = *state;
-  char id[40], path[256], sql[512];
+  char id[40], path[256];
   create(h, id);
   REPLY_AUTO made;
   REPLY_AUTO pending;

@@ -549,7 +549,7 @@ static void the_polling_shape_follows_the_job(void **state) {
   expect_request(failed, "failed", "error.code", "SCHEMA_DRIFT", true, true);
   const char *cancelled = accept(token_of(new_nonce()));
   post_job(cancelled, "cancel", 202);
-  expect_request(cancelled, "failed", "error.code", "CANCELLED", false, true);
+  expect_request(cancelled, "failed", "error.code", "JOB_CANCELLED", false, true);
 }
 
 static void only_ones_own_migrations_are_requests(void **state) {
