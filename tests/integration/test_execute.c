@@ -330,7 +330,7 @@ static void test_deferred_constraint_fails_at_commit(void **state) {
 static void test_hostile_statements(void **state) {
   (void)state;
   struct rig_target target;
-  json_t *answer = execute(&target, "INSERT INTO t VALUES (1000); DO $$ BEGIN COMMIT; END $$", NULL);
+  json_t *answer = execute(&target, "BEGIN; INSERT INTO t VALUES (1000); DO $$ BEGIN COMMIT; END $$; COMMIT", NULL);
   RIG_EXPECT(answer, strcmp(harness_text(answer, "error.details.sqlstate"), "2D000") == 0);
   assert_int_equal(count(&target, "SELECT count(*) FROM t WHERE id = 1000"), 0);
   json_decref(answer);

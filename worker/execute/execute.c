@@ -137,7 +137,8 @@ static enum status start(struct execution *x, struct error *err) {
   struct unit *doubt = unit_doubted(x);
   bool gone = false;
   job_progress(x->job, 2, "connect", NULL);
-  enum status status = doubt ? reopen(x, doubt, err) : session_open(x, NULL, &gone, err);
+  /* a first attempt that can't connect says so at once; a later one has something to look after */
+  enum status status = x->job->attempt > 1 ? reopen(x, doubt, err) : session_open(x, NULL, &gone, err);
   if (!status && doubt) status = look_unit(x, doubt, err);
   if (!status && doubt && unit_settled(&x->plan, doubt)) x->resumed = true;
   if (status || (!x->dry_run && all_settled(x))) return status;

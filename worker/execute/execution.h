@@ -38,7 +38,6 @@ struct execution {
   bool rolled_back;   /* a transaction was */
   int64_t started_ms; /* wall clock; of the first attempt */
   size_t at;          /* step that runs, or failed */
-  bool at_known;      /* `at` is the step that the error is about */
   const char *snapshot_after, *warning;
 };
 

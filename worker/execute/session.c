@@ -84,7 +84,7 @@ static enum status look_alive(struct execution *x, const char *const params[2], 
   return OK;
 }
 
-static enum status cancelled(struct error *err) { return error_set_code(err, ERR_UNAVAILABLE, "JOB_CANCELLED", "cancelled on request"); }
+static enum status cancelled(struct error *err) { return error_set_code(err, ERR_CONFLICT, "JOB_CANCELLED", "cancelled on request"); }
 
 /* What it does outside of a transaction it may finish: an index half built is hours lost. A transaction can't be finished by anybody: it
  * ends now, if it isn't committing already. */

@@ -93,12 +93,11 @@ static enum try_end begin(struct execution *x, const struct unit *unit, struct r
   return stopped(x);
 }
 
-/* Inside, after the statement at `index`. A migration can't end our transaction unnoticed. */
-static bool still_open(const struct execution *x, size_t index, struct run *run) {
+/* Inside, after a statement. A migration can't end our transaction unnoticed. */
+static bool still_open(const struct execution *x, struct run *run) {
   if (PQtransactionStatus(x->session.conn) == PQTRANS_INTRANS) return true;
   run->end = RUN_FAILED;
   error_set(&run->error, ERR_CONFLICT, "the transaction was over after this statement, without a COMMIT or ROLLBACK of the script");
-  (void)index;
   return false;
 }
 
@@ -108,7 +107,7 @@ static enum try_end run_inside(struct execution *x, struct unit *unit, size_t un
     *ret_at = i;
     if ((i > unit->first && session_settle(x, i, err)) || probe_before(x, unit, i, err)) return stopped(x);
     run_step(x, i, true, run);
-    if (run->end != RUN_OK || !still_open(x, i, run)) return TRY_AGAIN;
+    if (run->end != RUN_OK || !still_open(x, run)) return TRY_AGAIN;
     execution_at(x, "statement");
   }
   return TRY_DONE;
@@ -285,7 +284,7 @@ static enum status dry_try(struct execution *x, struct unit *whole, bool more, e
         break;
       }
       run_dry_step(x, i, &run);
-      if (run.end != RUN_OK || !still_open(x, i, &run)) *ret_end = give_up(x, whole, i, &run, more, err);
+      if (run.end != RUN_OK || !still_open(x, &run)) *ret_end = give_up(x, whole, i, &run, more, err);
     }
   return err->status;
 }

@@ -94,8 +94,8 @@ static enum op op_named(const char *name, bool swapped, bool negated) {
   static const struct {
     const char *name;
     enum op op, swapped, negated;
-  } ops[] = {{"<", OP_LT, OP_GT, OP_GE}, {"<=", OP_LE, OP_GE, OP_GT}, {"=", OP_EQ, OP_EQ, OP_NE},
-             {">=", OP_GE, OP_LE, OP_LT}, {">", OP_GT, OP_LT, OP_LE}, {"<>", OP_NE, OP_NE, OP_EQ}};
+  } ops[] = {{"<", OP_LT, OP_GT, OP_GE},  {"<=", OP_LE, OP_GE, OP_GT}, {"=", OP_EQ, OP_EQ, OP_NE},
+             {">=", OP_GE, OP_LE, OP_LT}, {">", OP_GT, OP_LT, OP_LE},  {"<>", OP_NE, OP_NE, OP_EQ}};
   for (size_t i = 0; name && i < sizeof ops / sizeof *ops; i++) {
     if (strcmp(ops[i].name, name) != 0) continue;
     enum op op = swapped ? ops[i].swapped : ops[i].op;
