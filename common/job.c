@@ -58,5 +58,6 @@ int job_stream_parse(const char *lane_name, const char *tier) {
 }
 
 void job_done_channel(const char *prefix, char out[JOB_KEY_MAX]) { snprintf(out, JOB_KEY_MAX, "{%.64s}:done", prefix); }
+void job_changed_channel(const char *prefix, char out[JOB_KEY_MAX]) { snprintf(out, JOB_KEY_MAX, "{%.64s}:changed", prefix); }
 
 void job_cancel_channel(const char *prefix, char out[JOB_KEY_MAX]) { snprintf(out, JOB_KEY_MAX, "{%.64s}:cancel", prefix); }

@@ -37,6 +37,7 @@ const struct job_kind *job_kind_at(size_t index);       /* NULL past the end */
 #define JOB_KEY_MAX 96
 void job_stream_key(const char *prefix, int stream, char out[JOB_KEY_MAX]);
 void job_done_channel(const char *prefix, char out[JOB_KEY_MAX]);   /* message: job id, sent after the finish commit */
+void job_changed_channel(const char *prefix, char out[JOB_KEY_MAX]); /* message: id of a job that lives on: begun, queued again, progress */
 void job_cancel_channel(const char *prefix, char out[JOB_KEY_MAX]); /* message: job id, sent after cancel_requested is set */
 #define JOB_GROUP "workers"                                         /* the consumer group on every stream */
 #define JOB_FIELD "id"                                              /* the one field of a stream entry: the job's id in text */

@@ -22,7 +22,7 @@ struct bell {
   struct bell_hooks hooks;
   struct redis *redis, *waiter;
   struct redis_sub *sub;
-  char streams[JOB_STREAMS][JOB_KEY_MAX], done[JOB_KEY_MAX], cancel[JOB_KEY_MAX], workers[JOB_KEY_MAX];
+  char streams[JOB_STREAMS][JOB_KEY_MAX], done[JOB_KEY_MAX], changed[JOB_KEY_MAX], cancel[JOB_KEY_MAX], workers[JOB_KEY_MAX];
   bool closing;
 };
 
@@ -298,6 +298,11 @@ void bell_announce(struct bell *bell, const struct id *id) {
   redis_cmd(bell->redis, NULL, NULL, "PUBLISH", bell->done, id_format(id, text), NULL);
 }
 
+void bell_changed(struct bell *bell, const struct id *id) {
+  char text[ID_TEXT];
+  redis_cmd(bell->redis, NULL, NULL, "PUBLISH", bell->changed, id_format(id, text), NULL);
+}
+
 void bell_beat(struct bell *bell) {
   char now[24], old[24];
   snprintf(now, sizeof now, "%lld", (long long)clock_wall_ms());
@@ -398,6 +403,7 @@ enum status bell_new(struct event_base *base, const struct config *cfg, const st
   bell->hooks = *hooks;
   for (int stream = 0; stream < JOB_STREAMS; stream++) job_stream_key(cfg->redis_prefix, stream, bell->streams[stream]);
   job_done_channel(cfg->redis_prefix, bell->done);
+  job_changed_channel(cfg->redis_prefix, bell->changed);
   job_cancel_channel(cfg->redis_prefix, bell->cancel);
   snprintf(bell->workers, sizeof bell->workers, "{%.64s}:workers", cfg->redis_prefix);
   const char *channels[] = {bell->cancel};

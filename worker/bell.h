@@ -52,6 +52,7 @@ void bell_ack(struct bell *bell, const struct bell_entry *entries, int count);
 
 void bell_ring(struct bell *bell, int stream, const struct id *id); /* there is a job */
 void bell_announce(struct bell *bell, const struct id *id);         /* a job has ended */
+void bell_changed(struct bell *bell, const struct id *id);          /* a job has begun, progressed, or is queued again */
 void bell_beat(struct bell *bell);                                  /* this worker lives */
 
 /* Forgets consumers that have had nothing to do with a stream for an hour: workers that died. */

@@ -156,10 +156,11 @@ static void settle(struct finish *finish, struct task *task) {
 static void tell(struct finish *finish, const struct task *task, const char *state) {
   static const enum log_level levels[] = {LOG_DEBUG, LOG_INFO, LOG_INFO, LOG_INFO, LOG_WARN, LOG_INFO};
   bool queued = strcmp(state, "queued") == 0;
-  if (!queued)
+  if (queued)
+    bell_changed(finish->bell, &task->id);
+  else
     bell_announce(finish->bell, &task->id);
-  else if (task->outcome == OUTCOME_RELEASE)
-    bell_ring(finish->bell, task->stream, &task->id);
+  if (queued && task->outcome == OUTCOME_RELEASE) bell_ring(finish->bell, task->stream, &task->id);
   metric_add(&attempts, outcome_names[task->outcome], 1);
   metric_add(&kinds, task->kind.name, 1);
   if (levels[task->outcome] == LOG_DEBUG) return;

@@ -37,8 +37,8 @@ static const struct pg_stmt beat_stmt = {
 
 static const struct pg_stmt progress_stmt = {
     "progress",
-    "UPDATE autodb.queue j SET progress = f.progress FROM unnest($2::uuid[], $3::int4[], $4::json[]) AS f(id, attempt, progress)"
-    " WHERE j.id = f.id AND j.attempt = f.attempt AND j.state = 'running' AND j.lease_owner = $1",
+    "UPDATE autodb.queue j SET progress = f.progress, progress_seq = j.progress_seq + 1 FROM unnest($2::uuid[], $3::int4[], $4::json[]) AS f(id, attempt, progress)"
+    " WHERE j.id = f.id AND j.attempt = f.attempt AND j.state = 'running' AND j.lease_owner = $1 RETURNING j.id",
     4};
 
 static struct metric job_seconds = METRIC_HISTOGRAM("autodb_job_seconds", "From the start to the answer of jobs in slots.", "kind");
@@ -122,6 +122,9 @@ void queue_take(struct queue *queue, struct task *task) {
   task->state = TASK_READY;
   TAILQ_INSERT_TAIL(&queue->all, task, all);
   queue->held++;
+  /* Not for brief kinds: ten thousand a second begin and have ended before anybody could look. One that takes longer after all is heard of
+   * with its first progress. */
+  if (!task->kind.brief) bell_changed(queue->bell, &task->id);
   if (queue->draining)
     release(queue, task, "shutdown");
   else
@@ -262,8 +265,11 @@ static void check_leases(struct queue *queue, int64_t now_ms) {
 /* --- progress --- */
 
 static void on_progress_saved(void *arg, const PGresult *res, const struct error *err) {
-  (void)arg;
+  struct queue *queue = arg;
+  struct id id;
   if (!res) log_event(LOG_DEBUG, "progress not saved", "error", err->message, NULL);
+  for (int row = 0; res && row < PQntuples(res); row++)
+    if (id_parse(PQgetvalue(res, row, 0), &id)) bell_changed(queue->bell, &id);
 }
 
 static bool wants_progress(const struct task *task, int64_t now_ms) {
@@ -292,7 +298,7 @@ static void save_progress(struct queue *queue, int64_t now_ms) {
     }
     pg_param_array_end(&params);
   }
-  if (pgloop_query(queue->pool, &progress_stmt, &params, 5000, on_progress_saved, NULL, &err) != OK) return;
+  if (pgloop_query(queue->pool, &progress_stmt, &params, 5000, on_progress_saved, queue, &err) != OK) return;
   TAILQ_FOREACH(task, &queue->all, all)
   if (wants_progress(task, now_ms)) {
     task->progress_new = false;

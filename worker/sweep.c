@@ -150,10 +150,9 @@ static void on_leases(void *arg, const PGresult *res, const struct error *err) {
     struct id id;
     int stream = job_stream_parse(PQgetvalue(res, row, 1), PQgetvalue(res, row, 2));
     if (!id_parse(PQgetvalue(res, row, 0), &id) || stream < 0) continue;
-    if (strcmp(state, "queued") == 0)
-      bell_ring(sweep->bell, stream, &id);
-    else
-      bell_announce(sweep->bell, &id);
+    bool queued = strcmp(state, "queued") == 0;
+    if (queued) bell_ring(sweep->bell, stream, &id);
+    (queued ? bell_changed : bell_announce)(sweep->bell, &id);
     log_event(LOG_WARN, "lease expired", "job", PQgetvalue(res, row, 0), "attempt", PQgetvalue(res, row, 4), "state", state, NULL);
   }
   if (!res) return;
