@@ -154,6 +154,7 @@ static const struct {
               {"privileges", "Privileges"},
               {"locks", "Locks and timeouts"},
               {"script", "The script itself"},
+              {"versions", "Versions of the server"},
               {"observed", "Seen in the sandbox"},
               {"comments", "Comments that silence findings"}};
 

@@ -6,6 +6,7 @@
 #include "worker/migration/rules.h"
 #include "worker/migration/score.h"
 #include "worker/migration/suppress.h"
+#include "worker/migration/versions.h"
 
 const char *const agreement_names[] = {NULL, "agreed", "contradicted", "unverifiable"};
 
@@ -101,6 +102,7 @@ enum status analysis_static(const char *sql, size_t len, const struct snapshot *
   if (status == OK) status = sql_split(sql, len, arena, &analysis->script, err);
   if (status != OK) return status;
   if (options->target_version) analysis->shadow->version = options->target_version;
+  versions_explain(analysis->shadow->version, arena, &analysis->script.fault);
   analysis->plan = rollback_plan_new(analysis->shadow, snapshot, options->dump, options->dump_arg);
   if (!analysis->plan) return error_oom(err);
   analysis->count = analysis->script.count;

@@ -4,6 +4,7 @@
  * the sandbox can tell, and the sandbox does. */
 #include "worker/migration/forms.h"
 
+#include "worker/migration/versions.h"
 #include "worker/sql/text.h"
 
 struct form_row {
@@ -93,6 +94,7 @@ void forms_apply(struct shadow *shadow, const struct sql_statement *statement, s
   shadow_settle(shadow);
   *ret_effect = (struct effect){.arena = shadow->arena, .operation = "OTHER"};
   struct form form = {.shadow = shadow, .effect = ret_effect, .arena = shadow->arena};
+  versions_apply(&form, statement->node);
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
     if (rows[i].node == statement->node->node_case) {
       ret_effect->operation = rows[i].operation;

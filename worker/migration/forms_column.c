@@ -384,7 +384,6 @@ void alter_identity(struct alter *alter, const PgQuery__AlterTableCmd *command) 
 
 void alter_set_expression(struct alter *alter, const PgQuery__AlterTableCmd *command) {
   struct snap_column *column = form_column(alter->form, alter->rel, command->name, false);
-  if (alter->form->shadow->version < 170000) form_fails(alter->form, "42601", "the server knows SET EXPRESSION (PostgreSQL 17)");
   form_rewrite_heirs(alter->form, alter->rel);
   effect_fact(alter->form->effect, FACT_COLUMN_STORED_GENERATED, alter->rel, command->name, NULL);
   if (column && command->def) column->generated = sql_expression(alter->form->arena, command->def);

@@ -263,6 +263,22 @@ static void key_covers_partitions(struct form *form, const struct rel *rel, cons
   if (!covered) form_fails(form, "0A000", "the key holds %s, by which %s is partitioned", seen.name, rel->t->qualified);
 }
 
+/* Columns that an exclusion constraint compares with "=": what a partition's rows can be told apart by. */
+static size_t excluded_equals(struct arena *arena, const PgQuery__Constraint *constraint, const char ***ret_names) {
+  size_t count = 0;
+  const char **names = *ret_names = arena_calloc(arena, constraint->n_exclusions + 1, sizeof *names);
+  for (size_t i = 0; names && i < constraint->n_exclusions; i++) {
+    const PgQuery__Node *pair = constraint->exclusions[i];
+    if (pair->node_case != PG_QUERY__NODE__NODE_LIST || pair->list->n_items != 2) continue;
+    const PgQuery__Node *element = pair->list->items[0], *operator= pair->list->items[1];
+    const char *sign = operator->node_case == PG_QUERY__NODE__NODE_LIST && operator->list->n_items
+                           ? sql_node_string(operator->list->items[operator->list->n_items - 1])
+                           : sql_node_string(operator);
+    if (sign && strcmp(sign, "=") == 0 && element->node_case == PG_QUERY__NODE__NODE_INDEX_ELEM) names[count++] = element->index_elem->name;
+  }
+  return count;
+}
+
 static void add_key(struct form *form, struct rel *rel, const PgQuery__Constraint *constraint, const char *column) {
   bool primary = constraint->contype == PG_QUERY__CONSTR_TYPE__CONSTR_PRIMARY,
        exclude = constraint->contype == PG_QUERY__CONSTR_TYPE__CONSTR_EXCLUSION;
@@ -278,7 +294,11 @@ static void add_key(struct form *form, struct rel *rel, const PgQuery__Constrain
                      : primary                        ? arena_printf(form->arena, "%s_pkey", rel->t->name)
                                                       : default_name(form, rel, columns, count, exclude ? "excl" : "key");
   if (rel->t->kind == SNAP_FOREIGN) form_fails(form, "0A000", "%s is a table of its own", rel->t->qualified);
-  if (rel->t->kind == SNAP_PARTITIONED) key_covers_partitions(form, rel, columns, count);
+  if (rel->t->kind == SNAP_PARTITIONED) {
+    const char **equals = columns;
+    size_t equal_count = exclude ? excluded_equals(form->arena, constraint, &equals) : count;
+    key_covers_partitions(form, rel, equals, equal_count);
+  }
   form_build_tree(form, rel);
   bool sets_not_null = primary && key_nullable(form, rel, columns, count);
   if (rel->t->kind != SNAP_PARTITIONED) form_lock_heirs(form, rel, LOCK_ACCESS_EXCLUSIVE, primary); /* whose columns become NOT NULL */

@@ -348,6 +348,10 @@ const struct rule rules_table[] = {
     {"missing-statement-timeout", I, FACT_NONE, around_no_statement_timeout,
      "no statement_timeout bounds how long {detail} on {name} is held", "A pass over the rows takes as long as there are rows.",
      "SET statement_timeout = '5min';", .anchor = "locks"},
+    {"other-server-version", E, FACT_OTHER_SERVER, NULL, "{name} {detail}: refused",
+     "The grammar and the options of PostgreSQL change with every major version; the client's server fails on this one.",
+     "Write it without, or upgrade the server first; options.target_version says which major the migration is for", .anchor = "versions",
+     .on_new = true},
     /* seen in the sandbox */
     {"observed-rewrite", E, FACT_OBSERVED_REWRITE, NULL, "this was seen to rewrite {name} under {detail}",
      "Its body can't be judged from its text; the sandbox ran it.", NULL, .anchor = "observed", .on_new = true, .observed = true},
