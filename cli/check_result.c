@@ -58,30 +58,19 @@ static void tell_finding(const struct check_file *file, const json_t *statement,
   tell(arg, &note);
 }
 
-/* Rows that collide with rows we made up: likely our doing, not the migration's. */
-static bool may_be_our_rows(const json_t *report, const char *sqlstate) {
-  static const char *const writes[] = {"INSERT", "UPDATE", "DELETE", "MERGE"};
-  long long failed = json_int(json_object_get(report, "sandbox_result"), "failed_statement", -1);
-  const json_t *statement = failed >= 0 ? json_array_get(json_object_get(report, "statements"), (size_t)failed) : NULL;
-  if (strncmp(sqlstate, "23", 2) != 0) return false;
-  for (size_t i = 0; i < sizeof writes / sizeof *writes; i++)
-    if (strcmp(json_str(statement, "operation", ""), writes[i]) == 0) return true;
-  return false;
-}
-
 static void tell_failure(const struct check_file *file, tell_fn tell, void *arg) {
   const char *message = NULL, *outcome = check_result_sandbox(file->result, &message);
   const json_t *error = json_object_get(json_object_get(file->result, "sandbox_result"), "migration_error");
   const char *sqlstate = json_str(error, "sqlstate", "");
-  bool syntax = strcmp(outcome, "unparsed") == 0, ours = may_be_our_rows(file->result, sqlstate);
+  bool syntax = strcmp(outcome, "unparsed") == 0;
   if (!syntax && strcmp(outcome, "failed") != 0) return;
   char text[1024], state[32] = "";
   if (*sqlstate) snprintf(state, sizeof state, " (SQLSTATE %.5s)", sqlstate);
-  snprintf(text, sizeof text, "%s%s: %.800s%s", syntax ? "this can't be parsed" : "the migration fails in a clone of the schema", state,
-           message ? message : "a validation failed", ours ? "; the rows there are made up: look whether yours differ" : "");
+  snprintf(text, sizeof text, "%s%s: %.800s", syntax ? "this can't be parsed" : "the migration fails in a clone of the schema", state,
+           message ? message : "a validation failed");
   struct check_note note = {.file = file,
                             .rule = syntax ? "syntax-error" : "migration-fails",
-                            .level = ours ? SEVERITY_WARNING : SEVERITY_ERROR,
+                            .level = SEVERITY_ERROR,
                             .message = text,
                             .line = (int)json_int(error, "line", 1),
                             .column = (int)json_int(error, "column", 0)};

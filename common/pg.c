@@ -66,6 +66,7 @@ static enum status server_error(const PGresult *res, const char *state, struct e
   json_object_set_new(details, "message", diag(res, PG_DIAG_MESSAGE_PRIMARY));
   json_object_set_new(details, "detail", diag(res, PG_DIAG_MESSAGE_DETAIL));
   json_object_set_new(details, "hint", diag(res, PG_DIAG_MESSAGE_HINT));
+  if (PQresultErrorField(res, PG_DIAG_COLUMN_NAME)) json_object_set_new(details, "column", diag(res, PG_DIAG_COLUMN_NAME));
   json_object_set_new(details, "position", position ? json_integer(strtoll(position, NULL, 10)) : json_null());
   err->details = details;
   return status;

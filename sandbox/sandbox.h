@@ -91,6 +91,7 @@ struct sandbox_lock {
 struct sandbox_step { /* what one statement did; strings in the arena */
   double duration_ms;
   bool ok;
+  bool at_commit;     /* what failed is the commit of what came before it; it did not run */
   struct error error; /* when not ok: details {"sqlstate","message",…}, in the arena too: don't clear it */
   struct sandbox_lock *locks;
   size_t lock_count; /* taken by this statement, on relations that existed before it */
@@ -113,6 +114,10 @@ MUST_CHECK enum status sandbox_trace_begin(struct sandbox *sandbox, struct arena
 /* ERR_* only when the sandbox itself broke; a failing statement is OK with step->ok false. timeout_ms bounds the statement. */
 MUST_CHECK enum status sandbox_trace_step(struct sandbox_trace *trace, const char *sql, bool in_transaction, int timeout_ms,
                                           struct sandbox_step *ret_step, struct error *err);
+/* The next step alone may be undone when it fails, in the transaction it runs in: a savepoint goes before it. */
+void sandbox_trace_guard(struct sandbox_trace *trace);
+/* After a guarded step that failed: what it did is undone, and the transaction goes on. Outside of one there is nothing to do. */
+MUST_CHECK enum status sandbox_trace_undo(struct sandbox_trace *trace, struct error *err);
 MUST_CHECK enum status sandbox_trace_end(struct sandbox_trace *trace, bool commit, struct error *err);
 void sandbox_trace_free(struct sandbox_trace *trace);
 

@@ -7,6 +7,8 @@
  * The "before" of a transaction's first statement is read in the message that opens the transaction ("…; COMMIT AND CHAIN"): the server
  * flushes a session's counters when it goes idle, never inside a transaction.
  *
+ * A statement that may fail over made-up rows gets a savepoint, so that the transaction survives it; no other pays for one.
+ *
  * Outside a transaction (CONCURRENTLY, VACUUM) locks are gone when the statement ends: see holder.c. Results are read row by row and
  * dropped. */
 #include "sandbox/sandbox.h"
@@ -25,6 +27,7 @@
 
 #define CANCEL_MS 5000 /* a statement that doesn't end by then although cancelled has broken the sandbox */
 #define SAMPLE_MS 1
+#define GUARD_NAME "autodb_guard"
 
 struct sandbox_trace {
   struct sandbox *sandbox;
@@ -33,7 +36,8 @@ struct sandbox_trace {
   struct holder *holder;   /* made when the first statement outside a transaction comes */
   struct relations before; /* valid while known */
   bool known;
-  struct locks locks; /* of the open transaction, after its last statement */
+  struct locks locks;                            /* of the open transaction, after its last statement */
+  enum { UNGUARDED, GUARD_NEXT, GUARDED } guard; /* GUARDED: our savepoint is open */
 };
 
 enum status sandbox_trace_begin(struct sandbox *sandbox, struct arena *arena, struct sandbox_trace **ret_trace, struct error *err) {
@@ -252,15 +256,30 @@ static enum status step_quiet(struct running *running, enum quiet kind, const ch
   return run_statement(running, sql, err);
 }
 
+static enum status guard(struct sandbox_trace *trace, struct error *err) {
+  if (trace->guard != GUARD_NEXT) return OK;
+  enum status status = pg_script(trace->migrator, "SAVEPOINT " GUARD_NAME, err);
+  if (!status) trace->guard = GUARDED;
+  return status;
+}
+
+static enum status unguard(struct sandbox_trace *trace, struct error *err) {
+  if (trace->guard != GUARDED) return OK;
+  trace->guard = UNGUARDED;
+  return pg_script(trace->migrator, "RELEASE SAVEPOINT " GUARD_NAME, err);
+}
+
 static enum status step_inside(struct running *running, const char *sql, struct error *err) {
   struct sandbox_trace *trace = running->trace;
   enum quiet kind = quiet_kind(sql);
   if (kind != NOT_QUIET) return step_quiet(running, kind, sql, err);
   enum status status = prepare_inside(trace, err);
+  if (!status) status = guard(trace, err);
   running->started_us = clock_mono_us();
   if (!status) status = run_statement(running, sql, err);
-  if (!status && running->step->ok) status = observe_inside(trace, running->step, err);
-  return status;
+  if (status || !running->step->ok) return status;
+  status = unguard(trace, err);
+  return status ? status : observe_inside(trace, running->step, err);
 }
 
 /* --- statements outside of one --- */
@@ -271,6 +290,7 @@ static void commit_open(struct sandbox_trace *trace, struct sandbox_step *step) 
   PGRESULT_AUTO res = PQexec(trace->migrator, "COMMIT");
   if (PQresultStatus(res) == PGRES_COMMAND_OK) return;
   step->ok = false;
+  step->at_commit = true;
   pg_error(trace->migrator, res, &step->error);
 }
 
@@ -313,12 +333,26 @@ enum status sandbox_trace_step(struct sandbox_trace *trace, const char *sql, boo
   struct running running = {.trace = trace, .step = &step, .deadline_ms = clock_mono_ms() + timeout_ms};
   enum status status = in_transaction ? step_inside(&running, sql, err) : step_outside(&running, sql, err);
   finish_error(&running, timeout_ms);
+  if (trace->guard == GUARD_NEXT) trace->guard = UNGUARDED; /* it was for this one alone */
   if (!status) *ret_step = step;
   return status;
 }
 
+void sandbox_trace_guard(struct sandbox_trace *trace) { trace->guard = GUARD_NEXT; }
+
+/* Not all is undone: counters of scans keep it, and so do locks on sequences. The next statement is compared with how they are now. */
+enum status sandbox_trace_undo(struct sandbox_trace *trace, struct error *err) {
+  if (trace->guard != GUARDED) return OK;
+  enum status status = pg_script(trace->migrator, "ROLLBACK TO SAVEPOINT " GUARD_NAME, err);
+  if (!status) status = unguard(trace, err);
+  trace->locks = (struct locks){0};
+  if (!status) status = locks_sample(trace->tracer, PQbackendPID(trace->migrator), trace->arena, &trace->locks, NULL, err);
+  return status ? status : read_relations(trace, trace->migrator, relations_sql(RELATIONS_PENDING), &trace->before, err);
+}
+
 enum status sandbox_trace_end(struct sandbox_trace *trace, bool commit, struct error *err) {
   trace->known = false;
+  trace->guard = UNGUARDED;
   if (!is_open(trace)) return OK;
   bool failed = PQtransactionStatus(trace->migrator) == PQTRANS_INERROR;
   enum status status = pg_script(trace->migrator, commit ? "COMMIT" : "ROLLBACK", err); /* COMMIT of a failed one rolls back */

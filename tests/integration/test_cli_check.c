@@ -271,8 +271,11 @@ static void exit_codes(void **state) {
   expect(1, "broken --no-sandbox", ".out", "syntax-error");
   expect(1, "failing", ".out", "42P01");
   expect(0, "failing --fail-on never", ".out", "42P01");
-  expect(0, "rows", ".out", "the rows there are made up"); /* a collision with ours is a warning */
+  expect(0, "rows", ".out", "depends-on-rows"); /* a collision with ours is a warning */
   expect(1, "rows --fail-on warning", ".out", "23505");
+  put("literal/1.sql", "CREATE TABLE a (i bigint PRIMARY KEY, j int NOT NULL CHECK (j > 0));");
+  put("literal/2.sql", "INSERT INTO a VALUES (1, 0);");
+  expect(1, "literal", ".out", "23514"); /* with any rows */
 }
 
 static void wrong_usage(void **state) {

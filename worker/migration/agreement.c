@@ -3,9 +3,11 @@
  * A lock already held by the transaction can't be seen a second time, so what is held counts as seen. Plain reads (AccessShare) that a
  * trigger or function adds are not held against a prediction, and which plan a DML statement got over 15 rows says nothing. */
 #include "worker/migration/agreement.h"
-#include "worker/migration/observed.h"
 
+#include "common/json.h"
 #include "common/log.h"
+#include "worker/migration/observed.h"
+#include "worker/migration/rules.h"
 
 static bool listed(const char *const *names, size_t count, const char *name) {
   for (size_t i = 0; i < count; i++)
@@ -102,10 +104,19 @@ static bool failure_predicted(const struct statement *statement, const struct er
   return false;
 }
 
+/* What the rows of the clone kept from being tried is told. */
+static void tell_untried(const struct analysis *analysis, struct statement *statement) {
+  if (!statement->depends_on_rows) return;
+  const struct error *error = &statement->step->error;
+  const char *detail = arena_printf(analysis->arena, "%s: %s", json_str(error->details, "sqlstate", ""), error->message);
+  const struct effect_fact untried = {FACT_DEPENDS_ON_ROWS, NULL, statement->effect.operation, detail};
+  rules_note(analysis, statement, &untried, statement->source->at.line);
+}
+
 static enum agreement judge(const struct analysis *analysis, size_t index) {
   const struct statement *statement = &analysis->statements[index];
   const struct sandbox_step *step = statement->step;
-  if (!step) return AGREEMENT_UNVERIFIABLE;
+  if (!step || statement->depends_on_rows) return AGREEMENT_UNVERIFIABLE;
   if (!step->ok && changes_rows(statement)) return AGREEMENT_UNVERIFIABLE; /* over made-up rows */
   if (!step->ok) return failure_predicted(statement, &step->error) ? AGREEMENT_AGREED : AGREEMENT_CONTRADICTED;
   if (statement->effect.opaque) return AGREEMENT_UNVERIFIABLE;
@@ -125,6 +136,7 @@ void agreement_judge(struct analysis *analysis) {
   for (size_t i = 0; i < analysis->count; i++) {
     struct statement *statement = &analysis->statements[i];
     statement->agreement = judge(analysis, i);
+    tell_untried(analysis, statement);
     if (statement->agreement == AGREEMENT_CONTRADICTED)
       log_event(LOG_WARN, "prediction contradicted by the sandbox", "operation", statement->effect.operation, "statement",
                 log_fmt("%zu", i), NULL);

@@ -97,7 +97,9 @@ enum status analysis_static(const char *sql, size_t len, const struct snapshot *
                             struct arena *arena, struct analysis **ret_analysis, struct error *err) {
   struct analysis *analysis = ARENA_NEW(arena, struct analysis);
   if (!analysis) return error_oom(err);
-  *analysis = (struct analysis){.arena = arena, .sql = sql, .snapshot = snapshot, .has_lock_timeout = options->has_lock_timeout};
+  *analysis = (struct analysis){.arena = arena, .sql = sql, .snapshot = snapshot, .lock_timeout_ms = options->lock_timeout_ms};
+  analysis->load_dump = options->dump;
+  analysis->load_arg = options->dump_arg;
   enum status status = shadow_new(snapshot, arena, &analysis->shadow, err);
   if (status == OK) status = sql_split(sql, len, arena, &analysis->script, err);
   if (status != OK) return status;

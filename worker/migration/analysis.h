@@ -50,6 +50,7 @@ struct statement {
   double blocked_per_s;            /* queries that wait while it waits for, or holds, its locks; -1: none or unknown */
   const struct sandbox_step *step; /* what the sandbox saw; NULL when it did not run */
   bool observed;                   /* what was seen is part of the effect */
+  bool depends_on_rows;            /* it failed over the clone's made-up rows, which proves nothing: passed over, step->ok false */
   enum agreement agreement;
 };
 
@@ -57,9 +58,11 @@ struct analysis {
   struct arena *arena;
   const char *sql;
   const struct snapshot *snapshot;
-  const char *dump;      /* the snapshot's schema as SQL, for the sandbox; NULL: stored with the snapshot */
-  bool has_lock_timeout; /* whoever runs it will set one */
-  struct shadow *shadow; /* after the last statement */
+  const char *dump;        /* the snapshot's schema as SQL, for the sandbox; NULL: stored with the snapshot */
+  rollback_dump load_dump; /* the same when something is dropped: the caller's, which outlives the analysis; NULL */
+  void *load_arg;
+  long long lock_timeout_ms; /* whoever runs it will set it; 0: none */
+  struct shadow *shadow;     /* after the last statement */
   struct rollback_plan *plan;
   struct sql_script script;
   struct statement *statements;
@@ -76,10 +79,10 @@ enum analysis_runner {
   RUNNER_NOTHING   /* each statement on its own, but for what the migration itself puts between BEGIN and COMMIT */
 };
 struct analysis_options {
-  int target_version; /* server_version_num to judge for; 0: the snapshot's */
-  bool has_lock_timeout;
+  int target_version;        /* server_version_num to judge for; 0: the snapshot's */
+  long long lock_timeout_ms; /* set by whoever runs it; 0: none */
   enum analysis_runner runner;
-  rollback_dump dump; /* of the snapshot, for the way back of what is dropped; NULL: the model has to do */
+  rollback_dump dump; /* of the snapshot, for the way back of what is dropped; NULL: the model has to do. Kept by the analysis */
   void *dump_arg;
 };
 /* Splits, judges every statement in order, finds, scores, plans the rollback. Nothing is run. */

@@ -52,13 +52,15 @@ static enum status analyse(struct job *job, const json_t *options, struct analys
   if (!json_is_string(sql) || !json_string_length(sql)) return error_add_field(err, "sql", "must be the migration's SQL");
   if (!job->connection_id) return error_add_field(err, "connection_id", "must name a connection");
   struct snapshot *snapshot = NULL;
-  struct analysis_options how = {.has_lock_timeout = json_int(options, "lock_timeout_ms", 0) > 0};
+  struct analysis_options how = {.lock_timeout_ms = json_int(options, "lock_timeout_ms", 0)};
   enum status status = target_version(options, &how.target_version, err);
   if (!status) status = snapshot_of(job, &snapshot, err);
   if (status) return status;
-  struct dumped dumped = {job, snapshot->id};
+  struct dumped *dumped = ARENA_NEW(job->arena, struct dumped);
+  if (!dumped) return error_oom(err);
+  *dumped = (struct dumped){job, snapshot->id};
   how.dump = dump_of;
-  how.dump_arg = &dumped;
+  how.dump_arg = dumped;
   job_progress(job, 20, "static", NULL);
   return analysis_static(json_string_value(sql), json_string_length(sql), snapshot, &how, job->arena, ret_analysis, err);
 }

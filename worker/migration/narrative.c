@@ -32,6 +32,12 @@ static const char *main_reason(const struct statement *statement) {
   return most ? most->message : NULL;
 }
 
+static size_t untried(const struct analysis *analysis) {
+  size_t count = 0;
+  for (size_t i = 0; i < analysis->count; i++) count += analysis->statements[i].depends_on_rows;
+  return count;
+}
+
 const char *narrative_plain(const struct analysis *analysis, const json_t *sandbox_result) {
   const struct statement *worst = riskiest(analysis);
   if (!worst) return NULL;
@@ -42,7 +48,11 @@ const char *narrative_plain(const struct analysis *analysis, const json_t *sandb
   const char *run = !sandbox_result                              ? "It was not run."
                     : json_bool(sandbox_result, "passed", false) ? "It ran to the end in a clone of the schema."
                                                                  : "It did not pass in a clone of the schema.";
-  return arena_printf(analysis->arena, "%s. %s", text, run);
+  size_t over = untried(analysis);
+  const char *but =
+      over ? arena_printf(analysis->arena, " %zu of its statements depend%s on rows that only production has.", over, over == 1 ? "s" : "")
+           : "";
+  return arena_printf(analysis->arena, "%s. %s%s", text, run, but ? but : "");
 }
 
 /* --- by a model --- */

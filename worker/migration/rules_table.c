@@ -359,6 +359,12 @@ const struct rule rules_table[] = {
      "Its body can't be judged from its text; the sandbox ran it.", NULL, .anchor = "observed", .on_new = true, .observed = true},
     {"observed-lock", W, FACT_OBSERVED_LOCK, NULL, "this was seen to take {detail} on {name}",
      "Its body can't be judged from its text; the sandbox ran it.", NULL, .anchor = "observed", .on_new = true, .observed = true},
+    {"depends-on-rows", W, FACT_DEPENDS_ON_ROWS, NULL,
+     "this {name} could not be tried: the clone's rows are made up, and it failed over them ({detail})",
+     "Keys it refers to and rows it looks up are production's, and the sandbox holds none of those: its failure there proves nothing, nor "
+     "does a run to the end that passed it over.",
+     "Look whether the rows it needs are there, or try it on a copy that holds them", .anchor = "observed", .on_new = true,
+     .observed = true},
     /* about comments in the script */
     {"ignore-without-reason", W, FACT_IGNORE_UNREASONED, NULL, "{detail} {name} gives no reason, so nothing is silenced",
      "Whoever reads the migration later must be able to judge whether the reason still holds.",

@@ -105,7 +105,10 @@ static bool holds_by_judgement(struct proving *proving) {
 
 static enum status judge(struct proving *proving, struct error *err) {
   const struct analysis *before = proving->safer->analysis;
-  const struct analysis_options how = {.target_version = before->shadow->version, .has_lock_timeout = before->has_lock_timeout};
+  const struct analysis_options how = {.target_version = before->shadow->version,
+                                       .lock_timeout_ms = before->lock_timeout_ms,
+                                       .dump = before->load_dump,
+                                       .dump_arg = before->load_arg};
   enum status status =
       analysis_static(proving->script, strlen(proving->script), before->snapshot, &how, before->arena, &proving->analysis, err);
   if (status) return status;

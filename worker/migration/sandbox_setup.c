@@ -11,11 +11,12 @@
 #include "common/json.h"
 #include "common/limits.h"
 #include "common/log.h"
+#include "worker/migration/sandbox_rows.h"
 #include "worker/migration/sandbox_shape.h"
 #include "worker/migration/sandbox_step.h"
 #include "worker/schema/store.h"
 
-#define SETUP_FORMAT 3 /* raise it when cloning, seeding or the note change */
+#define SETUP_FORMAT 4 /* raise it when cloning, seeding or the note change */
 
 struct making {
   struct job *job;
@@ -177,19 +178,41 @@ static enum status obtain(struct making *making, const char *dump, bool way_back
   return OK;
 }
 
+static bool defines(const PgQuery__Node *node) {
+  switch (node->node_case) {
+  case PG_QUERY__NODE__NODE_TRANSACTION_STMT:
+  case PG_QUERY__NODE__NODE_VARIABLE_SET_STMT:
+  case PG_QUERY__NODE__NODE_VARIABLE_SHOW_STMT:
+  case PG_QUERY__NODE__NODE_CONSTRAINTS_SET_STMT:
+  case PG_QUERY__NODE__NODE_LOCK_STMT:
+  case PG_QUERY__NODE__NODE_EXPLAIN_STMT:
+  case PG_QUERY__NODE__NODE_COPY_STMT: return false;
+  default: return !sandbox_rows_only(node);
+  }
+}
+
+/* A way back to try, or the claim that there is nothing to go back from: that, too, shows in the schema. */
+static bool claims_way_back(const struct analysis *analysis) {
+  bool written = false, reversible = true, definitions = false;
+  for (size_t i = 0; i < analysis->count; i++) {
+    written |= analysis->statements[i].rollback.sql.count > 0;
+    reversible &= !analysis->statements[i].rollback.irreversible;
+    definitions |= defines(analysis->statements[i].source->node);
+  }
+  return written || (reversible && definitions);
+}
+
 enum status sandbox_setup_run(struct job *job, const struct analysis *analysis, int rows_per_table, bool fresh, json_t *result,
                               struct sandbox_setup *setup, struct error *err) {
   const char *dump = analysis->dump;
   int64_t started = clock_mono_ms();
   struct making making = {
       .job = job, .snapshot = analysis->snapshot, .rows_per_table = rows_per_table, .result = result, .since_ms = started, .setup = setup};
-  bool way_back = false;
-  for (size_t i = 0; i < analysis->count; i++) way_back |= analysis->statements[i].rollback.sql.count > 0;
   enum status status = dump ? OK : store_dump(job, analysis->snapshot->id, &dump, err);
   if (status) return status;
   lap(&making, "load_ms");
   making.shape = sandbox_shape(analysis->snapshot, rows_per_table, job->arena);
-  status = obtain(&making, dump, way_back, fresh, err);
+  status = obtain(&making, dump, claims_way_back(analysis), fresh, err);
   json_object_set_new(result, "client_major", json_integer(analysis->snapshot->server_version_num / 10000));
   json_object_set_new(result, "setup_ms", json_integer(clock_mono_ms() - started));
   return status;

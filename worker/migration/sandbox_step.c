@@ -9,6 +9,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "worker/migration/agreement.h"
+#include "worker/migration/sandbox_rows.h"
 #include "worker/migration/sandbox_setup.h"
 
 struct run {
@@ -57,16 +58,26 @@ static void fail_statement(struct run *run, const struct error *error, const str
   json_object_set_new(run->result, "failed_statement", json_integer((json_int_t)index));
 }
 
+/* A failure that the clone's rows alone may have brought about is undone, and the run goes on. */
+static enum status pass_over(struct sandbox_trace *trace, struct statement *statement, struct error *err) {
+  const struct sandbox_step *step = statement->step;
+  if (step->at_commit || !sandbox_rows_only(statement->source->node) || !sandbox_rows_decide(statement->source->node, &step->error)) return OK;
+  statement->depends_on_rows = true;
+  return sandbox_trace_undo(trace, err);
+}
+
 static enum status trace_statements(struct sandbox_trace *trace, struct analysis *analysis, struct sandbox_failure *failure,
                                     struct error *err) {
   for (size_t i = 0; i < analysis->count; i++) {
     struct statement *statement = &analysis->statements[i];
     struct sandbox_step *step = ARENA_NEW(analysis->arena, struct sandbox_step);
     if (!step) return error_oom(err);
+    if (sandbox_rows_only(statement->source->node)) sandbox_trace_guard(trace);
     enum status status = sandbox_trace_step(trace, statement->source->text, statement->transaction != 0, SANDBOX_STATEMENT_MS, step, err);
+    statement->step = status ? NULL : step;
+    if (!status && !step->ok) status = pass_over(trace, statement, err);
     if (status) return status;
-    statement->step = step;
-    if (!step->ok) {
+    if (!step->ok && !statement->depends_on_rows) {
       *failure = (struct sandbox_failure){true, i, step->error};
       return sandbox_trace_end(trace, false, err);
     }
@@ -103,7 +114,8 @@ static json_t *names(const char *const *items, size_t count) {
   return array;
 }
 
-static json_t *step_json(const struct sandbox_step *step, size_t index) {
+static json_t *step_json(const struct statement *statement, size_t index) {
+  const struct sandbox_step *step = statement->step;
   json_t *locks = json_array();
   for (size_t i = 0; i < step->lock_count; i++) {
     enum lock_mode mode = lockmode_parse(step->locks[i].mode);
@@ -111,8 +123,9 @@ static json_t *step_json(const struct sandbox_step *step, size_t index) {
                                            "blocks_reads", lockmode_blocks_reads(mode), "blocks_writes", lockmode_blocks_writes(mode),
                                            "source", "observed"));
   }
-  json_t *item = json_pack("{s:I, s:f, s:o, s:o, s:o}", "index", (json_int_t)index, "duration_ms", step->duration_ms, "locks", locks,
-                           "rewrites", names(step->rewrites, step->rewrite_count), "scans", names(step->scans, step->scan_count));
+  json_t *item = json_pack("{s:I, s:f, s:o, s:o, s:o, s:b}", "index", (json_int_t)index, "duration_ms", step->duration_ms, "locks", locks,
+                           "rewrites", names(step->rewrites, step->rewrite_count), "scans", names(step->scans, step->scan_count),
+                           "data_dependent", statement->depends_on_rows);
   json_object_set_new(
       item, "error",
       step->ok ? json_null()
@@ -123,7 +136,7 @@ static json_t *step_json(const struct sandbox_step *step, size_t index) {
 static void report_steps(struct run *run) {
   json_t *statements = json_object_get(run->result, "statements");
   for (size_t i = 0; i < run->analysis->count; i++)
-    if (run->analysis->statements[i].step) json_array_append_new(statements, step_json(run->analysis->statements[i].step, i));
+    if (run->analysis->statements[i].step) json_array_append_new(statements, step_json(&run->analysis->statements[i], i));
 }
 
 /* --- after --- */

@@ -57,12 +57,17 @@ static void disprove(const struct analysis *analysis, size_t index, const char *
   if (!step->irreversible) step->irreversible = arena_printf(analysis->arena, "the way back was tried in the sandbox: %s", why);
 }
 
-/* The statement whose way back failed is known; whose result differs is not, unless one is irreversible anyway. */
+/* The statement whose way back failed is known; whose result differs is not, unless one is irreversible anyway. Where none has a way back
+ * all have claimed to need none. */
 static void disprove_all(const struct analysis *analysis) {
-  for (size_t i = 0; i < analysis->count; i++)
+  bool written = false;
+  for (size_t i = 0; i < analysis->count; i++) {
     if (analysis->statements[i].rollback.irreversible) return;
+    written |= analysis->statements[i].rollback.sql.count > 0;
+  }
   for (size_t i = 0; i < analysis->count; i++)
-    if (analysis->statements[i].rollback.sql.count) disprove(analysis, i, "the schema differs from what it was, see rollback_diff");
+    if (!written || analysis->statements[i].rollback.sql.count)
+      disprove(analysis, i, "the schema differs from what it was, see rollback_diff");
 }
 
 static bool run_back(PGconn *conn, const struct analysis *analysis, json_t *diff) {

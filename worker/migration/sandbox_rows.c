@@ -1,0 +1,174 @@
+/* sandbox_rows.c - what a failure over made-up rows proves.
+ *
+ * Keys that are missing or taken, look-ups that find no row or too many: with production's rows it may end otherwise. A value that the text
+ * itself gives is the same everywhere: a CHECK it violates is violated there, too, and so is a NOT NULL by a NULL that is written down or
+ * left out. */
+#include "worker/migration/sandbox_rows.h"
+
+#include "common/json.h"
+
+bool sandbox_rows_only(const PgQuery__Node *node) {
+  switch (node->node_case) {
+  case PG_QUERY__NODE__NODE_INSERT_STMT:
+  case PG_QUERY__NODE__NODE_UPDATE_STMT:
+  case PG_QUERY__NODE__NODE_DELETE_STMT:
+  case PG_QUERY__NODE__NODE_MERGE_STMT: return true;
+  case PG_QUERY__NODE__NODE_SELECT_STMT: return !node->select_stmt->into_clause; /* that one makes a table */
+  default: return false;
+  }
+}
+
+/* --- values --- */
+
+/* Rows, or functions that may read some. */
+static bool see_reading(void *arg, PgQuery__Node *node) {
+  bool *reads = arg;
+  switch (node->node_case) {
+  case PG_QUERY__NODE__NODE_COLUMN_REF:
+  case PG_QUERY__NODE__NODE_SUB_LINK:
+  case PG_QUERY__NODE__NODE_FUNC_CALL:
+  case PG_QUERY__NODE__NODE_RANGE_VAR:
+  case PG_QUERY__NODE__NODE_UPDATE_STMT:
+  case PG_QUERY__NODE__NODE_DELETE_STMT:
+  case PG_QUERY__NODE__NODE_MERGE_STMT: *reads = true; break;
+  default: break;
+  }
+  return !*reads;
+}
+
+static bool reads_rows(PgQuery__Node *node) {
+  bool reads = false;
+  if (node) sql_walk(node, see_reading, &reads);
+  return reads;
+}
+
+/* --- where a NULL comes from --- */
+
+struct null_source {
+  const char *column;
+  bool written; /* by the text: it says NULL, DEFAULT, a constant, or leaves the column out */
+};
+
+static void take_value(struct null_source *source, PgQuery__Node *value) {
+  if (value && value->node_case == PG_QUERY__NODE__NODE_RES_TARGET) value = value->res_target->val;
+  if (value && !reads_rows(value)) source->written = true;
+}
+
+static bool names(const PgQuery__Node *target, const char *column) {
+  return target->node_case == PG_QUERY__NODE__NODE_RES_TARGET && strcmp(target->res_target->name, column) == 0;
+}
+
+static size_t position(size_t count, PgQuery__Node *const *targets, const char *column) {
+  size_t at = 0;
+  while (at < count && !names(targets[at], column)) at++;
+  return at;
+}
+
+static bool is_null(const PgQuery__Node *value) {
+  if (value->node_case == PG_QUERY__NODE__NODE_RES_TARGET) value = value->res_target->val;
+  return value && value->node_case == PG_QUERY__NODE__NODE_A_CONST && value->a_const->isnull;
+}
+
+/* `at` past the end: which one isn't known. Then a NULL that is written is taken for it, and so is a row that reads nothing. */
+static void take_row(struct null_source *source, size_t count, PgQuery__Node *const *values, size_t at) {
+  if (at < count) {
+    take_value(source, values[at]);
+    return;
+  }
+  bool reads = false;
+  for (size_t i = 0; i < count; i++) {
+    if (is_null(values[i])) source->written = true;
+    reads |= reads_rows(values[i]);
+  }
+  if (!reads) source->written = true;
+}
+
+static void take_select(struct null_source *source, const PgQuery__SelectStmt *select, size_t at) {
+  if (select->op != PG_QUERY__SET_OPERATION__SETOP_NONE && select->larg && select->rarg) {
+    take_select(source, select->larg, at);
+    take_select(source, select->rarg, at);
+    return;
+  }
+  for (size_t i = 0; i < select->n_values_lists; i++)
+    if (select->values_lists[i]->node_case == PG_QUERY__NODE__NODE_LIST)
+      take_row(source, select->values_lists[i]->list->n_items, select->values_lists[i]->list->items, at);
+  if (!select->n_values_lists) take_row(source, select->n_target_list, select->target_list, at);
+}
+
+static void take_targets(struct null_source *source, size_t count, PgQuery__Node *const *targets) {
+  for (size_t i = 0; i < count; i++)
+    if (names(targets[i], source->column)) take_value(source, targets[i]);
+}
+
+static void take_insert(struct null_source *source, const PgQuery__InsertStmt *insert) {
+  size_t at = position(insert->n_cols, insert->cols, source->column);
+  if (!insert->select_stmt || (insert->n_cols && at == insert->n_cols))
+    source->written = true; /* left out */
+  else
+    take_select(source, insert->select_stmt->select_stmt, insert->n_cols ? at : SIZE_MAX);
+  if (insert->on_conflict_clause) take_targets(source, insert->on_conflict_clause->n_target_list, insert->on_conflict_clause->target_list);
+}
+
+static void take_when(struct null_source *source, const PgQuery__MergeWhenClause *when) {
+  if (when->command_type != PG_QUERY__CMD_TYPE__CMD_INSERT) {
+    take_targets(source, when->n_target_list, when->target_list);
+    return;
+  }
+  size_t at = position(when->n_target_list, when->target_list, source->column);
+  if (when->n_target_list && at == when->n_target_list)
+    source->written = true;
+  else
+    take_row(source, when->n_values, when->values, when->n_target_list ? at : SIZE_MAX);
+}
+
+/* The statement itself and what its WITH holds. */
+static bool see_write(void *arg, PgQuery__Node *node) {
+  struct null_source *source = arg;
+  switch (node->node_case) {
+  case PG_QUERY__NODE__NODE_INSERT_STMT: take_insert(source, node->insert_stmt); break;
+  case PG_QUERY__NODE__NODE_UPDATE_STMT: take_targets(source, node->update_stmt->n_target_list, node->update_stmt->target_list); break;
+  case PG_QUERY__NODE__NODE_MERGE_WHEN_CLAUSE: take_when(source, node->merge_when_clause); break;
+  default: break;
+  }
+  return true;
+}
+
+static bool null_is_read(PgQuery__Node *node, const struct error *error) {
+  struct null_source source = {.column = json_str(error->details, "column", NULL)};
+  if (source.column) sql_walk(node, see_write, &source);
+  return source.column && !source.written;
+}
+
+/* --- verdict --- */
+
+static bool always(PgQuery__Node *node, const struct error *error) {
+  (void)node;
+  (void)error;
+  return true;
+}
+
+static bool when_it_reads(PgQuery__Node *node, const struct error *error) {
+  (void)error;
+  return reads_rows(node);
+}
+
+bool sandbox_rows_decide(PgQuery__Node *node, const struct error *error) {
+  static const struct {
+    const char *sqlstate;
+    bool (*decide)(PgQuery__Node *node, const struct error *error);
+  } rows[] = {
+      {"23503", always},        /* foreign_key_violation */
+      {"23001", always},        /* restrict_violation: what 18 says of ON DELETE RESTRICT */
+      {"23505", always},        /* unique_violation */
+      {"23P01", always},        /* exclusion_violation */
+      {"23502", null_is_read},  /* not_null_violation */
+      {"21000", when_it_reads}, /* cardinality_violation: a sub-select gave more than one row */
+      {"P0002", always},        /* no_data_found: a function's SELECT INTO STRICT */
+      {"P0003", always},        /* too_many_rows */
+      {"02000", always},        /* no_data */
+  };
+  const char *sqlstate = json_str(error->details, "sqlstate", "");
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+    if (strcmp(rows[i].sqlstate, sqlstate) == 0) return rows[i].decide(node, error);
+  return false;
+}
