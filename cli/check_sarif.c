@@ -31,24 +31,23 @@ static const struct {
 static json_t *text_json(const char *text) { return json_pack("{s:s}", "text", text); }
 
 static void add_rule(struct sarif *sarif, const char *id, enum severity severity, const char *text, const char *why, const char *advice,
-                     const char *anchor) {
+                     bool catalogued) {
   json_t *rule = json_pack("{s:s, s:o, s:o, s:{s:s}}", "id", id, "shortDescription", text_json(text), "fullDescription",
                            text_json(why ? why : text), "defaultConfiguration", "level", levels[severity]);
   BUF_AUTO help;
   buf_init(&help, TEXT_MAX);
   buf_printf(&help, "%s%s%s", why ? why : text, advice ? "\n\nSafer: " : "", advice ? advice : "");
   json_object_set_new(rule, "help", text_json(buf_str(&help)));
-  if (anchor)
-    json_object_set_new(rule, "properties", json_pack("{s:o}", "documentation", json_sprintf("worker/migration/RULES.md#%s", anchor)));
+  if (catalogued) json_object_set_new(rule, "properties", json_pack("{s:o}", "documentation", json_sprintf("RULES.md#%s", id)));
   json_array_append_new(sarif->rules, rule);
 }
 
 static void add_rules(struct sarif *sarif) {
   const struct rule *rule;
   for (size_t i = 0; (rule = rules_at(i)); i++)
-    add_rule(sarif, rule->id, rule->severity, rule->message, rule->why, rule->safe_alternative, rule->anchor);
+    add_rule(sarif, rule->id, rule->severity, rule->message, rule->why, rule->safe_alternative, true);
   for (size_t i = 0; i < sizeof own_rules / sizeof *own_rules; i++)
-    add_rule(sarif, own_rules[i].id, SEVERITY_ERROR, own_rules[i].text, own_rules[i].help, NULL, NULL);
+    add_rule(sarif, own_rules[i].id, SEVERITY_ERROR, own_rules[i].text, own_rules[i].help, NULL, false);
 }
 
 static int rule_index(const struct sarif *sarif, const char *id) {

@@ -1,6 +1,6 @@
 /* report.h - the result of migration.analyze (contract section 4), printed for people. */
-#ifndef AUTODB_REPORT_H
-#define AUTODB_REPORT_H
+#ifndef AUTODB_CLI_REPORT_H
+#define AUTODB_CLI_REPORT_H
 
 #include <jansson.h>
 #include <stdio.h>

@@ -275,6 +275,18 @@ static void test_two_costs(void **state) {
   assert_true(json_is_null(queue_of(analyse(quiet, "LOCK TABLE quiet"), 0))); /* no counters: not said */
 }
 
+static void test_wait_is_the_runners(void **state) {
+  (void)state;
+  const struct snapshot *snapshot = model((struct load){10 * GB, 100});
+  const char *sql = "ALTER TABLE p ADD COLUMN z int";
+  struct analysis *analysis = NULL;
+  ERROR_AUTO err = {0};
+  assert_int_equal(analysis_static(sql, strlen(sql), snapshot, &(struct analysis_options){.lock_timeout_ms = 500}, arena, &analysis, &err),
+                   OK);
+  assert_int_equal(json_int(queue_of(analysis, 0), "wait_ms", 0), 500);
+  assert_int_equal((int)json_number_value(json_object_get(queue_of(analysis, 0), "queued_queries")), 55);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_bands),
@@ -282,6 +294,7 @@ int main(void) {
       cmocka_unit_test(test_bigger_and_busier_never_lower),
       cmocka_unit_test(test_worse_never_lower),
       cmocka_unit_test(test_two_costs),
+      cmocka_unit_test(test_wait_is_the_runners),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
 }

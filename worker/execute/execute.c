@@ -78,7 +78,7 @@ static enum status accept_job(struct execution *x, struct error *err) {
 static enum status make_plan(struct execution *x, struct error *err) {
   struct snapshot *snapshot = NULL;
   struct analysis *analysis = NULL;
-  const struct analysis_options options = {.has_lock_timeout = x->lock_timeout_ms > 0};
+  const struct analysis_options options = {.lock_timeout_ms = x->lock_timeout_ms};
   enum status status = store_latest(x->job, x->snapshot_id, &snapshot, err);
   if (!status) status = analysis_static(x->sql, x->sql_len, snapshot, &options, x->job->arena, &analysis, err);
   if (status) return status;

@@ -100,10 +100,11 @@ static void add_passes(json_t *item, const struct statement *statement) {
 }
 
 /* How many queries pile up while the statement waits for its locks, before it does anything: apart from estimated_duration_ms. */
-static json_t *queue_json(const struct statement *statement) {
+static json_t *queue_json(const struct analysis *analysis, const struct statement *statement) {
   if (statement->blocked_per_s < 0) return json_null();
-  return json_pack("{s:f, s:i, s:f}", "blocked_queries_per_second", round(statement->blocked_per_s * 10) / 10, "wait_ms",
-                   SCORE_LOCK_WAIT_MS, "queued_queries", round(statement->blocked_per_s * SCORE_LOCK_WAIT_MS / 1000));
+  long long wait_ms = analysis->lock_timeout_ms > 0 ? analysis->lock_timeout_ms : SCORE_LOCK_WAIT_MS;
+  return json_pack("{s:f, s:I, s:f}", "blocked_queries_per_second", round(statement->blocked_per_s * 10) / 10, "wait_ms",
+                   (json_int_t)wait_ms, "queued_queries", round(statement->blocked_per_s * (double)wait_ms / 1000));
 }
 
 static const char *rollback_sql(const struct analysis *analysis, const struct statement *statement) {
@@ -128,7 +129,7 @@ static json_t *statement_json(const struct analysis *analysis, size_t index) {
   json_object_set_new(item, "findings", findings_json(analysis, statement));
   json_object_set_new(item, "locks", locks_json(statement));
   add_passes(item, statement);
-  json_object_set_new(item, "lock_queue", queue_json(statement));
+  json_object_set_new(item, "lock_queue", queue_json(analysis, statement));
   json_object_set_new(item, "feasibility", feasibility_json(statement));
   json_set_str(item, "agreement", agreement_names[statement->agreement]);
   json_object_set_new(item, "reversible", json_boolean(!statement->rollback.irreversible));

@@ -1,6 +1,6 @@
 /* report.h - the result of migration.analyze, member for member as the contract has it. */
-#ifndef AUTODB_REPORT_H
-#define AUTODB_REPORT_H
+#ifndef AUTODB_MIGRATION_REPORT_H
+#define AUTODB_MIGRATION_REPORT_H
 
 #include "worker/migration/analysis.h"
 

@@ -202,14 +202,28 @@ const char *rollback_key(struct rollback *rollback, PgQuery__ObjectType type, co
   return first;
 }
 
+/* An identifier of a key, up to the dot or the end, as it is stored. */
+static const char *unquoted(struct arena *arena, const char **at) {
+  const char *from = *at;
+  if (*from != '"') {
+    *at += strcspn(from, ".");
+    return arena_strndup(arena, from, (size_t)(*at - from));
+  }
+  char *name = arena_strdup(arena, ++from), *to = name;
+  while (name && *from && (*from != '"' || *++from == '"')) *to++ = *from++;
+  if (name) *to = '\0';
+  *at = from;
+  return name;
+}
+
 /* A key "rel:schema.name" as a relation of the shadow, by the name it has now. */
 struct rel *rollback_of_key(struct rollback *rollback, const char *key) {
   if (!key || strncmp(key, "rel:", 4) != 0) return NULL;
-  for (size_t i = 0; i < rollback->shadow->rels.count; i++) {
-    struct rel *rel = rollback->shadow->rels.items[i];
-    if (!rel->dropped && strcmp(source_key_of(rollback->arena, "rel", rel->t->schema, rel->t->name, NULL), key) == 0) return rel;
-  }
-  return NULL;
+  const char *at = key + 4, *schema = unquoted(rollback->arena, &at);
+  if (!schema || *at != '.') return NULL;
+  at++;
+  const char *name = unquoted(rollback->arena, &at);
+  return name && !*at ? shadow_find(rollback->shadow, schema, name) : NULL;
 }
 
 /* --- what the snapshot says --- */

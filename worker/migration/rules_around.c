@@ -27,7 +27,7 @@ static bool sets_timeout(const PgQuery__Node *node, const char *name) {
 
 bool around_no_lock_timeout(const struct rule_view *view, struct effect_fact *about) {
   const struct effect_lock *lock = blocking_lock(&view->statement->effect);
-  if (view->analysis->has_lock_timeout || !lock) return false;
+  if (view->analysis->lock_timeout_ms > 0 || !lock) return false;
   for (size_t i = 0; i < view->index; i++)
     if (sets_timeout(view->analysis->statements[i].source->node, "lock_timeout") || blocking_lock(&view->analysis->statements[i].effect))
       return false;

@@ -64,7 +64,7 @@ static const PgQuery__VariableSetStmt *as_set(const struct layout *layout, const
 }
 
 static bool wants_timeout(const struct layout *layout, const struct safer_group *group, size_t from, size_t to) {
-  if (layout->plan->analysis->has_lock_timeout || layout->session_timeout) return false;
+  if (layout->plan->analysis->lock_timeout_ms > 0 || layout->session_timeout) return false;
   for (size_t i = 0; i < group->settings.count; i++)
     if (strcasestr(group->settings.items[i], "lock_timeout")) return false;
   bool strong = false;

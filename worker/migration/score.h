@@ -12,7 +12,7 @@
 #define SCORE_SCAN_BYTES_PER_MS (200 * 1024)   /* reading a table: 200 MB/s */
 #define SCORE_REWRITE_BYTES_PER_MS (40 * 1024) /* writing it anew with its indexes and WAL: 40 MB/s */
 #define SCORE_BUILD_BYTES_PER_MS (60 * 1024)   /* reading, sorting and writing one index, per byte of table: 60 MB/s */
-#define SCORE_LOCK_WAIT_MS 3000                /* how long a statement waits for a lock: the executor's default lock_timeout */
+#define SCORE_LOCK_WAIT_MS 3000                /* how long a statement waits for a lock when nobody says: the executor's default */
 
 /* Fills factors, score, estimated_ms and blocked_per_s; the effect and the rollback must be there. May be called again when more is
  * known. */

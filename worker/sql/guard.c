@@ -10,6 +10,9 @@
 
 #include "common/limits.h"
 #include "common/utf8.h"
+#include "worker/sql/tree.h"
+
+#define SCANNED_PER_BYTE 512 /* at most: a token of one byte unpacked, and what unpacking takes meanwhile */
 
 struct sql_refusal sql_guard_text(const char *sql, size_t len) {
   if (len > LIMIT_SQL_BYTES)
@@ -24,23 +27,23 @@ struct sql_refusal sql_guard_text(const char *sql, size_t len) {
 }
 
 bool sql_tokenize(const char *sql, struct arena *arena, struct sql_tokens *ret_tokens) {
+  ARENA_AUTO scratch = arena_new(LIMIT_SQL_BYTES * SCANNED_PER_BYTE);
+  if (!scratch) return false;
+  ProtobufCAllocator allocator;
+  sql_allocator(scratch, &allocator);
   PgQueryScanResult scan = pg_query_scan(sql);
-  bool good = false;
-  PgQuery__ScanResult *result = scan.error ? NULL : pg_query__scan_result__unpack(NULL, scan.pbuf.len, (const uint8_t *)scan.pbuf.data);
+  PgQuery__ScanResult *result =
+      scan.error ? NULL : pg_query__scan_result__unpack(&allocator, scan.pbuf.len, (const uint8_t *)scan.pbuf.data);
   struct sql_tokens tokens = {0};
   if (result) tokens.items = arena_calloc(arena, result->n_tokens + 1, sizeof *tokens.items);
-  if (tokens.items) {
-    for (size_t i = 0; i < result->n_tokens; i++) {
-      const PgQuery__ScanToken *token = result->tokens[i];
-      if (token->token == PG_QUERY__TOKEN__SQL_COMMENT || token->token == PG_QUERY__TOKEN__C_COMMENT) continue;
-      tokens.items[tokens.count++] = (struct sql_token){token->start, token->end, (int)token->token};
-    }
-    *ret_tokens = tokens;
-    good = true;
+  for (size_t i = 0; tokens.items && i < result->n_tokens; i++) {
+    const PgQuery__ScanToken *token = result->tokens[i];
+    if (token->token == PG_QUERY__TOKEN__SQL_COMMENT || token->token == PG_QUERY__TOKEN__C_COMMENT) continue;
+    tokens.items[tokens.count++] = (struct sql_token){token->start, token->end, (int)token->token};
   }
-  if (result) pg_query__scan_result__free_unpacked(result, NULL);
   pg_query_free_scan_result(scan);
-  return good;
+  if (tokens.items) *ret_tokens = tokens;
+  return tokens.items != NULL;
 }
 
 enum effect { PLAIN, OPEN, CLOSE, CHAIN, STICKY, UNSTICK, FRESH, END };

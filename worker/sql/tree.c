@@ -55,6 +55,12 @@ void sql_walk_message(ProtobufCMessage *message, sql_visit visit, void *arg) {
   if (!message) return;
   if (message->descriptor == &pg_query__node__descriptor && !visit(arg, (PgQuery__Node *)message)) return;
   const ProtobufCMessageDescriptor *type = message->descriptor;
+  if (type == &pg_query__node__descriptor) { /* one of 270 fields, which the case names */
+    const ProtobufCFieldDescriptor *chosen =
+        protobuf_c_message_descriptor_get_field(type, (unsigned)((const PgQuery__Node *)message)->node_case);
+    if (chosen) walk_field(message, chosen, visit, arg);
+    return;
+  }
   for (unsigned i = 0; i < type->n_fields; i++)
     if (type->fields[i].type == PROTOBUF_C_TYPE_MESSAGE) walk_field(message, &type->fields[i], visit, arg);
 }
