@@ -192,7 +192,7 @@ static void test_truth(void **state) {
   (void)state;
   int majors[16], count = sandbox_majors(majors, 16), compared = 0;
   for (int i = 0; i < count; i++)
-    if (majors[i] <= 18) {
+    if (majors[i] >= 15 && majors[i] <= 18) { /* the file's majors */
       compare_with_truth(majors[i]);
       compared++;
     }
