@@ -190,9 +190,10 @@ static void exec_bwrap(const struct plan *plan, int root) {
   add_namespaces(&args, seccomp_fd);
   add_system(&args);
   ADD(&args, "--setenv", "LD_ORIGIN_PATH", bin); /* without /proc the loader can't tell where a server with libraries of its own lies */
+  ADD(&args, "--bind", data, "/data", "--bind", sock, "/s", "--bind", shm, "/dev/shm", "--bind", tmp, "/tmp");
+  /* After /tmp, which would cover a server that lies below it. */
   ADD(&args, "--ro-bind", postgres, postgres, "--ro-bind", lib, lib, "--ro-bind-try", share, share, "--ro-bind-try", debian, debian);
-  ADD(&args, "--bind", data, "/data", "--bind", sock, "/s", "--bind", shm, "/dev/shm", "--bind", tmp, "/tmp", "--remount-ro", "/",
-      "--chdir", "/data");
+  ADD(&args, "--remount-ro", "/", "--chdir", "/data");
   ADD(&args, "--", postgres, "-D", "/data");
   set_limits(plan);
   dup2(null, 0);
