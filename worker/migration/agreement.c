@@ -120,6 +120,8 @@ static enum agreement judge(const struct analysis *analysis, size_t index) {
   if (!step->ok && changes_rows(statement)) return AGREEMENT_UNVERIFIABLE; /* over made-up rows */
   if (!step->ok) return failure_predicted(statement, &step->error) ? AGREEMENT_AGREED : AGREEMENT_CONTRADICTED;
   if (statement->effect.opaque) return AGREEMENT_UNVERIFIABLE;
+  bool other_server = analysis->engine != analysis->shadow->version / 10000;
+  if (other_server && effect_find(&statement->effect, FACT_OTHER_SERVER)) return AGREEMENT_UNVERIFIABLE;
   if (effect_failure(&statement->effect)) {
     const char *sqlstate = effect_failure(&statement->effect)->sqlstate;
     bool rows = strncmp(sqlstate, "23", 2) == 0 || strncmp(sqlstate, "22", 2) == 0; /* about rows only production has */
@@ -129,7 +131,8 @@ static enum agreement judge(const struct analysis *analysis, size_t index) {
       locks_agree(analysis, index, step) &&
       same_set((const char *const *)statement->rewrites.items, statement->rewrites.count, step->rewrites, step->rewrite_count) &&
       (plans(statement) || same_set((const char *const *)statement->scans.items, statement->scans.count, step->scans, step->scan_count));
-  return agree ? AGREEMENT_AGREED : AGREEMENT_CONTRADICTED;
+  if (agree) return AGREEMENT_AGREED;
+  return other_server ? AGREEMENT_UNVERIFIABLE : AGREEMENT_CONTRADICTED; /* majors differ in what they lock */
 }
 
 void agreement_judge(struct analysis *analysis) {

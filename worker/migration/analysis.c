@@ -93,6 +93,12 @@ static void judge(struct analysis *analysis, size_t index, struct shape *shape) 
   if (statement->score > analysis->score) analysis->score = statement->score;
 }
 
+bool analysis_refused(const struct analysis *analysis) {
+  for (size_t i = 0; i < analysis->count; i++)
+    if (effect_find(&analysis->statements[i].effect, FACT_OTHER_SERVER)) return true;
+  return false;
+}
+
 enum status analysis_static(const char *sql, size_t len, const struct snapshot *snapshot, const struct analysis_options *options,
                             struct arena *arena, struct analysis **ret_analysis, struct error *err) {
   struct analysis *analysis = ARENA_NEW(arena, struct analysis);

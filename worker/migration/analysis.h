@@ -64,6 +64,7 @@ struct analysis {
   long long lock_timeout_ms; /* whoever runs it will set it; 0: none */
   struct shadow *shadow;     /* after the last statement */
   struct rollback_plan *plan;
+  int engine; /* major of the server the sandbox ran it on; 0: nothing was run */
   struct sql_script script;
   struct statement *statements;
   size_t count;
@@ -85,6 +86,8 @@ struct analysis_options {
   rollback_dump dump; /* of the snapshot, for the way back of what is dropped; NULL: the model has to do. Kept by the analysis */
   void *dump_arg;
 };
+/* The server it is judged for refuses a statement for its version alone: what passed on another proves nothing. */
+bool analysis_refused(const struct analysis *analysis);
 /* Splits, judges every statement in order, finds, scores, plans the rollback. Nothing is run. */
 MUST_CHECK enum status analysis_static(const char *sql, size_t len, const struct snapshot *snapshot, const struct analysis_options *options,
                                        struct arena *arena, struct analysis **ret_analysis, struct error *err);

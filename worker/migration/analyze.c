@@ -92,7 +92,7 @@ enum status analyze_run(struct job *job, json_t **ret_result, struct error *err)
     outcome.result = sandbox_step_fault(analysis);
   else if (wanted)
     status = try_it(job, analysis, options, &safer, &outcome, err);
-  if (!status && outcome.passed && analysis->snapshot->id)
+  if (!status && outcome.passed && analysis->snapshot->id && !analysis_refused(analysis))
     status = token_issue(job, analysis->sql, analysis->snapshot->id, analysis->snapshot->fingerprint, &token, &expires, err);
   if (status) return status;
   job_progress(job, 95, "report", NULL);

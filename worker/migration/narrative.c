@@ -38,6 +38,15 @@ static size_t untried(const struct analysis *analysis) {
   return count;
 }
 
+/* Which server spoke for the client's, where it was none of the same major. */
+static const char *stand_in(const struct analysis *analysis, const char *run, const json_t *sandbox_result) {
+  int client = analysis->snapshot->server_version_num / 10000;
+  if (!analysis->engine || analysis->engine == client) return run;
+  const char *told = arena_printf(analysis->arena, "%s That ran on %s, which stands in for the client's PostgreSQL %d.", run,
+                                  json_str(sandbox_result, "engine", "another major"), client);
+  return told ? told : run;
+}
+
 const char *narrative_plain(const struct analysis *analysis, const json_t *sandbox_result) {
   const struct statement *worst = riskiest(analysis);
   if (!worst) return NULL;
@@ -48,6 +57,7 @@ const char *narrative_plain(const struct analysis *analysis, const json_t *sandb
   const char *run = !sandbox_result                              ? "It was not run."
                     : json_bool(sandbox_result, "passed", false) ? "It ran to the end in a clone of the schema."
                                                                  : "It did not pass in a clone of the schema.";
+  run = stand_in(analysis, run, sandbox_result);
   size_t over = untried(analysis);
   const char *but =
       over ? arena_printf(analysis->arena, " %zu of its statements depend%s on rows that only production has.", over, over == 1 ? "s" : "")

@@ -157,6 +157,7 @@ static enum status run_all(struct run *run, bool fresh, struct error *err) {
   job_progress(run->job, 30, "sandbox", "cloning the schema");
   enum status status = sandbox_setup_run(run->job, run->analysis, run->options->rows_per_table, fresh, run->result, &run->setup, err);
   if (status) return status;
+  run->analysis->engine = sandbox_version_num(run->setup.sandbox) / 10000;
   int64_t started = clock_mono_ms(), since = started;
   job_progress(run->job, 60, "sandbox", "running the migration");
   status = run_statements(run, err);
