@@ -20,7 +20,9 @@
 #define LINGER_BYTES (1024 * 1024) /* discarded at most while closing */
 #define REQUEST_ARENA (256u << 20) /* ceiling; a request uses a few KiB */
 #define INLINE_BODY (64 * 1024)    /* larger bodies are handed over instead of copied */
-#define FLUSH_ABOVE (256 * 1024)   /* unsent bytes above which the next request waits */
+#define STREAM_PATIENCE_MS 30000
+#define STREAM_UNSENT (16 * 1024) /* bytes */
+#define FLUSH_ABOVE (256 * 1024)  /* unsent bytes above which the next request waits */
 
 static struct metric requests = METRIC_COUNTER("autodb_http_requests_total", "HTTP requests answered, by status class.", "class");
 
@@ -51,7 +53,7 @@ static void begin_request(struct conn *conn) {
   arena_reset(conn->arena);
   buf_free(&conn->req.headers);
   http_reset(&conn->http);
-  conn->head_only = conn->body_read = false;
+  conn->head_only = conn->body_read = conn->streams = false;
   conn->req = (struct request){
       .conn = conn, .loop = server_loop(conn->server), .arena = conn->arena, .http = &conn->http, .started_us = clock_mono_us()};
   buf_init(&conn->req.headers, 4096);
@@ -241,7 +243,8 @@ static void put_head(struct conn *conn, struct buf *out, int http_status, const 
   buf_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nX-Request-Id: %s\r\n",
              http_status, http_status_text(http_status), server_date(conn->server), req->request_id);
   if (content_type) buf_printf(out, "Content-Type: %s\r\n", content_type);
-  if (http_status != 204) buf_printf(out, "Content-Length: %zu\r\n", body_len);
+  if (conn->streams && conn->http.minor > 0) buf_puts(out, "Transfer-Encoding: chunked\r\n");
+  if (!conn->streams && http_status != 204) buf_printf(out, "Content-Length: %zu\r\n", body_len);
   buf_append(out, buf_str(&req->headers), req->headers.len);
   if (conn->closing)
     buf_puts(out, "Connection: close\r\n");
@@ -281,6 +284,49 @@ void conn_answer(struct conn *conn, int http_status, const char *content_type, s
   }
   after_answer(conn);
 }
+
+/* --- an answer of unknown length --- */
+
+bool conn_stream_begin(struct conn *conn, const char *content_type) {
+  int fd = bufferevent_getfd(conn->bev), patience_ms = STREAM_PATIENCE_MS, unsent = STREAM_UNSENT;
+  if (conn->req.answered) abort(); /* see reply.c */
+  conn->req.answered = conn->streams = conn->closing = true;
+  count(conn, 200);
+  struct buf *out = server_scratch(conn->server);
+  put_head(conn, out, 200, content_type, 0);
+  buf_free(&conn->req.headers); /* ten thousand of these are open at once */
+  buf_free(&conn->http.body);
+  setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &patience_ms, sizeof patience_ms);
+  setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent); /* else the kernel queues megabytes of old news */
+  return !conn->gone && buf_ok(out) && send_now(conn, out->data, out->len);
+}
+
+bool conn_stream_write(struct conn *conn, const char *data, size_t len) {
+  if (conn->gone) return false;
+  if (conn->head_only || len == 0) return true;
+  if (conn->http.minor == 0) return send_now(conn, data, len);
+  struct buf *out = server_scratch(conn->server);
+  bool apart = len > INLINE_BODY;
+  buf_printf(out, "%zx\r\n", len);
+  if (!apart) buf_append(out, data, len);
+  if (apart && !(send_now(conn, out->data, out->len) && send_now(conn, data, len))) return false;
+  if (apart) buf_reset(out);
+  buf_puts(out, "\r\n");
+  return buf_ok(out) && send_now(conn, out->data, out->len);
+}
+
+void conn_stream_end(struct conn *conn, bool whole) {
+  static const char last_chunk[] = "0\r\n\r\n";
+  bool chunked = conn->http.minor > 0 && !conn->head_only;
+  if (!whole || conn->gone || (chunked && !send_now(conn, last_chunk, sizeof last_chunk - 1))) {
+    conn->req.hurry = NULL;
+    server_move(conn, CONN_DEAD);
+    return;
+  }
+  after_answer(conn);
+}
+
+size_t conn_unsent(const struct conn *conn) { return evbuffer_get_length(bufferevent_get_output(conn->bev)); }
 
 /* What can't be trusted to have clear boundaries is answered and closed. */
 static void fail_framing(struct conn *conn, const struct error *err) {

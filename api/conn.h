@@ -3,6 +3,8 @@
  * A connection is in exactly one state and on that state's list. All members of a list have the same time allowance, so each list is
  * in order of deadline and one coarse timer looks at its front: no timer per connection.
  *
+ * A connection whose answer is a stream (conn_stream_begin) stays BUSY as long as that lasts.
+ *
  *   IDLE ──first byte──▶ HEAD ──▶ BODY ──▶ BUSY ──answer──▶ IDLE (keep-alive) | FLUSH (much to send) | LINGER (closing) ──▶ DEAD
  */
 #ifndef AUTODB_API_CONN_H
@@ -36,6 +38,7 @@ struct conn {
   bool gone;      /* the client's side is closed, or broken */
   bool head_only; /* HEAD: no body in the answer */
   bool paused;    /* reading is off: the input is full and nobody takes it */
+  bool streams;   /* the answer is of unknown length */
   bool body_read; /* the body, if any, is off the wire */
   struct http http;
   struct arena *arena;
@@ -49,6 +52,13 @@ void conn_expire(struct conn *conn);     /* its deadline passed */
 void conn_authorized(struct conn *conn); /* the router lets the request's body in (router.c) */
 /* The answer of the current request: head and body as bytes; `body` is copied, unless large, when its memory is taken. */
 void conn_answer(struct conn *conn, int http_status, const char *content_type, struct buf *body);
+
+/* An answer of unknown length, sent piece by piece: as chunks, to HTTP/1.0 up to the close. The connection takes no request after it. False
+ * when the connection is broken; it must be ended then, too. What a client doesn't acknowledge within 30 s breaks it. */
+MUST_CHECK bool conn_stream_begin(struct conn *conn, const char *content_type);
+MUST_CHECK bool conn_stream_write(struct conn *conn, const char *data, size_t len);
+void conn_stream_end(struct conn *conn, bool whole); /* `whole`: with the last chunk, else by breaking off */
+size_t conn_unsent(const struct conn *conn);         /* bytes the kernel has not taken yet */
 
 /* server.c */
 void server_move(struct conn *conn, enum conn_state state);

@@ -24,7 +24,16 @@ static const struct {
                {"error", true, ERROR},
                {"metadata", true, METADATA}};
 
-void jobview_put(struct buf *out, const PGresult *res, int row) {
+void jobview_put(struct buf *out, const PGresult *res, int row) { jobview_put_with_url(out, res, row, NULL); }
+
+const char *jobview_value(const PGresult *res, int row, const char *member) {
+  for (size_t i = 0; i < sizeof members / sizeof *members; i++)
+    if (strcmp(members[i].name, member) == 0)
+      return PQgetisnull(res, row, (int)members[i].column) ? NULL : PQgetvalue(res, row, (int)members[i].column);
+  return NULL;
+}
+
+void jobview_put_with_url(struct buf *out, const PGresult *res, int row, const char *url) {
   for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
     int column = (int)members[i].column;
     const char *value = PQgetvalue(res, row, column);
@@ -39,6 +48,7 @@ void jobview_put(struct buf *out, const PGresult *res, int row) {
     else
       buf_put_json_string(out, value, len);
   }
+  if (url) buf_printf(out, ", \"result_url\": \"%s\"", url);
   buf_putc(out, '}');
 }
 

@@ -23,6 +23,10 @@
 
 /* Appends the object; stored JSON goes in as it stands. */
 void jobview_put(struct buf *out, const PGresult *res, int row);
+/* The same with where the result is, for an answer that leaves it out; url NULL = without. */
+void jobview_put_with_url(struct buf *out, const PGresult *res, int row, const char *url);
+/* One member of the object by its name, as stored; NULL when it is null. */
+const char *jobview_value(const PGresult *res, int row, const char *member);
 bool jobview_ended(const PGresult *res, int row);
 /* Did the job fail because its worker refused what the API had accepted (contract section 4: TOKEN_*, SCHEMA_DRIFT)? Then the refusal as
  * the API would have given it, with the job's id among the details. */

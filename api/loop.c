@@ -11,7 +11,7 @@
 #include "api/server.h"
 #include "api/submit.h"
 #include "api/tiers.h"
-#include "api/waiters.h"
+#include "api/watch.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/metrics.h"
@@ -107,7 +107,7 @@ static void *run(void *arg) {
     if (event_base_loop(loop->base, EVLOOP_ONCE | (more ? EVLOOP_NONBLOCK : 0)) < 0) break;
     more = server_turn(loop->server);
     submit_turn(loop->submit);
-    waiters_turn(loop->waiters);
+    watch_turn(loop->watch);
   }
   return NULL;
 }
@@ -142,15 +142,19 @@ static void redis_state(void *arg, bool up) {
   if (!up) metric_add(&reconnects, "redis", 1);
 }
 
-static void done_message(void *arg, const char *channel, const char *message, size_t len) {
+static void on_message(void *arg, const char *channel, const char *message, size_t len) {
   struct loop *loop = arg;
-  (void)channel;
   char text[ID_TEXT];
   struct id id;
   if (len != ID_TEXT - 1) return;
   memcpy(text, message, len);
   text[len] = '\0';
-  if (id_parse(text, &id)) waiters_done(loop->waiters, &id);
+  if (id_parse(text, &id)) watch_told(loop->watch, &id, strcmp(channel, loop->api->done_channel) == 0);
+}
+
+static void on_listening(void *arg, bool up) {
+  struct loop *loop = arg;
+  watch_listening(loop->watch, up);
 }
 
 static enum status open_mailbox(struct loop *loop, struct error *err) {
@@ -168,10 +172,10 @@ static enum status open_mailbox(struct loop *loop, struct error *err) {
 
 static enum status open_backends(struct loop *loop, struct error *err) {
   const struct config *cfg = loop->api->cfg;
-  const char *channels[] = {loop->api->done_channel};
+  const char *channels[] = {loop->api->done_channel, loop->api->changed_channel};
   enum status status = pgloop_new(loop->base, cfg->database_url, "api", PG_CONNECTIONS, pg_state, loop, &loop->pg, err);
   if (status == OK) status = redis_new(loop->base, cfg->redis_url, redis_state, loop, &loop->redis, err);
-  if (status == OK) status = redis_subscribe(loop->base, cfg->redis_url, channels, 1, done_message, NULL, loop, &loop->sub, err);
+  if (status == OK) status = redis_subscribe(loop->base, cfg->redis_url, channels, 2, on_message, on_listening, loop, &loop->sub, err);
   return status;
 }
 
@@ -187,8 +191,8 @@ enum status loop_new(struct api *api, int index, int port, struct loop **ret_loo
   loop->auth = auth_new(loop);
   loop->submit = submit_new(loop);
   loop->tiers = tiers_new();
-  loop->waiters = waiters_new(loop);
-  enum status status = loop->base && loop->auth && loop->submit && loop->tiers && loop->waiters ? open_mailbox(loop, err) : error_oom(err);
+  loop->watch = watch_new(loop);
+  enum status status = loop->base && loop->auth && loop->submit && loop->tiers && loop->watch ? open_mailbox(loop, err) : error_oom(err);
   if (status == OK) status = open_backends(loop, err);
   if (status == OK) status = server_new(loop, api->cfg->listen_address, port, &loop->server, err);
   if (status != OK) {
@@ -220,7 +224,7 @@ void loop_free(struct loop *loop) {
   pgloop_free(loop->pg); /* its unanswered queries end their requests: everything they touch is still there */
   redis_sub_free(loop->sub);
   redis_free(loop->redis);
-  waiters_free(loop->waiters);
+  watch_free(loop->watch);
   submit_free(loop->submit);
   tiers_free(loop->tiers);
   auth_free(loop->auth);

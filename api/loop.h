@@ -24,7 +24,7 @@ struct api {
   struct keyring *keyring;
   uint8_t cursor_key[SHA256_BYTES];
   char stream_keys[JOB_STREAMS][JOB_KEY_MAX];
-  char done_channel[JOB_KEY_MAX], cancel_channel[JOB_KEY_MAX], workers_key[JOB_KEY_MAX];
+  char done_channel[JOB_KEY_MAX], changed_channel[JOB_KEY_MAX], cancel_channel[JOB_KEY_MAX], workers_key[JOB_KEY_MAX];
   struct offload *offload;
   atomic_bool draining;   /* /readyz fails from here on */
   atomic_uint keys_epoch; /* raised by every revocation: cached keys of an older epoch are looked up again */
@@ -36,12 +36,12 @@ struct loop {
   struct event_base *base;
   struct pgloop *pg;
   struct redis *redis;   /* commands */
-  struct redis_sub *sub; /* the done channel */
+  struct redis_sub *sub; /* the channels done and changed */
   struct server *server; /* listener and connections: server.c */
   struct auth *auth;
   struct submit *submit;
   struct tiers *tiers;
-  struct waiters *waiters;
+  struct watch *watch;
   struct mailbox *mailbox; /* private */
   pthread_t thread;
   bool stop;

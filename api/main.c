@@ -68,6 +68,7 @@ static enum status prepare(struct program *program, struct error *err) {
   keyring_derive(api->keyring, "list cursors", api->cursor_key);
   for (int stream = 0; stream < JOB_STREAMS; stream++) job_stream_key(cfg->redis_prefix, stream, api->stream_keys[stream]);
   job_done_channel(cfg->redis_prefix, api->done_channel);
+  job_changed_channel(cfg->redis_prefix, api->changed_channel);
   job_cancel_channel(cfg->redis_prefix, api->cancel_channel);
   snprintf(api->workers_key, sizeof api->workers_key, "{%.64s}:workers", cfg->redis_prefix);
   return offload_new(&api->offload, err);

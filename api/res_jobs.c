@@ -1,5 +1,6 @@
 /* res_jobs.c - jobs: look, list, cancel, retry, and echo. */
 #include "api/cursor.h"
+#include "api/events.h"
 #include "api/jobview.h"
 #include "api/router.h"
 #include "api/submit.h"
@@ -130,7 +131,8 @@ static const struct pg_stmt retry_job = {
     "AND r.state IN ('failed', 'cancelled', 'dead') RETURNING r.job_id, r.attempt), "
     "again AS (INSERT INTO autodb.queue (id, owner_id, kind, lane, max_attempts, attempt, callback_url, dispatched_at) "
     "SELECT j.id, j.owner_id, j.kind, j.lane, j.max_attempts, g.attempt, j.callback_url, now() FROM gone g JOIN autodb.jobs j ON j.id = "
-    "g.job_id AND j.id = $1::uuid RETURNING id, lane) "
+    "g.job_id AND j.id = $1::uuid RETURNING id, lane), "
+    "counted AS (UPDATE autodb.jobs j SET retries = j.retries + 1 FROM gone g WHERE j.id = g.job_id AND j.id = $1::uuid) "
     "SELECT " JOBVIEW_STATE ", a.lane FROM " JOBVIEW_FROM(
         " AND r.job_id = $1::uuid") "LEFT JOIN again a ON a.id = j.id WHERE j.id = $1::uuid AND j.owner_id = $2::uuid",
     2};
@@ -141,6 +143,7 @@ static enum status on_retried(struct request *req, const PGresult *res, struct e
   if (PQgetisnull(res, 0, 1))
     return error_set(err, ERR_CONFLICT, "Only a failed, cancelled or dead job can be retried; this one is %s.", PQgetvalue(res, 0, 0));
   submit_ring(req->loop, &req->ids[0], job_stream_parse(PQgetvalue(res, 0, 1), "0"));
+  publish(req, req->loop->api->changed_channel);
   request_header(req, "Location", "/api/v1/jobs/%s", id_format(&req->ids[0], id));
   waiters_add(req, &req->ids[0], request_prefer_wait(req), WAIT_SUBMITTED);
   return OK;
@@ -187,6 +190,7 @@ const struct route jobs_routes[] = {
      .body_cap = ECHO_BODY_CAP,
      FIELDS(echo_fields)},
     {.method = HTTP_GET, .pattern = "/api/v1/jobs/{id}", .handler = get_job, .auth = AUTH_USER, .params = get_params},
+    {.method = HTTP_GET, .pattern = "/api/v1/jobs/{id}/events", .handler = events_get, .auth = AUTH_USER},
     {.method = HTTP_GET, .pattern = "/api/v1/jobs", .handler = get_jobs, .auth = AUTH_USER, .params = list_params},
     {.method = HTTP_POST, .pattern = "/api/v1/jobs/{id}/cancel", .handler = post_cancel, .auth = AUTH_USER},
     {.method = HTTP_POST, .pattern = "/api/v1/jobs/{id}/retry", .handler = post_retry, .auth = AUTH_USER},

@@ -1,23 +1,14 @@
-/* waiters.h - requests that wait for a job to end: Prefer: wait and GET /jobs/{id}?wait=.
- *
- * Workers publish each finished id on the done channel; a waiting request is woken by that and reads the job from Postgres. Nothing depends
- * on the message: each waiter also looks every second (every 250 ms while Redis is away). Looks of one turn are one SELECT. */
+/* waiters.h - requests that wait for a job to end: Prefer: wait and GET /jobs/{id}?wait=. The watching itself is watch.h. */
 #ifndef AUTODB_API_WAITERS_H
 #define AUTODB_API_WAITERS_H
 
 #include "api/request.h"
 
-struct waiters;
 enum wait_mode {
   WAIT_SUBMITTED, /* 200 when the job ends in time, else 202 */
   WAIT_LOOK,      /* always 200 */
   WAIT_HELD,      /* as SUBMITTED, but what the worker refused is its error, 409; 200 only when the client preferred to wait */
 };
-
-struct waiters *waiters_new(struct loop *loop);
-void waiters_free(struct waiters *waiters);
-void waiters_turn(struct waiters *waiters);                          /* end of a turn: looks at what is due */
-void waiters_done(struct waiters *waiters, const struct id *job_id); /* a done message */
 
 /* Ends the request with the job when it has ended or `seconds` have passed; 0 = with the job as it is now. Another owner's job is
  * NOT_FOUND. */

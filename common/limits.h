@@ -13,7 +13,7 @@
 #define LIMIT_HTTP_BODY_MS 30000 /* absolute, from the end of the head */
 #define LIMIT_HTTP_IDLE_MS 60000 /* keep-alive without a request */
 #define LIMIT_HTTP_REQUESTS_PER_CONN 100000
-#define LIMIT_HTTP_CONNS_PER_LOOP 8192 /* beyond: accepted, answered 503, closed */
+#define LIMIT_HTTP_CONNS_PER_LOOP 16384 /* beyond: accepted, answered 503, closed */
 #define LIMIT_HTTP_BODY_DEFAULT (64 * 1024)
 #define LIMIT_HTTP_BODY_SQL (4 * 1024 * 1024) /* a 1 MiB statement may quadruple when JSON escapes it */
 
@@ -22,7 +22,8 @@
 #define LIMIT_ECHO_PAYLOAD_BYTES (64 * 1024)
 #define LIMIT_METADATA_BYTES (4 * 1024)
 #define LIMIT_WAIT_SECONDS 60
-#define LIMIT_EXECUTE_HOLD_SECONDS 5 /* how long POST /execute waits for the worker's refusal when nothing is preferred */
+#define LIMIT_EVENT_RESULT_BYTES (1024 * 1024) /* in an event; a larger result is null there, and the event says where it is */
+#define LIMIT_EXECUTE_HOLD_SECONDS 5           /* how long POST /execute waits for the worker's refusal when nothing is preferred */
 #define LIMIT_LIST_DEFAULT 50
 #define LIMIT_LIST_MAX 200
 #define LIMIT_IDEMPOTENCY_KEY_BYTES 255
