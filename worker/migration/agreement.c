@@ -57,6 +57,12 @@ static bool renamed_before(const struct analysis *analysis, size_t index) {
   return false;
 }
 
+/* Keys are looked at row by row, and so are those who refer to it: not at all when no row of the clone was concerned. */
+static bool needs_rows(const struct statement *statement, const struct seen_lock *lock) {
+  return changes_rows(statement) && lock->mode <= LOCK_ROW_EXCLUSIVE && statement->tables.count &&
+         strcmp(statement->tables.items[0], lock->name) != 0;
+}
+
 static bool locks_agree(const struct analysis *analysis, size_t index, const struct sandbox_step *step) {
   const struct statement *statement = &analysis->statements[index];
   bool sampled = statement->effect.transaction == TX_NEVER; /* seen in passing: absence proves nothing */
@@ -64,6 +70,7 @@ static bool locks_agree(const struct analysis *analysis, size_t index, const str
     const struct seen_lock *lock = &statement->locks.items[i];
     enum lock_mode seen = mode_of(step->locks, step->lock_count, lock->name);
     if (seen == lock->mode || (sampled && seen < lock->mode)) continue;
+    if (seen == LOCK_NONE && needs_rows(statement, lock)) continue;
     if (lock->created && seen < lock->mode) continue;                   /* its creator holds it already */
     if (seen < lock->mode && renamed_before(analysis, index)) continue; /* held, under another name */
     if (seen == LOCK_NONE && mode_of(step->held, step->held_count, lock->name) != LOCK_NONE) continue;
@@ -77,6 +84,24 @@ static bool locks_agree(const struct analysis *analysis, size_t index, const str
     if (!predicted) return false;
   }
   return true;
+}
+
+static bool rows_changed_before(const struct analysis *analysis, size_t index) {
+  for (size_t i = index; i-- > 0 && analysis->statements[i].transaction == analysis->statements[index].transaction;)
+    if (changes_rows(&analysis->statements[i])) return true;
+  return false;
+}
+
+/* A key's check never reads the referenced table when the migration has just left no row that refers to it. */
+static bool scans_agree(const struct analysis *analysis, size_t index) {
+  const struct statement *statement = &analysis->statements[index];
+  const struct sandbox_step *step = statement->step;
+  const char *const *said = (const char *const *)statement->scans.items;
+  if (same_set(said, statement->scans.count, step->scans, step->scan_count)) return true;
+  if (!effect_find(&statement->effect, FACT_FK_SCAN) || !rows_changed_before(analysis, index)) return false;
+  for (size_t i = 0; i < step->scan_count; i++)
+    if (!listed(said, statement->scans.count, step->scans[i])) return false;
+  return step->scan_count > 0;
 }
 
 static bool plans(const struct statement *statement) {
@@ -127,10 +152,9 @@ static enum agreement judge(const struct analysis *analysis, size_t index) {
     bool rows = strncmp(sqlstate, "23", 2) == 0 || strncmp(sqlstate, "22", 2) == 0; /* about rows only production has */
     return rows ? AGREEMENT_UNVERIFIABLE : AGREEMENT_CONTRADICTED;
   }
-  bool agree =
-      locks_agree(analysis, index, step) &&
-      same_set((const char *const *)statement->rewrites.items, statement->rewrites.count, step->rewrites, step->rewrite_count) &&
-      (plans(statement) || same_set((const char *const *)statement->scans.items, statement->scans.count, step->scans, step->scan_count));
+  bool agree = locks_agree(analysis, index, step) &&
+               same_set((const char *const *)statement->rewrites.items, statement->rewrites.count, step->rewrites, step->rewrite_count) &&
+               (plans(statement) || scans_agree(analysis, index));
   if (agree) return AGREEMENT_AGREED;
   return other_server ? AGREEMENT_UNVERIFIABLE : AGREEMENT_CONTRADICTED; /* majors differ in what they lock */
 }
