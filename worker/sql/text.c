@@ -159,7 +159,22 @@ const char *sql_type(struct arena *arena, const PgQuery__TypeName *type) {
   return finish(&out, arena);
 }
 
+/* libpg_query's printer reads through the value SET STATISTICS DEFAULT doesn't have; -1 means the same. */
+static bool give_statistics(void *arg, PgQuery__Node *node) {
+  static PgQuery__Integer number = PG_QUERY__INTEGER__INIT;
+  static PgQuery__Node standard = PG_QUERY__NODE__INIT;
+  (void)arg;
+  number.ival = -1;
+  standard.node_case = PG_QUERY__NODE__NODE_INTEGER;
+  standard.integer = &number;
+  if (node->node_case == PG_QUERY__NODE__NODE_ALTER_TABLE_CMD &&
+      node->alter_table_cmd->subtype == PG_QUERY__ALTER_TABLE_TYPE__AT_SetStatistics && !node->alter_table_cmd->def)
+    node->alter_table_cmd->def = &standard;
+  return true;
+}
+
 const char *sql_statement_text(struct arena *arena, PgQuery__Node *statement) {
+  sql_walk(statement, give_statistics, NULL);
   PgQuery__RawStmt raw = PG_QUERY__RAW_STMT__INIT;
   raw.stmt = statement;
   PgQuery__RawStmt *list[] = {&raw};
