@@ -155,6 +155,7 @@ struct more {
   const struct snapshot *snapshot;
   json_t *cases;
   struct score locks, rewrites, scans, plans, failures, transactions;
+  int alarms; /* certain failures predicted of statements that succeed */
 };
 
 static json_t *introspect(struct arena *arena, const char *url) {
@@ -308,6 +309,7 @@ static void judge(struct more *more, const json_t *one, int major) {
   }
   if (!refused || outside)
     if (!tally(&more->failures, error ? predicted_failure(&effect, error) : !effect_failure(&effect))) what = error ? "error" : "no error";
+  if (!error && !refused) more->alarms += effect_failure(&effect) != NULL;
   if (!error && !effect.opaque) {
     json_t *real_rewrites = set_of(json_object_get(fact, "rewrites")), *real_scans = set_of(json_object_get(fact, "scans"));
     if (!tally(&more->locks, locks_agree(locks, json_object_get(fact, "locks"), outside || inside))) what = "locks";
@@ -339,13 +341,14 @@ static void test_more(void **state) {
     json_t *one;
     struct score *const scores[] = {&more->locks, &more->rewrites, &more->scans, &more->failures, &more->transactions, &more->plans};
     static const char *const names[] = {"locks", "rewrites", "scans", "failures", "transactions", "scans the planner chose"};
-    static const double floors[] = {96.5, 99, 98, 89, 95, 50};
+    static const double floors[] = {97, 99, 98, 91, 95, 50};
     for (size_t i = 0; i < 6; i++) *scores[i] = (struct score){0};
     json_array_foreach(more->cases, index, one) judge(more, one, majors[m]);
     printf("PostgreSQL %d:", majors[m]);
     for (size_t i = 0; i < 6; i++) printf(" %s %d/%d (%.1f %%)", names[i], scores[i]->right, scores[i]->of, percent(scores[i]));
     puts("");
     for (size_t i = 0; i < 6; i++) assert_true(percent(scores[i]) >= floors[i]);
+    assert_int_equal(more->alarms, 0);
   }
 }
 

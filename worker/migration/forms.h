@@ -98,6 +98,7 @@ void form_read(struct form *form, PgQuery__Node *query, enum form_reading how, s
 bool form_reads_all(const PgQuery__Node *query); /* a SELECT of one relation that says nothing of which rows */
 /* Sequences that nextval() of the expression names. */
 void form_lock_sequences(struct form *form, PgQuery__Node *expression, enum lock_mode mode);
+void form_default_of(struct form *form, const PgQuery__ColumnDef *definition);                     /* what a DEFAULT may not hold */
 void form_add_column_to(struct form *form, struct rel *rel, const PgQuery__ColumnDef *definition); /* into the shadow only */
 
 /* What goes, or must not be there, when an object is dropped (forms_drop.c). column NULL: the whole relation. */

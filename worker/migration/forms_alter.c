@@ -161,9 +161,14 @@ static enum lock_mode lock_for(const struct alter *alter, const PgQuery__AlterTa
   return row->lock;
 }
 
+/* PostgreSQL 18 has NOT NULL as a constraint, which goes from all partitions at once, ONLY or not. */
+static bool reaches_anyway(const struct alter *alter, PgQuery__AlterTableType type) {
+  return type == AT(DropNotNull) && alter->rel->t->kind == SNAP_PARTITIONED && alter->form->shadow->version >= 180000;
+}
+
 /* Switching triggers reaches partitions through the copies of row triggers they hold. */
 static bool reaches_partitions(const struct alter *alter, const struct command_row *row) {
-  if (!row->recurses || alter->only) return false;
+  if (!row->recurses || (alter->only && !reaches_anyway(alter, row->type))) return false;
   if (row->lock != SRX) return true;
   if (alter->rel->t->kind != SNAP_PARTITIONED) return false;
   if (row->type != AT(EnableTrigAll) && row->type != AT(DisableTrigAll)) return alter->rel->t->trigger_count;
@@ -181,7 +186,7 @@ static bool suits_kind(PgQuery__AlterTableType type, enum snap_relkind kind) {
 static bool alone(const struct alter *alter, PgQuery__AlterTableType type) {
   bool partitioned = alter->rel->t->kind == SNAP_PARTITIONED;
   if (type == AT(AddColumn) || type == AT(AlterColumnType)) return false;
-  return !(partitioned && (type == AT(DropColumn) || type == AT(DropNotNull)));
+  return !(partitioned && (type == AT(DropColumn) || type == AT(DropNotNull))) || reaches_anyway(alter, type);
 }
 
 static void apply_command(struct alter *alter, const PgQuery__AlterTableCmd *command) {

@@ -1,7 +1,9 @@
 /* forms_column.c - ALTER TABLE on columns: when is it a catalog change, when a pass over the rows, and what stands in the way. */
+#include "worker/migration/columns.h"
 #include "worker/migration/feasibility.h"
 #include "worker/migration/forms.h"
 #include "worker/migration/type_change.h"
+#include "worker/migration/values.h"
 #include "worker/sql/text.h"
 #include "worker/sql/volatility.h"
 
@@ -69,6 +71,23 @@ void form_add_column_to(struct form *form, struct rel *rel, const PgQuery__Colum
   if (identity) column->identity = strcmp(identity->generated_when, "a") == 0 ? "always" : "by default";
 }
 
+void form_default_of(struct form *form, const PgQuery__ColumnDef *definition) {
+  const PgQuery__Constraint *fallback = CLAUSE(definition, DEFAULT);
+  if (!fallback) return;
+  columns_default(form, fallback->raw_expr);
+  values_fit(form, definition->type_name ? sql_type(form->arena, definition->type_name) : NULL, fallback->raw_expr);
+}
+
+/* What inherits from rel gets the column with it. */
+static void add_below(struct form *form, const struct rel *rel, const PgQuery__ColumnDef *definition, int depth) {
+  for (size_t i = 0; depth < 64 && i < rel->t->partition_count; i++) {
+    struct rel *heir = shadow_of(form->shadow, rel->t->partitions[i]);
+    if (!heir || heir == rel) continue;
+    if (!snap_table_column(heir->t, definition->colname)) form_add_column_to(form, heir, definition);
+    add_below(form, heir, definition, depth + 1);
+  }
+}
+
 /* Whether adding the column fills in a value for every row, and why. */
 static bool column_rewrites(struct form *form, struct rel *rel, const PgQuery__ColumnDef *definition, const char *type) {
   const PgQuery__Constraint *fallback = CLAUSE(definition, DEFAULT);
@@ -133,7 +152,10 @@ void alter_add_column(struct alter *alter, const PgQuery__AlterTableCmd *command
     effect_fact(form->effect, FACT_COLUMN_NOT_NULL_NO_DEFAULT, rel, name, type);
     form_scan_heirs(form, rel);
   }
+  form_default_of(form, definition);
+  if (CLAUSE(definition, GENERATED)) columns_need(form, rel, CLAUSE(definition, GENERATED)->raw_expr);
   form_add_column_to(form, rel, definition);
+  add_below(form, rel, definition, 0);
   inline_constraints(form, rel, definition, !has_value);
 }
 
@@ -281,6 +303,7 @@ void alter_column_type(struct alter *alter, const PgQuery__AlterTableCmd *comman
   if (!plain) change = (struct type_change){.kind = TYPE_REWRITE, .lossy = "the values before USING was applied"};
   if (change.kind == TYPE_METADATA && definition->coll_clause) change.kind = TYPE_REINDEX;
   type_obstacles(form, alter->rel, command->name);
+  columns_need(form, alter->rel, definition->raw_default);
   if (change.kind == TYPE_REFUSED) {
     form_fails(form, "42804", "%s casts automatically to %s", column->type, type);
     effect_fact(form->effect, FACT_TYPE_REFUSED, alter->rel, command->name, type);
@@ -296,6 +319,8 @@ void alter_column_type(struct alter *alter, const PgQuery__AlterTableCmd *comman
 void alter_column_default(struct alter *alter, const PgQuery__AlterTableCmd *command) {
   struct snap_column *column = form_column(alter->form, alter->rel, command->name, false);
   form_lock_sequences(alter->form, command->def, LOCK_ACCESS_SHARE);
+  columns_default(alter->form, command->def);
+  if (column) values_fit(alter->form, column->type, command->def);
   if (column && (column->identity || column->generated)) /* both have an expression of their own */
     form_fails(alter->form, "42601", "column %s is neither identity nor generated", command->name);
   if (column) column->default_expr = command->def ? sql_expression(alter->form->arena, command->def) : NULL;

@@ -41,7 +41,7 @@ static bool see_column(void *arg, PgQuery__Node *node) {
     sql_name_split(node->column_ref->n_fields, node->column_ref->fields, &qualifier, &name);
   if (name && seen->name && strcmp(seen->name, name) != 0) seen->several = true;
   if (name) seen->name = name;
-  if (name && seen->rel && seen->rel->t->column_count && !snap_table_column(seen->rel->t, name)) seen->missing = name;
+  if (name && seen->rel && seen->rel->t->column_count && !seen->rel->vague && !snap_table_column(seen->rel->t, name)) seen->missing = name;
   return true;
 }
 
@@ -178,7 +178,10 @@ static void add_foreign_key(struct form *form, struct rel *rel, const PgQuery__C
     ref_columns = key->columns;
     ref_count = key->column_count;
   }
-  if (ref->t->column_count && (ref_count != count || !referable(ref, ref_columns, ref_count)))
+  for (size_t i = 0; i < ref_count; i++)
+    if (ref->t->column_count && !ref->vague && !snap_table_column(ref->t, ref_columns[i]))
+      form_fails(form, "42703", "column %s of %s exists", ref_columns[i], ref->t->qualified);
+  if (ref->t->column_count && !ref->vague && (ref_count != count || !referable(ref, ref_columns, ref_count)))
     form_fails(form, "42830", "a unique constraint of %s matches the key", ref->t->qualified);
   keys_compare(form, rel, ref, columns, ref_columns, ref_count < count ? ref_count : count);
   if (constraint->skip_validation && rel->t->kind == SNAP_PARTITIONED && form->shadow->version < 180000)
@@ -272,8 +275,8 @@ static size_t excluded_equals(struct arena *arena, const PgQuery__Constraint *co
     if (pair->node_case != PG_QUERY__NODE__NODE_LIST || pair->list->n_items != 2) continue;
     const PgQuery__Node *element = pair->list->items[0], *operator= pair->list->items[1];
     const char *sign = operator->node_case == PG_QUERY__NODE__NODE_LIST && operator->list->n_items
-                           ? sql_node_string(operator->list->items[operator->list->n_items - 1])
-                           : sql_node_string(operator);
+        ? sql_node_string(operator->list->items[operator->list->n_items - 1])
+        : sql_node_string(operator);
     if (sign && strcmp(sign, "=") == 0 && element->node_case == PG_QUERY__NODE__NODE_INDEX_ELEM) names[count++] = element->index_elem->name;
   }
   return count;

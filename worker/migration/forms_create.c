@@ -1,5 +1,6 @@
 /* forms_create.c - what CREATE does to relations that exist already: parents, partitions, referenced and read tables. */
 #include "worker/migration/bounds.h"
+#include "worker/migration/columns.h"
 #include "worker/migration/feasibility.h"
 #include "worker/migration/forms.h"
 #include "worker/sql/text.h"
@@ -18,6 +19,8 @@ static bool exists_already(struct form *form, const PgQuery__RangeVar *range, bo
 static void copy_like(struct form *form, struct rel *rel, const PgQuery__TableLikeClause *like) {
   struct rel *source = shadow_range(form->shadow, like->relation);
   effect_lock(form->effect, source, LOCK_ACCESS_SHARE);
+  if (!source || source->vague || !source->t->column_count) rel->vague = true;
+  if (!source && !sql_or_null(like->relation->catalogname)) form_target(form, like->relation, false);
   for (size_t i = 0; source && i < source->t->column_count; i++) {
     struct snap_column *column = shadow_add_column(form->shadow, rel, source->t->columns[i].name, source->t->columns[i].type);
     if (column) column->not_null = source->t->columns[i].not_null;
@@ -33,6 +36,7 @@ static void create_partition(struct form *form, struct rel *rel, struct rel *par
   effect_fact(form->effect, FACT_PARTITION_CREATE, parent, rel->t->qualified, NULL);
   for (size_t i = 0; i < parent->t->fk_count; i++)
     form_lock_tree(form, shadow_of(form->shadow, parent->t->fks[i].ref), LOCK_SHARE_ROW_EXCLUSIVE, true);
+  rel->vague |= parent->vague;
   for (size_t i = 0; i < parent->t->column_count; i++) {
     struct snap_column *column = shadow_add_column(form->shadow, rel, parent->t->columns[i].name, parent->t->columns[i].type);
     if (column) column->not_null = parent->t->columns[i].not_null;
@@ -52,6 +56,7 @@ static void create_partition(struct form *form, struct rel *rel, struct rel *par
 
 static void inherit_from(struct form *form, struct rel *rel, struct rel *parent) {
   effect_lock(form->effect, parent, LOCK_SHARE_UPDATE_EXCLUSIVE);
+  rel->vague |= parent->vague;
   for (size_t i = 0; i < parent->t->column_count; i++) {
     const struct snap_column *theirs = &parent->t->columns[i];
     struct snap_column *column = snap_table_column(rel->t, theirs->name);
@@ -74,6 +79,7 @@ static void table_elements(struct form *form, struct rel *rel, const PgQuery__Cr
     if (element->node_case == PG_QUERY__NODE__NODE_COLUMN_DEF) {
       effect_column(form->effect, element->column_def->colname);
       depend_on_sequence(form, element->column_def);
+      form_default_of(form, element->column_def);
       form_add_column_to(form, rel, element->column_def);
     } else if (element->node_case == PG_QUERY__NODE__NODE_TABLE_LIKE_CLAUSE) {
       copy_like(form, rel, element->table_like_clause);
@@ -115,6 +121,22 @@ static void no_column_twice(struct form *form, const PgQuery__CreateStmt *statem
         form_fails(form, "42701", "column %s is there once", statement->table_elts[i]->column_def->colname);
 }
 
+static void need_column(struct form *form, const struct rel *rel, const char *name) {
+  if (name && !rel->vague && !snap_table_column(rel->t, name)) form_fails(form, "42703", "column %s of %s exists", name, rel->t->qualified);
+}
+
+/* Columns that keys and the partition key name. */
+static void key_columns(struct form *form, const struct rel *rel, const PgQuery__CreateStmt *statement) {
+  for (size_t i = 0; i < statement->n_table_elts; i++) {
+    const PgQuery__Node *element = statement->table_elts[i];
+    if (element->node_case != PG_QUERY__NODE__NODE_CONSTRAINT) continue;
+    for (size_t k = 0; k < element->constraint->n_keys; k++) need_column(form, rel, sql_node_string(element->constraint->keys[k]));
+    for (size_t k = 0; k < element->constraint->n_fk_attrs; k++) need_column(form, rel, sql_node_string(element->constraint->fk_attrs[k]));
+  }
+  for (size_t i = 0; statement->partspec && i < statement->partspec->n_part_params; i++)
+    need_column(form, rel, sql_or_null(statement->partspec->part_params[i]->partition_elem->name));
+}
+
 void form_create_table(struct form *form, PgQuery__Node *node) {
   const PgQuery__CreateStmt *statement =
       node->node_case == PG_QUERY__NODE__NODE_CREATE_FOREIGN_TABLE_STMT ? node->create_foreign_table_stmt->base_stmt : node->create_stmt;
@@ -137,6 +159,8 @@ void form_create_table(struct form *form, PgQuery__Node *node) {
       inherit_from(form, rel, parent);
   }
   table_elements(form, rel, statement);
+  if (statement->of_typename) rel->vague = true;
+  key_columns(form, rel, statement);
   table_constraints(form, rel, statement);
 }
 
@@ -149,6 +173,7 @@ void form_create_as(struct form *form, PgQuery__Node *node) {
                                matview ? SNAP_MATVIEW : SNAP_TABLE);
   if (!rel) return;
   form->effect->making = rel;
+  rel->vague = true;
   effect_table(form->effect, rel);
   if (matview) {
     rel->query = statement->query;
@@ -385,6 +410,31 @@ static void read_sql_body(struct form *form, const PgQuery__CreateFunctionStmt *
   form_read(form, node, FORM_READ_NAMES, NULL);
 }
 
+static bool see_query(void *arg, PgQuery__Node *node) {
+  if (node->node_case == PG_QUERY__NODE__NODE_SUB_LINK) *(bool *)arg = true;
+  return true;
+}
+
+/* SELECT of one expression, in SQL, without parameters: the planner puts the expression in the call's place, whatever was declared. */
+static bool is_inlined(struct form *form, const PgQuery__CreateFunctionStmt *statement) {
+  const PgQuery__Node *as = function_option(statement, "as");
+  const char *language = sql_node_string(function_option(statement, "language"));
+  if (!as || !language || strcmp(language, "sql") != 0 || statement->n_parameters || function_option(statement, "security") ||
+      function_option(statement, "set") || !statement->return_type || statement->return_type->setof)
+    return false;
+  const char *body = as->node_case == PG_QUERY__NODE__NODE_LIST && as->list->n_items ? sql_node_string(as->list->items[0]) : NULL;
+  const PgQuery__Node *node = body ? sql_parse_statement(form->arena, body) : NULL;
+  const PgQuery__SelectStmt *select = node && node->node_case == PG_QUERY__NODE__NODE_SELECT_STMT ? node->select_stmt : NULL;
+  if (!select || select->n_target_list != 1 || select->n_from_clause || select->where_clause || select->with_clause ||
+      select->n_values_lists || select->n_group_clause || select->having_clause || select->n_distinct_clause || select->n_sort_clause ||
+      select->limit_count || select->limit_offset || select->larg)
+    return false;
+  PgQuery__Node *value = select->target_list[0]->res_target->val;
+  bool asks = false;
+  sql_walk(value, see_query, &asks);
+  return value && !asks && !sql_volatile(form->shadow->snapshot, value, NULL);
+}
+
 void form_create_function(struct form *form, PgQuery__Node *node) {
   const PgQuery__CreateFunctionStmt *statement = node->create_function_stmt;
   form->effect->operation = statement->is_procedure ? "CREATE PROCEDURE" : "CREATE FUNCTION";
@@ -394,6 +444,7 @@ void form_create_function(struct form *form, PgQuery__Node *node) {
   if (statement->sql_body) form_read(form, statement->sql_body, FORM_READ_NAMES, NULL);
   read_sql_body(form, statement);
   char volatility = function_volatility(statement->n_options, statement->options);
+  if (is_inlined(form, statement)) volatility = 's';
   bool known = set_volatility(form, schema, name, volatility ? volatility : 'v');
   if (known && statement->replace) effect_loss(form->effect, LOSS_BEHAVIOUR, NULL);
   if (!known) add_function(form, schema, name, volatility ? volatility : 'v');

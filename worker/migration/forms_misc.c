@@ -182,6 +182,8 @@ static void owner(struct form *form, const PgQuery__AlterOwnerStmt *statement) {
 /* The actions of a rule are analysed when it is made: what they write to and read is locked. */
 static void rule(struct form *form, const PgQuery__RuleStmt *statement) {
   on_range(form, statement->relation, LOCK_ACCESS_EXCLUSIVE);
+  struct rel *rel = shadow_range(form->shadow, statement->relation);
+  if (rel) rel->ruled = true;
   for (size_t i = 0; i < statement->n_actions; i++) {
     PgQuery__Node *action = statement->actions[i];
     if (action->node_case == PG_QUERY__NODE__NODE_INSERT_STMT) on_range(form, action->insert_stmt->relation, LOCK_ROW_EXCLUSIVE);
@@ -307,6 +309,18 @@ void form_domain(struct form *form, PgQuery__Node *node) {
   }
 }
 
+/* The labels of a type made here aren't kept: it has none. */
+static void keep_label(struct form *form, const char *type, const char *old, const char *label) {
+  struct snap_enum *found = (struct snap_enum *)(uintptr_t)shadow_enum(form->shadow, type);
+  if (!found || !found->label_count) return;
+  const char **wider = arena_calloc(form->arena, found->label_count + 1, sizeof *wider);
+  if (!wider) return;
+  for (size_t i = 0; i < found->label_count; i++) wider[i] = old && strcmp(found->labels[i], old) == 0 ? label : found->labels[i];
+  wider[found->label_count] = label;
+  found->labels = wider;
+  if (!old) found->label_count++;
+}
+
 void form_enum(struct form *form, PgQuery__Node *node) {
   const PgQuery__AlterEnumStmt *statement = node->alter_enum_stmt;
   const char *schema, *name;
@@ -320,6 +334,8 @@ void form_enum(struct form *form, PgQuery__Node *node) {
   for (size_t i = 0; found && i < found->label_count; i++) exists |= strcmp(found->labels[i], statement->new_val) == 0;
   if (exists && !statement->skip_if_new_val_exists)
     form_fails(form, "42710", "%s has no value %s", name, sql_literal(form->arena, statement->new_val));
+  if (found && !exists)
+    keep_label(form, schema ? arena_printf(form->arena, "%s.%s", schema, name) : name, add ? NULL : statement->old_val, statement->new_val);
   effect_fact(form->effect, add ? FACT_ENUM_ADD_VALUE : FACT_ENUM_RENAME_VALUE, NULL, name, statement->new_val);
   effect_loss(form->effect, LOSS_BEHAVIOUR, add ? arena_printf(form->arena, "values of the enum %s can't be removed", name) : NULL);
   if (add && form->shadow->version < 120000) form->effect->transaction = TX_NEVER;

@@ -477,12 +477,8 @@ void shadow_rename_column(struct shadow *shadow, struct rel *rel, const char *fr
     rename_in_list(table->referenced_by[i]->ref_columns, table->referenced_by[i]->column_count, from, to);
 }
 
-void shadow_settle(struct shadow *shadow) {
-  struct rel *rel = shadow->renaming.rel;
-  if (!rel) return;
-  const char *schema = shadow->renaming.schema, *name = shadow->renaming.name,
-             *qualified = arena_printf(shadow->arena, "%s.%s", schema, name);
-  shadow->renaming.rel = NULL;
+static void move(struct shadow *shadow, struct rel *rel, const char *schema, const char *name) {
+  const char *qualified = arena_printf(shadow->arena, "%s.%s", schema, name);
   if (!qualified) return;
   rename_in_views(shadow, rel, schema, name);
   bucket_remove(shadow, rel);
@@ -491,4 +487,21 @@ void shadow_settle(struct shadow *shadow) {
   rel->t->name = name;
   rel->t->qualified = qualified;
   bucket_insert(shadow, rel);
+}
+
+void shadow_settle(struct shadow *shadow) {
+  struct rel *rel = shadow->renaming.rel;
+  shadow->renaming.rel = NULL;
+  if (rel) move(shadow, rel, shadow->renaming.schema, shadow->renaming.name);
+}
+
+void shadow_rename_schema(struct shadow *shadow, const char *from, const char *to) {
+  for (size_t i = 0; i < shadow->rels.count; i++) {
+    struct rel *rel = shadow->rels.items[i];
+    if (!rel->dropped && strcmp(rel->t->schema, from) == 0) move(shadow, rel, to, rel->t->name);
+  }
+  for (size_t i = 0; i < shadow->snapshot->enum_count; i++)
+    if (strcmp(shadow->snapshot->enums[i].schema, from) == 0) shadow->snapshot->enums[i].schema = to;
+  for (size_t i = 0; i < shadow->snapshot->domain_count; i++)
+    if (strcmp(shadow->snapshot->domains[i].schema, from) == 0) shadow->snapshot->domains[i].schema = to;
 }

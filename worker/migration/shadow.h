@@ -15,6 +15,8 @@ struct rel {            /* a table, view, materialised view or sequence */
   bool empty;           /* created or truncated here: nothing to read or to fail on */
   bool written;         /* rows changed by this migration: statistics no longer speak for them */
   bool dropped;
+  bool vague;           /* made of something whose columns aren't known */
+  bool ruled;           /* a rule was made on it here: rules are not modelled */
   const char *owned_by; /* sequences: "schema.table.column" */
   PgQuery__Node *query; /* views: parsed on first use */
   bool query_tried;
@@ -36,6 +38,8 @@ struct shadow {
   } renaming;
   struct rel **buckets;
   size_t bucket_count;
+  struct shadow_names *names; /* names.h; NULL until first asked */
+  bool unsure;                /* a DO block, a function or a rollback came before: what is there now is not known */
 };
 
 MUST_CHECK enum status shadow_new(const struct snapshot *snapshot, struct arena *arena, struct shadow **ret_shadow, struct error *err);
@@ -53,6 +57,7 @@ struct rel *shadow_add(struct shadow *shadow, const char *schema, const char *na
 void shadow_drop(struct shadow *shadow, struct rel *rel);
 /* Takes effect at shadow_settle, so that what is said about the statement still uses the name it used. */
 void shadow_rename(struct shadow *shadow, struct rel *rel, const char *schema, const char *name);
+void shadow_rename_schema(struct shadow *shadow, const char *from, const char *to);
 void shadow_settle(struct shadow *shadow); /* before the next statement is looked at */
 
 struct snap_column *shadow_add_column(struct shadow *shadow, struct rel *rel, const char *name, const char *type);
