@@ -6,7 +6,7 @@
 #include "common/log.h"
 
 static const struct route *const tables[] = {jobs_routes, connections_routes, schema_routes, migrations_routes,
-                                             keys_routes, health_routes,      docs_routes};
+                                             keys_routes, webhooks_routes, deliveries_routes, health_routes, docs_routes};
 
 const struct route *router_at(size_t index) {
   for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)

@@ -1,9 +1,9 @@
 /* submit.c - see submit.h. Everything a submission holds lives in its request's arena, so a batch is a list of pointers. */
 #include "api/submit.h"
 
-#include <strings.h>
 #include <sys/queue.h>
 
+#include "api/hook_url.h"
 #include "api/idempotency.h"
 #include "api/jobview.h"
 #include "api/submission.h"
@@ -193,19 +193,6 @@ void submit_turn(struct submit *submit) {
 
 /* --- taking a job --- */
 
-static enum status check_callback(const struct request *req, const char *url, struct error *err) {
-  if (!url) return OK;
-  bool https = strncasecmp(url, "https://", 8) == 0, http = strncasecmp(url, "http://", 7) == 0;
-  bool http_ok = *req->loop->api->cfg->webhook_allow != '\0';
-  const char *host = https ? url + 8 : http ? url + 7 : "";
-  size_t host_len = strcspn(host, "/?#");
-  for (const char *p = url; *p; p++)
-    if (*p <= ' ' || *p == 0x7f) return error_add_field(err, "callback_url", "must be a URL of printable ASCII without spaces");
-  if ((!https && !(http && http_ok)) || !host_len || memchr(host, '@', host_len))
-    return error_add_field(err, "callback_url", "must be an https:// URL with a host and no user name");
-  return OK;
-}
-
 static enum status take_metadata(struct submission *sub, struct error *err) {
   json_t *value = json_object_get(sub->req->body, "metadata");
   if (!value || json_is_null(value)) return OK;
@@ -222,7 +209,7 @@ static enum status take_members(struct submission *sub, struct error *err) {
   sub->lane = sub->kind->lane;
   job_lane_parse(json_str(body, "priority", NULL), &sub->lane);
   sub->callback_url = json_str(body, "callback_url", NULL);
-  enum status status = check_callback(sub->req, sub->callback_url, err);
+  enum status status = hook_url_check(sub->req, "callback_url", sub->callback_url, err);
   return status == OK ? take_metadata(sub, err) : status;
 }
 

@@ -60,3 +60,8 @@ int remote_execute(const struct cli_command *self, int argc, char **argv);
 int check_run(const struct cli_command *self, int argc, char **argv);
 
 #endif
+int webhook_add(const struct cli_command *self, int argc, char **argv);
+int webhook_list(const struct cli_command *self, int argc, char **argv);
+int webhook_rotate(const struct cli_command *self, int argc, char **argv);
+int webhook_test(const struct cli_command *self, int argc, char **argv);
+int webhook_deliveries(const struct cli_command *self, int argc, char **argv);

@@ -58,6 +58,17 @@ static const struct cli_command commands[] = {
     {"connection list", "[--json]", remote_connection_list, "list the client databases", REMOTE_HELP},
     {"job", "ID [--retry] [--json] [--timeout SECONDS]", remote_job, "wait for a job and print its outcome",
      "--retry queues a failed, cancelled or dead one again first; an execution goes on where it stopped.\n" REMOTE_HELP},
+    {"webhook add", "URL [--event EVENT]… [--kind KIND]… [--description TEXT] [--json]", webhook_add, "have a server told when jobs end",
+     "Prints the webhook's id and, this once, the secret that signs what it gets (Standard Webhooks 1.0). EVENT: job.succeeded, "
+     "job.failed,\n"
+     "job.dead, job.cancelled; default: all. KIND: only jobs of that kind, such as migration.analyze.\n" REMOTE_HELP},
+    {"webhook list", "[--json]", webhook_list, "list the webhooks and how they do", REMOTE_HELP},
+    {"webhook rotate", "ID | --callbacks", webhook_rotate, "make a new secret for a webhook, or for callbacks",
+     "The old secret signs as well for 24 h. --callbacks is about the one that signs requests to a job's callback_url, and makes the "
+     "first.\n" REMOTE_HELP},
+    {"webhook test", "ID", webhook_test, "send a webhook a test", "Prints the id of the delivery.\n" REMOTE_HELP},
+    {"webhook deliveries", "[ID] [--redeliver DELIVERY] [--json]", webhook_deliveries, "show what was delivered, or deliver it again",
+     "Without ID: to all webhooks, and to callbacks. The newest 50.\n" REMOTE_HELP},
     {"schema up", "", schema_up, "bring AutoDB's own database to this version",
      "Applies schema/NNNN_*.sql (AUTODB_SCHEMA_DIR, else beside this program) to AUTODB_DATABASE_URL, each in a transaction, under a "
      "lock:\n"

@@ -83,6 +83,7 @@ static const struct row rows[] = {
         "AUTODB_LLM_PROVIDER", llm_provider, "none", "none|bedrock|anthropic|openai",
         "language model that writes summaries; bedrock signs with the AWS credentials of the environment, openai is any compatible server"),
     STRING("AUTODB_LLM_BASE_URL", llm_base_url, "", 2048, "where the model is served; empty = the provider's own address"),
+    STRING("AUTODB_PUBLIC_URL", public_url, "", 2048, "where clients reach the API: begins result_url in webhooks; empty = a path alone"),
     STRING("AUTODB_LLM_MODEL", llm_model, "", 2048, "model id, or inference profile of Bedrock; empty = the provider's default"),
     SECRET("AUTODB_LLM_API_KEY", llm_api_key, 8192, "key for the provider; Bedrock needs none"),
     CHOICE("AUTODB_LOG_LEVEL", log_level, "info", "debug|info|warn|error", "least level that is logged"),

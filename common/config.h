@@ -45,6 +45,7 @@ struct config {
   /* language model */
   const char *llm_provider; /* AUTODB_LLM_PROVIDER none|bedrock|anthropic|openai */
   const char *llm_base_url; /* AUTODB_LLM_BASE_URL, "" = the provider's own */
+  const char *public_url;       /* AUTODB_PUBLIC_URL, "" = result_url is a path */
   const char *llm_model;    /* AUTODB_LLM_MODEL, "" = the provider's default */
   const char *llm_api_key;  /* AUTODB_LLM_API_KEY */
   /* logging */

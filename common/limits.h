@@ -43,6 +43,17 @@
 
 /* --- our own servers --- */
 #define LIMIT_PG_INFLIGHT 1024                     /* queries waiting on one pipelined connection; beyond: ERR_UNAVAILABLE */
+/* --- webhooks --- */
+#define LIMIT_WEBHOOKS_PER_OWNER 100
+#define LIMIT_WEBHOOK_URL_BYTES 2048
+#define LIMIT_WEBHOOK_CONCURRENCY 16      /* most calls at once that an endpoint may ask for */
+#define LIMIT_DELIVERY_MS 15000           /* of one call, from the lookup to the last byte */
+#define LIMIT_DELIVERY_ANSWER (64 * 1024) /* bytes read of an answer */
+#define LIMIT_DELIVERY_EXCERPT 2048       /* bytes kept of request and answer */
+#define LIMIT_DELIVERY_CALLS 64           /* at once, of one courier */
+#define LIMIT_DELIVERY_OWNER_CALLS 32     /* at once, of one owner, over all couriers */
+#define LIMIT_DELIVERY_LEASE_SECONDS 45   /* longer than a call and the statements around it */
+
 #define LIMIT_PG_INFLIGHT_BYTES (64 * 1024 * 1024) /* of parameters waiting there, before the newest; beyond: ERR_UNAVAILABLE */
 #define LIMIT_PG_PARAMS_BYTES (LIMIT_SNAPSHOT_BYTES + 1024 * 1024) /* of one query; beyond: the query is refused */
 #define LIMIT_PG_CONNECT_MS 5000                                   /* from the first packet to a usable connection; then it is tried anew */

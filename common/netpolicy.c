@@ -114,6 +114,11 @@ const char *netpolicy_refusal(const struct netpolicy *policy, const struct socka
   return NULL;
 }
 
+bool netpolicy_lists(const struct netpolicy *policy, const struct sockaddr *address) {
+  uint8_t raw[16], bytes[16];
+  return address_bytes(address, raw, bytes) && within_any(policy->allow, policy->allow_count, bytes) && !netpolicy_refusal(policy, address);
+}
+
 bool netpolicy_is_loopback(const struct sockaddr *address) {
   static const struct network v4 = V4(127, 0, 0, 0, 8), v6 = {{[15] = 1}, 128};
   uint8_t raw[16], bytes[16];

@@ -18,6 +18,8 @@ MUST_CHECK enum status netpolicy_new(const char *allow, const char *deny, bool p
 void netpolicy_free(struct netpolicy *policy);
 /* NULL when allowed, else why not ("is a link-local or metadata address"). */
 const char *netpolicy_refusal(const struct netpolicy *policy, const struct sockaddr *address);
+/* Is the address in a network that `allow` names, and in none that `deny` does? */
+bool netpolicy_lists(const struct netpolicy *policy, const struct sockaddr *address);
 bool netpolicy_is_loopback(const struct sockaddr *address);
 
 #endif

@@ -12,8 +12,8 @@
   " ON CONFLICT (job_id) DO UPDATE SET attempt = excluded.attempt, state = excluded.state, body = excluded.body, error = excluded.error,"  \
   " started_at = excluded.started_at, progress = excluded.progress, failures = excluded.failures, crashes = excluded.crashes, created_at " \
   "= now() WHERE r.attempt < excluded.attempt), "                                                                                          \
-  "told AS (INSERT INTO autodb.deliveries (id, job_id, webhook_id, url, event)"                                                            \
-  " SELECT d.id || '.job.' || d.state || '.' || coalesce(w.id::text, 'callback'), d.id, w.id, w.url, 'job.' || d.state"                    \
+  "told AS (INSERT INTO autodb.deliveries (id, job_id, owner_id, webhook_id, url, event)"                                                  \
+  " SELECT d.id || '_job_' || d.state || '_' || coalesce(w.id::text, 'callback'), d.id, d.owner_id, w.id, w.url, 'job.' || d.state"        \
   " FROM done d CROSS JOIN LATERAL (SELECT NULL::uuid AS id, d.callback_url AS url WHERE d.callback_url IS NOT NULL UNION ALL"             \
   " SELECT h.id, h.url FROM autodb.webhooks h WHERE h.owner_id = d.owner_id AND h.deleted_at IS NULL AND h.disabled_at IS NULL"            \
   " AND 'job.' || d.state = ANY (h.events) AND (h.kinds = '{}' OR d.kind = ANY (h.kinds))) w"                                              \

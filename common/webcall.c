@@ -2,10 +2,9 @@
  * connection that is used again was once held against the same rules. */
 #include "common/webcall.h"
 
-#include <curl/curl.h>
 #include <strings.h>
 
-#include "common/buf.h"
+#include "common/webcall_impl.h"
 
 #define CONNECT_MS 10000L
 #define HEADERS_MAX 32
@@ -14,18 +13,6 @@
 struct webcall {
   CURL *curl;
   const struct netpolicy *policy;
-  const char *refusal; /* of the last address looked at; static text */
-  char reason[CURL_ERROR_SIZE];
-};
-
-/* One call on its way. */
-struct call {
-  struct webcall *webcall;
-  const struct webcall_request *request;
-  struct curl_slist *headers;
-  const char *host;
-  struct buf body;
-  bool was_cut, too_large;
 };
 
 enum status webcall_new(const struct netpolicy *policy, struct webcall **ret_webcall, struct error *err) {
@@ -71,11 +58,13 @@ const char *webcall_host(const char *url, struct arena *arena) {
 
 /* The last word on where we connect to: the address is the one the kernel gets. */
 static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address) {
-  struct webcall *webcall = arg;
+  struct call *call = arg;
   (void)purpose;
-  const char *refusal = webcall->policy ? netpolicy_refusal(webcall->policy, &address->addr) : NULL;
+  const char *refusal = call->policy ? netpolicy_refusal(call->policy, &address->addr) : NULL;
+  if (!refusal && call->plain && call->request->plain_if_listed && !(call->policy && netpolicy_lists(call->policy, &address->addr)))
+    refusal = "may be reached by https only";
   if (refusal) {
-    webcall->refusal = refusal;
+    call->refusal = refusal;
     return CURL_SOCKET_BAD;
   }
   return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
@@ -135,7 +124,7 @@ static void sign(CURL *curl, const struct webcall_aws *aws) {
 }
 
 static void set_up(struct call *call) {
-  CURL *curl = call->webcall->curl;
+  CURL *curl = call->curl;
   const struct webcall_request *request = call->request;
   curl_easy_reset(curl); /* options only: connections stay */
   curl_easy_setopt(curl, CURLOPT_URL, request->url);
@@ -150,9 +139,9 @@ static void set_up(struct call *call) {
   curl_easy_setopt(curl, CURLOPT_NOBODY, strcmp(request->method, "HEAD") == 0 ? 1L : 0L);
   curl_easy_setopt(curl, CURLOPT_USERAGENT, "autodb/" AUTODB_VERSION);
   curl_easy_setopt(curl, CURLOPT_HTTPHEADER, call->headers);
-  curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, call->webcall->reason);
+  curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, call->reason);
   curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_socket);
-  curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, call->webcall);
+  curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, call);
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, collect);
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, call);
   if (request->body) {
@@ -163,20 +152,19 @@ static void set_up(struct call *call) {
 }
 
 static enum status failed(const struct call *call, CURLcode code, struct error *err) {
-  const struct webcall *webcall = call->webcall;
-  if (webcall->refusal)
-    return error_set_code(err, ERR_UNAVAILABLE, "ADDRESS_REFUSED", "%s resolves to an address that %s", call->host, webcall->refusal);
+  if (call->refusal)
+    return error_set_code(err, ERR_UNAVAILABLE, "ADDRESS_REFUSED", "%s resolves to an address that %s", call->host, call->refusal);
   if (call->too_large)
     return error_set_code(err, ERR_UNAVAILABLE, "ANSWER_TOO_LARGE", "%s answered more than %zu bytes", call->host,
                           call->request->max_answer);
   if (code == CURLE_OPERATION_TIMEDOUT)
     return error_set_code(err, ERR_UNAVAILABLE, "TIMEOUT", "%s did not answer within %d ms", call->host, call->request->timeout_ms);
-  return error_set_code(err, ERR_UNAVAILABLE, "UNREACHABLE", "%s: %s", call->host,
-                        *webcall->reason ? webcall->reason : curl_easy_strerror(code));
+  return error_set_code(err, ERR_UNAVAILABLE, "UNREACHABLE", "%s: %s", call->host, *call->reason ? call->reason : curl_easy_strerror(code));
 }
 
-static enum status take_answer(struct call *call, struct arena *arena, struct webcall_answer *ret_answer, struct error *err) {
-  CURL *curl = call->webcall->curl;
+static enum status take_answer(struct call *call, struct webcall_answer *ret_answer, struct error *err) {
+  CURL *curl = call->curl;
+  struct arena *arena = call->arena;
   long status = 0;
   char *type = NULL;
   curl_off_t retry_after = 0, total_us = 0;
@@ -196,25 +184,34 @@ static enum status take_answer(struct call *call, struct arena *arena, struct we
   return OK;
 }
 
-static enum status perform(struct call *call, struct arena *arena, struct webcall_answer *ret_answer, struct error *err) {
+enum status call_begin(struct call *call, struct error *err) {
+  const char *url = call->request->url;
+  buf_init(&call->body, call->request->max_answer + 1);
+  call->host = webcall_host(url, call->arena);
+  if (!call->host) return error_set(err, ERR_VALIDATION, "is not an http or https URL without credentials");
+  call->plain = strncasecmp(url, "https:", 6) != 0;
   enum status status = add_headers(call, err);
-  if (status) return status;
-  set_up(call);
-  CURLcode code = curl_easy_perform(call->webcall->curl);
+  if (status == OK) set_up(call);
+  return status;
+}
+
+enum status call_end(struct call *call, CURLcode code, struct webcall_answer *ret_answer, struct error *err) {
   bool cut_short = code == CURLE_WRITE_ERROR && call->was_cut && !call->too_large;
-  return code == CURLE_OK || cut_short ? take_answer(call, arena, ret_answer, err) : failed(call, code, err);
+  return code == CURLE_OK || cut_short ? take_answer(call, ret_answer, err) : failed(call, code, err);
+}
+
+void call_clear(struct call *call) {
+  curl_easy_setopt(call->curl, CURLOPT_HTTPHEADER, NULL);
+  curl_easy_setopt(call->curl, CURLOPT_ERRORBUFFER, NULL);
+  curl_slist_free_all(call->headers);
+  buf_free(&call->body);
 }
 
 enum status webcall_send(struct webcall *webcall, const struct webcall_request *request, struct arena *arena,
                          struct webcall_answer *ret_answer, struct error *err) {
-  struct call call = {.webcall = webcall, .request = request, .host = webcall_host(request->url, arena)};
-  if (!call.host) return error_set(err, ERR_VALIDATION, "is not an http or https URL without credentials");
-  webcall->refusal = NULL;
-  *webcall->reason = '\0';
-  buf_init(&call.body, request->max_answer + 1);
-  enum status status = perform(&call, arena, ret_answer, err);
-  curl_easy_setopt(webcall->curl, CURLOPT_HTTPHEADER, NULL);
-  curl_slist_free_all(call.headers);
-  buf_free(&call.body);
+  struct call call = {.curl = webcall->curl, .policy = webcall->policy, .request = request, .arena = arena};
+  enum status status = call_begin(&call, err);
+  if (status == OK) status = call_end(&call, curl_easy_perform(call.curl), ret_answer, err);
+  call_clear(&call);
   return status;
 }

@@ -1,4 +1,5 @@
-/* webcall.h - calls to HTTP servers of others: models, object stores, receivers of webhooks. Blocking, over libcurl.
+/* webcall.h - calls to HTTP servers of others: models, object stores, receivers of webhooks. Blocking, over libcurl;
+ * webloop.h does the same inside an event loop, many at once.
  *
  * Every connection is held against the network policy on the address it goes to, after resolving, so a name that changes its mind
  * between two lookups gains nothing. No redirects, no proxies from the environment, no cookies, no other schemes; the answer is bounded. */
@@ -38,6 +39,7 @@ struct webcall_request {
   int timeout_ms;                /* from the first lookup to the last byte */
   size_t max_answer;             /* bytes of the body kept */
   bool cut;                      /* a longer body is cut there; else it is an error */
+  bool plain_if_listed;          /* http:// only to networks the policy's allow list names; https:// as ever */
   const struct webcall_aws *aws; /* NULL: not signed */
 };
 struct webcall_answer {

@@ -1,4 +1,4 @@
-/* supervisor.c - the worker's event loop: start, signals, the sandbox keeper, the orderly end.
+/* supervisor.c - the worker's event loop: start, signals, the sandbox keeper, the courier of webhooks, the orderly end.
  *
  * No job code runs in it. On SIGTERM it stops reading, gives running jobs 25 s, gives the rest back unharmed, waits for Postgres to know,
  * leaves the streams and exits 0. A second signal skips the grace. */
@@ -17,6 +17,7 @@
 #include "sandbox/sandbox.h"
 #include "worker/bell.h"
 #include "worker/child.h"
+#include "worker/courier.h"
 #include "worker/queue.h"
 #include "worker/sweep.h"
 
@@ -32,6 +33,7 @@ struct supervisor {
   struct queue *queue;
   struct sweep *sweep;
   struct metrics_server *metrics;
+  struct courier_watch *courier;
   struct event *sigterm, *sigint, *sigchld, *second;
   bool stopping, aborted, leaving;
   int64_t abort_ms, beat_ms; /* monotonic */
@@ -77,7 +79,7 @@ static void on_sigchld(evutil_socket_t fd, short what, void *arg) {
     if (waitpid(info.si_pid, &status, 0) != info.si_pid) return;
     if (info.si_pid == sup->keeper)
       on_keeper_death(sup, status);
-    else
+    else if (!courier_watch_reap(sup->courier, info.si_pid, status))
       queue_reap(sup->queue, info.si_pid, status);
   }
 }
@@ -124,6 +126,7 @@ static void on_stop(evutil_socket_t sig, short what, void *arg) {
     sup->stopping = true;
     sup->abort_ms = now + SUPERVISOR_GRACE_SECONDS * 1000;
     queue_drain(sup->queue);
+    courier_watch_drain(sup->courier);
     event_add(sup->second, &(struct timeval){.tv_usec = 20 * 1000}); /* a shorter second */
   } else if (!sup->aborted) {
     sup->abort_ms = now;
@@ -146,6 +149,7 @@ static void on_second(evutil_socket_t fd, short what, void *arg) {
     bell_beat(queue_bell(sup->queue));
   }
   if (sup->keeper <= 0 && now >= sup->keeper_ms) start_keeper(sup);
+  courier_watch_tick(sup->courier);
 }
 
 /* --- the beginning --- */
@@ -184,7 +188,8 @@ static enum status start(struct supervisor *sup, struct error *err) {
   snprintf(sup->keeper_socket, sizeof sup->keeper_socket, "%s/keeper-%d.sock", sup->cfg->sandbox_dir, (int)getpid());
   start_keeper(sup);
   serve_metrics(sup);
-  status = queue_new(sup->base, sup->cfg, sup->keeper_socket, &sup->queue, err);
+  status = courier_watch_new(sup->base, sup->cfg, &sup->courier, err);
+  if (status == OK) status = queue_new(sup->base, sup->cfg, sup->keeper_socket, &sup->queue, err);
   return status == OK ? sweep_new(sup->base, sup->cfg, queue_bell(sup->queue), &sup->sweep, err) : status;
 }
 
@@ -193,6 +198,7 @@ static void free_event(struct event *event) {
 }
 
 static void stop(struct supervisor *sup) {
+  courier_watch_free(sup->courier);
   sweep_free(sup->sweep);
   queue_free(sup->queue);
   metrics_server_free(sup->metrics);

@@ -1,4 +1,4 @@
-/* http_double.c - one request per connection, one connection at a time: enough for callers that wait for their answer. */
+/* http_double.c - one request per connection, a thread for each. */
 #include "tests/support/http_double.h"
 
 #include <arpa/inet.h>
@@ -25,7 +25,9 @@ struct http_double {
   const struct http_reply *replies;
   size_t reply_count;
   pthread_t thread;
-  pthread_mutex_t lock; /* over seen and count */
+  pthread_mutex_t lock; /* over what follows */
+  pthread_cond_t idle;  /* threads is 0 */
+  int threads, busy, peak;
   struct http_seen seen[HTTP_DOUBLE_REQUESTS];
   size_t count;
 };
@@ -60,6 +62,7 @@ static const struct http_reply *keep(struct http_double *server, char *request) 
   char *end = strstr(request, "\r\n\r\n");
   pthread_mutex_lock(&server->lock);
   size_t index = server->count;
+  if (++server->busy > server->peak) server->peak = server->busy;
   if (index < HTTP_DOUBLE_REQUESTS) {
     server->seen[index] = (struct http_seen){strndup(request, (size_t)(end + 2 - request)), strdup(end + 4)};
     server->count++;
@@ -78,16 +81,46 @@ static void answer(const struct http_double *server, int fd, const struct http_r
   if (send(fd, head, (size_t)len, MSG_NOSIGNAL) == len && send(fd, body, strlen(body), MSG_NOSIGNAL) < 0) return;
 }
 
+struct visit {
+  struct http_double *server;
+  int fd;
+};
+
+static void *serve_one(void *arg) {
+  struct visit visit = *(struct visit *)arg;
+  struct http_double *server = visit.server;
+  free(arg);
+  char *request = read_request(server, visit.fd);
+  if (request) answer(server, visit.fd, keep(server, request));
+  close(visit.fd);
+  pthread_mutex_lock(&server->lock);
+  server->busy -= request != NULL;
+  if (--server->threads == 0) pthread_cond_signal(&server->idle);
+  pthread_mutex_unlock(&server->lock);
+  free(request);
+  return NULL;
+}
+
+static void visit(struct http_double *server, int fd) {
+  struct visit *visit = malloc(sizeof *visit);
+  pthread_t thread;
+  *visit = (struct visit){server, fd};
+  pthread_mutex_lock(&server->lock);
+  server->threads++;
+  pthread_mutex_unlock(&server->lock);
+  if (pthread_create(&thread, NULL, serve_one, visit) != 0) abort();
+  pthread_detach(thread);
+}
+
 static void *serve(void *arg) {
   struct http_double *server = arg;
   while (wait_readable(server, server->listener, -1)) {
     int fd = accept(server->listener, NULL, NULL);
-    if (fd < 0) continue;
-    char *request = read_request(server, fd);
-    if (request) answer(server, fd, keep(server, request));
-    free(request);
-    close(fd);
+    if (fd >= 0) visit(server, fd);
   }
+  pthread_mutex_lock(&server->lock);
+  while (server->threads) pthread_cond_wait(&server->idle, &server->lock);
+  pthread_mutex_unlock(&server->lock);
   return NULL;
 }
 
@@ -99,10 +132,11 @@ struct http_double *http_double_new(const struct http_reply *replies, size_t cou
   server->replies = replies;
   server->reply_count = count;
   pthread_mutex_init(&server->lock, NULL);
+  pthread_cond_init(&server->idle, NULL);
   assert_int_equal(pipe(server->stop), 0);
   server->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   assert_int_equal(bind(server->listener, (struct sockaddr *)&address, len), 0);
-  assert_int_equal(listen(server->listener, 16), 0);
+  assert_int_equal(listen(server->listener, 128), 0);
   assert_int_equal(getsockname(server->listener, (struct sockaddr *)&address, &len), 0);
   server->port = ntohs(address.sin_port);
   snprintf(server->url, sizeof server->url, "http://127.0.0.1:%d", server->port);
@@ -121,6 +155,7 @@ void http_double_free(struct http_double *server) {
   close(server->listener);
   close(server->stop[0]);
   close(server->stop[1]);
+  pthread_cond_destroy(&server->idle);
   pthread_mutex_destroy(&server->lock);
   free(server);
 }
@@ -133,6 +168,13 @@ size_t http_double_count(struct http_double *server) {
   size_t count = server->count;
   pthread_mutex_unlock(&server->lock);
   return count;
+}
+
+int http_double_peak(struct http_double *server) {
+  pthread_mutex_lock(&server->lock);
+  int peak = server->peak;
+  pthread_mutex_unlock(&server->lock);
+  return peak;
 }
 
 const struct http_seen *http_double_seen(struct http_double *server, size_t index) {

@@ -1,14 +1,14 @@
 /* http_double.h - an HTTP server of the test's own, for what lives elsewhere in production: models, receivers of webhooks, AWS.
  *
- * A thread on a free port of 127.0.0.1 that answers each request with the next reply of a script (the last one again when they run out) and
- * keeps what it was asked. */
+ * On a free port of 127.0.0.1; answers each request with the next reply of a script (the last one again when they run out) and keeps what
+ * it was asked. Connections are served side by side. */
 #ifndef AUTODB_TESTS_HTTP_DOUBLE_H
 #define AUTODB_TESTS_HTTP_DOUBLE_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-#define HTTP_DOUBLE_REQUESTS 64
+#define HTTP_DOUBLE_REQUESTS 1024
 
 struct http_reply {
   int status;
@@ -29,6 +29,7 @@ void http_double_free(struct http_double *server);
 int http_double_port(const struct http_double *server);
 const char *http_double_url(const struct http_double *server); /* "http://127.0.0.1:port" */
 size_t http_double_count(struct http_double *server);          /* requests seen so far */
+int http_double_peak(struct http_double *server);              /* most requests that waited for their answers at once */
 /* The request of that index; waits for nothing, fails the test when there is none. Lives as long as the double. */
 const struct http_seen *http_double_seen(struct http_double *server, size_t index);
 /* The header's value in out ("" when absent). */
