@@ -16,15 +16,15 @@
 
 static const struct pg_stmt insert_approved = {
     "insert_approved",
-    "WITH free AS (SELECT a.nonce FROM autodb.approvals a WHERE a.nonce = $15::text AND a.owner_id = $2::uuid "
-    "AND a.connection_id = $3::uuid AND a.used_by_job_id IS NULL AND $16::boolean AND " CONNECTION_LIVES " FOR UPDATE), "
-    "taken AS (" IDEMPOTENCY_TAKE("FROM free WHERE $13::text IS NOT NULL") "), "
+    "WITH free AS (SELECT a.nonce FROM autodb.approvals a WHERE a.nonce = $16::text AND a.owner_id = $2::uuid "
+    "AND a.connection_id = $3::uuid AND a.used_by_job_id IS NULL AND $17::boolean AND " CONNECTION_LIVES " FOR UPDATE), "
+    "taken AS (" IDEMPOTENCY_TAKE("FROM free WHERE $14::text IS NOT NULL") "), "
                                                                            "used AS (UPDATE autodb.approvals a SET used_by_job_id = "
                                                                            "$1::uuid, used_at = now() FROM free f WHERE a.nonce = f.nonce "
-                                                                           "AND ($13::text IS NULL OR EXISTS (SELECT FROM taken)) "
+                                                                           "AND ($14::text IS NULL OR EXISTS (SELECT FROM taken)) "
                                                                            "RETURNING a.nonce), " SUBMISSION_ACCEPT(
                                                                                "used") "SELECT " SQL_TIME("now()") " FROM accepted",
-    16};
+    17};
 
 enum found { LIVES, KEYED_JOB, KEYED_SAME, NONCE, USED_BY, USED_SAME };
 static const struct pg_stmt find_approval = {
@@ -80,7 +80,6 @@ static enum status on_found(struct request *req, const PGresult *res, struct err
 static enum status on_inserted(struct request *req, const PGresult *res, struct error *err) {
   const struct use *use = req->state;
   if (PQntuples(res) == 1) {
-    submit_ring(req->loop, &use->sub->id, job_stream(use->sub->lane, use->sub->tier));
     submission_committed(use->sub, PQgetvalue(res, 0, 0));
     return OK;
   }

@@ -111,9 +111,10 @@ static enum status read_key(const struct request *req, const char **ret_key, str
 /* Seconds to expiry bound the time a key is remembered; last_used_at is touched at most once a minute. */
 static const struct pg_stmt find_key = {
     "find_key",
-    "SELECT id, owner_id, role = 'admin', (extract(epoch FROM least(expires_at - now(), interval '1 hour')) * 1000)::bigint, "
-    "last_used_at IS NULL OR last_used_at < now() - interval '1 minute' "
-    "FROM autodb.api_keys WHERE key_hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())",
+    "SELECT k.id, owner_id, role = 'admin', (extract(epoch FROM least(expires_at - now(), interval '1 hour')) * 1000)::bigint, "
+    "last_used_at IS NULL OR last_used_at < now() - interval '1 minute', o.rate, o.burst "
+    "FROM autodb.api_keys k JOIN autodb.owners o ON o.id = k.owner_id "
+    "WHERE key_hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())",
     1};
 static const struct pg_stmt touch_key = {"touch_key",
                                          "UPDATE autodb.api_keys SET last_used_at = now() WHERE id = $1 AND (last_used_at IS NULL OR "
@@ -133,6 +134,15 @@ static void touch(struct loop *loop, const struct id *key_id) {
   if (pgloop_query(loop->pg, &touch_key, &params, 0, touched, NULL, &err) != OK) log_event(LOG_DEBUG, "last_used_at not updated", NULL);
 }
 
+/* What the owner has of his own, else everybody's. */
+static void take_limits(const struct config *cfg, const PGresult *res, struct identity *who) {
+  bool rate = !PQgetisnull(res, 0, 5), burst = !PQgetisnull(res, 0, 6);
+  who->own_limits = rate || burst;
+  who->rate = rate ? (int)strtol(PQgetvalue(res, 0, 5), NULL, 10) : cfg->owner_rate;
+  who->burst = burst ? (int)strtol(PQgetvalue(res, 0, 6), NULL, 10) : rate ? 0 : cfg->owner_burst;
+  if (!who->burst) who->burst = who->rate > INT32_MAX / 2 ? INT32_MAX : 2 * who->rate;
+}
+
 static enum status on_key(struct request *req, const PGresult *res, struct error *err) {
   const struct lookup *lookup = req->state;
   struct auth *auth = req->loop->auth;
@@ -144,6 +154,7 @@ static enum status on_key(struct request *req, const PGresult *res, struct error
   metric_add(&lookups, "known", 1);
   struct identity who = {.admin = PQgetvalue(res, 0, 2)[0] == 't'};
   if (!id_parse(PQgetvalue(res, 0, 0), &who.key_id) || !id_parse(PQgetvalue(res, 0, 1), &who.owner_id)) return refuse(err);
+  take_limits(req->loop->api->cfg, res, &who);
   long long left = PQgetisnull(res, 0, 3) ? TTL_MS : strtoll(PQgetvalue(res, 0, 3), NULL, 10);
   place(auth->known, lookup->hash, lookup->epoch, left < TTL_MS ? left : TTL_MS)->who = who;
   if (PQgetvalue(res, 0, 4)[0] == 't') touch(req->loop, &who.key_id);

@@ -1,7 +1,7 @@
 /* auth.h - who asks: API keys, looked up by their SHA-256 and remembered for five seconds per loop.
  *
  * A key is "adb_" and 43 base64url characters, 256 random bits, so a plain hash at rest is enough. A revocation is seen at once by the
- * process that did it (api.keys_epoch) and within the cache's five seconds by others. */
+ * process that did it (api.keys_epoch) and within the cache's five seconds by others. The owner's limits are remembered with the key. */
 #ifndef AUTODB_API_AUTH_H
 #define AUTODB_API_AUTH_H
 

@@ -22,7 +22,7 @@
 #define INLINE_BODY (64 * 1024)    /* larger bodies are handed over instead of copied */
 #define STREAM_PATIENCE_MS 30000
 #define STREAM_UNSENT (16 * 1024) /* bytes */
-#define FLUSH_ABOVE (256 * 1024)  /* unsent bytes above which the next request waits */
+#define FLUSH_ABOVE (256 * 1024) /* unsent bytes above which the next request waits */
 
 static struct metric requests = METRIC_COUNTER("autodb_http_requests_total", "HTTP requests answered, by status class.", "class");
 
@@ -258,8 +258,7 @@ static void count(const struct conn *conn, int http_status) {
   metric_add(&requests, classes[http_status / 100 - 1], 1);
   /* Outages are logged when they begin and end, not once per request. */
   if (http_status >= 500 && http_status != 503)
-    log_event(LOG_WARN, "request failed", "request", conn->req.request_id, "status", log_fmt("%d", http_status), "path", conn->http.path,
-              NULL);
+    request_log(LOG_WARN, &conn->req, "request failed", "status", log_fmt("%d", http_status), "path", conn->http.path, NULL);
 }
 
 /* A body nobody read would be taken for the next request: it is dropped when it is all here, else the connection has to close. */

@@ -1,17 +1,22 @@
 /* idempotency.c - see idempotency.h.
  *
- * Two first requests with one key at the same moment: the second's INSERT waits on the first's row and then sees it, so there is no
- * "still open" answer to give. When the outcome of the insert is unknown the answer is 503; the client's retry with the same key finds out.
- */
+ * Two first requests with one key at the same moment: the second's INSERT waits on the first's row and then sees it, so both get the one
+ * job. A first request that stays open is not waited for longer than OPEN_MS: then the answer is 409, as it is for as long as the first one
+ * is. When the outcome of the insert is unknown the answer is 503; the client's retry with the same key finds out. */
 #include "api/idempotency.h"
 
 #include "api/jobview.h"
 #include "api/submit.h"
 #include "api/waiters.h"
 
+#define OPEN_MS "3000"
+
+/* The limit holds for this transaction, from before the row is inserted. */
 static const struct pg_stmt insert_keyed = {
-    "insert_keyed", "WITH taken AS (" IDEMPOTENCY_TAKE("") "), " SUBMISSION_ACCEPT("taken") "SELECT " SQL_TIME("now()") " FROM accepted",
-    14};
+    "insert_keyed",
+    "WITH taken AS (" IDEMPOTENCY_TAKE("FROM (SELECT set_config('lock_timeout', '" OPEN_MS
+                                       "', true)) limited") "), " SUBMISSION_ACCEPT("taken") "SELECT " SQL_TIME("now()") " FROM accepted",
+    15};
 static const struct pg_stmt find_keyed = {
     "find_keyed", "SELECT request_hash = $3::bytea, job_id FROM autodb.idempotency_keys WHERE owner_id = $1::uuid AND key = $2::text", 3};
 
@@ -48,19 +53,35 @@ static enum status on_found(struct request *req, const PGresult *res, struct err
   return OK;
 }
 
-static enum status on_inserted(struct request *req, const PGresult *res, struct error *err) {
-  struct keyed *keyed = req->state;
-  if (PQntuples(res) == 1) {
-    submit_ring(req->loop, &keyed->sub->id, job_stream(keyed->sub->lane, keyed->sub->tier));
-    submission_committed(keyed->sub, PQgetvalue(res, 0, 0));
-    return OK;
-  }
+static enum status look_up(struct request *req, struct error *err) {
+  const struct keyed *keyed = req->state;
   PG_PARAMS_AUTO params;
   pg_params_init(&params);
   pg_param_uuid(&params, &req->who.owner_id);
   pg_param_text(&params, keyed->idempotency.key);
   pg_param_bytes(&params, keyed->idempotency.hash, sizeof keyed->idempotency.hash);
   return request_query(req, &find_keyed, &params, on_found, err);
+}
+
+static enum status refused(const struct request *req, const struct error *cause, struct error *err) {
+  const char *sqlstate = json_str(cause->details, "sqlstate", "");
+  if (strcmp(sqlstate, "55P03") != 0) return request_database_error(req, cause, err);
+  return error_set(err, ERR_CONFLICT, "The first request with this Idempotency-Key has not been answered yet; try again in a moment.");
+}
+
+static void on_inserted(void *arg, const PGresult *res, const struct error *cause) {
+  struct request *req = arg;
+  const struct keyed *keyed = req->state;
+  ERROR_AUTO err = {0};
+  enum status status = OK;
+  if (!res)
+    status = refused(req, cause, &err);
+  else if (PQntuples(res) == 1)
+    submission_committed(keyed->sub, PQgetvalue(res, 0, 0));
+  else
+    status = look_up(req, &err);
+  if (status == ERR_CONFLICT) request_header(req, "Retry-After", "1");
+  if (status != OK) reply_error(req, &err);
 }
 
 static enum status check_key(const char *key, struct error *err) {
@@ -96,5 +117,7 @@ enum status idempotency_submit(struct submission *sub, struct error *err) {
   pg_params_init(&params);
   submission_put(&params, sub);
   idempotency_put(&params, &keyed->idempotency);
-  return request_query(req, &insert_keyed, &params, on_inserted, err);
+  ERROR_AUTO cause = {0};
+  if (pgloop_query(req->loop->pg, &insert_keyed, &params, 0, on_inserted, req, &cause) == OK) return OK;
+  return request_database_error(req, &cause, err);
 }

@@ -13,13 +13,13 @@ struct idempotency {
 MUST_CHECK enum status idempotency_of(const struct request *req, struct idempotency *ret_idempotency, struct error *err);
 enum status idempotency_mismatch(struct error *err); /* ERR_IDEMPOTENCY: the key is another request's */
 
-/* Takes key $12 with hash $13 for job $1 of owner $2, once for each row of `source`; a row means it was free. */
+/* Takes key $14 with hash $15 for job $1 of owner $2, once for each row of `source`; a row means it was free. */
 #define IDEMPOTENCY_TAKE(source)                                                                                                   \
-  "INSERT INTO autodb.idempotency_keys AS k (owner_id, key, request_hash, job_id) SELECT $2::uuid, $13::text, $14::bytea, "        \
+  "INSERT INTO autodb.idempotency_keys AS k (owner_id, key, request_hash, job_id) SELECT $2::uuid, $14::text, $15::bytea, "        \
   "$1::uuid " source                                                                                                               \
   " ON CONFLICT (owner_id, key) DO UPDATE SET request_hash = excluded.request_hash, job_id = excluded.job_id, created_at = now() " \
   "WHERE k.created_at < now() - interval '24 hours' RETURNING job_id"
-void idempotency_put(struct pg_params *params, const struct idempotency *idempotency); /* $13 and $14 */
+void idempotency_put(struct pg_params *params, const struct idempotency *idempotency); /* $14 and $15 */
 
 /* Inserts key and job in one statement; on a key already there answers with its job, or ERR_IDEMPOTENCY for another request. */
 MUST_CHECK enum status idempotency_submit(struct submission *sub, struct error *err);

@@ -3,7 +3,23 @@
 
 #include "common/json.h"
 
-enum column { ID, KIND, STATE, LANE, CONNECTION, ATTEMPT, MAX_ATTEMPTS, PROGRESS, CREATED, STARTED, FINISHED, RESULT, ERROR, METADATA };
+enum column {
+  ID,
+  KIND,
+  STATE,
+  LANE,
+  CONNECTION,
+  ATTEMPT,
+  MAX_ATTEMPTS,
+  PROGRESS,
+  CREATED,
+  STARTED,
+  FINISHED,
+  RESULT,
+  ERROR,
+  METADATA,
+  RUN_AT
+};
 
 static const struct {
   const char *name;
@@ -22,7 +38,8 @@ static const struct {
                {"finished_at", false, FINISHED},
                {"result", true, RESULT},
                {"error", true, ERROR},
-               {"metadata", true, METADATA}};
+               {"metadata", true, METADATA},
+               {"run_at", false, RUN_AT}};
 
 void jobview_put(struct buf *out, const PGresult *res, int row) { jobview_put_with_url(out, res, row, NULL); }
 
@@ -93,5 +110,9 @@ void jobview_put_new(struct buf *out, const struct jobview_new *job) {
       "\"result\": null, \"error\": null, \"metadata\": ",
       job->max_attempts, job->created_at);
   buf_puts(out, job->metadata ? job->metadata : "null");
+  if (job->run_at)
+    buf_printf(out, ", \"run_at\": \"%s\"", job->run_at);
+  else
+    buf_puts(out, ", \"run_at\": null");
   buf_putc(out, '}');
 }

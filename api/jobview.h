@@ -12,11 +12,14 @@
 
 /* The columns jobview_put reads; JOBVIEW_COLUMNS of them. `result` is an expression. A job is in the queue until its result is there. */
 #define JOBVIEW_STATE "coalesce(r.state, q.state)"
-#define JOBVIEW_SELECT(result)                                                                                \
-  "j.id, j.kind, " JOBVIEW_STATE ", j.lane, j.connection_id, coalesce(r.attempt, q.attempt), j.max_attempts," \
-  " CASE WHEN r.job_id IS NULL THEN q.progress ELSE r.progress END, " SQL_TIME("j.created_at") ", " SQL_TIME( \
-      "coalesce(r.started_at, q.started_at)") ", " SQL_TIME("r.created_at") ", " result ", r.error, j.metadata"
-#define JOBVIEW_COLUMNS 14
+#define JOBVIEW_SELECT(result)                                                                                                 \
+  "j.id, j.kind, " JOBVIEW_STATE ", j.lane, j.connection_id, coalesce(r.attempt, q.attempt), j.max_attempts,"                  \
+  " CASE WHEN r.job_id IS NULL THEN q.progress ELSE r.progress END, " SQL_TIME("j.created_at") ", " SQL_TIME(                  \
+      "coalesce(r.started_at, q.started_at)") ", " SQL_TIME("r.created_at") ", " result                                        \
+                                                                            ", r.error, j.metadata, " SQL_TIME(                \
+                                                                                "CASE WHEN q.state = 'queued' AND q.run_at > " \
+                                                                                "q.created_at THEN q.run_at ELSE j.run_at END")
+#define JOBVIEW_COLUMNS 15
 /* Where they come from; `bounds` limits r.job_id, so that only the days in question are looked into ("" where a list can't know). */
 #define JOBVIEW_FROM(bounds) \
   "autodb.jobs j LEFT JOIN autodb.queue q ON q.id = j.id LEFT JOIN autodb.results r ON r.job_id = j.id" bounds " "
@@ -35,7 +38,7 @@ bool jobview_refusal(const PGresult *res, int row, struct error *ret_refusal);
 struct jobview_new { /* a job as it was just committed */
   struct id id;
   const struct id *connection_id; /* NULL = none */
-  const char *kind, *lane, *created_at, *metadata;
+  const char *kind, *lane, *created_at, *metadata, *run_at;
   int max_attempts;
 };
 void jobview_put_new(struct buf *out, const struct jobview_new *job);

@@ -9,6 +9,7 @@
 
 #include "api/loop.h"
 #include "api/offload.h"
+#include "api/rate.h"
 #include "api/server.h"
 #include "common/log.h"
 #include "common/metrics.h"
@@ -71,7 +72,8 @@ static enum status prepare(struct program *program, struct error *err) {
   job_changed_channel(cfg->redis_prefix, api->changed_channel);
   job_cancel_channel(cfg->redis_prefix, api->cancel_channel);
   snprintf(api->workers_key, sizeof api->workers_key, "{%.64s}:workers", cfg->redis_prefix);
-  return offload_new(&api->offload, err);
+  api->rate = rate_new();
+  return api->rate ? offload_new(&api->offload, err) : error_oom(err);
 }
 
 static enum status start_loops(struct program *program, struct error *err) {
@@ -111,6 +113,7 @@ static enum status serve(struct program *program, struct error *err) {
 static void end(struct program *program) {
   for (int i = 0; i < program->loop_count; i++) loop_post(program->loops[i], drain_one, NULL); /* after a failed start */
   for (int i = 0; i < program->loop_count; i++) loop_join(program->loops[i]);
+  rate_free(program->api.rate);
   offload_free(program->api.offload); /* posts to loops: before they go */
   for (int i = 0; i < program->loop_count; i++) loop_free(program->loops[i]);
   metrics_server_free(program->metrics);

@@ -46,7 +46,7 @@ static void answer_error(struct request *req, int http_status, const struct erro
 void reply_error(struct request *req, const struct error *err) {
   int http_status = status_http(err->status);
   if (http_status == 401) request_header(req, "WWW-Authenticate", "Bearer realm=\"autodb\"");
-  if (http_status == 503 || http_status == 429) request_header(req, "Retry-After", "1");
+  if (http_status == 503) request_header(req, "Retry-After", "1");
   answer_error(req, http_status, err);
 }
 

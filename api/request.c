@@ -70,6 +70,23 @@ bool request_is_time(const char *text) {
   return fraction > 0 && fraction < 10 && is_offset(text + i + 1 + fraction);
 }
 
+bool request_time_ms(const char *text, int64_t *ret_ms) {
+  if (!request_is_time(text) || strlen(text) == 10) return false;
+  struct tm tm = {.tm_year = (int)strtol(text, NULL, 10) - 1900,
+                  .tm_mon = two_digits(text + 5) - 1,
+                  .tm_mday = two_digits(text + 8),
+                  .tm_hour = two_digits(text + 11),
+                  .tm_min = two_digits(text + 14),
+                  .tm_sec = two_digits(text + 17)};
+  const char *rest = text + 19;
+  int64_t ms = 0;
+  if (*rest == '.')
+    for (int scale = 100; isdigit((unsigned char)*++rest); scale /= 10) ms += (*rest - '0') * scale;
+  int offset = *rest == '+' || *rest == '-' ? two_digits(rest + 1) * 60 + two_digits(rest + 4) : 0;
+  *ret_ms = ((int64_t)timegm(&tm) - (*rest == '-' ? -offset : offset) * 60) * 1000 + ms;
+  return true;
+}
+
 static void list_choices(const char *const *choices, char *out, size_t size) {
   *out = '\0';
   for (size_t len = 0; *choices && (len = strlen(out)) < size - 1; choices++)
@@ -171,6 +188,7 @@ static const struct json_field job_fields[] = {
     {.name = "priority", .want = JSON_WANT_STRING, .choices = job_lane_names},
     {.name = "callback_url", .want = JSON_WANT_STRING, .min = 1, .max = 2048},
     {.name = "metadata", .want = JSON_WANT_OBJECT},
+    {.name = "run_at", .want = JSON_WANT_STRING, .min = 20, .max = 40},
 };
 #define JOB_FIELDS (sizeof job_fields / sizeof *job_fields)
 #define BODY_FIELDS_MAX 32
@@ -247,11 +265,18 @@ static bool take_any(const char *rest, int *ret_value) {
 
 bool request_prefer_async(const struct request *req) { return find_preference(req, "respond-async", take_any, NULL); }
 
+/* --- logs --- */
+
+const char *request_trace_id(const struct request *req) {
+  static _Thread_local char id[TRACE_ID_TEXT];
+  return trace_id_of(req->trace, id);
+}
+
 /* --- database --- */
 
 enum status request_database_error(const struct request *req, const struct error *cause, struct error *err) {
   if (cause->status == ERR_UNAVAILABLE) return error_set(err, ERR_UNAVAILABLE, "The database is not reachable just now; try again.");
-  log_event(LOG_ERROR, "statement refused", "request", req->request_id, "path", req->http->path, "reason", cause->message, NULL);
+  request_log(LOG_ERROR, req, "statement refused", "path", req->http->path, "reason", cause->message, NULL);
   return error_set(err, ERR_INTERNAL, "The request could not be carried out; the log has the reason under this request id.");
 }
 

@@ -17,10 +17,14 @@ enum auth_level { AUTH_NONE, AUTH_USER, AUTH_ADMIN };
 struct identity {
   struct id key_id, owner_id;
   bool admin;
+  int rate, burst; /* of jobs (api/rate.h); 0 = no limit */
+  bool own_limits; /* the owner's, not everybody's: answers tell what is left */
 };
 
 /* YYYY-MM-DD or RFC 3339 with an offset, of an instant that exists. */
 bool request_is_time(const char *text);
+/* Milliseconds since 1970 of an RFC 3339 time (with its time of day); false when it is none. */
+bool request_time_ms(const char *text, int64_t *ret_ms);
 
 enum param_want { PARAM_TEXT, PARAM_INT, PARAM_BOOL, PARAM_ID, PARAM_TIME };
 struct param { /* a query parameter a route takes */
@@ -92,6 +96,11 @@ MUST_CHECK enum status request_query(struct request *req, const struct pg_stmt *
                                      struct error *err);
 
 /* Turns a database failure into what a client is told: 503 stays, everything else is ours: logged, and 500. */
+/* A line about the request, with its id and trace; pairs follow, ending with NULL. */
+#define request_log(level, req, message, ...) \
+  log_event(level, message, "request", (req)->request_id, "trace_id", request_trace_id(req), __VA_ARGS__)
+const char *request_trace_id(const struct request *req); /* in a per-thread buffer */
+
 enum status request_database_error(const struct request *req, const struct error *cause, struct error *err);
 
 /* --- answers: exactly one of these ends the request --- */

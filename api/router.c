@@ -5,8 +5,8 @@
 #include "api/conn.h"
 #include "common/log.h"
 
-static const struct route *const tables[] = {jobs_routes, connections_routes, schema_routes, migrations_routes,
-                                             keys_routes, webhooks_routes, deliveries_routes, health_routes, docs_routes};
+static const struct route *const tables[] = {jobs_routes,  connections_routes, schema_routes,     migrations_routes, keys_routes,
+                                             queue_routes, webhooks_routes,    deliveries_routes, health_routes,     docs_routes};
 
 const struct route *router_at(size_t index) {
   for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
@@ -118,6 +118,7 @@ static enum status begin(struct request *req, struct error *err) {
 void router_begin(struct request *req) {
   ERROR_AUTO err = {0};
   take_request_id(req);
+  trace_child(http_header(req->http, "traceparent"), req->trace);
   if (req->http->bad_expectation) {
     reply_expectation_failed(req);
     return;
@@ -131,7 +132,6 @@ void router_run(struct request *req) {
   ERROR_AUTO err = {0};
   enum status status = request_parse_query(req, &err);
   if (status == OK && req->route->method != HTTP_GET) status = request_parse_body(req, &err);
-  if (status == OK && req->route->flags & ROUTE_JOB) trace_child(http_header(req->http, "traceparent"), req->trace);
   if (status == OK) status = req->route->handler(req, &err);
   if (status != OK) reply_error(req, &err);
 }

@@ -19,6 +19,7 @@ struct submission { /* in the request's arena */
   size_t payload_len;
   const char *metadata;     /* JSON text or NULL */
   const char *callback_url; /* NULL = none */
+  const char *run_at;       /* RFC 3339, in the future; NULL: at once */
   int wait_s;               /* Prefer: wait */
   enum wait_mode mode;      /* of that wait */
 };
@@ -29,17 +30,19 @@ MUST_CHECK enum status submission_new(struct request *req, const char *kind, con
                                       size_t payload_len, struct submission **ret_sub, struct error *err);
 
 /* Inserts the one job, into the record and the queue, once for each row of `source` (that is, once or not at all); what was inserted is the
- * WITH query "accepted". The first twelve parameters are submission_put's. */
+ * WITH query "accepted". The first thirteen parameters are submission_put's. */
 #define SUBMISSION_ACCEPT(source)                                                                                                     \
   "recorded AS (INSERT INTO autodb.jobs (id, owner_id, connection_id, kind, lane, max_attempts, trace, request_id, callback_url, "    \
   "payload, "                                                                                                                         \
-  "metadata) SELECT $1::uuid, $2::uuid, $3::uuid, $4::text, $5::autodb.job_lane, $6::int4, $7::text, $8::text, $9::text, $10::json, " \
-  "$11::json FROM " source "), "                                                                                                      \
-  "accepted AS (INSERT INTO autodb.queue (id, owner_id, kind, lane, tier, max_attempts, callback_url) "                               \
-  "SELECT $1::uuid, $2::uuid, $4::text, $5::autodb.job_lane, $12::int4::int2, $6::int4, $9::text FROM " source " RETURNING id) "
+  "metadata, run_at) SELECT $1::uuid, $2::uuid, $3::uuid, $4::text, $5::autodb.job_lane, $6::int4, $7::text, $8::text, $9::text, "    \
+  "$10::json, "                                                                                                                       \
+  "$11::json, $13::timestamptz FROM " source "), "                                                                                    \
+  "accepted AS (INSERT INTO autodb.queue (id, owner_id, kind, lane, tier, max_attempts, callback_url, run_at) "                       \
+  "SELECT $1::uuid, $2::uuid, $4::text, $5::autodb.job_lane, $12::int4::int2, $6::int4, $9::text, coalesce($13::timestamptz, now()) " \
+  "FROM " source " RETURNING id) "
 void submission_put(struct pg_params *params, const struct submission *sub);
 
-/* Ends the request of a job that is now in the record. */
+/* Rings for the job and ends the request: it is now in the record. */
 void submission_committed(struct submission *sub, const char *created_at);
 /* Ends the request with the job that an earlier one like it made. */
 void submission_replayed(struct submission *sub, const struct id *job_id);

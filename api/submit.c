@@ -6,6 +6,7 @@
 #include "api/hook_url.h"
 #include "api/idempotency.h"
 #include "api/jobview.h"
+#include "api/rate.h"
 #include "api/submission.h"
 #include "api/tiers.h"
 #include "api/waiters.h"
@@ -22,6 +23,8 @@ static struct metric batched =
     METRIC_COUNTER("autodb_submit_batched_jobs_total", "Jobs sent in group commits; over the batches: the mean batch.", NULL);
 static struct metric rings =
     METRIC_COUNTER("autodb_dispatch_failures_total", "XADDs that failed; the sweeper dispatches those jobs.", NULL);
+static struct metric limited =
+    METRIC_COUNTER("autodb_jobs_rate_limited_total", "Jobs refused because their owner's rate was used up.", NULL);
 
 STAILQ_HEAD(submissions, submission);
 struct submit {
@@ -59,12 +62,14 @@ void submit_ring(struct loop *loop, const struct id *job_id, int stream) {
 void submission_committed(struct submission *sub, const char *created_at) {
   struct request *req = sub->req;
   char id[ID_TEXT];
+  if (!sub->run_at) submit_ring(req->loop, &sub->id, job_stream(sub->lane, sub->tier)); /* else the sweeper does, when it is due */
   const struct jobview_new job = {.id = sub->id,
                                   .connection_id = sub->has_connection ? &sub->connection_id : NULL,
                                   .kind = sub->kind->name,
                                   .lane = job_lane_names[sub->lane],
                                   .created_at = created_at,
                                   .metadata = sub->metadata,
+                                  .run_at = sub->run_at,
                                   .max_attempts = sub->kind->max_attempts};
   metric_add(&accepted, sub->kind->name, 1);
   metric_observe_us(&latency, NULL, clock_mono_us() - req->started_us);
@@ -99,17 +104,17 @@ static void fail(struct submission *sub, const struct error *cause) {
 static const struct pg_stmt insert_jobs = {
     "insert_jobs",
     "WITH n AS MATERIALIZED (SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::int4[], $7::int4[], "
-    "$8::text[], $9::text[], $10::text[], $11::json[], $12::json[]) AS n (id, owner_id, connection_id, kind, lane, tier, max_attempts, "
-    "trace, "
-    "request_id, callback_url, payload, metadata)), "
+    "$8::text[], $9::text[], $10::text[], $11::json[], $12::json[], $13::text[]) AS n (id, owner_id, connection_id, kind, lane, tier, "
+    "max_attempts, trace, request_id, callback_url, payload, metadata, run_at)), "
     "recorded AS (INSERT INTO autodb.jobs (id, owner_id, connection_id, kind, lane, max_attempts, trace, request_id, callback_url, "
     "payload, "
-    "metadata) SELECT id, owner_id, connection_id, kind, lane::autodb.job_lane, max_attempts, trace, request_id, callback_url, payload, "
-    "metadata FROM n), "
-    "queued AS (INSERT INTO autodb.queue (id, owner_id, kind, lane, tier, max_attempts, callback_url) "
-    "SELECT id, owner_id, kind, lane::autodb.job_lane, tier::int2, max_attempts, callback_url FROM n) "
+    "metadata, run_at) SELECT id, owner_id, connection_id, kind, lane::autodb.job_lane, max_attempts, trace, request_id, callback_url, "
+    "payload, metadata, run_at::timestamptz FROM n), "
+    "queued AS (INSERT INTO autodb.queue (id, owner_id, kind, lane, tier, max_attempts, callback_url, run_at) "
+    "SELECT id, owner_id, kind, lane::autodb.job_lane, tier::int2, max_attempts, callback_url, coalesce(run_at::timestamptz, now()) FROM "
+    "n) "
     "SELECT " SQL_TIME("now()"),
-    12};
+    13};
 
 static void put_text(struct pg_params *params, const char *text) { pg_param_array_item(params, text, text ? (long)strlen(text) : -1); }
 
@@ -132,6 +137,7 @@ static void put_columns(struct pg_params *params, const struct submissions *list
   COLUMN(PG_ELEM_TEXT, put_text(params, s->callback_url));
   COLUMN(PG_ELEM_JSON, pg_param_array_item(params, s->payload, (long)s->payload_len));
   COLUMN(PG_ELEM_JSON, put_text(params, s->metadata));
+  COLUMN(PG_ELEM_TEXT, put_text(params, s->run_at));
 #undef COLUMN
 }
 
@@ -142,7 +148,6 @@ static void batch_done(struct submit *submit, const char *created_at) {
   STAILQ_CONCAT(&done, &submit->flight);
   for (struct submission *sub; (sub = STAILQ_FIRST(&done));) {
     STAILQ_REMOVE_HEAD(&done, link);
-    submit_ring(submit->loop, &sub->id, job_stream(sub->lane, sub->tier));
     submission_committed(sub, created_at);
   }
 }
@@ -204,13 +209,41 @@ static enum status take_metadata(struct submission *sub, struct error *err) {
   return OK;
 }
 
+/* In UTC, as it is shown; what has passed means now. */
+static enum status take_run_at(struct submission *sub, struct error *err) {
+  const char *text = json_str(sub->req->body, "run_at", NULL);
+  int64_t at, now = clock_wall_ms();
+  char utc[CLOCK_TEXT];
+  if (!text) return OK;
+  if (!request_time_ms(text, &at)) return error_add_field(err, "run_at", "must be an RFC 3339 time such as 2027-01-31T12:00:00Z");
+  if (at - now > LIMIT_DELAY_MS) return error_add_field(err, "run_at", "must be at most %d days ahead", LIMIT_DELAY_DAYS);
+  if (at > now && !(sub->run_at = arena_strdup(sub->req->arena, clock_format(at, utc)))) return error_oom(err);
+  return OK;
+}
+
 static enum status take_members(struct submission *sub, struct error *err) {
   const json_t *body = sub->req->body;
   sub->lane = sub->kind->lane;
   job_lane_parse(json_str(body, "priority", NULL), &sub->lane);
   sub->callback_url = json_str(body, "callback_url", NULL);
   enum status status = hook_url_check(sub->req, "callback_url", sub->callback_url, err);
+  if (status == OK) status = take_run_at(sub, err);
   return status == OK ? take_metadata(sub, err) : status;
+}
+
+/* The last check: a request that was wrong anyway costs nothing. */
+static enum status take_token(struct request *req, struct error *err) {
+  if (!req->who.rate) return OK;
+  struct rate_answer answer = rate_take(req->loop->api->rate, &req->who.owner_id, req->who.rate, req->who.burst, clock_mono_us());
+  if (req->who.own_limits || !answer.allowed) {
+    request_header(req, "RateLimit-Limit", "%d", req->who.burst);
+    request_header(req, "RateLimit-Remaining", "%lld", (long long)answer.remaining);
+    request_header(req, "RateLimit-Reset", "%lld", (long long)(answer.wait_ms + 999) / 1000);
+  }
+  if (answer.allowed) return OK;
+  metric_add(&limited, NULL, 1);
+  request_header(req, "Retry-After", "%lld", (long long)(answer.wait_ms + 999) / 1000);
+  return error_set(err, ERR_RATE_LIMITED, "More than the %d jobs a second this owner may submit; nothing was accepted.", req->who.rate);
 }
 
 enum status submission_new(struct request *req, const char *kind, const struct id *connection_id, const char *payload, size_t payload_len,
@@ -226,6 +259,7 @@ enum status submission_new(struct request *req, const char *kind, const struct i
   sub->mode = WAIT_SUBMITTED;
   if ((sub->has_connection = connection_id != NULL)) sub->connection_id = *connection_id;
   enum status status = take_members(sub, err);
+  if (status == OK) status = take_token(req, err);
   if (status != OK) return status;
   id_new(&sub->id);
   sub->tier = tiers_take(req->loop->tiers, &req->who.owner_id, sub->lane, clock_mono_ms());
@@ -246,6 +280,7 @@ void submission_put(struct pg_params *params, const struct submission *sub) {
   pg_param_textn(params, sub->payload, sub->payload_len);
   pg_param_text(params, sub->metadata);
   pg_param_int(params, sub->tier);
+  pg_param_text(params, sub->run_at);
 }
 
 enum status submit_job(struct request *req, const char *kind, const struct id *connection_id, const char *payload, size_t payload_len,

@@ -51,17 +51,22 @@ MUST_CHECK enum status cli_read_file(const char *path, size_t max, char **ret_te
 int schema_up(const struct cli_command *self, int argc, char **argv);
 int schema_status(const struct cli_command *self, int argc, char **argv);
 int key_create(const struct cli_command *self, int argc, char **argv);
+int owner_set(const struct cli_command *self, int argc, char **argv);
+int owner_list(const struct cli_command *self, int argc, char **argv);
+int queue_status(const struct cli_command *self, int argc, char **argv);
+int queue_pause(const struct cli_command *self, int argc, char **argv);
+int queue_resume(const struct cli_command *self, int argc, char **argv);
 int remote_connection_add(const struct cli_command *self, int argc, char **argv);
 int remote_connection_list(const struct cli_command *self, int argc, char **argv);
 int remote_introspect(const struct cli_command *self, int argc, char **argv);
 int remote_analyze(const struct cli_command *self, int argc, char **argv);
 int remote_job(const struct cli_command *self, int argc, char **argv);
 int remote_execute(const struct cli_command *self, int argc, char **argv);
-int check_run(const struct cli_command *self, int argc, char **argv);
-
-#endif
 int webhook_add(const struct cli_command *self, int argc, char **argv);
 int webhook_list(const struct cli_command *self, int argc, char **argv);
 int webhook_rotate(const struct cli_command *self, int argc, char **argv);
 int webhook_test(const struct cli_command *self, int argc, char **argv);
 int webhook_deliveries(const struct cli_command *self, int argc, char **argv);
+int check_run(const struct cli_command *self, int argc, char **argv);
+
+#endif

@@ -76,6 +76,17 @@ static const struct cli_command commands[] = {
     {"schema status", "", schema_status, "list which of its versions are applied", "Exit 1 when something is pending or does not match.\n"},
     {"key create", "--owner NAME --role admin|user [--name TEXT]", key_create, "make an API key, directly in AUTODB_DATABASE_URL",
      "Prints the key once; only its SHA-256 is stored. The owner is made when it is new.\n"},
+    {"owner set", "NAME [--rate N|default] [--burst N|default] [--max-running N|default]", owner_set,
+     "limit what an owner may do, directly in AUTODB_DATABASE_URL",
+     "  --rate N         jobs accepted a second, by each API process; 0 = no limit (AUTODB_OWNER_RATE)\n"
+     "  --burst N        of them at once; 0 = two seconds' worth (AUTODB_OWNER_BURST)\n"
+     "  --max-running N  jobs that run at once, on all workers; the others wait; 0 = no cap (AUTODB_OWNER_RUNNING)\n\n"
+     "\"default\" goes back to the setting in parentheses. Holds within five seconds.\n"},
+    {"owner list", "", owner_list, "list the owners and their limits", NULL},
+    {"queue status", "[--json]", queue_status, "show how full the queue is, and what is paused", REMOTE_HELP},
+    {"queue pause", "--kind KIND|--lane LANE [--json]", queue_pause, "start no more jobs of a kind or a lane",
+     "What runs goes on; what is queued stays queued, and more is accepted. Other kinds of the lane are not held up.\n" REMOTE_HELP},
+    {"queue resume", "--kind KIND|--lane LANE [--json]", queue_resume, "go on with what was paused", REMOTE_HELP},
     {"config", "[--markdown]", run_config, "print every setting, as help or as the table in README.md", NULL},
     {"version", "", run_version, "print the version", NULL},
     {"help", "[COMMAND]", run_help, "explain a command", NULL},

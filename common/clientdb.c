@@ -9,6 +9,7 @@
 #include <netdb.h>
 #include <poll.h>
 
+#include "common/clientcancel.h"
 #include "common/clock.h"
 #include "common/conninfo.h"
 #include "common/limits.h"
@@ -212,6 +213,7 @@ enum status clientdb_connect(const struct config *cfg, const char *connection_st
     if (!got) got = connect_any(&attempt, list, statement_timeout_ms, ret_conn);
     if (list) freeaddrinfo(list);
   }
+  if (!got) clientcancel_watch(*ret_conn);
   if (!got) error_clear(err);
   return got;
 }

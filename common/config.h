@@ -33,11 +33,19 @@ struct config {
   int lease_seconds;       /* AUTODB_LEASE_SECONDS, default LIMIT_LEASE_SECONDS */
   int heartbeat_seconds;   /* AUTODB_HEARTBEAT_SECONDS, default LIMIT_HEARTBEAT_SECONDS */
   bool enable_faults;      /* AUTODB_ENABLE_FAULTS */
+  /* owners, unless `autodb owner set` says otherwise for one */
+  int owner_rate;    /* AUTODB_OWNER_RATE: jobs accepted a second, 0 = no limit */
+  int owner_burst;   /* AUTODB_OWNER_BURST: at once, 0 = two seconds' worth */
+  int owner_running; /* AUTODB_OWNER_RUNNING: jobs that run at once, 0 = no cap */
+  /* retention */
+  int jobs_days;    /* AUTODB_JOBS_DAYS, 0 = for ever */
+  int results_days; /* AUTODB_RESULTS_DAYS, 0 = as long as their jobs */
   /* network policy: comma-separated CIDRs */
   const char *connection_allow; /* AUTODB_CONNECTION_ALLOW_CIDRS */
   const char *connection_deny;  /* AUTODB_CONNECTION_DENY_CIDRS */
   bool connection_allow_unix;   /* AUTODB_CONNECTION_ALLOW_UNIX, default 0 */
   const char *webhook_allow;    /* AUTODB_WEBHOOK_ALLOW_CIDRS */
+  const char *public_url;       /* AUTODB_PUBLIC_URL, "" = result_url is a path */
   /* sandbox */
   const char *sandbox_dir; /* AUTODB_SANDBOX_DIR, default /dev/shm/autodb-<uid> */
   int sandbox_warm;        /* AUTODB_SANDBOX_WARM: spare sandboxes per worker, default 0 = slots */
@@ -45,7 +53,6 @@ struct config {
   /* language model */
   const char *llm_provider; /* AUTODB_LLM_PROVIDER none|bedrock|anthropic|openai */
   const char *llm_base_url; /* AUTODB_LLM_BASE_URL, "" = the provider's own */
-  const char *public_url;       /* AUTODB_PUBLIC_URL, "" = result_url is a path */
   const char *llm_model;    /* AUTODB_LLM_MODEL, "" = the provider's default */
   const char *llm_api_key;  /* AUTODB_LLM_API_KEY */
   /* logging */

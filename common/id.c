@@ -145,3 +145,8 @@ char *trace_child(const char *incoming, char out[TRACE_TEXT]) {
   snprintf(out, TRACE_TEXT, "00-%s-%s-%s", trace, span, sampled ? "01" : "00");
   return out;
 }
+
+char *trace_id_of(const char *traceparent, char out[TRACE_ID_TEXT]) {
+  snprintf(out, TRACE_ID_TEXT, "%.32s", trace_valid(traceparent) ? traceparent + 3 : "");
+  return out;
+}

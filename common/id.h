@@ -23,5 +23,8 @@ int64_t id_time_ms(const struct id *id);
 #define TRACE_TEXT 56
 /* A version-00 traceparent with our own span id: continues `incoming` when that is valid, else starts a new trace. */
 char *trace_child(const char *incoming, char out[TRACE_TEXT]);
+#define TRACE_ID_TEXT 33
+/* The trace-id of a valid traceparent, for logs; "" of anything else (NULL included). Returns out. */
+char *trace_id_of(const char *traceparent, char out[TRACE_ID_TEXT]);
 
 #endif

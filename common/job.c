@@ -4,25 +4,29 @@
  * analysis?". Timeouts are of one attempt, in milliseconds. */
 #include "common/job.h"
 
+#include "common/limits.h"
+
 const char *const job_lane_names[LANE_COUNT + 1] = {"interactive", "default", "bulk", NULL};
 
 /* Somebody waits for the interactive ones. migration.execute has several attempts, but none does blindly again what an earlier one may have
  * done to a live database: it looks first (worker/execute/README.md). Memory is address space (RLIMIT_AS), which is larger than what is
  * touched. */
+#define RETRY_USUAL LIMIT_RETRY_BASE_MS, LIMIT_RETRY_CAP_MS
+#define RETRY_PROVIDER 2 * LIMIT_RETRY_BASE_MS, 2 * LIMIT_RETRY_CAP_MS /* a provider or a store that throttles wants a longer pause */
 static const struct job_kind kinds[] = {
-    /* name                 lane              timeout_ms    tries  MB   brief */
-    {"system.echo", LANE_INTERACTIVE, 70 * 1000, 5, 512, true},
-    {"schema.introspect", LANE_DEFAULT, 300 * 1000, 5, 2048, false},
-    {"migration.analyze", LANE_INTERACTIVE, 120 * 1000, 5, 2048, false},
-    {"migration.sandbox", LANE_INTERACTIVE, 120 * 1000, 5, 2048, false},
-    {"migration.execute", LANE_INTERACTIVE, 3600 * 1000, 5, 2048, false},
-    {"query.optimize", LANE_INTERACTIVE, 120 * 1000, 5, 2048, false},
-    {"query.generate", LANE_INTERACTIVE, 120 * 1000, 5, 2048, false},
-    {"context.query", LANE_INTERACTIVE, 60 * 1000, 5, 2048, false},
-    {"plan.parse", LANE_INTERACTIVE, 30 * 1000, 5, 1024, false},
-    {"document.ingest", LANE_DEFAULT, 900 * 1000, 5, 2048, false},
-    {"s3.ingest", LANE_BULK, 3600 * 1000, 5, 2048, false},
-    {"workload.optimize", LANE_BULK, 1800 * 1000, 5, 4096, false},
+    /* name, lane, timeout_ms, tries, MB, retry base and cap in ms, brief */
+    {"system.echo", LANE_INTERACTIVE, 70 * 1000, 5, 512, RETRY_USUAL, true},
+    {"schema.introspect", LANE_DEFAULT, 300 * 1000, 5, 2048, RETRY_USUAL, false},
+    {"migration.analyze", LANE_INTERACTIVE, 120 * 1000, 5, 2048, RETRY_USUAL, false},
+    {"migration.sandbox", LANE_INTERACTIVE, 120 * 1000, 5, 2048, RETRY_USUAL, false},
+    {"migration.execute", LANE_INTERACTIVE, 3600 * 1000, 5, 2048, RETRY_USUAL, false},
+    {"query.optimize", LANE_INTERACTIVE, 120 * 1000, 5, 2048, RETRY_USUAL, false},
+    {"query.generate", LANE_INTERACTIVE, 120 * 1000, 5, 2048, RETRY_PROVIDER, false},
+    {"context.query", LANE_INTERACTIVE, 60 * 1000, 5, 2048, RETRY_PROVIDER, false},
+    {"plan.parse", LANE_INTERACTIVE, 30 * 1000, 5, 1024, RETRY_USUAL, false},
+    {"document.ingest", LANE_DEFAULT, 900 * 1000, 5, 2048, RETRY_PROVIDER, false},
+    {"s3.ingest", LANE_BULK, 3600 * 1000, 5, 2048, RETRY_PROVIDER, false},
+    {"workload.optimize", LANE_BULK, 1800 * 1000, 5, 4096, RETRY_USUAL, false},
 };
 enum { KIND_COUNT = sizeof kinds / sizeof *kinds };
 

@@ -28,7 +28,9 @@ struct job_kind {
   int timeout_ms;     /* hard deadline of one attempt: the slot is killed then */
   int max_attempts;   /* failures allowed before the job is dead */
   int memory_mb;      /* RLIMIT_AS of the slot while it runs this kind */
-  bool brief;         /* ends in about a millisecond: may be claimed ahead of a free slot */
+  int retry_base_ms;  /* a failed attempt is tried again after random(0, min(cap, base * 2^failures)): full jitter */
+  int retry_cap_ms;
+  bool brief; /* ends in about a millisecond: may be claimed ahead of a free slot */
 };
 const struct job_kind *job_kind_find(const char *name); /* NULL when there is none */
 const struct job_kind *job_kind_at(size_t index);       /* NULL past the end */
@@ -36,10 +38,10 @@ const struct job_kind *job_kind_at(size_t index);       /* NULL past the end */
 /* Redis names, all under one hash tag so that a cluster keeps them in one slot. "{autodb}:q:interactive", "{autodb}:q:bulk:3" */
 #define JOB_KEY_MAX 96
 void job_stream_key(const char *prefix, int stream, char out[JOB_KEY_MAX]);
-void job_done_channel(const char *prefix, char out[JOB_KEY_MAX]);   /* message: job id, sent after the finish commit */
+void job_done_channel(const char *prefix, char out[JOB_KEY_MAX]);    /* message: job id, sent after the finish commit */
 void job_changed_channel(const char *prefix, char out[JOB_KEY_MAX]); /* message: id of a job that lives on: begun, queued again, progress */
-void job_cancel_channel(const char *prefix, char out[JOB_KEY_MAX]); /* message: job id, sent after cancel_requested is set */
-#define JOB_GROUP "workers"                                         /* the consumer group on every stream */
-#define JOB_FIELD "id"                                              /* the one field of a stream entry: the job's id in text */
+void job_cancel_channel(const char *prefix, char out[JOB_KEY_MAX]);  /* message: job id, sent after cancel_requested is set */
+#define JOB_GROUP "workers"                                          /* the consumer group on every stream */
+#define JOB_FIELD "id"                                               /* the one field of a stream entry: the job's id in text */
 
 #endif

@@ -22,6 +22,8 @@
 #define LIMIT_ECHO_PAYLOAD_BYTES (64 * 1024)
 #define LIMIT_METADATA_BYTES (4 * 1024)
 #define LIMIT_WAIT_SECONDS 60
+#define LIMIT_DELAY_DAYS 30 /* how far ahead run_at may be */
+#define LIMIT_DELAY_MS ((int64_t)LIMIT_DELAY_DAYS * 24 * 3600 * 1000)
 #define LIMIT_EVENT_RESULT_BYTES (1024 * 1024) /* in an event; a larger result is null there, and the event says where it is */
 #define LIMIT_EXECUTE_HOLD_SECONDS 5           /* how long POST /execute waits for the worker's refusal when nothing is preferred */
 #define LIMIT_LIST_DEFAULT 50
@@ -41,8 +43,6 @@
 #define LIMIT_RETRY_BASE_MS 1000 /* full jitter: random(0, min(cap, base * 2^failures)) */
 #define LIMIT_RETRY_CAP_MS (15 * 60 * 1000)
 
-/* --- our own servers --- */
-#define LIMIT_PG_INFLIGHT 1024                     /* queries waiting on one pipelined connection; beyond: ERR_UNAVAILABLE */
 /* --- webhooks --- */
 #define LIMIT_WEBHOOKS_PER_OWNER 100
 #define LIMIT_WEBHOOK_URL_BYTES 2048
@@ -54,6 +54,8 @@
 #define LIMIT_DELIVERY_OWNER_CALLS 32     /* at once, of one owner, over all couriers */
 #define LIMIT_DELIVERY_LEASE_SECONDS 45   /* longer than a call and the statements around it */
 
+/* --- our own servers --- */
+#define LIMIT_PG_INFLIGHT 1024                     /* queries waiting on one pipelined connection; beyond: ERR_UNAVAILABLE */
 #define LIMIT_PG_INFLIGHT_BYTES (64 * 1024 * 1024) /* of parameters waiting there, before the newest; beyond: ERR_UNAVAILABLE */
 #define LIMIT_PG_PARAMS_BYTES (LIMIT_SNAPSHOT_BYTES + 1024 * 1024) /* of one query; beyond: the query is refused */
 #define LIMIT_PG_CONNECT_MS 5000                                   /* from the first packet to a usable connection; then it is tried anew */

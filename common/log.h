@@ -18,7 +18,7 @@ enum log_level log_level_parse(const char *text); /* "debug", "info", "warn", "e
  *   log_event(LOG_WARN, "lease lost", "job", id, "owner", owner, NULL); */
 void log_event(enum log_level level, const char *message, ...) __attribute__((sentinel));
 
-/* A field common to what this thread logs from now on (the slot sets "job" and "trace"); NULL value clears it. At most 8. */
+/* A field common to what this thread logs from now on (the slot sets "job", "attempt" and "trace_id"); NULL value clears it. At most 8. */
 void log_context(const char *key, const char *value);
 
 /* A printf into a small per-thread ring, for values: log_event(..., "ms", log_fmt("%d", ms), NULL). Eight may be live. */

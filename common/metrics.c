@@ -105,16 +105,27 @@ static void put_escaped(struct buf *out, const char *text, bool quotes) {
   }
 }
 
+/* One label, or several: "lane,kind" with the value "bulk,s3.ingest"; names and values part at their commas, the last value takes the rest.
+ */
+static void put_labels(struct buf *out, const char *names, const char *values) {
+  while (*names) {
+    size_t name = strcspn(names, ","), value = names[name] ? strcspn(values, ",") : strlen(values);
+    char text[LABEL_BYTES];
+    snprintf(text, sizeof text, "%.*s", (int)value, values);
+    buf_printf(out, "%.*s=\"", (int)name, names);
+    put_escaped(out, text, true);
+    buf_puts(out, names[name] ? "\"," : "\"");
+    names += name + (names[name] == ',');
+    values += value + (values[value] == ',');
+  }
+}
+
 /* name_suffix{label="value",le="bound"} - each part only where there is one. */
 static void put_series(struct buf *out, const struct metric *metric, const struct metric_cell *cell, const char *suffix,
                        const char *bound) {
   buf_printf(out, "%s%s", metric->name, suffix);
   if (metric->label || bound) buf_putc(out, '{');
-  if (metric->label) {
-    buf_printf(out, "%s=\"", metric->label);
-    put_escaped(out, cell->label, true);
-    buf_putc(out, '"');
-  }
+  if (metric->label) put_labels(out, metric->label, cell->label);
   if (bound) buf_printf(out, "%sle=\"%s\"", metric->label ? "," : "", bound);
   if (metric->label || bound) buf_putc(out, '}');
   buf_putc(out, ' ');

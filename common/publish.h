@@ -19,6 +19,10 @@
   " AND 'job.' || d.state = ANY (h.events) AND (h.kinds = '{}' OR d.kind = ANY (h.kinds))) w"                                              \
   " ON CONFLICT (id) DO NOTHING) "
 
+/* Neither the kind nor the lane of the queue's row is paused. The array is read once per statement, and nearly always empty. */
+#define SQL_NOT_PAUSED(row) \
+  "NOT ARRAY[" row ".kind, " row ".lane::text] && ARRAY(SELECT p.name FROM autodb.pauses p WHERE p.resumed_at IS NULL)"
+
 #define JSON_CANCELLED "{\"code\":\"JOB_CANCELLED\",\"message\":\"cancelled on request\",\"details\":null}"
 
 #endif

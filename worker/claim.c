@@ -1,7 +1,11 @@
-/* claim.c - the half of the queue that gets work: reading the bell, claiming rows, polling when there is no bell.
+/* claim.c - the half of the queue that gets work: reading the bell and claiming rows. poll.c is what happens when there is no bell.
  *
  * How much is asked for: free slots plus 20 ms of work, as recent durations tell. When: at once if no claim is in flight, else when half of
  * the room is free or a claim ends, so claims grow into batches by themselves. A read that found nothing is followed by a blocking one.
+ *
+ * Two statements. `claim` is for everybody else's jobs; what it leaves behind is tried by `claim_capped`, which knows the owners that may
+ * not run everything at once (schema/0006_steering.sql), and by `cancel_queued`. Nothing is claimed of a kind or lane that is paused: its
+ * entries are acknowledged like all others, and the sweeper rings for its jobs when they are resumed.
  *
  * A claim whose outcome is unknown may have made rows ours. They are looked for first (`astray`): what runs under our name and isn't held
  * is queued again, free of charge; then the claim is sent again. */
@@ -11,41 +15,23 @@
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/publish.h"
-#include "worker/queue_impl.h"
+#include "worker/claim.h"
 #include "worker/wire.h"
 
 #define CLAIMS_INFLIGHT 2
 #define PAUSE_MS 100
-#define POLL_MS 200
 #define RECLAIM_EVERY_MS 5000
 #define DEFAULT_KIND_MS (60 * 1000)
 
-#define SQL_CLAIM                                                                                                                         \
-  "UPDATE autodb.queue q SET state = 'running', attempt = q.attempt + 1, lease_owner = $1, lease_until = now() + $2::int4 * interval '1 " \
-  "second', started_at = now(), progress = NULL "
-#define SQL_CLAIMED                                                                                                                       \
-  " RETURNING q.id, q.kind, q.lane, q.tier, q.attempt, q.owner_id)"                                                                       \
-  " SELECT c.id, c.kind, c.lane, c.tier, c.attempt, c.owner_id, j.connection_id, j.trace, j.payload FROM c JOIN autodb.jobs j ON j.id = " \
-  "c.id"
-enum column { ID, KIND, LANE, TIER, ATTEMPT, OWNER, CONNECTION, TRACE, PAYLOAD };
+static const struct pg_stmt claim_stmt = {
+    "claim",
+    "WITH c AS (" SQL_CLAIM "WHERE q.id = ANY ($3::uuid[]) AND " SQL_CLAIMABLE SQL_CLAIMED " AND j.id BETWEEN $4::uuid AND $5::uuid", 5};
 
-static const struct pg_stmt claim_stmt = {"claim",
-                                          "WITH c AS (" SQL_CLAIM
-                                          "WHERE q.id = ANY ($3::uuid[]) AND q.state = 'queued' AND q.run_at <= now()"
-                                          " AND NOT q.cancel_requested" SQL_CLAIMED " AND j.id BETWEEN $4::uuid AND $5::uuid",
-                                          5};
-
-#define SQL_POLL_LANE(lane, quota)                                                                                         \
-  "(SELECT id FROM autodb.queue WHERE state = 'queued' AND lane = '" lane "' AND run_at <= now() AND NOT cancel_requested" \
-  " ORDER BY tier, run_at, id LIMIT " quota "::int4 FOR UPDATE SKIP LOCKED)"
-
-static const struct pg_stmt poll_stmt = {
-    "claim_poll",
-    "WITH i AS " SQL_POLL_LANE("interactive", "$3") ", d AS " SQL_POLL_LANE("default", "$4") ", b AS " SQL_POLL_LANE(
-        "bulk", "$5") ", c AS (" SQL_CLAIM
-                      "FROM (SELECT id FROM i UNION ALL SELECT id FROM d UNION ALL SELECT id FROM b) p WHERE q.id = p.id "
-                      "AND q.state = 'queued'" SQL_CLAIMED,
-    5};
+static const struct pg_stmt capped_stmt = {
+    "claim_capped",
+    "WITH c AS (SELECT * FROM autodb.claim_capped($1, $2::int4, $3::uuid[], $6::int4))" SQL_WITH_RECORD
+    " AND j.id BETWEEN $4::uuid AND $5::uuid",
+    6};
 
 static const struct pg_stmt astray_stmt = {
     "claim_astray",
@@ -57,21 +43,13 @@ static const struct pg_stmt cancel_stmt = {
     "cancel_queued",
     "WITH done AS (DELETE FROM autodb.queue q WHERE q.id = ANY ($1::uuid[]) AND q.state = 'queued' AND q.cancel_requested"
     " RETURNING q.id, q.owner_id, q.kind, q.attempt, 'cancelled'::autodb.job_state AS state, q.callback_url, NULL::json AS body, "
-    "'" JSON_CANCELLED "'::json AS error, q.started_at, q.progress, q.failures, q.crashes), " SQL_PUBLISH "SELECT id FROM done",
+    "'" JSON_CANCELLED "'::json AS error, q.started_at, q.progress, q.failures, q.crashes), " SQL_PUBLISH
+    "SELECT d.id, d.attempt, (SELECT j.trace FROM autodb.jobs j WHERE j.id = d.id) FROM done d",
     1};
 
-struct claim {
-  TAILQ_ENTRY(claim) next;
-  struct queue *queue;
-  int64_t sent_ms;
-  int polled[LANE_COUNT]; /* quotas, when it was a poll */
-  int count;              /* entries; 0 for a poll */
-  struct bell_entry entries[];
-};
-
 static struct metric claimed = METRIC_COUNTER("autodb_jobs_claimed_total", "Jobs claimed, by the way they were found.", "source");
-static struct metric duplicates =
-    METRIC_COUNTER("autodb_dispatches_not_claimed_total", "Stream entries whose job was not to be had: duplicates, mostly.", NULL);
+static struct metric duplicates = METRIC_COUNTER(
+    "autodb_dispatches_not_claimed_total", "Stream entries whose job was not claimed: duplicates, paused, or its owner at the cap.", NULL);
 static struct metric strays =
     METRIC_COUNTER("autodb_claims_given_back_total", "Rows queued again after a claim whose outcome was unknown.", NULL);
 static struct metric errors = METRIC_COUNTER("autodb_claim_errors_total", "Claim statements that failed.", NULL);
@@ -81,8 +59,13 @@ static struct metric errors = METRIC_COUNTER("autodb_claim_errors_total", "Claim
 static struct job_kind kind_of(const char *name) {
   const struct job_kind *kind = job_kind_find(name);
   return kind ? *kind
-              : (struct job_kind){
-                    .name = "unknown", .lane = LANE_DEFAULT, .timeout_ms = DEFAULT_KIND_MS, .max_attempts = 1, .memory_mb = 512};
+              : (struct job_kind){.name = "unknown",
+                                  .lane = LANE_DEFAULT,
+                                  .timeout_ms = DEFAULT_KIND_MS,
+                                  .max_attempts = 1,
+                                  .memory_mb = 512,
+                                  .retry_base_ms = LIMIT_RETRY_BASE_MS,
+                                  .retry_cap_ms = LIMIT_RETRY_CAP_MS};
 }
 
 static const char *text_at(const PGresult *res, int row, int col) { return PQgetisnull(res, row, col) ? NULL : PQgetvalue(res, row, col); }
@@ -90,34 +73,39 @@ static const char *text_at(const PGresult *res, int row, int col) { return PQget
 static struct task *task_of_row(const struct queue *queue, const PGresult *res, int row, int64_t sent_ms) {
   struct task *task = task_new();
   if (!task) return NULL;
-  struct wire_job job = {.id = PQgetvalue(res, row, ID),
-                         .kind = PQgetvalue(res, row, KIND),
-                         .attempt = (int)strtol(PQgetvalue(res, row, ATTEMPT), NULL, 10),
-                         .owner_id = text_at(res, row, OWNER),
-                         .connection_id = text_at(res, row, CONNECTION),
-                         .trace = text_at(res, row, TRACE),
-                         .payload = PQgetvalue(res, row, PAYLOAD),
-                         .payload_len = (size_t)PQgetlength(res, row, PAYLOAD)};
+  struct wire_job job = {.id = PQgetvalue(res, row, CLAIM_ID),
+                         .kind = PQgetvalue(res, row, CLAIM_KIND),
+                         .attempt = (int)strtol(PQgetvalue(res, row, CLAIM_ATTEMPT), NULL, 10),
+                         .owner_id = text_at(res, row, CLAIM_OWNER),
+                         .connection_id = text_at(res, row, CLAIM_CONNECTION),
+                         .trace = text_at(res, row, CLAIM_TRACE),
+                         .payload = PQgetvalue(res, row, CLAIM_PAYLOAD),
+                         .payload_len = (size_t)PQgetlength(res, row, CLAIM_PAYLOAD)};
   task->kind = kind_of(job.kind);
   task->attempt = job.attempt;
   task->lease_ms = queue_lease_ms(queue, sent_ms);
   snprintf(task->name, sizeof task->name, "%s", job.id);
   snprintf(task->kind_name, sizeof task->kind_name, "%s", job.kind);
-  task->stream = job_stream_parse(PQgetvalue(res, row, LANE), PQgetvalue(res, row, TIER));
-  if (!id_parse(job.id, &task->id) || task->stream < 0 || !wire_put_job(&task->frame, &job)) {
+  trace_id_of(job.trace, task->trace_id);
+  task->stream = job_stream_parse(PQgetvalue(res, row, CLAIM_LANE), PQgetvalue(res, row, CLAIM_TIER));
+  if (!id_parse(job.id, &task->id) || !job.owner_id || !id_parse(job.owner_id, &task->owner_id) || task->stream < 0 ||
+      !wire_put_job(&task->frame, &job)) {
     task_free(task); /* out of memory: its lease runs out */
     return NULL;
   }
   return task;
 }
 
-static void take_rows(struct queue *queue, const PGresult *res, int64_t sent_ms, const char *source) {
+void claim_take_rows(const struct claim *claim, const PGresult *res, const char *source) {
+  struct queue *queue = claim->queue;
   for (int row = 0; row < PQntuples(res); row++) {
-    struct task *task = task_of_row(queue, res, row, sent_ms);
-    if (task)
-      queue_take(queue, task);
-    else
+    struct task *task = task_of_row(queue, res, row, claim->sent_ms);
+    if (!task) {
       queue->astray = true;
+      continue;
+    }
+    task->capped = claim->capped;
+    queue_take(queue, task);
   }
   if (PQntuples(res)) metric_add(&claimed, source, PQntuples(res));
 }
@@ -150,15 +138,24 @@ static bool in_rows(const PGresult *res, const struct id *id) {
   return false;
 }
 
-/* What was read and couldn't be claimed is a duplicate, or was cancelled while it was queued. */
-static void handle_unclaimed(struct claim *claim, const PGresult *res) {
+/* What was read and not claimed: a duplicate, cancelled while it was queued, paused, or its owner has a cap. The last are claimed apart. */
+static struct claim *rest_of(const struct claim *claim, const PGresult *res) {
+  struct claim *rest = calloc(1, sizeof *rest + (size_t)claim->count * sizeof rest->entries[0]);
+  if (!rest) return NULL; /* the sweeper finds them */
+  rest->queue = claim->queue;
+  rest->capped = rest->acked = true;
+  for (int i = 0; i < claim->count; i++)
+    if (claim->entries[i].valid && !in_rows(res, &claim->entries[i].id)) rest->entries[rest->count++] = claim->entries[i];
+  return rest;
+}
+
+static void give_up(struct claim *claim) {
   struct id *ids = calloc((size_t)claim->count, sizeof *ids);
-  int count = 0;
-  for (int i = 0; ids && i < claim->count; i++)
-    if (claim->entries[i].valid && !in_rows(res, &claim->entries[i].id)) ids[count++] = claim->entries[i].id;
-  if (count) claim_cancel_queued(claim->queue, ids, count);
-  metric_add(&duplicates, NULL, count);
+  for (int i = 0; ids && i < claim->count; i++) ids[i] = claim->entries[i].id;
+  if (ids) claim_cancel_queued(claim->queue, ids, claim->count);
+  metric_add(&duplicates, NULL, claim->count);
   free(ids);
+  free(claim);
 }
 
 static void to_limbo(struct claim *claim, const struct error *err) {
@@ -171,6 +168,8 @@ static void to_limbo(struct claim *claim, const struct error *err) {
   queue->pause_ms = clock_mono_ms() + (away ? PAUSE_MS : PAUSE_MS * 10);
 }
 
+static void send_claim(struct claim *claim);
+
 static void on_claimed(void *arg, const PGresult *res, const struct error *err) {
   struct claim *claim = arg;
   struct queue *queue = claim->queue;
@@ -178,16 +177,23 @@ static void on_claimed(void *arg, const PGresult *res, const struct error *err) 
   queue->claiming -= claim->count;
   if (!res) {
     to_limbo(claim, err);
-  } else {
-    bell_ack(queue->bell, claim->entries, claim->count);
-    take_rows(queue, res, claim->sent_ms, "stream");
-    if (PQntuples(res) < claim->count) handle_unclaimed(claim, res);
-    free(claim);
+    queue_pump(queue);
+    return;
   }
+  if (!claim->acked) bell_ack(queue->bell, claim->entries, claim->count);
+  claim_take_rows(claim, res, "stream");
+  struct claim *rest = PQntuples(res) < claim->count ? rest_of(claim, res) : NULL;
+  if (rest && rest->count && !claim->capped)
+    send_claim(rest);
+  else if (rest && rest->count)
+    give_up(rest);
+  else
+    free(rest);
+  free(claim);
   queue_pump(queue);
 }
 
-static void put_owner(const struct queue *queue, struct pg_params *params) {
+void claim_put_worker(const struct queue *queue, struct pg_params *params) {
   pg_params_init(params);
   pg_param_text(params, queue->cfg->worker_name);
   pg_param_int(params, queue->cfg->lease_seconds);
@@ -197,13 +203,13 @@ static void send_claim(struct claim *claim) {
   struct queue *queue = claim->queue;
   ERROR_AUTO err = {0};
   PG_PARAMS_AUTO params = {0};
-  put_owner(queue, &params);
+  claim_put_worker(queue, &params);
   struct id *ids = calloc((size_t)claim->count, sizeof *ids);
   int count = 0;
   for (int i = 0; ids && i < claim->count; i++)
     if (claim->entries[i].valid) ids[count++] = claim->entries[i].id;
   if (ids && !count) { /* nothing in it names a job */
-    bell_ack(queue->bell, claim->entries, claim->count);
+    if (!claim->acked) bell_ack(queue->bell, claim->entries, claim->count);
     free(claim);
     free(ids);
     return;
@@ -211,8 +217,9 @@ static void send_claim(struct claim *claim) {
   put_ids(&params, ids, count);
   put_bounds(&params, ids, count);
   free(ids);
+  if (claim->capped) pg_param_int(&params, queue->cfg->owner_running);
   claim->sent_ms = clock_mono_ms();
-  if (pgloop_query(queue->pool, &claim_stmt, &params, 0, on_claimed, claim, &err) != OK) {
+  if (pgloop_query(queue->pool, claim->capped ? &capped_stmt : &claim_stmt, &params, 0, on_claimed, claim, &err) != OK) {
     to_limbo(claim, &err);
     return;
   }
@@ -223,7 +230,7 @@ static void send_claim(struct claim *claim) {
 static void claim_entries(struct queue *queue, const struct bell_entry *entries, int count) {
   struct claim *claim = malloc(sizeof *claim + (size_t)count * sizeof claim->entries[0]);
   if (!claim) return; /* they stay pending and are taken over later */
-  *claim = (struct claim){.queue = queue, .count = count};
+  *claim = (struct claim){.queue = queue, .count = count, .capped = queue->cfg->owner_running > 0};
   memcpy(claim->entries, entries, (size_t)count * sizeof claim->entries[0]);
   queue_hurry(queue);
   send_claim(claim);
@@ -236,8 +243,10 @@ static void on_cancelled(void *arg, const PGresult *res, const struct error *err
   if (!res) log_event(LOG_WARN, "cancelling queued jobs failed", "error", err->message, NULL);
   for (int row = 0; res && row < PQntuples(res); row++) {
     struct id id;
+    char trace_id[TRACE_ID_TEXT];
     if (id_parse(PQgetvalue(res, row, 0), &id)) bell_announce(queue->bell, &id);
-    log_event(LOG_INFO, "cancelled before it began", "job", PQgetvalue(res, row, 0), NULL);
+    log_event(LOG_INFO, "cancelled before it began", "job", PQgetvalue(res, row, 0), "attempt", PQgetvalue(res, row, 1), "trace_id",
+              *trace_id_of(PQgetvalue(res, row, 2), trace_id) ? trace_id : NULL, NULL);
   }
 }
 
@@ -289,66 +298,6 @@ static bool leave_limbo(struct queue *queue) {
   return count == 0;
 }
 
-/* --- polling, without a bell --- */
-
-static bool all_empty(const struct lanes *lanes) {
-  for (int stream = 0; stream < JOB_STREAMS; stream++)
-    if (!lanes->empty[stream]) return false;
-  return true;
-}
-
-/* A poll looks at lanes: it goes through their tiers by itself. */
-static void saw_lane(struct lanes *lanes, int lane, bool has_more) {
-  for (int tier = 0; tier < JOB_TIERS; tier++) lanes_saw(lanes, job_stream((enum job_lane)lane, tier), has_more);
-}
-
-/* A lane that didn't fill its quota is empty; the others are polled again at once. */
-static void on_polled(void *arg, const PGresult *res, const struct error *err) {
-  struct claim *claim = arg;
-  struct queue *queue = claim->queue;
-  queue->claims--;
-  queue->reading = false;
-  int got[LANE_COUNT] = {0};
-  for (int row = 0; res && row < PQntuples(res); row++) {
-    enum job_lane lane;
-    if (job_lane_parse(PQgetvalue(res, row, LANE), &lane)) got[lane]++;
-  }
-  for (int lane = 0; res && lane < LANE_COUNT; lane++)
-    if (claim->polled[lane]) saw_lane(&queue->lanes, lane, got[lane] == claim->polled[lane]);
-  if (res)
-    take_rows(queue, res, claim->sent_ms, "poll");
-  else if (err->status == ERR_UNAVAILABLE)
-    queue->astray = true;
-  if (!res || all_empty(&queue->lanes)) {
-    queue->poll_ms = clock_mono_ms() + POLL_MS / 2 + arc4random_uniform(POLL_MS);
-    memset(queue->lanes.empty, 0, sizeof queue->lanes.empty);
-    if (res) queue->leftovers = false;
-  }
-  free(claim);
-  queue_pump(queue);
-}
-
-static void poll(struct queue *queue, int capacity) {
-  ERROR_AUTO err = {0};
-  PG_PARAMS_AUTO params = {0};
-  struct claim *claim = calloc(1, sizeof *claim);
-  if (!claim) return;
-  claim->queue = queue;
-  claim->sent_ms = clock_mono_ms();
-  int quota[JOB_STREAMS];
-  lanes_share(&queue->lanes, capacity, quota);
-  for (int stream = 0; stream < JOB_STREAMS; stream++) claim->polled[job_stream_lane(stream)] += quota[stream];
-  put_owner(queue, &params);
-  for (int lane = 0; lane < LANE_COUNT; lane++) pg_param_int(&params, claim->polled[lane]);
-  if (pgloop_query(queue->pool, &poll_stmt, &params, 0, on_polled, claim, &err) != OK) {
-    free(claim);
-    queue->poll_ms = clock_mono_ms() + POLL_MS;
-    return;
-  }
-  queue->reading = true;
-  queue->claims++;
-}
-
 /* --- reading --- */
 
 static int responsive(const struct queue *queue) { return slots_responsive(queue->slots, clock_mono_ms(), 50); }
@@ -384,8 +333,8 @@ void claim_pump(struct queue *queue) {
   int capacity = room(queue);
   if (capacity <= 0) return;
   bool polling = !bell_up(queue->bell) || queue->leftovers;
-  if (polling && now >= queue->poll_ms)
-    poll(queue, capacity);
+  if (polling)
+    poll_pump(queue, capacity);
   else if (!polling && now >= queue->pause_ms)
     read_bell(queue, capacity);
 }

@@ -12,6 +12,7 @@
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/publish.h"
+#include "worker/turns.h"
 
 #define BATCH_ROWS 64
 #define BATCH_BYTES (4 * 1024 * 1024)
@@ -32,34 +33,29 @@ static const struct pg_stmt finals_stmt = {
     6};
 
 /* What is queued again stays a row of the queue, what has ended leaves it: a verdict for each, then the two halves. */
-static const struct pg_stmt
-    returns_stmt = {"finish_return",
-                    "WITH found AS MATERIALIZED (SELECT q.id, f.failed, f.crashed, f.error, CASE WHEN q.cancel_requested THEN 'cancelled'"
-                    " WHEN f.failed = 1 AND q.failures + 1 >= q.max_attempts OR f.crashed = 1 AND q.crashes + 1 >= " STRINGIFY(
-                        LIMIT_CRASHES) " THEN 'dead'"
-                                       " ELSE 'queued' END AS verdict FROM autodb.queue q"
-                                       " JOIN unnest($2::uuid[], $3::int4[], $4::int4[], $5::int4[], $6::json[]) AS f(id, attempt, failed, "
-                                       "crashed, error) ON q.id = f.id"
-                                       " WHERE q.attempt = f.attempt AND q.state = 'running' AND q.lease_owner = $1 FOR UPDATE OF q), "
-                                       "again AS (UPDATE autodb.queue q SET state = 'queued', failures = q.failures + f.failed, crashes = "
-                                       "q.crashes + f.crashed,"
-                                       " run_at = CASE WHEN f.failed = 1 THEN now() + interval '1 millisecond' * random() * "
-                                       "least(" STRINGIFY(LIMIT_RETRY_CAP_MS) ", " STRINGIFY(
-                                           LIMIT_RETRY_BASE_MS) " * 2 ^ least(q.failures, 30)) ELSE q.run_at END,"
-                                                                " dispatched_at = CASE WHEN f.failed = 0 THEN now() ELSE q.dispatched_at "
-                                                                "END, lease_owner = NULL, lease_until = NULL"
-                                                                " FROM found f WHERE q.id = f.id AND f.verdict = 'queued' RETURNING q.id, "
-                                                                "q.state), "
-                                                                "done AS (DELETE FROM autodb.queue q USING found f WHERE q.id = f.id AND "
-                                                                "f.verdict <> 'queued'"
-                                                                " RETURNING q.id, q.owner_id, q.kind, q.attempt, "
-                                                                "f.verdict::autodb.job_state AS state, q.callback_url, NULL::json AS body,"
-                                                                " CASE f.verdict WHEN 'cancelled' THEN '" JSON_CANCELLED
-                                                                "'::json ELSE f.error END AS error, q.started_at, q.progress,"
-                                                                " q.failures + f.failed AS failures, q.crashes + f.crashed AS "
-                                                                "crashes), " SQL_PUBLISH
-                                                                "SELECT id, state FROM again UNION ALL SELECT id, state FROM done",
-                    6};
+static const struct pg_stmt returns_stmt = {
+    "finish_return",
+    "WITH found AS MATERIALIZED (SELECT q.id, f.failed, f.crashed, f.error, f.base, f.cap, CASE WHEN q.cancel_requested THEN 'cancelled'"
+    " WHEN f.failed = 1 AND q.failures + 1 >= q.max_attempts OR f.crashed = 1 AND q.crashes + 1 >= " STRINGIFY(
+        LIMIT_CRASHES) " THEN 'dead' ELSE 'queued' END AS verdict FROM autodb.queue q"
+                       " JOIN unnest($2::uuid[], $3::int4[], $4::int4[], $5::int4[], $6::json[], $7::int4[], $8::int4[])"
+                       " AS f(id, attempt, failed, crashed, error, base, cap) ON q.id = f.id"
+                       " WHERE q.attempt = f.attempt AND q.state = 'running' AND q.lease_owner = $1 FOR UPDATE OF q), "
+                       "again AS (UPDATE autodb.queue q SET state = 'queued', failures = q.failures + f.failed, crashes = q.crashes + "
+                       "f.crashed,"
+                       " run_at = CASE WHEN f.failed = 1 THEN now() + interval '1 millisecond' * random() * least(f.cap, f.base * 2 ^ "
+                       "least(q.failures, 30))"
+                       " ELSE q.run_at END, dispatched_at = CASE WHEN f.failed = 0 THEN now() ELSE q.dispatched_at END, lease_owner = "
+                       "NULL, lease_until = NULL"
+                       " FROM found f WHERE q.id = f.id AND f.verdict = 'queued' RETURNING q.id, q.state), "
+                       "done AS (DELETE FROM autodb.queue q USING found f WHERE q.id = f.id AND f.verdict <> 'queued'"
+                       " RETURNING q.id, q.owner_id, q.kind, q.attempt, f.verdict::autodb.job_state AS state, q.callback_url, NULL::json "
+                       "AS body,"
+                       " CASE f.verdict WHEN 'cancelled' THEN '" JSON_CANCELLED
+                       "'::json ELSE f.error END AS error, q.started_at, q.progress,"
+                       " q.failures + f.failed AS failures, q.crashes + f.crashed AS crashes), " SQL_PUBLISH
+                       "SELECT id, state FROM again UNION ALL SELECT id, state FROM done",
+    8};
 
 struct group {
   struct finish *finish;
@@ -126,6 +122,8 @@ static void put_error(struct pg_params *p, const struct task *task) {
 }
 static void put_failed(struct pg_params *p, const struct task *task) { pg_param_array_int(p, task->outcome != OUTCOME_RELEASE); }
 static void put_crashed(struct pg_params *p, const struct task *task) { pg_param_array_int(p, task->outcome == OUTCOME_CRASH); }
+static void put_base(struct pg_params *p, const struct task *task) { pg_param_array_int(p, task->kind.retry_base_ms); }
+static void put_cap(struct pg_params *p, const struct task *task) { pg_param_array_int(p, task->kind.retry_cap_ms); }
 
 static void put_array(struct pg_params *params, const struct batch *batch, enum pg_elem type, put_item put) {
   pg_param_array_begin(params, type);
@@ -143,6 +141,9 @@ static void put_params(struct pg_params *params, const struct batch *batch) {
   put_array(params, batch, final ? PG_ELEM_TEXT : PG_ELEM_INT4, final ? put_state : put_failed);
   put_array(params, batch, final ? PG_ELEM_JSON : PG_ELEM_INT4, final ? put_body : put_crashed);
   put_array(params, batch, PG_ELEM_JSON, put_error);
+  if (final) return;
+  put_array(params, batch, PG_ELEM_INT4, put_base);
+  put_array(params, batch, PG_ELEM_INT4, put_cap);
 }
 
 /* --- what became of a batch --- */
@@ -163,10 +164,8 @@ static void tell(struct finish *finish, const struct task *task, const char *sta
   if (queued && task->outcome == OUTCOME_RELEASE) bell_ring(finish->bell, task->stream, &task->id);
   metric_add(&attempts, outcome_names[task->outcome], 1);
   metric_add(&kinds, task->kind.name, 1);
-  if (levels[task->outcome] == LOG_DEBUG) return;
-  log_event(levels[task->outcome], "attempt ended", "job", task->name, "kind", task->kind_name, "attempt", log_fmt("%d", task->attempt),
-            "outcome", outcome_names[task->outcome], "state", state, "error",
-            task->answer.len && task->answer.len < 2048 ? buf_str(&task->answer) : NULL, NULL);
+  task_log(levels[task->outcome], task, "attempt ended", "outcome", outcome_names[task->outcome], "state", state, "error",
+           task->answer.len && task->answer.len < 2048 ? buf_str(&task->answer) : NULL, NULL);
 }
 
 static const char *state_in(const PGresult *res, const struct task *task) {
@@ -175,8 +174,23 @@ static const char *state_in(const PGresult *res, const struct task *task) {
   return NULL;
 }
 
+/* There is room now for others of these owners. */
+static void call_next(const struct batch *batch) {
+  const struct finish *finish = batch->group->finish;
+  struct id owners[BATCH_ROWS];
+  int count = 0;
+  for (int i = 0; i < batch->count; i++) {
+    const struct task *task = batch->tasks[i];
+    bool known = !task->capped;
+    for (int j = 0; j < count && !known; j++) known = memcmp(&owners[j], &task->owner_id, sizeof owners[j]) == 0;
+    if (!known) owners[count++] = task->owner_id;
+  }
+  turns_next(finish->pool, finish->bell, finish->cfg, owners, count);
+}
+
 static void on_saved(struct batch *batch, const PGresult *res) {
   struct finish *finish = batch->group->finish;
+  call_next(batch);
   for (int i = 0; i < batch->count; i++) {
     struct task *task = batch->tasks[i];
     const char *state = state_in(res, task);
@@ -184,7 +198,7 @@ static void on_saved(struct batch *batch, const PGresult *res) {
       tell(finish, task, state);
     } else {
       metric_add(&fenced, task->kind.name, 1);
-      log_event(LOG_WARN, "finish fenced: a newer attempt owns the job", "job", task->name, "attempt", log_fmt("%d", task->attempt), NULL);
+      task_log(LOG_WARN, task, "finish fenced: a newer attempt owns the job", "outcome", outcome_names[task->outcome], NULL);
     }
     settle(finish, task);
   }
@@ -205,7 +219,7 @@ static void on_refused(struct batch *batch, const struct error *err) {
     put_back(batch);
     return;
   }
-  log_event(LOG_ERROR, "Postgres refuses a job's result", "job", task->name, "kind", task->kind_name, "error", err->message, NULL);
+  task_log(LOG_ERROR, task, "Postgres refuses a job's result", "error", err->message, NULL);
   if (strstr(buf_str(&task->answer), "RESULT_REFUSED")) { /* not even that: its lease runs out and the sweeper deals with it */
     settle(finish, task);
     return;

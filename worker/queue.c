@@ -37,7 +37,8 @@ static const struct pg_stmt beat_stmt = {
 
 static const struct pg_stmt progress_stmt = {
     "progress",
-    "UPDATE autodb.queue j SET progress = f.progress, progress_seq = j.progress_seq + 1 FROM unnest($2::uuid[], $3::int4[], $4::json[]) AS f(id, attempt, progress)"
+    "UPDATE autodb.queue j SET progress = f.progress, progress_seq = j.progress_seq + 1 FROM unnest($2::uuid[], $3::int4[], $4::json[]) AS "
+    "f(id, attempt, progress)"
     " WHERE j.id = f.id AND j.attempt = f.attempt AND j.state = 'running' AND j.lease_owner = $1 RETURNING j.id",
     4};
 
@@ -91,8 +92,7 @@ static void end_cancelled(struct queue *queue, struct task *task) {
 
 static void lose(struct queue *queue, struct task *task, const char *cause) {
   metric_add(&lost, cause, 1);
-  log_event(LOG_WARN, "the lease of a job is lost; its work is stopped", "job", task->name, "attempt", log_fmt("%d", task->attempt),
-            "cause", cause, NULL);
+  task_log(LOG_WARN, task, "the lease of a job is lost; its work is stopped", "cause", cause, NULL);
   if (task->state == TASK_READY) {
     TAILQ_REMOVE(&queue->ready, task, next);
     task_end(task, OUTCOME_LOST, NULL, 0);

@@ -30,14 +30,14 @@ struct queue {
   bool fast; /* the tick is the short one */
   /* reading and claiming (claim.c) */
   struct lanes lanes;
-  bool reading;                          /* a read, wait or poll is on its way */
-  bool dry;                              /* the last read found nothing: wait instead */
-  bool leftovers;                        /* Redis is back: poll Postgres once for what was never rung */
-  bool astray;                           /* a claim's outcome is unknown: rows may be ours without our knowing */
-  bool finding;                          /* that is being found out */
-  int claims, claiming;                  /* statements in flight, and ids in them */
-  struct claim_list limbo;               /* to be sent again */
-  int64_t pause_ms, poll_ms, reclaim_ms; /* monotonic: read, poll, take over not before */
+  bool reading;                                          /* a read, wait or poll is on its way */
+  bool dry;                                              /* the last read found nothing: wait instead */
+  bool leftovers;                                        /* Redis is back: poll Postgres once for what was never rung */
+  bool astray;                                           /* a claim's outcome is unknown: rows may be ours without our knowing */
+  bool finding;                                          /* that is being found out */
+  int claims, claiming;                                  /* statements in flight, and ids in them */
+  struct claim_list limbo;                               /* to be sent again */
+  int64_t pause_ms, poll_ms, poll_capped_ms, reclaim_ms; /* monotonic: read, poll, take over not before */
   /* leases (queue.c) */
   int64_t beat_ms;
   unsigned beat;

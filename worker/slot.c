@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/clientcancel.h"
+#include "common/id.h"
 #include "common/job.h"
 #include "common/json.h"
 #include "common/log.h"
@@ -147,15 +149,20 @@ static enum status run_handler(struct slot *slot, const struct wire_job *wire, j
 static void run_job(struct slot *slot, const struct wire_job *wire) {
   ERROR_AUTO err = {0};
   json_t *result = NULL;
+  char trace_id[TRACE_ID_TEXT];
   log_context("job", wire->id);
-  log_context("trace", wire->trace);
+  log_context("attempt", log_fmt("%d", wire->attempt));
+  log_context("trace_id", *trace_id_of(wire->trace, trace_id) ? trace_id : NULL);
+  log_event(LOG_DEBUG, "job begins", "kind", wire->kind, NULL);
   limit_memory(slot, wire->kind);
   enum status status = run_handler(slot, wire, &result, &err);
   if (status == OK) status = answer_result(slot, result, &err);
+  log_event(LOG_DEBUG, "job ends", "error", status == OK ? NULL : err.code, NULL);
   if (status != OK) answer_error(slot, &err);
   json_decref(result);
   arena_reset(slot->arena);
-  log_context("trace", NULL);
+  log_context("trace_id", NULL);
+  log_context("attempt", NULL);
   log_context("job", NULL);
 }
 
@@ -236,6 +243,7 @@ int slot_main(const struct config *cfg, const char *keeper_socket) {
     return 1;
   }
   self = &slot;
+  clientcancel_begin();
   answer_frame(&slot, WIRE_HELLO, "", 0);
   serve(&slot);
   self = NULL;

@@ -21,6 +21,7 @@
 
 #define PIPE_DEPTH 16
 #define CANCEL_GRACE_MS 1000
+#define KILL_GRACE_MS 250 /* to tell the client's database; the margin of the shortest lease is longer */
 #define BLANK_GRACE_MS 1000
 #define START_GRACE_MS 30000
 #define RESPAWN_MIN_MS 100
@@ -138,27 +139,36 @@ static void kill_now(struct slot *slot, enum stop stop) {
   kill_group(slot, SIGKILL);
 }
 
+/* SIGTERM, so that what runs on a client's server is called off, and soon SIGKILL. */
+static void kill_soon(struct slot *slot, enum stop stop) {
+  if (slot->state == SLOT_DOWN || (slot->stop != STOP_NONE && slot->stop != STOP_CANCEL)) return;
+  slot->stop = stop;
+  slot->kill_ms = clock_mono_ms() + KILL_GRACE_MS;
+  kill_group(slot, SIGTERM);
+}
+
 static const char *end_crashed(const struct slot *slot, struct task *task) {
   int sig = WIFSIGNALED(slot->wait_status) ? WTERMSIG(slot->wait_status) : 0;
   if (slot->stop == STOP_NONSENSE)
-    task_end_error(task, OUTCOME_CRASH, "WORKER_CRASHED", "the process running the job broke its protocol and was killed");
+    task_end_died(task, "WORKER_CRASHED", sig, "the process running the job broke its protocol and was killed");
   else if (sig)
-    task_end_error(task, OUTCOME_CRASH, "WORKER_CRASHED", "the process running the job was killed by signal %d (%s%s)", sig, strsignal(sig),
-                   sig == SIGKILL ? ": often the system being out of memory" : "");
+    task_end_died(task, "WORKER_CRASHED", sig, "the process running the job was killed by signal %d (%s%s)", sig, strsignal(sig),
+                  sig == SIGKILL ? ": often the system being out of memory" : "");
   else
-    task_end_error(task, OUTCOME_CRASH, "WORKER_CRASHED", "the process running the job exited with code %d",
-                   WEXITSTATUS(slot->wait_status));
+    task_end_died(task, "WORKER_CRASHED", 0, "the process running the job exited with code %d", WEXITSTATUS(slot->wait_status));
   return "crash";
+}
+
+static const char *end_late(struct task *task) {
+  task_end_died(task, "JOB_TIMEOUT", 0, "the job ran longer than the %d s an attempt may take", task->kind.timeout_ms / 1000);
+  return "deadline";
 }
 
 /* Decides what the job that ran becomes; returns the cause for logs and metrics. */
 static const char *end_killed(struct slot *slot, struct task *task) {
   switch (slot->stop) {
   case STOP_CANCEL: task_end_error(task, OUTCOME_CANCELLED, "JOB_CANCELLED", "cancelled on request"); return "cancel";
-  case STOP_DEADLINE:
-    task_end_error(task, OUTCOME_CRASH, "JOB_TIMEOUT", "the job ran longer than the %d s an attempt may take",
-                   task->kind.timeout_ms / 1000);
-    return "deadline";
+  case STOP_DEADLINE: return end_late(task);
   case STOP_KILL: task_end(task, slot->stop_outcome, NULL, 0); return outcome_names[slot->stop_outcome];
   case STOP_NONE:
   case STOP_NONSENSE: break;
@@ -188,8 +198,11 @@ static void bury(struct slot *slot) {
   struct task *ran = slot->count ? shift(slot) : NULL;
   if (ran) cause = end_killed(slot, ran);
   metric_add(&deaths, cause, 1);
-  log_event(LOG_WARN, "slot died", "cause", cause, "pid", log_fmt("%d", (int)slot->pid), "status",
-            log_fmt("0x%x", (unsigned)slot->wait_status), "job", ran ? ran->name : NULL, "kind", ran ? ran->kind_name : NULL, NULL);
+  const char *pid = log_fmt("%d", (int)slot->pid), *status = log_fmt("0x%x", (unsigned)slot->wait_status);
+  if (ran)
+    task_log(LOG_WARN, ran, "slot died", "cause", cause, "pid", pid, "status", status, NULL);
+  else
+    log_event(LOG_WARN, "slot died", "cause", cause, "pid", pid, "status", status, NULL);
   bufferevent_free(slot->bev);
   slot->bev = NULL;
   schedule_rebirth(slot);
@@ -234,7 +247,8 @@ static bool on_answer(struct slot *slot, enum wire_type type, const char *body, 
   if (!slot->count || (type == WIRE_ERROR && !len)) return false;
   struct task *task = shift(slot);
   int64_t ran_us = clock_mono_us() - slot->began_us;
-  bool cancelled = slot->stop == STOP_CANCEL;
+  enum stop stop = slot->stop;
+  enum outcome killed_as = slot->stop_outcome;
   if (slot->stop != STOP_NONE) { /* the signal will hit the next job, which has done nothing */
     slot->stop = STOP_KILL;
     slot->stop_outcome = OUTCOME_RELEASE;
@@ -247,8 +261,12 @@ static bool on_answer(struct slot *slot, enum wire_type type, const char *body, 
   }
   if (type == WIRE_RESULT)
     task_end(task, OUTCOME_SUCCEEDED, body, len);
+  else if (stop == STOP_DEADLINE)
+    end_late(task);
+  else if (stop == STOP_KILL)
+    task_end(task, killed_as, NULL, 0);
   else
-    task_end(task, cancelled ? OUTCOME_CANCELLED : *body == '1' ? OUTCOME_RETRY : OUTCOME_FAILED, body + 1, len - 1);
+    task_end(task, stop == STOP_CANCEL ? OUTCOME_CANCELLED : *body == '1' ? OUTCOME_RETRY : OUTCOME_FAILED, body + 1, len - 1);
   slot->slots->hooks.ended(slot->slots->hooks.arg, task, ran_us);
   return true;
 }
@@ -332,7 +350,7 @@ void slots_kill(struct slots *slots, struct task *task, enum outcome outcome) {
   struct slot *slot = find(slots, task);
   if (!slot || entry_at(slot, 0)->task != task) return;
   slot->stop_outcome = outcome;
-  kill_now(slot, STOP_KILL);
+  kill_soon(slot, STOP_KILL);
 }
 
 static void recall(struct slot *slot) {
@@ -368,7 +386,7 @@ static void check_deadline(struct slot *slot, int64_t now_ms) {
   if (!slot->count || slot->state != SLOT_UP) return;
   const struct task *task = entry_at(slot, 0)->task;
   int64_t ran_ms = now_ms - slot->began_us / 1000;
-  if (task && ran_ms > task->kind.timeout_ms) kill_now(slot, STOP_DEADLINE);
+  if (task && ran_ms > task->kind.timeout_ms) kill_soon(slot, STOP_DEADLINE);
   if (!task && ran_ms > BLANK_GRACE_MS) kill_now(slot, STOP_KILL);
 }
 

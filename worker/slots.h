@@ -29,7 +29,7 @@ bool slots_offer(struct slots *slots, struct task *task);
 /* Stops a running task: SIGTERM to the slot's process group, SIGKILL a second later; it ends as OUTCOME_CANCELLED, with the
  * slot's own error where the job used that second to say what it leaves behind. */
 void slots_cancel(struct slots *slots, struct task *task);
-/* SIGKILL at once; the task ends with that outcome (OUTCOME_LOST, OUTCOME_RELEASE). */
+/* The same within a quarter of a second; the task ends with that outcome (OUTCOME_LOST, OUTCOME_RELEASE). */
 void slots_kill(struct slots *slots, struct task *task, enum outcome outcome);
 /* Takes back the tasks written ahead that were ready before `ready_before_ms` and have not begun; they are `returned`. */
 void slots_recall(struct slots *slots, int64_t ready_before_ms);

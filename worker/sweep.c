@@ -2,10 +2,11 @@
  *
  * lease      running, lease over: queued again (or dead, or cancelled), crashes + 1, and rung. Every 5 s.
  * due        retries and delayed jobs whose time has come: rung. Every 500 ms, over the run_at window since the last time.
- * lost       queued jobs whose stream entry is gone, one stream after the other. Streams are first in first out and entries are deleted
- * once claimed, so the first entry is the oldest dispatch not yet claimed: a job dispatched well before it (or 5 s ago, when the stream is
- * empty) can't be in the stream and is rung again. A backlog that is merely long is left alone. Every 5 s, page after page by (run_at, id).
- * partitions daily. keys: idempotency keys older than 24 h, hourly, in batches; consumers of dead workers with them.
+ * lost       queued jobs, but for those paused or waiting for room (upkeep.c rings for them), whose stream entry is gone, one stream after
+ * the other. Streams are first in first out and entries are deleted once claimed, so the first entry is the oldest dispatch not yet
+ * claimed: a job dispatched well before it (or 5 s ago, when the stream is empty) can't be in the stream and is rung again. A backlog that
+ * is merely long is left alone. Every 5 s, page after page by (run_at, id). partitions daily. keys: idempotency keys older than 24 h,
+ * hourly, in batches; consumers of dead workers with them.
  *
  * Statements of one sweep never overlap. While Redis is away nothing is rung: workers poll. */
 #include "worker/sweep.h"
@@ -19,6 +20,7 @@
 #include "common/pgloop.h"
 #include "common/publish.h"
 #include "worker/conninfo.h"
+#include "worker/upkeep.h"
 
 #define TICK_MS 500
 #define SESSION_IDLE_MS 10000 /* a leader that froze loses its session, and with it the lock; one that works is never idle as long */
@@ -55,15 +57,19 @@ static const struct pg_stmt lease_stmt = {
                        " json_build_object('crashes', q.crashes + 1, 'last_step', q.progress->>'step')) END AS error, q.started_at, "
                        "q.progress,"
                        " q.failures, q.crashes + 1 AS crashes), " SQL_PUBLISH
-                       "SELECT id, lane, tier, state, attempt FROM again UNION ALL SELECT id, lane, tier, state, attempt FROM done",
+                       "SELECT e.id, e.lane, e.tier, e.state, e.attempt, (SELECT j.trace FROM autodb.jobs j WHERE j.id = e.id)"
+                       " FROM (SELECT id, lane, tier, state, attempt FROM again UNION ALL SELECT id, lane, tier, state, attempt FROM done) "
+                       "e",
     0};
 
 static const struct pg_stmt due_stmt = {
     "sweep_due",
     "WITH due AS (SELECT id FROM autodb.queue WHERE state = 'queued' AND lane = ANY ('{interactive,default,bulk}'::autodb.job_lane[])"
     " AND tier = ANY ('{0,1,2,3}'::int2[]) AND run_at <= now() AND run_at > now() - $1::int4 * interval '1 millisecond'"
-    " AND run_at > created_at AND (dispatched_at IS NULL OR dispatched_at < run_at) LIMIT " BATCH " FOR UPDATE SKIP LOCKED)"
-    " UPDATE autodb.queue q SET dispatched_at = now() FROM due WHERE q.id = due.id AND q.state = 'queued' RETURNING q.id, q.lane, q.tier",
+    " AND run_at > created_at AND (dispatched_at IS NULL OR dispatched_at < run_at) AND " SQL_NOT_PAUSED(
+        "queue") " LIMIT " BATCH " FOR UPDATE SKIP LOCKED)"
+                 " UPDATE autodb.queue q SET dispatched_at = now() FROM due WHERE q.id = due.id AND q.state = 'queued' RETURNING q.id, "
+                 "q.lane, q.tier",
     1};
 
 static const struct pg_stmt lost_stmt = {
@@ -74,11 +80,12 @@ static const struct pg_stmt lost_stmt = {
                   "lost AS (SELECT q.id FROM autodb.queue q, cut WHERE q.state = 'queued' AND q.lane = $1::text::autodb.job_lane"
                   " AND q.tier = $2::text::int2 AND q.run_at <= now() AND q.run_at < cut.at AND (q.run_at, q.id) > ($4::text::timestamptz, "
                   "$5::text::uuid)"
-                  " AND coalesce(q.dispatched_at, greatest(q.created_at, q.run_at)) < cut.at ORDER BY q.run_at, q.id LIMIT " BATCH
-                  " FOR UPDATE OF q SKIP LOCKED), "
-                  "sent AS (UPDATE autodb.queue q SET dispatched_at = now() FROM lost WHERE q.id = lost.id AND q.state = 'queued'"
-                  " RETURNING q.id, q.lane, q.tier, q.run_at)"
-                  " SELECT id, lane, tier, run_at FROM sent ORDER BY run_at, id",
+                  " AND coalesce(q.dispatched_at, greatest(q.created_at, q.run_at)) < cut.at AND " SQL_NOT_PAUSED(
+                      "q") " AND NOT EXISTS (SELECT FROM autodb.turns t WHERE t.job_id = q.id AND t.attempt IS NULL) ORDER BY q.run_at, "
+                           "q.id LIMIT " BATCH " FOR UPDATE OF q SKIP LOCKED), "
+                           "sent AS (UPDATE autodb.queue q SET dispatched_at = now() FROM lost WHERE q.id = lost.id AND q.state = 'queued'"
+                           " RETURNING q.id, q.lane, q.tier, q.run_at)"
+                           " SELECT id, lane, tier, run_at FROM sent ORDER BY run_at, id",
     5};
 
 static const struct pg_stmt partitions_stmt = {"sweep_partitions", "SELECT autodb.ensure_partitions(1, 7)", 0};
@@ -93,6 +100,7 @@ struct sweep {
   const struct config *cfg;
   struct bell *bell;
   struct pgloop *pool; /* of one connection: it holds the lock */
+  struct upkeep *upkeep;
   struct event *tick;
   bool leads, asking;
   bool leasing, dueing, keying, partitioning;
@@ -111,7 +119,7 @@ struct sweep {
 
 static struct metric repairs = METRIC_COUNTER("autodb_sweeper_repairs_total", "Jobs the sweeper put right, by cause.", "cause");
 static struct metric leader = METRIC_GAUGE("autodb_sweeper_leader", "1 on the worker that sweeps.", NULL);
-static struct metric depth = METRIC_GAUGE("autodb_queue_depth", "Entries in a lane's streams (on the leader).", "lane");
+static struct metric depth = METRIC_GAUGE("autodb_stream_entries", "Entries in a lane's streams (on the leader).", "lane");
 static struct metric failures = METRIC_COUNTER("autodb_sweeper_errors_total", "Sweeper statements that failed.", "sweep");
 
 /* --- answers --- */
@@ -153,7 +161,9 @@ static void on_leases(void *arg, const PGresult *res, const struct error *err) {
     bool queued = strcmp(state, "queued") == 0;
     if (queued) bell_ring(sweep->bell, stream, &id);
     (queued ? bell_changed : bell_announce)(sweep->bell, &id);
-    log_event(LOG_WARN, "lease expired", "job", PQgetvalue(res, row, 0), "attempt", PQgetvalue(res, row, 4), "state", state, NULL);
+    char trace_id[TRACE_ID_TEXT];
+    log_event(LOG_WARN, "lease expired", "job", PQgetvalue(res, row, 0), "attempt", PQgetvalue(res, row, 4), "trace_id",
+              *trace_id_of(PQgetvalue(res, row, 5), trace_id) ? trace_id : NULL, "state", state, NULL);
   }
   if (!res) return;
   metric_add(&repairs, "lease", PQntuples(res));
@@ -285,6 +295,7 @@ static void on_state(void *arg, bool up) {
   sweep->lead_ms = 0;
   if (up || !sweep->leads) return;
   sweep->leads = false;
+  upkeep_rest(sweep->upkeep);
   metric_set(&leader, NULL, 0);
   log_event(LOG_INFO, "this worker sweeps no more: its session is gone", NULL);
 }
@@ -303,6 +314,7 @@ static bool is_time(int64_t *not_before, int64_t now, int64_t every_ms) {
 }
 
 static void lead(struct sweep *sweep, int64_t now) {
+  upkeep_lead(sweep->upkeep, now);
   if (!sweep->partitioning && is_time(&sweep->partitions_ms, now, DAY_MS))
     sweep->partitioning = submit(sweep, &partitions_stmt, NULL, on_partitions, sweep);
   if (!sweep->leasing && is_time(&sweep->lease_ms, now, SWEEP_EVERY_MS))
@@ -334,6 +346,7 @@ enum status sweep_new(struct event_base *base, const struct config *cfg, struct 
   char *conninfo = conninfo_with(cfg->database_url, "-c idle_session_timeout=" STRINGIFY(SESSION_IDLE_MS));
   enum status status = pgloop_new(base, conninfo ? conninfo : cfg->database_url, "sweeper", 1, on_state, sweep, &sweep->pool, err);
   free(conninfo);
+  if (status == OK && !(sweep->upkeep = upkeep_new(cfg, sweep->pool, bell))) status = error_oom(err);
   sweep->tick = event_new(base, -1, EV_PERSIST, on_tick, sweep);
   if (status == OK && (!sweep->tick || event_add(sweep->tick, &(struct timeval){.tv_usec = TICK_MS * 1000}))) status = error_oom(err);
   if (status == OK)
@@ -346,6 +359,7 @@ enum status sweep_new(struct event_base *base, const struct config *cfg, struct 
 void sweep_free(struct sweep *sweep) {
   if (!sweep) return;
   pgloop_free(sweep->pool);
+  upkeep_free(sweep->upkeep);
   if (sweep->tick) event_free(sweep->tick);
   free(sweep);
 }

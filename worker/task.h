@@ -9,6 +9,7 @@
 #include "common/buf.h"
 #include "common/id.h"
 #include "common/job.h"
+#include "common/log.h"
 
 enum task_state { TASK_READY, TASK_SENT, TASK_RUNNING, TASK_ENDED };
 
@@ -19,9 +20,11 @@ extern const char *const outcome_names[]; /* "succeeded", …; "lost": another o
 struct task {
   TAILQ_ENTRY(task) all;  /* held by the queue, for heartbeats */
   TAILQ_ENTRY(task) next; /* in the ready list, or in a list of the finisher */
-  struct id id;
+  struct id id, owner_id;
   char name[ID_TEXT];
+  char trace_id[TRACE_ID_TEXT]; /* "" when unknown */
   int attempt;
+  bool capped;          /* its owner may not run everything at once: its end makes room (worker/turns.h) */
   int stream;           /* where it is rung when it is given back */
   struct job_kind kind; /* a row of common/job.c, or the default for a kind unknown to this version */
   char kind_name[64];
@@ -46,5 +49,13 @@ void task_free(struct task *task);
 void task_end(struct task *task, enum outcome outcome, const char *json, size_t len);
 /* The same with an error made here; `code` is a word of ours. */
 void task_end_error(struct task *task, enum outcome outcome, const char *code, const char *fmt, ...) PRINTF_LIKE(4, 5);
+/* The same of an attempt that didn't live to say anything: the details tell the signal that ended its process (0 = none) and the last step
+ * it reported. */
+void task_end_died(struct task *task, const char *code, int signal, const char *fmt, ...) PRINTF_LIKE(4, 5);
+
+/* A line about the job: with its id, attempt and trace. Further pairs follow, ending with NULL. */
+#define task_log(level, task, message, ...)                                                             \
+  log_event(level, message, "job", (task)->name, "attempt", log_fmt("%d", (task)->attempt), "trace_id", \
+            *(task)->trace_id ? (task)->trace_id : NULL, "kind", (task)->kind_name, __VA_ARGS__)
 
 #endif

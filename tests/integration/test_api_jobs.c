@@ -44,8 +44,9 @@ static void an_accepted_job_is_whole_and_in_the_record(void **state) {
   char location[128], path[128], sql[256];
   call(h, "POST", "/api/v1/jobs/echo", NULL,
        "{\"payload\": [1, {\"b\": null}], \"metadata\": {\"ticket\": \"A-1\"}, \"priority\": \"bulk\"}", 202, &reply);
-  static const char *const members[] = {"job_id",   "kind",       "status",     "priority",    "connection_id", "attempt", "max_attempts",
-                                        "progress", "created_at", "started_at", "finished_at", "result",        "error",   "metadata"};
+  static const char *const members[] = {"job_id",      "kind",         "status",   "priority",   "connection_id",
+                                        "attempt",     "max_attempts", "progress", "created_at", "started_at",
+                                        "finished_at", "result",       "error",    "metadata",   "run_at"};
   json_t *job = harness_at(reply.json, "data");
   assert_int_equal(json_object_size(job), sizeof members / sizeof *members);
   for (size_t i = 0; i < sizeof members / sizeof *members; i++) assert_non_null(json_object_get(job, members[i]));
