@@ -74,8 +74,17 @@ void watch_look(struct watcher *watcher) {
     move(watcher, NULL, true);
 }
 
+static void arm_tick(struct watch *watch) {
+  const struct timeval fast = {0, TICK_MS * 1000}, slow = {SLOW_TICK_MS / 1000, 0};
+  event_add(watch->tick, watch->fast ? &fast : &slow);
+}
+
+/* Called for each that is to wait; the tick goes on for as long as anybody does, and is short while anybody waits for an end. */
 static void plan_look(struct watcher *watcher) {
-  bool listening = watch_of(watcher)->listening;
+  struct watch *watch = watch_of(watcher);
+  bool listening = watch->listening, hurried = watcher->what == WATCH_END && !watch->fast;
+  watch->fast = watch->fast || hurried;
+  if (hurried || !event_pending(watch->tick, EV_TIMEOUT, NULL)) arm_tick(watch);
   watcher->next_look = clock_mono_ms() + (listening ? ways[watcher->what].poll_ms : ways[watcher->what].poll_deaf_ms);
 }
 
@@ -176,12 +185,6 @@ void watch_turn(struct watch *watch) {
 
 /* --- time --- */
 
-static void arm_tick(struct watch *watch) {
-  const struct timeval fast = {0, TICK_MS * 1000}, slow = {SLOW_TICK_MS / 1000, 0};
-  watch->fast = !TAILQ_EMPTY(&watch->waiting[WATCH_END]);
-  event_add(watch->tick, watch->fast ? &fast : &slow);
-}
-
 static void tick_list(struct watcher_list *list, int64_t now) {
   struct watcher *watcher, *next;
   for (watcher = TAILQ_FIRST(list); watcher; watcher = next) {
@@ -201,7 +204,8 @@ static void tick(evutil_socket_t fd, short what, void *arg) {
     watch->slow_ms = now + SLOW_TICK_MS;
     tick_list(&watch->waiting[WATCH_CHANGES], now);
   }
-  if (!TAILQ_EMPTY(&watch->waiting[WATCH_END]) || !TAILQ_EMPTY(&watch->waiting[WATCH_CHANGES])) arm_tick(watch);
+  watch->fast = !TAILQ_EMPTY(&watch->waiting[WATCH_END]);
+  if (watch->fast || !TAILQ_EMPTY(&watch->waiting[WATCH_CHANGES])) arm_tick(watch); /* who looks just now will arm it again */
 }
 
 /* --- messages --- */
@@ -226,7 +230,6 @@ void watch_add(struct watcher *watcher) {
   LIST_INSERT_HEAD(bucket_of(watch, &watcher->id), watcher, bucket_link);
   TAILQ_INSERT_TAIL(list_of(watcher), watcher, link);
   plan_look(watcher);
-  if ((watcher->what == WATCH_END && !watch->fast) || !event_pending(watch->tick, EV_TIMEOUT, NULL)) arm_tick(watch);
 }
 
 void watch_remove(struct watcher *watcher) {

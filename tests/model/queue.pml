@@ -1,14 +1,16 @@
 /* queue.pml - the queue's protocol, every interleaving of it, for spin (tests/model/run).
  *
  * Actions carry the names of the code: accept and ring (api/submit.c), read, claim, ack (worker/claim.c, bell.c), finish and give_back
- * (worker/finish.c), sweep_lease, sweep_lost (worker/sweep.c). A database statement is one atomic step; what lies between two of them is where
- * processes die. One job and two workers are enough: jobs share nothing but the stream, whose entries for others change nothing here.
+ * and release (worker/finish.c), astray and cancel_queued (worker/claim.c), sweep_lease, sweep_lost (worker/sweep.c), cancel_job and retry_job
+ * (api/res_jobs.c). A database statement is one atomic step; what lies between two of them is where processes die. One job and two workers are
+ * enough: jobs share nothing but the stream, whose entries for others change nothing here.
  *
  * Faults, each bounded so that histories end: a worker killed at any point, a lease that runs out while its worker still runs (a zombie), Redis
- * emptied, a ring that is lost, a ring that is sent twice, the API killed between COMMIT and reply.
+ * emptied, a ring that is lost, a ring that is sent twice, an entry taken over from a worker that is only slow, a claim whose answer is lost (it
+ * has committed, or commits when nobody waits for it any more), the API killed between COMMIT and reply.
  *
- * Proved: the job never has two results; none is of an attempt below the last one claimed (assertions); what was answered 202 ends, whatever
- * happened (no_loss, under weak fairness). */
+ * Proved: the job never has two results, but for a retry by its owner, which takes the first away; none is of an attempt below the last one
+ * claimed (assertions); what was answered 202 ends, whatever happened (no_loss, under weak fairness). */
 #ifndef KILLS
 #define KILLS 2
 #endif
@@ -27,6 +29,21 @@
 #ifndef FAILURES
 #define FAILURES 1
 #endif
+#ifndef RELEASES
+#define RELEASES 1
+#endif
+#ifndef SLOW
+#define SLOW 1
+#endif
+#ifndef ASTRAY
+#define ASTRAY 1
+#endif
+#ifndef CANCELS
+#define CANCELS 1
+#endif
+#ifndef RETRIES
+#define RETRIES 1
+#endif
 #define WORKERS 2
 #define NOBODY 9
 
@@ -40,6 +57,12 @@
 #define LOST false
 #else
 #define LOST (state == queued && entries == 0 && pending == 0)
+#endif
+/* A claim would start what its owner was told is cancelled. */
+#ifdef WITHOUT_CANCEL_GUARD
+#define MAY_CLAIM (state == queued)
+#else
+#define MAY_CLAIM (state == queued && !cancel_requested)
 #endif
 #ifdef WITHOUT_LEASES
 #define EXPIRED false
@@ -57,8 +80,11 @@ bool answered; /* 202 */
 byte entries;  /* unread in the stream */
 byte pending;  /* read and not acknowledged */
 bool runs[WORKERS];
+bool cancel_requested;
+bool late[WORKERS]; /* a claim that was given up here and has yet to commit there */
 
 byte kills = KILLS, zombies = ZOMBIES, flushes = FLUSHES, lost_rings = LOST_RINGS, double_rings = DOUBLE_RINGS, failures = FAILURES;
+byte releases = RELEASES, slow = SLOW, astray = ASTRAY, cancels = CANCELS, retries = RETRIES;
 
 inline ring() {
   if
@@ -78,6 +104,19 @@ inline publish(of_attempt) {
   owner = NOBODY
 }
 
+/* Nobody's any more; one that its owner wants cancelled ends here. */
+inline back_to_queue() {
+  if
+  :: cancel_requested -> publish(attempt)
+  :: else -> state = queued; owner = NOBODY; lease_over = false; ring()
+  fi
+}
+
+inline take(who) {
+  assert(!cancel_requested); /* nothing begins that was cancelled before */
+  state = running; attempt++; owner = who; lease_over = false
+}
+
 proctype api() {
   atomic { state = queued } /* accept: the commit */
   if
@@ -92,11 +131,11 @@ read:
   atomic { entries > 0 -> entries--; pending++ }
 claim:
   if
-  :: atomic {
-       state == queued ->
-       state = running; attempt++; owner = me; lease_over = false; token = attempt; runs[me] = true
-     }
+  :: atomic { MAY_CLAIM -> take(me); token = attempt; runs[me] = true }
+  :: atomic { state == queued && cancel_requested -> publish(attempt) } /* cancel_queued */
   :: state != queued -> skip
+  :: atomic { astray > 0 && MAY_CLAIM -> astray--; take(me); goto look } /* it has committed, and the answer is lost */
+  :: atomic { astray > 0 && MAY_CLAIM -> astray--; late[me] = true; goto look }
   :: atomic { kills > 0 -> kills--; goto killed } /* read, never claimed: the entry stays pending, takeover finds it */
   fi;
 ack:
@@ -110,6 +149,13 @@ ack:
   :: atomic { kills > 0 -> kills--; goto killed }
   fi;
   if
+  :: false -> /* reached from a claim without an answer only */
+look:
+       if
+       :: atomic { state == running && owner == me -> state = queued; owner = NOBODY; lease_over = false; ring() } /* astray: not held here */
+       :: atomic { !(state == running && owner == me) -> skip }
+       fi;
+       goto claim /* what was read is sent again */
   :: token == 0 -> goto read
   :: token > 0
   fi;
@@ -126,7 +172,15 @@ finish:
   :: atomic { /* give_back: it failed and may be tried again */
        failures > 0 -> failures--; runs[me] = false;
        if
-       :: IS_OURS -> state = queued; owner = NOBODY
+       :: IS_OURS -> back_to_queue()
+       :: else
+       fi;
+       token = 0; goto read
+     }
+  :: atomic { /* release: the worker shuts down */
+       releases > 0 -> releases--; runs[me] = false;
+       if
+       :: IS_OURS -> back_to_queue()
        :: else
        fi;
        token = 0; goto read
@@ -142,6 +196,7 @@ proctype takeover() {
 end:
   do
   :: atomic { pending > 0 && entries == 0 && state == queued -> pending--; entries++ }
+  :: atomic { pending > 0 && entries < 2 && slow > 0 -> slow--; pending--; entries++ }
   od
 }
 
@@ -157,9 +212,36 @@ proctype sweeper() {
 end:
   do
   :: atomic { /* sweep_lease */
-       EXPIRED -> state = queued; owner = NOBODY; lease_over = false; ring()
+       EXPIRED -> back_to_queue()
      }
   :: atomic { LOST -> ring() } /* sweep_lost */
+  od
+}
+
+/* A server goes on with what nobody waits for any more. */
+proctype backend() {
+end:
+  do
+  :: atomic { late[0] -> late[0] = false; if :: MAY_CLAIM -> take(0) :: else fi }
+  :: atomic { late[1] -> late[1] = false; if :: MAY_CLAIM -> take(1) :: else fi }
+  od
+}
+
+/* Whoever submitted the job. */
+proctype client() {
+end:
+  do
+  :: atomic { /* cancel_job */
+       cancels > 0 && answered -> cancels--;
+       if
+       :: state == queued -> publish(attempt)
+       :: state == running -> cancel_requested = true
+       :: else
+       fi
+     }
+  :: atomic { /* retry_job: the result goes, the row comes back, in one statement */
+       retries > 0 && state == ended -> retries--; results = 0; cancel_requested = false; state = queued; ring()
+     }
   od
 }
 
@@ -171,7 +253,7 @@ proctype redis() {
 }
 
 init {
-  atomic { run api(); run worker(0); run worker(1); run takeover(); run time(); run sweeper(); run redis() }
+  atomic { run api(); run worker(0); run worker(1); run takeover(); run time(); run sweeper(); run backend(); run client(); run redis() }
 }
 
 ltl no_loss { [] (answered -> <> (state == ended)) }
