@@ -245,8 +245,52 @@ static void insert(struct form *form, const PgQuery__InsertStmt *statement) {
   effect_loss(form->effect, LOSS_BEHAVIOUR, arena_printf(form->arena, "which rows of %s were inserted is not recorded", rel->t->qualified));
 }
 
+static void merge_when(struct form *form, struct rel *rel, const PgQuery__Node *node) {
+  if (node->node_case != PG_QUERY__NODE__NODE_MERGE_WHEN_CLAUSE) return;
+  const PgQuery__MergeWhenClause *when = node->merge_when_clause;
+  if (when->command_type == PG_QUERY__CMD_TYPE__CMD_UPDATE) locks_parents(form, rel, when->n_target_list, when->target_list);
+}
+
+/* Planning takes the locks of the statement; only ANALYZE runs it. */
+static void explain(struct form *form, const PgQuery__ExplainStmt *statement) {
+  PgQuery__Node *query = statement->query;
+  const PgQuery__RangeVar *target = NULL;
+  if (!query) return;
+  if (option_on(statement->n_options, statement->options, "analyze")) {
+    form_query(form, query);
+    return;
+  }
+  if (query->node_case == PG_QUERY__NODE__NODE_INSERT_STMT) target = query->insert_stmt->relation;
+  if (query->node_case == PG_QUERY__NODE__NODE_UPDATE_STMT) target = query->update_stmt->relation;
+  if (query->node_case == PG_QUERY__NODE__NODE_DELETE_STMT) target = query->delete_stmt->relation;
+  if (target) form_lock_heirs(form, form_target(form, target, false), LOCK_ROW_EXCLUSIVE, target->inh);
+  form_read(form, query, FORM_READ_SOME, NULL);
+}
+
+/* WITH x AS (UPDATE …): runs, whatever asks for x. */
+static void write_ctes(struct form *form, const PgQuery__WithClause *with) {
+  for (size_t i = 0; with && i < with->n_ctes; i++) {
+    PgQuery__Node *query =
+        with->ctes[i]->node_case == PG_QUERY__NODE__NODE_COMMON_TABLE_EXPR ? with->ctes[i]->common_table_expr->ctequery : NULL;
+    bool writes = query && (query->node_case == PG_QUERY__NODE__NODE_INSERT_STMT || query->node_case == PG_QUERY__NODE__NODE_UPDATE_STMT ||
+                            query->node_case == PG_QUERY__NODE__NODE_DELETE_STMT);
+    if (writes) form_query(form, query);
+  }
+}
+
+static void write_with(struct form *form, const PgQuery__Node *node) {
+  switch (node->node_case) {
+  case PG_QUERY__NODE__NODE_SELECT_STMT: write_ctes(form, node->select_stmt->with_clause); break;
+  case PG_QUERY__NODE__NODE_INSERT_STMT: write_ctes(form, node->insert_stmt->with_clause); break;
+  case PG_QUERY__NODE__NODE_UPDATE_STMT: write_ctes(form, node->update_stmt->with_clause); break;
+  case PG_QUERY__NODE__NODE_DELETE_STMT: write_ctes(form, node->delete_stmt->with_clause); break;
+  default: break;
+  }
+}
+
 void form_query(struct form *form, PgQuery__Node *node) {
   struct rel *rel = NULL;
+  write_with(form, node);
   switch (node->node_case) {
   case PG_QUERY__NODE__NODE_INSERT_STMT: insert(form, node->insert_stmt); break;
   case PG_QUERY__NODE__NODE_UPDATE_STMT:
@@ -267,6 +311,8 @@ void form_query(struct form *form, PgQuery__Node *node) {
   case PG_QUERY__NODE__NODE_MERGE_STMT:
     rel = form_target(form, node->merge_stmt->relation, false);
     if (rel) change_rows(form, rel, node->merge_stmt->relation, node->merge_stmt->join_condition, false);
+    for (size_t i = 0; rel && i < node->merge_stmt->n_merge_when_clauses; i++)
+      merge_when(form, rel, node->merge_stmt->merge_when_clauses[i]);
     break;
   case PG_QUERY__NODE__NODE_COPY_STMT:
     rel = form_target(form, node->copy_stmt->relation, false);
@@ -276,9 +322,7 @@ void form_query(struct form *form, PgQuery__Node *node) {
     if (node->copy_stmt->query)
       form_read(form, node->copy_stmt->query, form_reads_all(node->copy_stmt->query) ? FORM_READ_ALL : FORM_READ_SOME, NULL);
     return;
-  case PG_QUERY__NODE__NODE_EXPLAIN_STMT:
-    if (node->explain_stmt->query) form_read(form, node->explain_stmt->query, FORM_READ_SOME, NULL);
-    return;
+  case PG_QUERY__NODE__NODE_EXPLAIN_STMT: explain(form, node->explain_stmt); return;
   default: break;
   }
   form_read(form, node, form_reads_all(node) ? FORM_READ_ALL : FORM_READ_SOME, NULL);

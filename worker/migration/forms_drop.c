@@ -269,6 +269,8 @@ static void drop_on_table(struct form *form, const PgQuery__DropStmt *statement,
   form_lock_tree(form, rel, LOCK_ACCESS_EXCLUSIVE, trigger);
   effect_object(form->effect, kind, arena_printf(form->arena, "%s on %s", name, rel->t->qualified), rel->t->qualified, true);
   effect_loss(form->effect, LOSS_BEHAVIOUR, NULL);
+  if (trigger) shadow_drop_trigger(rel, name);
+  if (statement->remove_type == PG_QUERY__OBJECT_TYPE__OBJECT_POLICY) shadow_drop_policy(rel, name);
 }
 
 /* Columns of the type go with it, or stop the drop. */

@@ -57,6 +57,15 @@ static void rename_on_table(struct form *form, const PgQuery__RenameStmt *statem
   if (!rel) return;
   bool trigger = statement->rename_type == PG_QUERY__OBJECT_TYPE__OBJECT_TRIGGER;
   form_lock_tree(form, rel, LOCK_ACCESS_EXCLUSIVE, trigger);
+  if (trigger || statement->rename_type == PG_QUERY__OBJECT_TYPE__OBJECT_POLICY) {
+    struct snap_trigger *named = trigger ? shadow_trigger(rel, statement->subname) : NULL;
+    struct snap_policy *policy = trigger ? NULL : shadow_policy(rel, statement->subname);
+    if (named) named->name = statement->newname;
+    if (policy) policy->name = statement->newname;
+    if (!named && !policy && !rel->t->partition_of) /* a partition's trigger may be its parent's */
+      form_fails(form, "42704", "%s of %s exists", statement->subname, rel->t->qualified);
+    return;
+  }
   if (statement->rename_type != PG_QUERY__OBJECT_TYPE__OBJECT_TABCONSTRAINT) return;
   struct snap_constraint *constraint = shadow_constraint(rel, statement->subname);
   if (constraint && constraint->type == 'c') form_lock_heirs(form, rel, LOCK_ACCESS_EXCLUSIVE, statement->relation->inh);
@@ -193,6 +202,12 @@ static void rule(struct form *form, const PgQuery__RuleStmt *statement) {
   }
 }
 
+static void need_policy(struct form *form, const PgQuery__AlterPolicyStmt *statement) {
+  const struct rel *rel = shadow_range(form->shadow, statement->table);
+  if (rel && !shadow_policy(rel, statement->policy_name))
+    form_fails(form, "42704", "policy %s of %s exists", statement->policy_name, rel->t->qualified);
+}
+
 void form_on_table(struct form *form, PgQuery__Node *node) {
   switch (node->node_case) {
   case PG_QUERY__NODE__NODE_COMMENT_STMT: comment(form, node->comment_stmt); break;
@@ -200,6 +215,7 @@ void form_on_table(struct form *form, PgQuery__Node *node) {
   case PG_QUERY__NODE__NODE_CREATE_POLICY_STMT: add_policy(form, node); break;
   case PG_QUERY__NODE__NODE_ALTER_POLICY_STMT:
     on_range(form, node->alter_policy_stmt->table, LOCK_ACCESS_EXCLUSIVE);
+    need_policy(form, node->alter_policy_stmt);
     if (node->alter_policy_stmt->qual) form_read(form, node->alter_policy_stmt->qual, FORM_READ_NAMES, NULL);
     if (node->alter_policy_stmt->with_check) form_read(form, node->alter_policy_stmt->with_check, FORM_READ_NAMES, NULL);
     break;

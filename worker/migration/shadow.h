@@ -74,6 +74,10 @@ void shadow_drop_constraint(struct rel *rel, const char *name);
 struct snap_index *shadow_add_index(struct shadow *shadow, struct rel *rel, const char *name);
 struct snap_index *shadow_index(struct shadow *shadow, const char *schema, const char *name, struct rel **ret_rel);
 void shadow_drop_index(struct rel *rel, const char *name);
+struct snap_trigger *shadow_trigger(const struct rel *rel, const char *name); /* these four in shadow_parts.c */
+struct snap_policy *shadow_policy(const struct rel *rel, const char *name);
+void shadow_drop_trigger(struct rel *rel, const char *name);
+void shadow_drop_policy(struct rel *rel, const char *name);
 void shadow_add_partition(struct shadow *shadow, struct rel *parent, struct rel *part, const char *bound);
 void shadow_detach(struct shadow *shadow, struct rel *parent, struct rel *part);
 void shadow_add_heir(struct shadow *shadow, struct rel *parent, struct rel *heir); /* by INHERITS, not as a partition */
