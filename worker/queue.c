@@ -98,7 +98,7 @@ static void lose(struct queue *queue, struct task *task, const char *cause) {
     task_end(task, OUTCOME_LOST, NULL, 0);
     end(queue, task);
   } else {
-    task->cancel = true; /* one that is sent and hasn't begun is stopped as it begins */
+    task->lost = true; /* one that is sent and hasn't begun is stopped as it begins */
     slots_kill(queue->slots, task, OUTCOME_LOST);
   }
 }
@@ -145,12 +145,16 @@ static void on_ended(void *arg, struct task *task, int64_t ran_us) {
 static void on_returned(void *arg, struct task *task) {
   struct queue *queue = arg;
   task->state = TASK_READY;
-  if (queue->draining)
+  if (task->lost) {
+    task_end(task, OUTCOME_LOST, NULL, 0);
+    end(queue, task);
+  } else if (queue->draining) {
     release(queue, task, "shutdown");
-  else if (task->cancel)
+  } else if (task->cancel) {
     end_cancelled(queue, task);
-  else
+  } else {
     TAILQ_INSERT_TAIL(&queue->ready, task, next);
+  }
 }
 
 static void on_idle(void *arg) { queue_pump(arg); }

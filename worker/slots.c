@@ -75,7 +75,10 @@ static void begin_first(struct slot *slot) {
   struct task *task = slot->count ? entry_at(slot, 0)->task : NULL;
   if (!task) return;
   task->state = TASK_RUNNING;
-  if (task->cancel) slots_cancel(slot->slots, task);
+  if (task->lost)
+    slots_kill(slot->slots, task, OUTCOME_LOST);
+  else if (task->cancel)
+    slots_cancel(slot->slots, task);
 }
 
 static struct task *shift(struct slot *slot) {

@@ -33,6 +33,7 @@ struct task {
   int64_t lease_ms;    /* monotonic: past it, without a renewal, the work must have stopped */
   unsigned beat;       /* heartbeat it was last sent with, 0 once answered */
   bool cancel;         /* asked to be cancelled before it began */
+  bool lost;           /* its lease is, before it began: nothing may be written about it, not even that it ended */
   struct buf frame;    /* for the slot */
   struct buf progress; /* latest, JSON */
   bool progress_new;

@@ -216,6 +216,17 @@ static void a_killed_job_ends_as_told(void **state) {
   assert_int_equal(task->outcome, OUTCOME_RELEASE);
 }
 
+/* Its row may still be ours for all Postgres knows: an end written now, "cancelled" say, would be believed. */
+static void a_job_lost_before_it_began_ends_as_lost(void **state) {
+  struct rig *rig = *state;
+  offer(rig, "{\"sleep_ms\":200}", 70000, true);
+  struct task *second = offer(rig, "{\"sleep_ms\":60000}", 70000, true);
+  second->lost = true;
+  run_until(rig, &rig->ended_count, 2);
+  assert_ptr_equal(rig->ended[1], second);
+  assert_int_equal(second->outcome, OUTCOME_LOST);
+}
+
 static void what_has_not_begun_is_recalled(void **state) {
   struct rig *rig = *state;
   offer(rig, "{\"sleep_ms\":300,\"payload\":\"long\"}", 70000, true);
@@ -256,6 +267,7 @@ int main(int argc, char *argv[]) {
       TEST(a_running_job_is_cancelled),
       TEST(a_job_deaf_to_sigterm_is_cancelled_within_two_seconds),
       TEST(a_killed_job_ends_as_told),
+      TEST(a_job_lost_before_it_began_ends_as_lost),
       TEST(what_has_not_begun_is_recalled),
       TEST(a_stopped_slot_is_not_responsive),
   };
