@@ -93,6 +93,7 @@ static void start_workers(struct chaos *chaos, const char *const env[]) {
     snprintf(listen, sizeof listen, "AUTODB_METRICS_LISTEN=127.0.0.1:%d", chaos->worker_metrics_ports[i] = chaos_free_port());
     for (int j = 0; env[j]; j++) more[j + 2] = env[j];
     chaos->workers[i] = harness_worker(chaos->h, more);
+    chaos->workers[i]->ready = NULL; /* from now on they may start while what they need is away */
     if (i >= CHAOS_USUAL) harness_stop(chaos->workers[i]);
   }
 }
@@ -192,10 +193,9 @@ static void heal(struct chaos *chaos, struct plan *plan, struct running *running
   running->fault = NULL;
 }
 
-/* Starts of processes wait until they serve, which they can't while what they need is broken. */
+/* A start of the API waits until it serves, which it can't while what it needs is broken. */
 static bool may_heal(const struct plan *plan, const struct running *running) {
-  bool starts = running->fault->on & (ON_API | ON_WORKERS);
-  return !starts || !(plan->broken & ~running->fault->on & (ON_POSTGRES | ON_REDIS | ON_API));
+  return !(running->fault->on & ON_API) || !(plan->broken & (ON_POSTGRES | ON_REDIS));
 }
 
 static void tend(struct chaos *chaos, struct plan *plan) {

@@ -19,7 +19,7 @@
 #define CHAOS_WORKERS 4 /* processes there may be; two of them usually */
 #define CHAOS_USUAL 2
 #define CHAOS_LEASE_S 2
-#define CHAOS_DELIVERS 0                                    /* whether workers deliver webhooks: then each one must arrive */
+#define CHAOS_DELIVERS 1                                    /* whether workers deliver webhooks: then each one must arrive */
 enum clock_of { CLOCK_OURS, CLOCK_POSTGRES, CHAOS_CLOCKS }; /* wall clocks that can be set: of API and workers, of Postgres */
 
 struct chaos {

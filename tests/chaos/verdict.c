@@ -226,9 +226,9 @@ static long long metric(struct chaos *chaos, const char *name, const char *label
       snprintf(url, sizeof url, "%s", chaos->h->metrics_url);
     else
       snprintf(url, sizeof url, "http://127.0.0.1:%d/metrics", chaos->worker_metrics_ports[i]);
-    REPLY_AUTO reply;
-    harness_http(chaos->h, "GET", url, NULL, NULL, &reply);
-    if (reply.status != 200) fail_msg("%s: %ld", url, reply.status);
+    REPLY_AUTO reply = {0};
+    if (!POLL_UNTIL((harness_reply_free(&reply), harness_http(chaos->h, "GET", url, NULL, NULL, &reply), reply.status == 200), 10000))
+      fail_msg("%s: %ld", url, reply.status);
     for (const char *line = reply.body; line && *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
       size_t len = strlen(name), end = strcspn(line, "\n");
       if (strncmp(line, name, len) != 0 || (line[len] != '{' && line[len] != ' ')) continue;
