@@ -178,6 +178,17 @@ static void test_deep_nesting_is_refused(void **state) {
   }
 }
 
+/* The scanner's price for them grows with the square of their depth. */
+static void test_nested_comments_are_bounded(void **state) {
+  (void)state;
+  expect_survival("SELECT 1 ", "/*", LIMIT_SQL_BYTES / 2 - 10, "", "54001");
+  expect_survival("SELECT 1 ", "/* a /* b */ */ ", 10000, "", NULL);
+  char *text = repeat("SELECT '", "/*", 150, "'");
+  struct sql_script script = split(text);
+  assert_null(script.fault.sqlstate);
+  free(text);
+}
+
 static void test_long_but_flat_is_fine(void **state) {
   (void)state;
   char *text = repeat("SELECT * FROM t WHERE a = 1", " OR a = 1 AND b <> 2", 20000, "");
@@ -228,6 +239,7 @@ int main(void) {
       cmocka_unit_test(test_psql_commands_are_explained),
       cmocka_unit_test(test_encoding),
       cmocka_unit_test(test_deep_nesting_is_refused),
+      cmocka_unit_test(test_nested_comments_are_bounded),
       cmocka_unit_test(test_long_but_flat_is_fine),
       cmocka_unit_test(test_many_statements),
       cmocka_unit_test(test_size),

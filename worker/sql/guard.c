@@ -14,6 +14,20 @@
 
 #define SCANNED_PER_BYTE 512 /* at most: a token of one byte unpacked, and what unpacking takes meanwhile */
 
+/* The scanner reads a run of comment openers anew for each of them, so unbounded nesting would cost the square of its length. Quotes are
+ * not looked at: no text that means something else opens as many and closes none. */
+static struct sql_refusal guard_comments(const char *sql, size_t len) {
+  int depth = 0;
+  for (size_t at = 0; at + 1 < len; at++) {
+    bool opens = sql[at] == '/' && sql[at + 1] == '*', closes = sql[at] == '*' && sql[at + 1] == '/';
+    depth += opens ? 1 : closes && depth ? -1 : 0;
+    if (depth > SQL_MAX_COMMENT_DEPTH)
+      return (struct sql_refusal){"54001", "comments nest more than 200 levels deep; close some of them", at};
+    at += opens || closes;
+  }
+  return (struct sql_refusal){0};
+}
+
 struct sql_refusal sql_guard_text(const char *sql, size_t len) {
   if (len > LIMIT_SQL_BYTES)
     return (struct sql_refusal){"54000", "the SQL is larger than 1 MiB; split it into several migrations", LIMIT_SQL_BYTES};
@@ -23,7 +37,7 @@ struct sql_refusal sql_guard_text(const char *sql, size_t len) {
     if (step == 0) return (struct sql_refusal){"22021", "the SQL is not valid UTF-8", at};
     at += step;
   }
-  return (struct sql_refusal){0};
+  return guard_comments(sql, len);
 }
 
 bool sql_tokenize(const char *sql, struct arena *arena, struct sql_tokens *ret_tokens) {

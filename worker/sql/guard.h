@@ -9,8 +9,9 @@
 
 #include "common/arena.h"
 
-#define SQL_MAX_DEPTH 500        /* levels of nesting in one statement: parentheses, operator chains, joins, set operations */
-#define SQL_MAX_STATEMENTS 10000 /* in one script */
+#define SQL_MAX_DEPTH 500         /* levels of nesting in one statement: parentheses, operator chains, joins, set operations */
+#define SQL_MAX_COMMENT_DEPTH 200 /* of comments in comments */
+#define SQL_MAX_STATEMENTS 10000  /* in one script */
 
 struct sql_token {
   int start, end, kind;
