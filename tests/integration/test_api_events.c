@@ -415,6 +415,25 @@ static void a_slow_reader_misses_progress_and_not_the_end(void **state) {
   harness_signal(worker, SIGCONT);
 }
 
+/* Every 15 s, so that nothing in between takes the connection for dead. */
+static void a_quiet_stream_has_a_heartbeat(void **state) {
+  struct harness *h = *state;
+  struct heard heard = {0};
+  char id[40];
+  harness_signal(worker, SIGSTOP);
+  submit(h, "{\"payload\":1}", id);
+  SSE_AUTO sse;
+  sse_open(h, id, "", "", &sse);
+  hear(&sse, 17500, &heard);
+  assert_int_equal(heard.count, 1);
+  assert_string_equal(heard.events[0].status, "queued");
+  assert_int_equal(sse.comments, 1);
+  assert_false(heard.ended);
+  harness_signal(worker, SIGCONT);
+  hear(&sse, 15000, &heard);
+  expect_tail(&heard, "succeeded");
+}
+
 /* --- many --- */
 
 static void two_thousand_streams_at_once(void **state) {
@@ -516,6 +535,7 @@ int main(void) {
                                      cmocka_unit_test(framing_fits_the_version_and_the_method),
                                      cmocka_unit_test(a_client_that_goes_is_noticed),
                                      cmocka_unit_test(a_slow_reader_misses_progress_and_not_the_end),
+                                     cmocka_unit_test(a_quiet_stream_has_a_heartbeat),
                                      cmocka_unit_test(two_thousand_streams_at_once),
                                      cmocka_unit_test(without_redis_streams_poll),
                                      cmocka_unit_test(a_restart_of_postgres_does_not_end_a_stream),

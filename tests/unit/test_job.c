@@ -57,6 +57,8 @@ static void names_share_one_hash_tag(void **state) {
   assert_string_equal(key, "{autodb}:q:bulk");
   job_done_channel("autodb", key);
   assert_string_equal(key, "{autodb}:done");
+  job_changed_channel("autodb", key);
+  assert_string_equal(key, "{autodb}:changed");
   job_cancel_channel("autodb", key);
   assert_string_equal(key, "{autodb}:cancel");
 }
