@@ -1,7 +1,12 @@
 /* Steering what is queued and runs: pauses, delays, retries, cancelling what a client's server does, poison, and how old days go. */
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include "common/clientcancel.h"
+#include "common/clientdb.h"
 #include "tests/support/jobs.h"
 
 static struct harness_proc *worker, *valkey;
@@ -253,7 +258,8 @@ static void poison_dies_and_says_of_what(void **state) {
 
 /* --- cancelling what a client's server does --- */
 
-static const char ours[] = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'client' AND application_name = 'autodb'";
+static const char ours[] = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'client' AND application_name <> 'holder'"
+                           " AND backend_type = 'client backend'";
 
 static void a_cancelled_job_leaves_nothing_running(void **state) {
   struct harness *h = *state;
@@ -271,16 +277,43 @@ static void a_cancelled_job_leaves_nothing_running(void **state) {
   post(h, path, "{}", 202, &reply);
   snprintf(id, sizeof id, "%s", harness_text(reply.json, "data.job_id"));
   assert_true(POLL_UNTIL(harness_count(h->database_url, "SELECT count(*) FROM pg_stat_activity WHERE datname = 'client'"
-                                                        " AND application_name <> 'holder' AND wait_event_type = 'Lock'") >= 1,
+                                                        " AND application_name = 'autodb' AND wait_event_type = 'Lock'") == 1,
                          15000));
   snprintf(path, sizeof path, "/api/v1/jobs/%s/cancel", id);
   int64_t began = harness_now_ms();
   REPLY_AUTO cancelled;
   post(h, path, "{}", 202, &cancelled);
   jobs_await(h, id, "cancelled", 2000);
-  assert_true(POLL_UNTIL(harness_count(h->database_url, ours) == 0, 2000));
-  assert_in_range(harness_now_ms() - began, 0, 2000);
+  assert_true(POLL_UNTIL(harness_count(h->database_url, ours) == 0, 1000));
+  assert_in_range(harness_now_ms() - began, 0, 1500); /* before its lock_timeout would have ended it */
   PQfinish(holder);
+}
+
+/* The slot's way of dying, without a slot. */
+static void sleep_on_the_server(const char *url) {
+  const struct config cfg = {.connection_allow = "127.0.0.0/8", .connection_deny = ""};
+  ERROR_AUTO err = {0};
+  PGconn *idle = NULL, *conn = NULL;
+  clientcancel_begin();
+  if (clientdb_connect(&cfg, url, 0, &idle, &err) != OK || clientdb_connect(&cfg, url, 0, &conn, &err) != OK) _exit(1);
+  PQfinish(idle); /* what is finished is forgotten */
+  PQclear(PQexec(conn, "SELECT pg_sleep(60)"));
+  _exit(2);
+}
+
+static void a_stopped_process_calls_off_its_statement(void **state) {
+  struct harness *h = *state;
+  int status = 0;
+  pid_t pid = fork();
+  if (pid == 0) sleep_on_the_server(client_url);
+  assert_true(pid > 0);
+  assert_true(POLL_UNTIL(harness_count(h->database_url, "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'"
+                                                        " AND state = 'active'") == 1,
+                         10000));
+  assert_int_equal(kill(pid, SIGTERM), 0);
+  assert_int_equal(waitpid(pid, &status, 0), pid);
+  assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+  assert_true(POLL_UNTIL(harness_count(h->database_url, ours) == 0, 2000));
 }
 
 /* --- keys of requests --- */
@@ -322,6 +355,7 @@ int main(void) {
       cmocka_unit_test(failures_use_up_the_budget),
       cmocka_unit_test(poison_dies_and_says_of_what),
       cmocka_unit_test(a_cancelled_job_leaves_nothing_running),
+      cmocka_unit_test(a_stopped_process_calls_off_its_statement),
       cmocka_unit_test(an_open_first_request_is_a_conflict),
   };
   return cmocka_run_group_tests(tests, setup, harness_teardown);
