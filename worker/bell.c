@@ -24,6 +24,7 @@ struct bell {
   struct redis_sub *sub;
   char streams[JOB_STREAMS][JOB_KEY_MAX], done[JOB_KEY_MAX], changed[JOB_KEY_MAX], cancel[JOB_KEY_MAX], workers[JOB_KEY_MAX];
   bool closing;
+  bool refusing; /* it answers and takes no writes: full, or unable to save. As good as away, until a beat gets through */
 };
 
 static struct metric regroups =
@@ -81,6 +82,16 @@ static void make_groups(struct bell *bell) {
     redis_cmd(bell->redis, NULL, NULL, "XGROUP", "CREATE", bell->streams[stream], JOB_GROUP, "0", "MKSTREAM", NULL);
 }
 
+static void set_refusing(struct bell *bell, const redisReply *reply) {
+  bool refusing = reply && reply->type == REDIS_REPLY_ERROR;
+  if (bell->closing || !reply || refusing == bell->refusing) return;
+  bell->refusing = refusing;
+  metric_add(&changes, refusing ? "refusing" : "taking", 1);
+  log_event(refusing ? LOG_WARN : LOG_INFO, refusing ? "Redis takes no writes: polling Postgres for work" : "Redis takes writes again",
+            "reply", refusing ? reply->str : NULL, NULL);
+  bell->hooks.state(bell->hooks.arg, !refusing);
+}
+
 /* True for replies that are errors; a missing group is made. */
 static bool is_error(struct bell *bell, const redisReply *reply) {
   if (reply && reply->type != REDIS_REPLY_ERROR) return false;
@@ -91,6 +102,7 @@ static bool is_error(struct bell *bell, const redisReply *reply) {
     make_groups(bell);
   } else {
     log_event(LOG_WARN, "Redis refused a command", "reply", reply->str, NULL);
+    set_refusing(bell, reply);
   }
   return true;
 }
@@ -100,6 +112,7 @@ static void on_state(void *arg, bool up) {
   metric_add(&changes, up ? "up" : "down", 1);
   log_event(up ? LOG_INFO : LOG_WARN, up ? "Redis is reachable" : "Redis is away: polling Postgres for work", "reason",
             up ? NULL : bell_why(bell), NULL);
+  bell->refusing = false;
   if (up) {
     make_groups(bell);
     bell_beat(bell);
@@ -284,13 +297,14 @@ void bell_ack(struct bell *bell, const struct bell_entry *entries, int count) {
 /* --- telling --- */
 
 static void on_rung(void *arg, const redisReply *reply) {
-  (void)arg;
+  struct bell *bell = arg;
+  if (reply && reply->type == REDIS_REPLY_ERROR) set_refusing(bell, reply);
   metric_add(&rings, reply && reply->type != REDIS_REPLY_ERROR ? "sent" : "lost", 1);
 }
 
 void bell_ring(struct bell *bell, int stream, const struct id *id) {
   char text[ID_TEXT];
-  redis_cmd(bell->redis, on_rung, NULL, "XADD", bell->streams[stream], "*", JOB_FIELD, id_format(id, text), NULL);
+  redis_cmd(bell->redis, on_rung, bell, "XADD", bell->streams[stream], "*", JOB_FIELD, id_format(id, text), NULL);
 }
 
 void bell_announce(struct bell *bell, const struct id *id) {
@@ -303,11 +317,13 @@ void bell_changed(struct bell *bell, const struct id *id) {
   redis_cmd(bell->redis, NULL, NULL, "PUBLISH", bell->changed, id_format(id, text), NULL);
 }
 
+static void on_beat(void *arg, const redisReply *reply) { set_refusing(arg, reply); }
+
 void bell_beat(struct bell *bell) {
   char now[24], old[24];
   snprintf(now, sizeof now, "%lld", (long long)clock_wall_ms());
   snprintf(old, sizeof old, "%lld", (long long)clock_wall_ms() - WORKERS_KEPT_MS);
-  redis_cmd(bell->redis, NULL, NULL, "ZADD", bell->workers, now, bell->cfg->worker_name, NULL);
+  redis_cmd(bell->redis, on_beat, bell, "ZADD", bell->workers, now, bell->cfg->worker_name, NULL);
   redis_cmd(bell->redis, NULL, NULL, "ZREMRANGEBYSCORE", bell->workers, "-inf", old, NULL);
 }
 
@@ -391,7 +407,7 @@ void bell_leave(struct bell *bell, void (*done)(void *arg), void *arg) {
   redis_command(bell->redis, on_left, leaving, argc, argv, NULL);
 }
 
-bool bell_up(const struct bell *bell) { return redis_up(bell->redis); }
+bool bell_up(const struct bell *bell) { return redis_up(bell->redis) && !bell->refusing; }
 
 const char *bell_why(const struct bell *bell) { return redis_why(bell->redis); }
 

@@ -144,7 +144,7 @@ static void on_second(evutil_socket_t fd, short what, void *arg) {
     go_on_stopping(sup, now);
     return;
   }
-  if (now >= sup->beat_ms && bell_up(queue_bell(sup->queue))) {
+  if (now >= sup->beat_ms) { /* also while Redis refuses writes: that is how we learn that it takes them again */
     sup->beat_ms = now + BEAT_MS;
     bell_beat(queue_bell(sup->queue));
   }

@@ -166,6 +166,20 @@ static void without_redis_postgres_is_polled(void **state) {
   jobs_await(h, id, "succeeded", 5000);
 }
 
+static void without_room_in_redis_postgres_is_polled(void **state) {
+  struct harness *h = *state;
+  char id[40];
+  jobs_redis(h, "CONFIG SET maxmemory 1");
+  jobs_add(h, "interactive", "{}", 1, true, id); /* the ring is refused, and so are the sweeper's */
+  jobs_await(h, id, "succeeded", 15000);
+  jobs_redis(h, "CONFIG SET maxmemory 0");
+  assert_true(harness_log_has(first, "Redis takes no writes") || harness_log_has(second, "Redis takes no writes"));
+  assert_true(POLL_UNTIL(harness_log_has(first, "Redis takes writes again") || harness_log_has(second, "Redis takes writes again"), 15000));
+  jobs_add(h, "interactive", "{}", 1, true, id);
+  jobs_await(h, id, "succeeded", 5000);
+  jobs_check(h);
+}
+
 static void postgres_restarting_under_load_loses_nothing(void **state) {
   struct harness *h = *state;
   jobs_add(h, "default", "{\"sleep_ms\":2}", LOAD, true, NULL);
@@ -235,6 +249,7 @@ int main(void) {
       TEST(flushall_under_load_loses_nothing),
       TEST(a_destroyed_group_is_made_anew),
       TEST(without_redis_postgres_is_polled),
+      TEST(without_room_in_redis_postgres_is_polled),
       TEST(postgres_restarting_under_load_loses_nothing),
       TEST(terminated_backends_lose_nothing),
       TEST(a_result_that_waits_for_postgres_is_published),
