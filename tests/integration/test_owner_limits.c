@@ -6,9 +6,11 @@
 #include "tests/support/raw.h"
 
 static char other_key[64];
-static struct harness_proc *valkey;
-static const char *const first_env[] = {"AUTODB_SLOTS=1", "AUTODB_WORKER_NAME=first", NULL};
-static const char *const second_env[] = {"AUTODB_SLOTS=1", "AUTODB_WORKER_NAME=second", NULL};
+static struct harness_proc *valkey, *first, *second;
+static const char *const first_env[] = {"AUTODB_SLOTS=1", "AUTODB_LEASE_SECONDS=2", "AUTODB_HEARTBEAT_SECONDS=1",
+                                        "AUTODB_WORKER_NAME=first", NULL};
+static const char *const second_env[] = {"AUTODB_SLOTS=1", "AUTODB_LEASE_SECONDS=2", "AUTODB_HEARTBEAT_SECONDS=1",
+                                         "AUTODB_WORKER_NAME=second", NULL};
 
 static int setup(void **state) {
   struct harness *h = harness_new();
@@ -18,8 +20,8 @@ static int setup(void **state) {
   harness_key(h, "test", "admin", h->api_key);
   harness_key(h, "other", "user", other_key);
   harness_api(h, (const char *[]){"AUTODB_API_LOOPS=2", NULL});
-  harness_worker(h, first_env);
-  harness_worker(h, second_env);
+  first = harness_worker(h, first_env);
+  second = harness_worker(h, second_env);
   *state = h;
   return 0;
 }
@@ -126,7 +128,7 @@ static void cap_holds(struct harness *h, int timeout_ms) {
     now = harness_count(h->database_url, "SELECT count(*) FROM autodb.queue WHERE state = 'running'");
     most = now > most ? now : most;
   } while (jobs_count(h, "state IN ('queued', 'running')") && harness_now_ms() < end);
-  assert_in_range(most, 1, 2);
+  assert_in_range(most, 0, 2); /* short jobs may begin and end between two looks; the results tell of each */
   jobs_check(h);
   assert_in_range(most_at_once(h), 1, 2);
 }
@@ -197,6 +199,46 @@ static void a_waiting_job_can_be_cancelled(void **state) {
   assert_true(POLL_UNTIL(harness_count(h->database_url, "SELECT count(*) FROM autodb.turns") == 0, 5000)); /* nothing stays behind */
 }
 
+static void a_lost_workers_place_is_free_again(void **state) {
+  struct harness *h = *state;
+  harness_sql(h->database_url, "UPDATE autodb.owners SET max_running = 1 WHERE name = 'test'");
+  submit_many(h, h->api_key, "{\"payload\":1,\"sleep_ms\":400}", 4);
+  assert_true(POLL_UNTIL(jobs_count(h, "state = 'running'") == 1, 5000));
+  harness_kill(first);
+  harness_kill(second);
+  assert_int_equal(jobs_count(h, "state = 'running'"), 1);
+  harness_restart(h, first);
+  harness_restart(h, second);
+  jobs_await_all(h, 30000);
+  assert_int_equal(jobs_count(h, "state = 'succeeded'"), 4);
+  assert_int_equal(jobs_count(h, "attempt = 2 AND crashes = 1"), 1);
+  assert_in_range(most_at_once(h), 1, 1);
+}
+
+/* The setting caps everybody; an owner's own 0 lifts it. */
+static void a_cap_for_everybody(void **state) {
+  struct harness *h = *state;
+  harness_stop(first);
+  harness_stop(second);
+  struct harness_proc *capped =
+      harness_worker(h, (const char *[]){"AUTODB_SLOTS=4", "AUTODB_OWNER_RUNNING=2", "AUTODB_WORKER_NAME=capped", NULL});
+  submit_many(h, h->api_key, "{\"payload\":1,\"sleep_ms\":50}", 30);
+  cap_holds(h, 20000);
+  harness_kill(valkey);
+  submit_many(h, h->api_key, "{\"payload\":1,\"sleep_ms\":50}", 10);
+  cap_holds(h, 20000);
+  harness_restart(h, valkey);
+  assert_true(POLL_UNTIL(rings_again(h), 30000));
+  clean(state);
+  harness_sql(h->database_url, "UPDATE autodb.owners SET max_running = 0 WHERE name = 'test'");
+  submit_many(h, h->api_key, "{\"payload\":1,\"sleep_ms\":300}", 12);
+  assert_true(POLL_UNTIL(jobs_count(h, "state = 'running'") >= 3, 5000));
+  jobs_await_all(h, 10000);
+  harness_stop(capped);
+  harness_restart(h, first);
+  harness_restart(h, second);
+}
+
 static void one_job_passes_ten_thousand(void **state) {
   struct harness *h = *state;
   assert_int_equal(submit_many(h, h->api_key, "{\"payload\":1,\"sleep_ms\":20,\"priority\":\"bulk\"}", 10000), 10000);
@@ -221,8 +263,10 @@ static void one_job_passes_ten_thousand(void **state) {
 #define TEST(name) cmocka_unit_test_setup(name, clean)
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TEST(the_cli_sets_and_refuses),       TEST(the_cap_is_never_passed),     TEST(others_are_not_held_up_by_a_cap),
-      TEST(a_waiting_job_can_be_cancelled), TEST(one_job_passes_ten_thousand), TEST(beyond_the_rate_is_refused),
+      TEST(the_cli_sets_and_refuses),           TEST(the_cap_is_never_passed),
+      TEST(others_are_not_held_up_by_a_cap),    TEST(a_waiting_job_can_be_cancelled),
+      TEST(a_lost_workers_place_is_free_again), TEST(a_cap_for_everybody),
+      TEST(one_job_passes_ten_thousand),        TEST(beyond_the_rate_is_refused),
   };
   return cmocka_run_group_tests(tests, setup, harness_teardown);
 }
