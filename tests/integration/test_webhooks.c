@@ -1,10 +1,13 @@
 /* Webhooks through the whole stack: registered at the API, told by a worker's courier, received by a server of the test's own. Signatures
  * are checked by an HMAC that is not ours. */
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <dirent.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "tests/support/harness.h"
 #include "tests/support/http_double.h"
@@ -661,6 +664,72 @@ static void an_owner_may_have_a_hundred(void **state) {
   call("POST", BASE, "{\"url\":\"https://x.example/\",\"events\":[\"job.dead\"]}", 409, &reply);
 }
 
+/* --- people and machines that look --- */
+
+static void the_cli_does_it_all(void **state) {
+  (void)state;
+  struct http_double *server = http_double_new(fine, 1);
+  char url[96], key[96], *output = NULL;
+  snprintf(url, sizeof url, "AUTODB_URL=%s", h->api_url);
+  snprintf(key, sizeof key, "AUTODB_API_KEY=%s", h->api_key);
+  const char *const env[] = {url, key, NULL};
+#define AUTODB(status, ...)                                                                                                            \
+  free(output), output = NULL;                                                                                                         \
+  if (harness_run(h, AUTODB_BINARY_DIR "/autodb", (const char *[]){"autodb", "webhook", __VA_ARGS__, NULL}, env, &output) != (status)) \
+  fail_msg("%s", output)
+  AUTODB(0, "add", http_double_url(server), "--event", "job.dead", "--kind", "plan.parse", "--description", "d");
+  struct hook hook = {0};
+  assert_int_equal(sscanf(output, "%39s whsec_%70s", hook.id, hook.secret), 2);
+  AUTODB(0, "test", hook.id);
+  await("state = 'delivered'", 10000);
+  AUTODB(0, "list");
+  assert_non_null(strstr(output, http_double_url(server)));
+  assert_null(strstr(output, "whsec_"));
+  AUTODB(0, "deliveries", hook.id);
+  assert_non_null(strstr(output, "delivered"));
+  char delivery[40] = "";
+  assert_int_equal(sscanf(output, "%39s", delivery), 1);
+  AUTODB(0, "deliveries", "--redeliver", delivery);
+  await_requests(server, 2, 10000);
+  AUTODB(0, "rotate", hook.id);
+  assert_non_null(strstr(output, "whsec_"));
+  AUTODB(0, "rotate", "--callbacks");
+  AUTODB(2, "rotate");
+  AUTODB(2, "test", "x");
+  AUTODB(1, "add", "ftp://x");
+  free(output);
+  http_double_free(server);
+}
+
+static void is_counted(void **state) {
+  (void)state;
+  char env[64];
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  socklen_t len = sizeof address;
+  assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
+  assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+  close(fd);
+  snprintf(env, sizeof env, "AUTODB_METRICS_LISTEN=127.0.0.1:%d", ntohs(address.sin_port));
+  harness_stop(worker);
+  worker = harness_worker(h, (const char *const[]){ALLOW, env, NULL});
+  struct http_double *server = http_double_new(fine, 1);
+  struct hook hook = add_hook(http_double_url(server), "");
+  REPLY_AUTO test = {0};
+  call("POST", path_of(&hook, "/test"), NULL, 202, &test);
+  await("state = 'delivered'", 10000);
+  char url[64];
+  snprintf(url, sizeof url, "http://127.0.0.1:%d/metrics", ntohs(address.sin_port));
+  REPLY_AUTO metrics = {0};
+  harness_http(h, "GET", url, NULL, NULL, &metrics);
+  assert_non_null(strstr(metrics.body, "autodb_webhook_deliveries_total{outcome=\"delivered\"} 1"));
+  assert_non_null(strstr(metrics.body, "autodb_webhook_delivery_seconds_count{outcome=\"delivered\"} 1"));
+  assert_non_null(strstr(metrics.body, "autodb_webhook_backlog"));
+  assert_non_null(strstr(metrics.body, "autodb_webhook_open_circuits 0"));
+  assert_false(harness_log_has(worker, "can't be"));
+  http_double_free(server);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, clean)
 int main(void) {
   const struct CMUnitTest tests[] = {
@@ -684,6 +753,8 @@ int main(void) {
       TEST(belongs_to_its_owner),
       TEST(changes_and_pages),
       TEST(an_owner_may_have_a_hundred),
+      TEST(the_cli_does_it_all),
+      TEST(is_counted),
   };
   return cmocka_run_group_tests(tests, setup, harness_teardown);
 }

@@ -49,7 +49,7 @@ static const struct pg_stmt finish_stmt = {
 
 static const struct pg_stmt state_stmt = {
     "courier_state",
-    "SELECT (SELECT count(*) FROM (SELECT FROM autodb.deliveries WHERE state IN ('pending', 'running') LIMIT 100000) some),"
+    "SELECT (SELECT count(*) FROM (SELECT FROM autodb.deliveries WHERE state IN ('pending', 'running') LIMIT 100000) f),"
     " coalesce((SELECT greatest(0, extract(epoch FROM now() - next_at))::bigint FROM autodb.deliveries WHERE state IN ('pending', "
     "'running')"
     " ORDER BY next_at LIMIT 1), 0), (SELECT count(*) FROM autodb.delivery_endpoints WHERE failures >= 5 AND resume_at > now())",

@@ -7,7 +7,7 @@
 #define SECOND 1000
 #define MINUTE (60 * SECOND)
 #define HOUR (60 * MINUTE)
-#define PAUSE_MS (5 * SECOND)            /* an endpoint that is overrun and doesn't say for how long */
+#define PAUSE_MS (5 * SECOND)           /* an endpoint that is overrun and doesn't say for how long */
 #define RETRY_AFTER_MAX_S (6 * 60 * 60) /* who asks for more is asked again then */
 
 const char *const verdict_names[VERDICT_COUNT] = {"delivered", "retry", "failed", "gone", "fenced"};

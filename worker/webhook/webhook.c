@@ -174,8 +174,11 @@ static void release(struct courier *courier) {
 /* --- what else is to be done now and then --- */
 
 static void on_state(void *arg, const PGresult *res, const struct error *err) {
-  (void)arg, (void)err;
-  if (!res) return;
+  (void)arg;
+  if (!res) {
+    if (err->status != ERR_UNAVAILABLE) log_event(LOG_ERROR, "the backlog of webhooks can't be counted", "error", err->message, NULL);
+    return;
+  }
   report(&(struct courier_report){
       .kind = REPORT_STATE, .backlog = pg_int(res, 0, 0, 0), .oldest_s = pg_int(res, 0, 1, 0), .open_circuits = pg_int(res, 0, 2, 0)});
 }
