@@ -61,7 +61,8 @@ static void fail_statement(struct run *run, const struct error *error, const str
 /* A failure that the clone's rows alone may have brought about is undone, and the run goes on. */
 static enum status pass_over(struct sandbox_trace *trace, struct statement *statement, struct error *err) {
   const struct sandbox_step *step = statement->step;
-  if (step->at_commit || !sandbox_rows_only(statement->source->node) || !sandbox_rows_decide(statement->source->node, &step->error)) return OK;
+  if (step->at_commit || !sandbox_rows_only(statement->source->node) || !sandbox_rows_decide(statement->source->node, &step->error))
+    return OK;
   statement->depends_on_rows = true;
   return sandbox_trace_undo(trace, err);
 }
