@@ -70,7 +70,7 @@ static bool locks_agree(const struct analysis *analysis, size_t index, const str
     const struct seen_lock *lock = &statement->locks.items[i];
     enum lock_mode seen = mode_of(step->locks, step->lock_count, lock->name);
     if (seen == lock->mode || (sampled && seen < lock->mode)) continue;
-    if (seen == LOCK_NONE && needs_rows(statement, lock)) continue;
+    if (seen <= LOCK_ACCESS_SHARE && needs_rows(statement, lock)) continue;
     if (lock->created && seen < lock->mode) continue;                   /* its creator holds it already */
     if (seen < lock->mode && renamed_before(analysis, index)) continue; /* held, under another name */
     if (seen == LOCK_NONE && mode_of(step->held, step->held_count, lock->name) != LOCK_NONE) continue;
