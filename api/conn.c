@@ -22,7 +22,7 @@
 #define INLINE_BODY (64 * 1024)    /* larger bodies are handed over instead of copied */
 #define STREAM_PATIENCE_MS 30000
 #define STREAM_UNSENT (16 * 1024) /* bytes */
-#define FLUSH_ABOVE (256 * 1024) /* unsent bytes above which the next request waits */
+#define FLUSH_ABOVE (256 * 1024)  /* unsent bytes above which the next request waits */
 
 static struct metric requests = METRIC_COUNTER("autodb_http_requests_total", "HTTP requests answered, by status class.", "class");
 

@@ -27,7 +27,7 @@ struct api {
   char stream_keys[JOB_STREAMS][JOB_KEY_MAX];
   char done_channel[JOB_KEY_MAX], changed_channel[JOB_KEY_MAX], cancel_channel[JOB_KEY_MAX], workers_key[JOB_KEY_MAX];
   struct offload *offload;
-  struct rate *rate; /* has its own locks */
+  struct rate *rate;      /* has its own locks */
   atomic_bool draining;   /* /readyz fails from here on */
   atomic_uint keys_epoch; /* raised by every revocation: cached keys of an older epoch are looked up again */
 };

@@ -5,8 +5,9 @@
  *   static struct metric accepted = METRIC_COUNTER("autodb_jobs_accepted_total", "Jobs committed and answered 202.", "kind");
  *   metric_add(&accepted, "system.echo", 1);
  *
- * At most one label, or several as one ("lane,kind" with the value "bulk,s3.ingest", the same number of parts); label values come from bounded sets (kinds, lanes, causes), never from requests: past 64 values the rest
- * are counted under "other". Thread-safe; increments are relaxed atomics once a label value is known. */
+ * At most one label, or several as one ("lane,kind" with the value "bulk,s3.ingest", the same number of parts); label values come from
+ * bounded sets (kinds, lanes, causes), never from requests: past 64 values the rest are counted under "other". Thread-safe; increments are
+ * relaxed atomics once a label value is known. */
 #ifndef AUTODB_METRICS_H
 #define AUTODB_METRICS_H
 
