@@ -277,7 +277,7 @@ static void a_cancelled_job_leaves_nothing_running(void **state) {
   post(h, path, "{}", 202, &reply);
   snprintf(id, sizeof id, "%s", harness_text(reply.json, "data.job_id"));
   assert_true(POLL_UNTIL(harness_count(h->database_url, "SELECT count(*) FROM pg_stat_activity WHERE datname = 'client'"
-                                                        " AND application_name = 'autodb' AND wait_event_type = 'Lock'") == 1,
+                                                        " AND application_name = 'autodb' AND wait_event_type = 'Lock'") > 0,
                          15000));
   snprintf(path, sizeof path, "/api/v1/jobs/%s/cancel", id);
   int64_t began = harness_now_ms();
