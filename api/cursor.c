@@ -43,6 +43,18 @@ enum status cursor_read(const struct request *req, const char *list, struct id *
   return error_add_field(err, "cursor", "is not a next_cursor of this list");
 }
 
+enum status cursor_query(struct request *req, const char *list, const struct pg_stmt *stmt, request_rows rows, struct error *err) {
+  struct id below;
+  enum status status = cursor_read(req, list, &below, err);
+  if (status != OK) return status;
+  PG_PARAMS_AUTO params;
+  pg_params_init(&params);
+  pg_param_uuid(&params, &req->who.owner_id);
+  pg_param_uuid(&params, &below);
+  pg_param_int(&params, cursor_limit(req));
+  return request_query(req, stmt, &params, rows, err);
+}
+
 enum status cursor_reply(struct request *req, const char *list, const PGresult *res,
                          void (*put)(struct buf *out, const PGresult *res, int row), struct error *err) {
   struct buf data;

@@ -18,6 +18,10 @@ char *cursor_write(const struct request *req, const char *list, const struct id 
 MUST_CHECK enum status cursor_read(const struct request *req, const char *list, struct id *ret_below, struct error *err);
 static inline int cursor_limit(const struct request *req) { return (int)request_param_int(req, "limit", LIMIT_LIST_DEFAULT); }
 
+/* A page of the owner's things: asks `stmt` for $1 owner, $2 the id the page is below, $3 how many. */
+MUST_CHECK enum status cursor_query(struct request *req, const char *list, const struct pg_stmt *stmt, request_rows rows,
+                                    struct error *err);
+
 /* Answers a list: `put` appends one row as an object. The statement asked for limit + 1 rows, with the id in column 0. */
 enum status cursor_reply(struct request *req, const char *list, const PGresult *res,
                          void (*put)(struct buf *out, const PGresult *res, int row), struct error *err);

@@ -184,15 +184,7 @@ static enum status on_list(struct request *req, const PGresult *res, struct erro
 }
 
 static enum status get_connections(struct request *req, struct error *err) {
-  struct id below;
-  enum status status = cursor_read(req, "connections", &below, err);
-  if (status != OK) return status;
-  PG_PARAMS_AUTO params;
-  pg_params_init(&params);
-  pg_param_uuid(&params, &req->who.owner_id);
-  pg_param_uuid(&params, &below);
-  pg_param_int(&params, cursor_limit(req));
-  return request_query(req, &list_connections, &params, on_list, err);
+  return cursor_query(req, "connections", &list_connections, on_list, err);
 }
 
 static enum status on_one(struct request *req, const PGresult *res, struct error *err) { return reply_view(req, 200, res, err); }

@@ -217,15 +217,7 @@ static enum status on_list(struct request *req, const PGresult *res, struct erro
 }
 
 static enum status get_webhooks(struct request *req, struct error *err) {
-  struct id below;
-  enum status status = cursor_read(req, "webhooks", &below, err);
-  if (status != OK) return status;
-  PG_PARAMS_AUTO params;
-  pg_params_init(&params);
-  pg_param_uuid(&params, &req->who.owner_id);
-  pg_param_uuid(&params, &below);
-  pg_param_int(&params, cursor_limit(req));
-  return request_query(req, &list_webhooks, &params, on_list, err);
+  return cursor_query(req, "webhooks", &list_webhooks, on_list, err);
 }
 
 static enum status get_webhook(struct request *req, struct error *err) {
