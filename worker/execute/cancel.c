@@ -40,6 +40,8 @@ bool cancel_asked(void) {
   return asked;
 }
 
+enum status cancel_error(struct error *err) { return error_set_code(err, ERR_CONFLICT, "JOB_CANCELLED", "cancelled on request"); }
+
 void cancel_child(void) {
   struct sigaction action = {.sa_handler = SIG_DFL};
   sigaction(SIGTERM, &action, NULL);

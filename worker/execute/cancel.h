@@ -11,6 +11,7 @@
 void cancel_begin(void);
 void cancel_end(void); /* as it was before; a signal that came too late to matter is dropped */
 bool cancel_asked(void);
+enum status cancel_error(struct error *err); /* what a job that was told to stop fails with: JOB_CANCELLED */
 /* poll() that ends early when we are told to stop. fds may be NULL. */
 void cancel_poll(struct pollfd *fds, nfds_t count, int timeout_ms);
 void cancel_child(void); /* in a forked child: the signal ends it again */

@@ -100,8 +100,6 @@ static struct unit *unit_doubted(const struct execution *x) {
   return NULL;
 }
 
-static enum status cancelled(struct error *err) { return error_set_code(err, ERR_CONFLICT, "JOB_CANCELLED", "cancelled on request"); }
-
 /* A server that restarts or fails over is given time; one that says no for a lasting reason costs no more. */
 static enum status reopen(struct execution *x, const struct unit *doubt, struct error *err) {
   int64_t until = clock_mono_ms() + EXECUTE_RECONNECT_MS;
@@ -112,7 +110,7 @@ static enum status reopen(struct execution *x, const struct unit *doubt, struct 
     gone |= session_lost(x);
     if (!gone || clock_mono_ms() > until) break;
     error_clear(err);
-    if (!run_pause(pause)) return cancelled(err);
+    if (!run_pause(pause)) return cancel_error(err);
   }
   if (!session_lost(x)) return err->status;
   char reason[512];
@@ -123,7 +121,7 @@ static enum status reopen(struct execution *x, const struct unit *doubt, struct 
 
 /* Back on the line, with what the lost session was doing found out. */
 static enum status recover(struct execution *x, struct unit *unit, struct error *err) {
-  if (cancel_asked()) return cancelled(err);
+  if (cancel_asked()) return cancel_error(err);
   if (++x->reconnects > EXECUTE_RECONNECTS)
     return error_set_code(err, ERR_UNAVAILABLE, "CONNECTION_LOST", "the connection was lost %d times", x->reconnects);
   error_clear(err);
@@ -150,7 +148,7 @@ static enum status start(struct execution *x, struct error *err) {
 
 static enum status run_unit(struct execution *x, struct unit *unit, struct error *err) {
   while (!unit_settled(&x->plan, unit)) {
-    if (cancel_asked()) return cancelled(err);
+    if (cancel_asked()) return cancel_error(err);
     enum unit_end end = unit_run(x, unit, err);
     if (end == UNIT_STOPPED) return err->status;
     if (end == UNIT_LOST && recover(x, unit, err)) return err->status;
@@ -176,7 +174,7 @@ static enum status execute(struct execution *x, struct error *err) {
   if (status) return status;
   execution_at(x, "opened");
   if (!x->dry_run && all_settled(x)) return OK; /* an earlier attempt has done everything but say so */
-  if (cancel_asked()) return cancelled(err);
+  if (cancel_asked()) return cancel_error(err);
   status = start(x, err);
   execution_at(x, "started");
   if (!status && (x->dry_run || !all_settled(x))) status = run_units(x, err);

@@ -84,8 +84,6 @@ static enum status look_alive(struct execution *x, const char *const params[2], 
   return OK;
 }
 
-static enum status cancelled(struct error *err) { return error_set_code(err, ERR_CONFLICT, "JOB_CANCELLED", "cancelled on request"); }
-
 /* What it does outside of a transaction it may finish: an index half built is hours lost. A transaction can't be finished by anybody: it
  * ends now, if it isn't committing already. */
 static enum status settle_orphan(struct execution *x, const struct unit *doubt, struct error *err) {
@@ -95,7 +93,7 @@ static enum status settle_orphan(struct execution *x, const struct unit *doubt, 
     bool alive = false, active = false;
     enum status status = params[0] ? look_alive(x, params, &alive, &active, err) : error_oom(err);
     if (status || !alive) return status;
-    if (cancel_asked()) return cancelled(err);
+    if (cancel_asked()) return cancel_error(err);
     int64_t now = clock_mono_ms();
     if (told && now - told > EXECUTE_SETTLE_MS)
       return error_set_code(err, ERR_UNAVAILABLE, "EXECUTOR_BUSY", "an earlier session of this execution (pid %d) does not end",
@@ -138,7 +136,7 @@ static enum status take_lock(struct execution *x, struct error *err) {
     bool taken = false;
     enum status status = ask(x, try_lock_sql, &taken, err);
     if (status || taken) return status;
-    if (cancel_asked()) return cancelled(err);
+    if (cancel_asked()) return cancel_error(err);
     if (clock_mono_ms() > until) return busy(x, err);
     job_progress(x->job, 2, "lock", "another execution is at work on this database");
     cancel_poll(NULL, 0, POLL_MS);

@@ -20,8 +20,6 @@ enum try_end { TRY_DONE, TRY_AGAIN, TRY_LOST, TRY_STOPPED };
 
 static const char xid_sql[] = "SELECT pg_catalog.pg_current_xact_id()::text";
 
-static enum status cancelled(struct error *err) { return error_set_code(err, ERR_CONFLICT, "JOB_CANCELLED", "cancelled on request"); }
-
 /* --- trying again --- */
 
 static bool is_lock_failure(const struct run *run) {
@@ -79,7 +77,7 @@ static enum try_end give_up(struct execution *x, struct unit *unit, size_t index
   }
   bool again = run->end == RUN_FAILED && more && is_lock_failure(run);
   if (run->end == RUN_FAILED) outcome_failure(x, index, run, err);
-  if (run->end == RUN_CANCELLED) cancelled(err);
+  if (run->end == RUN_CANCELLED) cancel_error(err);
   if (unit->transaction) undo(x, unit, index, run->end == RUN_CANCELLED ? STEP_ROLLED_BACK : STEP_FAILED);
   return again ? TRY_AGAIN : TRY_STOPPED;
 }
@@ -248,7 +246,7 @@ enum unit_end unit_run(struct execution *x, struct unit *unit, struct error *err
     x->plan.steps[x->at].retries++;
     error_clear(err);
     if (!back_off(tries)) {
-      cancelled(err);
+      cancel_error(err);
       return conclude(x, unit, TRY_STOPPED, err);
     }
   }
@@ -323,6 +321,6 @@ enum status unit_dry_run(struct execution *x, struct error *err) {
     }
     x->plan.steps[x->at].retries++;
     error_clear(err);
-    if (!back_off(tries)) return cancelled(err);
+    if (!back_off(tries)) return cancel_error(err);
   }
 }
