@@ -2,12 +2,11 @@
  * error, since going on would use an identity nobody asked for. */
 #include "common/aws.h"
 
-#include <errno.h>
 #include <time.h>
 
-#include "common/buf.h"
 #include "common/clock.h"
 #include "common/json.h"
+#include "common/textfile.h"
 
 #define FILE_BYTES (256 * 1024)
 #define ANSWER_BYTES (64 * 1024)
@@ -53,49 +52,31 @@ static enum status from_environment(struct arena *arena, struct keys *keys, bool
 
 /* --- the shared file --- */
 
-static char *trim(char *text) {
-  text += strspn(text, " \t\r");
-  size_t len = strlen(text);
-  while (len && strchr(" \t\r", text[len - 1])) len--;
-  text[len] = '\0';
-  return text;
-}
-
 /* The values of [profile] in an ini text, which is cut up. */
 static void read_profile(char *text, const char *profile, const char *values[3]) {
   static const char *const names[3] = {"aws_access_key_id", "aws_secret_access_key", "aws_session_token"};
   bool inside = false;
   while (text) {
-    char *line = trim(strsep(&text, "\n"));
+    char *line = textfile_trim(strsep(&text, "\n"));
     size_t len = strlen(line);
     if (*line == '[' && len > 2 && line[len - 1] == ']') {
       line[len - 1] = '\0';
-      inside = strcmp(trim(line + 1), profile) == 0;
+      inside = strcmp(textfile_trim(line + 1), profile) == 0;
       continue;
     }
     char *equals = inside && *line != '#' && *line != ';' ? strchr(line, '=') : NULL;
     if (!equals) continue;
     *equals = '\0';
     for (size_t i = 0; i < 3; i++)
-      if (strcmp(trim(line), names[i]) == 0) values[i] = trim(equals + 1);
+      if (strcmp(textfile_trim(line), names[i]) == 0) values[i] = textfile_trim(equals + 1);
   }
-}
-
-static char *read_small_file(struct arena *arena, const char *path) {
-  FILE *file = fopen(path, "re");
-  if (!file) return NULL;
-  char *text = arena_alloc(arena, FILE_BYTES + 1);
-  size_t len = text ? fread(text, 1, FILE_BYTES, file) : 0;
-  if (text) text[len] = '\0';
-  fclose(file);
-  return text;
 }
 
 static enum status from_file(struct arena *arena, struct keys *keys, bool *ret_found, struct error *err) {
   const char *path = env("AWS_SHARED_CREDENTIALS_FILE"), *home = env("HOME"), *profile = env("AWS_PROFILE");
   const char *values[3] = {NULL};
   if (!path && home) path = arena_printf(arena, "%s/.aws/credentials", home);
-  char *text = path ? read_small_file(arena, path) : NULL;
+  char *text = path ? textfile_read(arena, path, FILE_BYTES) : NULL;
   if (text) read_profile(text, profile ? profile : "default", values);
   if (fill(keys, values[0], values[1], values[2]))
     *ret_found = true;
@@ -143,8 +124,8 @@ static enum status from_container(struct arena *arena, struct keys *keys, bool *
   if (relative) url = arena_printf(arena, CONTAINER_HOST "%s", relative);
   if (!url) return OK;
   if (!relative && token_file) {
-    char *text = read_small_file(arena, token_file);
-    token = text ? trim(strsep(&text, "\n")) : NULL;
+    char *text = textfile_read(arena, token_file, FILE_BYTES);
+    token = text ? textfile_trim(strsep(&text, "\n")) : NULL;
   }
   struct webcall_answer answer = {0};
   struct webcall_header header = {"Authorization", relative ? NULL : token};

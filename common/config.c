@@ -6,16 +6,15 @@
 #include "common/config.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <unistd.h>
 
 #include "common/arena.h"
-#include "common/buf.h"
 #include "common/crypto.h"
 #include "common/limits.h"
+#include "common/textfile.h"
 
 #define FILE_BYTES (256 * 1024) /* of autodb.conf, and of what "file:" names */
 #define STRINGS_BYTES (8 * 1024 * 1024)
@@ -99,30 +98,6 @@ static const struct row rows[] = {
 
 static struct arena *strings; /* lives as long as the process, as the values do */
 
-/* Up to FILE_BYTES of a file as text. On failure NULL and errno. */
-static char *read_text(const char *path) {
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return NULL;
-  BUF_AUTO text;
-  buf_init(&text, FILE_BYTES);
-  char piece[4096];
-  ssize_t got;
-  while ((got = read(fd, piece, sizeof piece)) > 0 && buf_append(&text, piece, (size_t)got)) continue;
-  int fault = got < 0 ? errno : !buf_ok(&text) ? EFBIG : strlen(buf_str(&text)) < text.len ? EILSEQ : 0;
-  close(fd);
-  char *copy = fault ? NULL : arena_strdup(strings, buf_str(&text));
-  errno = fault || copy ? fault : ENOMEM;
-  return copy;
-}
-
-static char *trim(char *text) {
-  text += strspn(text, " \t\r");
-  size_t len = strlen(text);
-  while (len && strchr(" \t\r", text[len - 1])) len--;
-  text[len] = '\0';
-  return text;
-}
-
 /* ROWS when there is no such setting. */
 static size_t find_row(const char *name) {
   size_t index = 0;
@@ -140,7 +115,7 @@ static bool is_passed_on(const char *name) {
 }
 
 static void read_line(char *line, int number, const char *values[ROWS], struct error *err) {
-  line = trim(line);
+  line = textfile_trim(line);
   if (!*line || *line == '#') return;
   char *equals = strchr(line, '=');
   if (!equals) {
@@ -148,7 +123,7 @@ static void read_line(char *line, int number, const char *values[ROWS], struct e
     return;
   }
   *equals = '\0';
-  const char *name = trim(line), *value = trim(equals + 1);
+  const char *name = textfile_trim(line), *value = textfile_trim(equals + 1);
   size_t index = find_row(name);
   if (is_passed_on(name))
     setenv(name, value, 0);
@@ -163,7 +138,7 @@ static void read_line(char *line, int number, const char *values[ROWS], struct e
 static void read_file(const char *values[ROWS], struct error *err) {
   const char *path = getenv("AUTODB_CONF");
   if (path && !*path) return; /* set but empty: no file at all */
-  char *text = read_text(path ? path : DEFAULT_FILE);
+  char *text = textfile_read(strings, path ? path : DEFAULT_FILE, FILE_BYTES);
   if (!text && (path || errno != ENOENT))
     error_add_field(err, "AUTODB_CONF", "cannot read %s: %s", path ? path : DEFAULT_FILE, strerror(errno));
   for (int number = 1; text; number++) {
@@ -184,7 +159,7 @@ static const char *follow(const struct row *row, const char *value, struct error
     if (!copy) error_oom(err);
     return copy;
   }
-  char *text = read_text(value + 5);
+  char *text = textfile_read(strings, value + 5, FILE_BYTES);
   if (!text) {
     error_add_field(err, row->name, "cannot read %s: %s", value + 5, strerror(errno));
     return NULL;
