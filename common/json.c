@@ -268,4 +268,10 @@ void json_set_str(json_t *object, const char *key, const char *value) {
 
 void json_append_str(json_t *array, const char *value) { json_array_append_new(array, json_string(value)); }
 
+json_t *json_strings(const char *const *items, size_t count) {
+  json_t *array = json_array();
+  for (size_t i = 0; i < count; i++) json_append_str(array, items[i]);
+  return array;
+}
+
 char *json_canonical(const json_t *value) { return json_dumps(value, JSON_SORT_KEYS | JSON_COMPACT | JSON_ENCODE_ANY); }

@@ -44,6 +44,7 @@ bool json_bool(const json_t *object, const char *key, bool otherwise);
 void json_set_str(json_t *object, const char *key, const char *value);
 /* "b" of array "a": appends a string. */
 void json_append_str(json_t *array, const char *value);
+json_t *json_strings(const char *const *items, size_t count); /* an array of them; new reference */
 /* Canonical text (sorted keys, compact), malloc'd: what is hashed and signed. */
 char *json_canonical(const json_t *value);
 

@@ -9,19 +9,6 @@
 #include "worker/migration/observed.h"
 #include "worker/migration/rules.h"
 
-static bool listed(const char *const *names, size_t count, const char *name) {
-  for (size_t i = 0; i < count; i++)
-    if (strcmp(names[i], name) == 0) return true;
-  return false;
-}
-
-static bool same_set(const char *const *a, size_t count_a, const char *const *b, size_t count_b) {
-  if (count_a != count_b) return false;
-  for (size_t i = 0; i < count_a; i++)
-    if (!listed(b, count_b, a[i])) return false;
-  return true;
-}
-
 static enum lock_mode mode_of(const struct sandbox_lock *locks, size_t count, const char *name) {
   for (size_t i = 0; i < count; i++)
     if (strcmp(locks[i].relation, name) == 0) return lockmode_parse(locks[i].mode);
@@ -97,10 +84,10 @@ static bool scans_agree(const struct analysis *analysis, size_t index) {
   const struct statement *statement = &analysis->statements[index];
   const struct sandbox_step *step = statement->step;
   const char *const *said = (const char *const *)statement->scans.items;
-  if (same_set(said, statement->scans.count, step->scans, step->scan_count)) return true;
+  if (list_same(said, statement->scans.count, step->scans, step->scan_count)) return true;
   if (!effect_find(&statement->effect, FACT_FK_SCAN) || !rows_changed_before(analysis, index)) return false;
   for (size_t i = 0; i < step->scan_count; i++)
-    if (!listed(said, statement->scans.count, step->scans[i])) return false;
+    if (!list_has(said, statement->scans.count, step->scans[i])) return false;
   return step->scan_count > 0;
 }
 
@@ -153,7 +140,7 @@ static enum agreement judge(const struct analysis *analysis, size_t index) {
     return rows ? AGREEMENT_UNVERIFIABLE : AGREEMENT_CONTRADICTED;
   }
   bool agree = locks_agree(analysis, index, step) &&
-               same_set((const char *const *)statement->rewrites.items, statement->rewrites.count, step->rewrites, step->rewrite_count) &&
+               list_same((const char *const *)statement->rewrites.items, statement->rewrites.count, step->rewrites, step->rewrite_count) &&
                (plans(statement) || scans_agree(analysis, index));
   if (agree) return AGREEMENT_AGREED;
   return other_server ? AGREEMENT_UNVERIFIABLE : AGREEMENT_CONTRADICTED; /* majors differ in what they lock */

@@ -99,24 +99,14 @@ static bool leads_index(const struct rel *rel, const char *column) {
   return false;
 }
 
-static bool same_set(const char *const *a, size_t count_a, const char *const *b, size_t count_b) {
-  if (count_a != count_b) return false;
-  for (size_t i = 0; i < count_a; i++) {
-    bool found = false;
-    for (size_t j = 0; j < count_b; j++) found |= strcmp(a[i], b[j]) == 0;
-    if (!found) return false;
-  }
-  return true;
-}
-
 static bool referable(const struct rel *ref, const char *const *columns, size_t count) {
   for (size_t i = 0; i < ref->t->index_count; i++) {
     const struct snap_index *index = &ref->t->indexes[i];
-    if (index->unique && !index->predicate && same_set(index->columns, index->column_count, columns, count)) return true;
+    if (index->unique && !index->predicate && list_same(index->columns, index->column_count, columns, count)) return true;
   }
   for (size_t i = 0; i < ref->t->constraint_count; i++) {
     const struct snap_constraint *key = &ref->t->constraints[i];
-    if ((key->type == 'p' || key->type == 'u') && same_set(key->columns, key->column_count, columns, count)) return true;
+    if ((key->type == 'p' || key->type == 'u') && list_same(key->columns, key->column_count, columns, count)) return true;
   }
   return false;
 }
@@ -358,7 +348,7 @@ static void drop_key_references(struct alter *alter, const struct snap_constrain
   for (size_t i = 0; i < table->referenced_by_count;) {
     const struct snap_fk *fk = table->referenced_by[i];
     struct rel *child = shadow_of(alter->form->shadow, fk->table);
-    if (!child || !same_set(fk->ref_columns, fk->column_count, key->columns, key->column_count)) {
+    if (!child || !list_same(fk->ref_columns, fk->column_count, key->columns, key->column_count)) {
       i++;
       continue;
     }
@@ -455,7 +445,7 @@ static void build_missing(struct form *form, const struct rel *parent, struct re
     bool found = false;
     for (size_t j = 0; j < part->t->index_count && !found; j++)
       found = part->t->indexes[j].unique >= wanted->unique &&
-              same_set(part->t->indexes[j].columns, part->t->indexes[j].column_count, wanted->columns, wanted->column_count);
+              list_same(part->t->indexes[j].columns, part->t->indexes[j].column_count, wanted->columns, wanted->column_count);
     if (!found) form_build_tree(form, part);
   }
 }

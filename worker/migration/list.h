@@ -37,4 +37,17 @@ static inline bool list_reserve(struct arena *arena, void *items, size_t count, 
 #define LIST_PUSH(arena, list) \
   (list_reserve((arena), &(list)->items, (list)->count, &(list)->cap, sizeof *(list)->items) ? &(list)->items[(list)->count++] : NULL)
 
+/* Lists of names. Order counts for nothing; a name may be NULL, which is nobody's. */
+static inline bool list_has(const char *const *names, size_t count, const char *name) {
+  for (size_t i = 0; i < count; i++)
+    if (name && names[i] && strcmp(names[i], name) == 0) return true;
+  return false;
+}
+static inline bool list_same(const char *const *a, size_t count_a, const char *const *b, size_t count_b) {
+  if (count_a != count_b) return false;
+  for (size_t i = 0; i < count_a; i++)
+    if (!list_has(b, count_b, a[i])) return false;
+  return true;
+}
+
 #endif

@@ -139,12 +139,7 @@ static const char *const typeless_extensions[] = {"plpgsql",         "btree_gist
                                                   "pg_freespacemap", "pg_visibility",   "pgrowlocks",  "sslinfo",
                                                   "tsm_system_rows", "tsm_system_time", "bloom"};
 
-static bool listed(const char *const *list, size_t count, const char *name) {
-  for (size_t i = 0; i < count; i++)
-    if (strcmp(list[i], name) == 0) return true;
-  return false;
-}
-#define LISTED(list, name) listed((list), sizeof(list) / sizeof *(list), (name))
+#define LISTED(list, name) list_has((list), sizeof(list) / sizeof *(list), (name))
 
 /* --- the list --- */
 

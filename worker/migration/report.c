@@ -9,12 +9,6 @@
 #include "worker/migration/rules.h"
 #include "worker/migration/score.h"
 
-static json_t *names(const char *const *items, size_t count) {
-  json_t *array = json_array();
-  for (size_t i = 0; i < count; i++) json_append_str(array, items[i]);
-  return array;
-}
-
 static void add_lock(json_t *locks, const char *table, enum lock_mode mode, bool counts, const char *source) {
   json_array_append_new(locks, json_pack("{s:s, s:s, s:b, s:b, s:s}", "table", table, "mode", lockmode_name(mode), "blocks_reads",
                                          counts && lockmode_blocks_reads(mode), "blocks_writes", counts && lockmode_blocks_writes(mode),
@@ -89,8 +83,9 @@ static json_t *factors_json(const struct statement *statement) {
 static void add_passes(json_t *item, const struct statement *statement) {
   const struct sandbox_step *step = statement->step;
   bool observed = step && step->ok && (statement->agreement == AGREEMENT_CONTRADICTED || statement->effect.opaque);
-  json_t *rewrites = observed ? names(step->rewrites, step->rewrite_count) : names(statement->rewrites.items, statement->rewrites.count);
-  json_t *scans = observed ? names(step->scans, step->scan_count) : names(statement->scans.items, statement->scans.count);
+  json_t *rewrites =
+      observed ? json_strings(step->rewrites, step->rewrite_count) : json_strings(statement->rewrites.items, statement->rewrites.count);
+  json_t *scans = observed ? json_strings(step->scans, step->scan_count) : json_strings(statement->scans.items, statement->scans.count);
   json_object_set_new(item, "rewrites_table", json_boolean(json_array_size(rewrites) > 0));
   json_object_set_new(item, "scans_table", json_boolean(json_array_size(scans) > 0));
   json_object_set_new(item, "rewrites", rewrites);
@@ -121,8 +116,8 @@ static json_t *statement_json(const struct analysis *analysis, size_t index) {
                            source->at.line, "column", source->at.column, "offset", (json_int_t)source->at.offset, "length",
                            (json_int_t)source->length, "operation", statement->effect.operation);
   if (!item) return json_null();
-  json_object_set_new(item, "columns", names(statement->effect.columns.items, statement->effect.columns.count));
-  json_object_set_new(item, "tables", names(statement->tables.items, statement->tables.count));
+  json_object_set_new(item, "columns", json_strings(statement->effect.columns.items, statement->effect.columns.count));
+  json_object_set_new(item, "tables", json_strings(statement->tables.items, statement->tables.count));
   json_object_set_new(item, "risk_score", json_integer(statement->score));
   json_set_str(item, "risk_category", analysis_category(statement->score));
   json_object_set_new(item, "risk_factors", factors_json(statement));

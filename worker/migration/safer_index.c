@@ -74,7 +74,6 @@ static bool build_tree(struct building *building, const struct rel *rel, const c
 
 bool safer_create_index(struct safer_use *use, const struct effect_fact *fact) {
   (void)fact;
-  if (use->node->node_case != PG_QUERY__NODE__NODE_INDEX_STMT) return false;
   const PgQuery__IndexStmt *statement = use->node->index_stmt;
   const struct rel *rel = shadow_range(use->plan->shadow, statement->relation);
   const char *keys = joined_keys(use, statement);
@@ -95,7 +94,6 @@ static bool backs_constraint(const struct rel *rel, const char *name) {
 
 bool safer_drop_index(struct safer_use *use, const struct effect_fact *fact) {
   (void)fact;
-  if (use->node->node_case != PG_QUERY__NODE__NODE_DROP_STMT) return false;
   const PgQuery__DropStmt *statement = use->node->drop_stmt;
   if (statement->concurrent || statement->behavior == PG_QUERY__DROP_BEHAVIOR__DROP_CASCADE) return false;
   for (size_t i = 0; i < statement->n_objects; i++) {
@@ -125,7 +123,6 @@ static bool has_exclusion(const struct rel *rel) {
 }
 
 bool safer_reindex(struct safer_use *use, const struct effect_fact *fact) {
-  if (use->node->node_case != PG_QUERY__NODE__NODE_REINDEX_STMT) return false;
   const PgQuery__ReindexStmt *statement = use->node->reindex_stmt;
   bool table = statement->kind == PG_QUERY__REINDEX_OBJECT_TYPE__REINDEX_OBJECT_TABLE;
   if (!table && statement->kind != PG_QUERY__REINDEX_OBJECT_TYPE__REINDEX_OBJECT_INDEX) return false;
@@ -139,7 +136,6 @@ bool safer_reindex(struct safer_use *use, const struct effect_fact *fact) {
 
 bool safer_refresh(struct safer_use *use, const struct effect_fact *fact) {
   (void)fact;
-  if (use->node->node_case != PG_QUERY__NODE__NODE_REFRESH_MAT_VIEW_STMT) return false;
   const PgQuery__RefreshMatViewStmt *statement = use->node->refresh_mat_view_stmt;
   const struct rel *rel = shadow_range(use->plan->shadow, statement->relation);
   if (!rel || statement->skip_data || statement->concurrent) return false;

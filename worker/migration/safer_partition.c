@@ -130,7 +130,6 @@ static const char *attach_text(struct safer_use *use, const PgQuery__CreateStmt 
 
 bool safer_create_partition(struct safer_use *use, const struct effect_fact *fact) {
   (void)fact;
-  if (use->node->node_case != PG_QUERY__NODE__NODE_CREATE_STMT) return false; /* CREATE FOREIGN TABLE makes partitions, too */
   const PgQuery__CreateStmt *statement = use->node->create_stmt;
   bool plain = statement->partbound && statement->n_inh_relations == 1 && !statement->n_table_elts && !statement->n_constraints &&
                !statement->partspec && !statement->n_options && !statement->if_not_exists && !sql_or_null(statement->tablespacename) &&

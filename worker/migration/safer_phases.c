@@ -86,7 +86,6 @@ static bool bridge(struct safer_use *use, const struct rel *rel, const char *sch
 
 bool safer_rename_table(struct safer_use *use, const struct effect_fact *fact) {
   (void)fact;
-  if (use->node->node_case != PG_QUERY__NODE__NODE_RENAME_STMT) return false;
   const PgQuery__RenameStmt *statement = use->node->rename_stmt;
   const struct rel *rel = shadow_range(use->plan->shadow, statement->relation);
   if (statement->rename_type != PG_QUERY__OBJECT_TYPE__OBJECT_TABLE || !bridgeable(use, rel)) return false;
@@ -95,7 +94,6 @@ bool safer_rename_table(struct safer_use *use, const struct effect_fact *fact) {
 
 bool safer_set_schema(struct safer_use *use, const struct effect_fact *fact) {
   (void)fact;
-  if (use->node->node_case != PG_QUERY__NODE__NODE_ALTER_OBJECT_SCHEMA_STMT) return false;
   const PgQuery__AlterObjectSchemaStmt *statement = use->node->alter_object_schema_stmt;
   const struct rel *rel = shadow_range(use->plan->shadow, statement->relation);
   if (statement->object_type != PG_QUERY__OBJECT_TYPE__OBJECT_TABLE || !bridgeable(use, rel)) return false;
@@ -114,7 +112,6 @@ static const char *both_names(struct safer_use *use, const struct rel *rel, cons
 
 bool safer_rename_column(struct safer_use *use, const struct effect_fact *fact) {
   (void)fact;
-  if (use->node->node_case != PG_QUERY__NODE__NODE_RENAME_STMT) return false;
   const PgQuery__RenameStmt *statement = use->node->rename_stmt;
   const struct rel *rel = shadow_range(use->plan->shadow, statement->relation);
   bool column = statement->rename_type == PG_QUERY__OBJECT_TYPE__OBJECT_COLUMN;
@@ -157,12 +154,12 @@ static bool checks(struct safer_use *use, const struct snap_constraint *constrai
 static bool is_tied(struct safer_use *use, const char *name) {
   const struct snap_table *table = use->rel->t;
   for (size_t i = 0; i < table->constraint_count; i++)
-    if (safer_uses(table->constraints[i].columns, table->constraints[i].column_count, name) || checks(use, &table->constraints[i], name))
+    if (list_has(table->constraints[i].columns, table->constraints[i].column_count, name) || checks(use, &table->constraints[i], name))
       return true;
   for (size_t i = 0; i < table->fk_count; i++)
-    if (safer_uses(table->fks[i].columns, table->fks[i].column_count, name)) return true;
+    if (list_has(table->fks[i].columns, table->fks[i].column_count, name)) return true;
   for (size_t i = 0; i < table->referenced_by_count; i++)
-    if (safer_uses(table->referenced_by[i]->ref_columns, table->referenced_by[i]->column_count, name)) return true;
+    if (list_has(table->referenced_by[i]->ref_columns, table->referenced_by[i]->column_count, name)) return true;
   for (size_t i = 0; i < table->column_count; i++) {
     PgQuery__Node *tree = table->columns[i].generated ? sql_parse_expression(use->plan->arena, table->columns[i].generated) : NULL;
     if (tree && sql_mentions_column(tree, name)) return true;
@@ -198,7 +195,7 @@ static const char *second_index(struct changing *changing, const struct snap_ind
 }
 
 static bool touches(struct changing *changing, const struct snap_index *index) {
-  if (safer_uses(index->columns, index->column_count, changing->column->name)) return true;
+  if (list_has(index->columns, index->column_count, changing->column->name)) return true;
   PgQuery__Node *node = *index->definition ? sql_parse_statement(changing->use->plan->arena, index->definition) : NULL;
   if (!node || node->node_case != PG_QUERY__NODE__NODE_INDEX_STMT) return true; /* can't tell: then it can't be rebuilt either */
   for (size_t i = 0; i < node->index_stmt->n_index_including_params; i++)

@@ -128,6 +128,7 @@ static bool try_route(struct safer_use *use, const struct safer_route *route, co
 }
 
 static bool fits(const struct safer_use *use, const struct safer_route *route) {
+  if (route->statement && route->statement != use->node->node_case) return false;
   return route->rule || route->command == (use->command ? use->command->subtype : PG_QUERY__ALTER_TABLE_TYPE__ALTER_TABLE_TYPE_UNDEFINED);
 }
 
@@ -256,7 +257,7 @@ static bool is_layout(struct safer_plan *plan, const struct statement *statement
   }
   if (node->node_case != PG_QUERY__NODE__NODE_VARIABLE_SET_STMT || !statement->transaction) return false;
   struct safer_group *group = group_of(plan, statement->transaction);
-  return group && node->variable_set_stmt->is_local && safer_uses(group->settings.items, group->settings.count, statement->source->text);
+  return group && node->variable_set_stmt->is_local && list_has(group->settings.items, group->settings.count, statement->source->text);
 }
 
 static void walk(struct safer_plan *plan) {

@@ -24,9 +24,10 @@ enum safer_phase { SAFER_ANY, SAFER_EXPAND, SAFER_BACKFILL, SAFER_SWITCH, SAFER_
 struct safer_use;
 struct safer_route {
   const char *id;
-  enum fact fact;                  /* what it answers; FACT_NONE: `rule` */
-  const char *rule;                /* a rule without a fact */
-  PgQuery__AlterTableType command; /* 0: a statement of its own */
+  enum fact fact;                    /* what it answers; FACT_NONE: `rule` */
+  const char *rule;                  /* a rule without a fact */
+  PgQuery__Node__NodeCase statement; /* that the route can read; NOT_SET: any */
+  PgQuery__AlterTableType command;   /* 0: a statement of its own */
   bool (*write)(struct safer_use *use, const struct effect_fact *fact);
   const char *change, *watch; /* for people: what is done instead and why; what to look out for. watch may be NULL */
 };
@@ -114,7 +115,6 @@ void safer_prove_not_null(struct safer_use *use, const struct rel *rel, const ch
 /* Adds a block that runs `UPDATE … SET set WHERE unfilled` by ranges of a key, committing each. False without a usable key. */
 bool safer_backfill(struct safer_use *use, const struct rel *rel, const char *set, const char *unfilled);
 bool safer_has_key(const struct rel *rel);
-bool safer_uses(const char *const *columns, size_t count, const char *name);
 
 /* --- safer_constraint.c, for columns too --- */
 bool safer_write_constraint(struct safer_use *use, const PgQuery__Constraint *constraint, const char *column);

@@ -129,12 +129,6 @@ void safer_prove_not_null(struct safer_use *use, const struct rel *rel, const ch
   safer_add(use, SAFER_SAME, safer_brief, "ALTER TABLE %s DROP CONSTRAINT %s", table, name);
 }
 
-bool safer_uses(const char *const *columns, size_t count, const char *name) {
-  for (size_t i = 0; i < count; i++)
-    if (columns[i] && strcmp(columns[i], name) == 0) return true;
-  return false;
-}
-
 /* --- backfills --- */
 
 /* A valid unique index over NOT NULL columns: its order visits every row once. */

@@ -109,12 +109,6 @@ static enum status run_statements(struct run *run, struct error *err) {
   return OK;
 }
 
-static json_t *names(const char *const *items, size_t count) {
-  json_t *array = json_array();
-  for (size_t i = 0; i < count; i++) json_append_str(array, items[i]);
-  return array;
-}
-
 static json_t *step_json(const struct statement *statement, size_t index) {
   const struct sandbox_step *step = statement->step;
   json_t *locks = json_array();
@@ -125,8 +119,8 @@ static json_t *step_json(const struct statement *statement, size_t index) {
                                            "source", "observed"));
   }
   json_t *item = json_pack("{s:I, s:f, s:o, s:o, s:o, s:b}", "index", (json_int_t)index, "duration_ms", step->duration_ms, "locks", locks,
-                           "rewrites", names(step->rewrites, step->rewrite_count), "scans", names(step->scans, step->scan_count),
-                           "data_dependent", statement->depends_on_rows);
+                           "rewrites", json_strings(step->rewrites, step->rewrite_count), "scans",
+                           json_strings(step->scans, step->scan_count), "data_dependent", statement->depends_on_rows);
   json_object_set_new(
       item, "error",
       step->ok ? json_null()
