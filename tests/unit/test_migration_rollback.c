@@ -1,43 +1,9 @@
 /* test_migration_rollback.c - the inverse of statements, and the comparison of dumps. That scripts really lead back is tried on a server in
  * integration/test_analyze.c. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-// cmocka wants the four above first
-#include <cmocka.h>
-
 #include <strings.h>
 
-#include "worker/migration/analysis.h"
+#include "tests/support/ddl_snapshot.h"
 #include "worker/migration/sandbox_step.h"
-
-static struct arena *arena;
-static json_t *json;
-
-static int setup(void **state) {
-  (void)state;
-  arena = arena_new(256 << 20);
-  json = json_load_file(AUTODB_SOURCE_DIR "/tests/fixtures/migrations/ddl.snapshot.json", 0, NULL);
-  return arena && json ? 0 : -1;
-}
-
-static int teardown(void **state) {
-  (void)state;
-  arena_free(arena);
-  json_decref(json);
-  return 0;
-}
-
-static struct analysis *analyse(const char *sql) {
-  ERROR_AUTO err = {0};
-  struct snapshot *snapshot = NULL;
-  struct analysis *analysis = NULL;
-  if (snapshot_load(json, arena, &snapshot, &err) ||
-      analysis_static(sql, strlen(sql), snapshot, &(struct analysis_options){0}, arena, &analysis, &err))
-    fail_msg("%s: %s", sql, err.message);
-  return analysis;
-}
 
 static const char *back(const struct analysis *analysis) {
   const struct rollback_step **steps = arena_calloc(arena, analysis->count + 1, sizeof *steps);

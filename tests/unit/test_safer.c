@@ -1,41 +1,8 @@
 /* test_safer.c - what rewritten scripts say, word for word, and how two dumps are compared. That they hold is tried on servers in
  * integration/test_analyze_safer.c. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-// cmocka wants the four above first
-#include <cmocka.h>
-
+#include "tests/support/ddl_snapshot.h"
 #include "worker/migration/safer.h"
 #include "worker/migration/safer_plan.h"
-
-static struct arena *arena;
-static json_t *json;
-
-static int setup(void **state) {
-  (void)state;
-  arena = arena_new(512 << 20);
-  json = json_load_file(AUTODB_SOURCE_DIR "/tests/fixtures/migrations/ddl.snapshot.json", 0, NULL);
-  return arena && json ? 0 : -1;
-}
-
-static int teardown(void **state) {
-  (void)state;
-  arena_free(arena);
-  json_decref(json);
-  return 0;
-}
-
-static struct analysis *analyse(const char *sql) {
-  ERROR_AUTO err = {0};
-  struct snapshot *snapshot = NULL;
-  struct analysis *analysis = NULL;
-  if (snapshot_load(json, arena, &snapshot, &err) ||
-      analysis_static(sql, strlen(sql), snapshot, &(struct analysis_options){0}, arena, &analysis, &err))
-    fail_msg("%s: %s", sql, err.message);
-  return analysis;
-}
 
 static const char *rewritten(const char *sql, const bool *skip) {
   ERROR_AUTO err = {0};

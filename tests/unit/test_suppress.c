@@ -1,44 +1,11 @@
 /* test_suppress.c - comments that silence findings: where they may stand, what they must say, what is wrong with them. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-// cmocka wants the four above first
-#include <cmocka.h>
-
 #include "common/json.h"
+#include "tests/support/ddl_snapshot.h"
 #include "worker/migration/report.h"
 #include "worker/migration/rules.h"
 #include "worker/migration/suppress.h"
 
 #define SET "SET lock_timeout = '1s';\n"
-
-static struct arena *arena;
-static json_t *json;
-static struct snapshot *snapshot;
-
-static int setup(void **state) {
-  (void)state;
-  ERROR_AUTO err = {0};
-  arena = arena_new(256 << 20);
-  json = json_load_file(AUTODB_SOURCE_DIR "/tests/fixtures/migrations/ddl.snapshot.json", 0, NULL);
-  return arena && json && snapshot_load(json, arena, &snapshot, &err) == OK ? 0 : -1;
-}
-
-static int teardown(void **state) {
-  (void)state;
-  arena_free(arena);
-  json_decref(json);
-  return 0;
-}
-
-static struct analysis *analyse(const char *sql) {
-  ERROR_AUTO err = {0};
-  struct analysis *analysis = NULL;
-  if (analysis_static(sql, strlen(sql), snapshot, &(struct analysis_options){0}, arena, &analysis, &err))
-    fail_msg("%s: %s", sql, err.message);
-  return analysis;
-}
 
 static const struct finding *find(const struct analysis *analysis, size_t index, const char *id) {
   assert_true(index < analysis->count);
