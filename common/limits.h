@@ -78,4 +78,13 @@
 #define LIMIT_SANDBOX_SHAPE 50000           /* columns whose statistics shape a sandbox's rows; beyond: none do */
 #define LIMIT_DUMP_MS 120000
 
+/* --- context: documents and retrieval --- */
+#define LIMIT_DOCUMENT_BYTES (10 * 1024 * 1024)      /* of one document, as given; beyond: it fails as TOO_LARGE */
+#define LIMIT_DOCUMENT_TEXT_BYTES (16 * 1024 * 1024) /* of its extracted text; beyond: it fails as TOO_LARGE */
+#define LIMIT_DOCUMENT_CHUNKS 20000                  /* of one document; beyond: it fails as TOO_LARGE */
+#define LIMIT_CHUNK_BYTES 8192                       /* of a text that is embedded */
+#define LIMIT_RETRIEVAL_RESULTS 50                   /* of tables, and of passages, in one answer */
+#define LIMIT_RETRIEVAL_TEXT_BYTES (64 * 1024)       /* of a question that are looked at */
+#define LIMIT_GLOSSARY_ENTRIES 500                   /* offered to one question; of one document */
+
 #endif

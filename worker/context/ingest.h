@@ -1,0 +1,46 @@
+/* ingest.h - one document from bytes to chunks that are found.
+ *
+ * Until the transaction that replaces them a document's former chunks are found, after it the new ones: never half of either. Whoever took
+ * a document up last owns it (documents.job_id, attempt): an attempt that was overtaken changes nothing. The same bytes give the same
+ * chunks, with the same ids, whoever ingests them and how often. */
+#ifndef AUTODB_CONTEXT_INGEST_H
+#define AUTODB_CONTEXT_INGEST_H
+
+#include "worker/agent.h"
+#include "worker/embed/embed.h"
+
+struct ingest_source {
+  const char *document_id;  /* a row of documents, or NULL: found by source and name, and made when there is none */
+  const char *name;         /* "handbook/returns.md": what a type is guessed by where the content does not tell */
+  const char *source;       /* "upload", "s3://bucket/key" */
+  const char *content_type; /* as somebody said it, or NULL; the content decides */
+  const char *etag;         /* of the object, or NULL */
+  const void *bytes;
+  size_t len;
+};
+
+enum ingest_state {
+  INGEST_READY,      /* its chunks are found */
+  INGEST_UNCHANGED,  /* they were before: the same bytes, ingested the same way */
+  INGEST_FAILED,     /* code and message say why; so does the row. Former chunks are gone */
+  INGEST_SUPERSEDED, /* newer content was given meanwhile, or the document deleted: it is another's turn */
+};
+struct ingest_outcome { /* strings in the job's arena */
+  enum ingest_state state;
+  const char *document_id;
+  const char *content_type; /* as recognised: "application/pdf" */
+  int chunks;
+  size_t bytes;
+  char sha256[65];
+  const char *code, *message; /* "NEEDS_OCR"; NULL unless failed */
+};
+
+/* What is wrong with the document is an outcome; a failure is of the job: ERR_UNAVAILABLE when the database or the provider of vectors
+ * can't be reached, so that the job is tried again. embedder may be used for many documents. The arena grows by what the outcome needs
+ * only. */
+MUST_CHECK enum status ingest_document(struct job *job, struct embedder *embedder, const struct ingest_source *source,
+                                       struct ingest_outcome *ret_outcome, struct error *err);
+/* {document_id, name, status, chunks, bytes, sha256, error: {code, message}|null}: an item of document.ingest's result. */
+json_t *ingest_json(const struct ingest_source *source, const struct ingest_outcome *outcome);
+
+#endif
