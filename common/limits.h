@@ -86,5 +86,8 @@
 #define LIMIT_RETRIEVAL_RESULTS 50                   /* of tables, and of passages, in one answer */
 #define LIMIT_RETRIEVAL_TEXT_BYTES (64 * 1024)       /* of a question that are looked at */
 #define LIMIT_GLOSSARY_ENTRIES 500                   /* offered to one question; of one document */
+/* --- questions --- */
+#define LIMIT_QUESTION_CHARS 4000
+#define LIMIT_QUESTION_BYTES (4 * LIMIT_QUESTION_CHARS) /* of UTF-8 */
 
 #endif
