@@ -6,7 +6,7 @@
 #ifndef AUTODB_ROLLBACK_SOURCE_H
 #define AUTODB_ROLLBACK_SOURCE_H
 
-#include "worker/migration/list.h"
+#include "common/list.h"
 #include "worker/sql/tree.h"
 
 enum source_role {

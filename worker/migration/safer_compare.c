@@ -3,8 +3,8 @@
  * route may have moved one to the end. */
 #include <stdlib.h>
 
+#include "common/list.h"
 #include "sandbox/script.h"
-#include "worker/migration/list.h"
 #include "worker/migration/safer_plan.h"
 
 struct texts {

@@ -5,7 +5,7 @@
 #ifndef AUTODB_SHADOW_H
 #define AUTODB_SHADOW_H
 
-#include "worker/migration/list.h"
+#include "common/list.h"
 #include "worker/schema/snapshot.h"
 #include "worker/sql/tree.h"
 
