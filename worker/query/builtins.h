@@ -1,6 +1,7 @@
-/* builtins.h - functions and operators PostgreSQL and its contrib extensions have, majors 13 to 18.
+/* builtins.h - functions, operators and types PostgreSQL and its contrib extensions have, majors 13 to 18.
  *
- * Generated from real servers by tests/bench/… see builtins.inc; one row per name and extension, overloads folded together. */
+ * The rows are in builtins.inc, which make-builtins writes from the catalogs of real servers: one per extension and name, overloads folded
+ * together. Functions that no query can call (arguments of type internal, cstring, …) are left out. */
 #ifndef AUTODB_QUERY_BUILTINS_H
 #define AUTODB_QUERY_BUILTINS_H
 
@@ -8,8 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BUILTIN_VARIADIC 0x80000000u /* more arguments than the highest bit says are fine, too */
-#define BUILTIN_NEWEST 18            /* the last major known; newer servers are taken for it */
+#define BUILTIN_VARIADIC 0x80000000u /* any number of arguments above the lowest bit set */
+#define BUILTIN_OLDEST 13
+#define BUILTIN_NEWEST 18 /* newer servers are taken for it */
 
 enum builtin_kind { BUILTIN_FUNCTION = 1, BUILTIN_AGGREGATE = 2, BUILTIN_WINDOW = 4, BUILTIN_PROCEDURE = 8, BUILTIN_SET = 16 };
 
@@ -24,13 +26,15 @@ struct builtin {
   const char *columns;   /* "key,value" of functions with OUT parameters when all overloads agree; else "" */
 };
 
-/* NULL: no such function there. An extension's functions are looked for by its name. */
+/* An extension's functions are looked for by its name; NULL: no such function there. */
 const struct builtin *builtin_function(const char *extension, const char *name);
-/* The n-th, in order of extension and name; NULL past the end. */
-const struct builtin *builtin_at(size_t index);
+const struct builtin *builtin_at(size_t index); /* in order of extension and name; NULL past the end */
 bool builtin_in_major(const struct builtin *builtin, int major);
-/* Whether any built-in type has an operator of that name; extension "" for pg_catalog. */
+int builtin_since(const struct builtin *builtin); /* the first major that has it */
+bool builtin_takes(const struct builtin *builtin, int arguments);
+/* Whether any type has an operator of that name, whether there is such a type (pg_type.typname: "int4"). */
 bool builtin_operator(const char *extension, const char *name);
-const char *builtin_operator_at(const char *extension, size_t index); /* NULL past the end */
+bool builtin_type(const char *extension, const char *name);
+bool builtin_knows_extension(const char *extension); /* whether there are rows of it: what it has is then known */
 
 #endif

@@ -13,6 +13,7 @@
 #include "common/arena.h"
 #include "common/error.h"
 #include "worker/query/builtins.h"
+#include "worker/query/suggest.h"
 #include "worker/schema/snapshot.h"
 
 struct query_column {
@@ -34,26 +35,29 @@ enum query_rte_kind {
 /* A range table entry: something in FROM with a name and columns. */
 struct query_rte {
   enum query_rte_kind kind;
-  const char *name;               /* alias, else the relation's own name; NULL: columns are visible, the entry has no name */
-  const struct snap_table *table; /* QUERY_TABLE */
+  const char *name;               /* alias, else the relation's own name; NULL: its columns are visible, it has no name */
+  const struct snap_table *table; /* QUERY_TABLE; NULL when it is not in the snapshot */
   const PgQuery__Node *node;      /* RangeVar, RangeSubselect, RangeFunction, JoinExpr, … as parsed */
   struct query_column *columns;
   size_t column_count;
-  bool open;           /* it may have more columns than are known (a function's unknown row type): any name is accepted */
-  bool lateral;        /* may look at entries before it */
+  bool *merged;        /* flags of columns that USING or NATURAL merged into a join's: found by qualified names only; NULL: none */
+  bool open;           /* it may have more columns than are known: any name is accepted */
   bool outer;          /* on the nullable side of an outer join */
-  bool hidden;         /* below a join with an alias: not visible by name */
-  bool qualified_only; /* its columns are merged into a JOIN's: found by qualified names, and not by others */
-  uint64_t *merged;    /* bitmap of those columns, or NULL */
+  bool aliased;        /* its name is an alias: the relation's own name does not refer to it */
+  bool hidden;         /* below a join with an alias: cannot be referred to */
+  bool qualified_only; /* USING (…) AS name: its columns are found by qualified names only */
 };
 
 struct query_scope {
   struct query_scope *parent; /* NULL: the statement itself */
   const PgQuery__SelectStmt *select;
-  struct query_rte **rtes;
+  struct query_rte **rtes; /* in the order in which * lists their columns */
   size_t rte_count;
   struct query_column *outputs; /* the SELECT's own columns */
   size_t output_count;
+  bool outputs_open; /* there may be more: (f(x)).* of an unknown row type */
+  /* private, while resolving */
+  size_t visible_from; /* the first rte that may be referred to */
 };
 
 /* What a ColumnRef is. */
@@ -83,15 +87,25 @@ struct query_function { /* one per call */
   const PgQuery__FuncCall *call;        /* NULL: attribute notation (t.func), which calls as well */
 };
 
+struct query_operator {      /* one per use */
+  const char *schema, *name; /* schema: of OPERATOR(schema.+), else NULL */
+  bool builtin;              /* pg_catalog has one of that name */
+  int position;
+};
+struct query_typename {      /* one per mention: casts, column definitions */
+  const char *schema, *name; /* "pg_catalog", "int4" for SQL's own words */
+  bool builtin;
+  int position;
+};
+
 enum query_name_kind { QUERY_NAME_TABLE, QUERY_NAME_COLUMN, QUERY_NAME_FUNCTION, QUERY_NAME_OPERATOR, QUERY_NAME_TYPE };
-#define QUERY_SUGGESTIONS 3
 
 struct query_problem {
   enum query_name_kind kind;
-  const char *name;                           /* as written, dotted: "o.totl" */
-  const char *message;                        /* a sentence */
-  const char *suggestions[QUERY_SUGGESTIONS]; /* best first, NULL when there are fewer; ready to be put in its place */
-  int position;                               /* byte offset in the text the tree was parsed from */
+  const char *name;                       /* as written, dotted: "o.totl" */
+  const char *message;                    /* a sentence */
+  const char *suggestions[SUGGEST_COUNT]; /* best first, NULL when there are fewer; ready to be put in its place */
+  int position;                           /* byte offset in the text the tree was parsed from */
 };
 
 struct query_resolution {
@@ -105,8 +119,10 @@ struct query_resolution {
   size_t relation_count;
   struct query_function *functions;
   size_t function_count;
-  const char **operators; /* distinct names */
+  struct query_operator *operators;
   size_t operator_count;
+  struct query_typename *types;
+  size_t type_count;
   struct query_problem *problems;
   size_t problem_count;
   const char *added_path; /* schemas, comma-separated and quoted, of tables named without one that the search path does not hold; or NULL */
