@@ -124,6 +124,7 @@ void sandbox_close(struct sandbox *sandbox) {
   free(sandbox);
 }
 
+int sandbox_root(const struct sandbox *sandbox) { return sandbox->root_fd; }
 int sandbox_version_num(const struct sandbox *sandbox) { return sandbox->version_num; }
 const char *sandbox_engine(const struct sandbox *sandbox) { return sandbox->name; }
 

@@ -12,6 +12,9 @@ MUST_CHECK enum status session_take(struct sandbox *sandbox, enum session_user u
  * and made for itself is discarded. */
 void session_put(struct sandbox *sandbox, enum session_user user, PGconn *conn);
 
+/* The sandbox's private tmpfs, which holds data/; borrowed. */
+int sandbox_root(const struct sandbox *sandbox);
+
 /* clone.c: makes the extensions and roles that statements of the script name, which only a superuser may; nothing of it is run. */
 MUST_CHECK enum status sandbox_grant_names(struct sandbox *sandbox, const char *sql, struct arena *arena, struct error *err);
 
