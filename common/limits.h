@@ -90,4 +90,11 @@
 #define LIMIT_QUESTION_CHARS 4000
 #define LIMIT_QUESTION_BYTES (4 * LIMIT_QUESTION_CHARS) /* of UTF-8 */
 
+/* --- object stores --- */
+#define LIMIT_S3_TRIES 6      /* of one call, while the service says that another may help */
+#define LIMIT_S3_PAUSE_MS 200 /* before the second: random(0, pause * 2^tries), at most the cap; or what the service asks for */
+#define LIMIT_S3_PAUSE_CAP_MS 10000
+#define LIMIT_S3_CALL_MS 30000                /* of one try, and a second more for every 64 KiB */
+#define LIMIT_S3_LIST_BYTES (8 * 1024 * 1024) /* of one page of a listing: 1000 keys of 1 KiB, encoded */
+
 #endif

@@ -11,6 +11,7 @@
 #include "arena.h"
 #include "netpolicy.h"
 
+struct buf;
 struct webcall; /* keeps its connections open between calls; one owner at a time */
 
 /* policy (borrowed, may be NULL: any address, for servers the operator named himself). */
@@ -29,6 +30,7 @@ struct webcall_aws { /* signs with AWS Signature Version 4 */
   const char *service, *region;
   const char *access_key, *secret_key;
   const char *session_token; /* NULL when there is none */
+  int64_t skew_ms;           /* the service's clock minus ours */
 };
 struct webcall_request {
   const char *method, *url;
@@ -39,14 +41,18 @@ struct webcall_request {
   int timeout_ms;                /* from the first lookup to the last byte */
   size_t max_answer;             /* bytes of the body kept */
   bool cut;                      /* a longer body is cut there; else it is an error */
+  struct buf *out;               /* the body of an answer of 2xx is appended to it instead of being kept; or NULL */
+  int out_fd;                    /* the body of an answer of 2xx is written there instead of being kept; 0: it is kept */
+  const char *const *keep;       /* names of headers of the answer that are kept, ending with NULL; or NULL */
   bool plain_if_listed;          /* http:// only to networks the policy's allow list names; https:// as ever */
   const struct webcall_aws *aws; /* NULL: not signed */
 };
 struct webcall_answer {
   int status; /* whatever the server said: a 500 is an answer */
   const char *content_type;
-  const char *body; /* NUL-terminated, in the arena */
-  size_t body_len;
+  const char *body;        /* NUL-terminated, in the arena */
+  size_t body_len;         /* of what is kept, or was written */
+  const char *const *kept; /* values of the headers in `keep`, in its order; NULL when absent */
   bool was_cut;
   int retry_after_s; /* of Retry-After, seconds or date; 0 when absent */
   double duration_ms;

@@ -17,7 +17,8 @@ struct call {
   const char *host;
   const char *refusal; /* of the last address looked at; static text */
   struct buf body;
-  bool plain; /* http:// */
+  size_t written; /* to the request's out or out_fd */
+  bool plain;     /* http:// */
   bool was_cut, too_large;
   char reason[CURL_ERROR_SIZE];
 };

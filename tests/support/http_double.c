@@ -78,7 +78,7 @@ static void answer(const struct http_double *server, int fd, const struct http_r
   if (reply->hang_up) return;
   int len = snprintf(head, sizeof head, "HTTP/1.1 %d Scripted\r\nConnection: close\r\nContent-Length: %zu\r\n%s\r\n", reply->status,
                      strlen(body), reply->headers ? reply->headers : "");
-  if (send(fd, head, (size_t)len, MSG_NOSIGNAL) == len && send(fd, body, strlen(body), MSG_NOSIGNAL) < 0) return;
+  if (send(fd, head, (size_t)len, MSG_NOSIGNAL) == len && send(fd, body, strlen(body) - reply->cut, MSG_NOSIGNAL) < 0) return;
 }
 
 struct visit {

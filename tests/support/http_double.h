@@ -15,6 +15,7 @@ struct http_reply {
   const char *headers; /* "Name: value\r\n" lines, or NULL */
   const char *body;
   bool hang_up; /* close without an answer */
+  size_t cut;   /* bytes at the body's end that are announced and not sent */
   int stall_ms; /* wait before answering; ends early when the double is freed */
 };
 struct http_seen {
