@@ -2,6 +2,7 @@
  * error, since going on would use an identity nobody asked for. */
 #include "common/aws.h"
 
+#include <ctype.h>
 #include <pthread.h>
 #include <time.h>
 
@@ -333,4 +334,15 @@ void aws_forget(void) {
   pthread_mutex_lock(&lock);
   explicit_bzero(kept, sizeof kept);
   pthread_mutex_unlock(&lock);
+}
+
+const char *aws_path_segment(const char *text, struct arena *arena) {
+  BUF_AUTO out;
+  buf_init(&out, 3 * 2048);
+  for (const char *at = text; *at; at++)
+    if (isalnum((unsigned char)*at) || strchr("-._~", *at))
+      buf_putc(&out, *at);
+    else
+      buf_printf(&out, "%%%02X", (unsigned char)*at);
+  return buf_ok(&out) ? arena_strndup(arena, buf_str(&out), out.len) : NULL;
 }

@@ -28,5 +28,7 @@ MUST_CHECK enum status aws_credentials(struct arena *arena, struct webcall_aws *
 void aws_forget(void); /* what is kept: the service said that it is no longer valid */
 /* AWS_REGION, else AWS_DEFAULT_REGION, else NULL. */
 const char *aws_region(void);
+/* One segment of a URL's path: whatever RFC 3986 doesn't leave alone is escaped, slashes and colons, too. NULL: out of memory. */
+const char *aws_path_segment(const char *text, struct arena *arena);
 
 #endif

@@ -139,6 +139,12 @@ static bool put_json(struct buf *buf, const json_t *value, int depth) {
 
 bool buf_put_json(struct buf *buf, const json_t *value) { return put_json(buf, value, 0); }
 
+void buf_cut(struct buf *buf, size_t len) {
+  if (len >= buf->len) return;
+  buf->len = len;
+  buf->data[len] = '\0';
+}
+
 void buf_consume(struct buf *buf, size_t len) {
   if (!buf->data || !len) return;
   if (len > buf->len) len = buf->len;

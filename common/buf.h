@@ -33,6 +33,7 @@ bool buf_put_json_string(struct buf *buf, const char *text, size_t len);
 /* Appends the compact dump of `value`. */
 bool buf_put_json(struct buf *buf, const json_t *value);
 void buf_consume(struct buf *buf, size_t len); /* drops the first len bytes */
+void buf_cut(struct buf *buf, size_t len);     /* keeps the first len bytes, when there are more */
 void buf_reset(struct buf *buf);               /* keeps the memory, clears failed */
 
 static inline bool buf_ok(const struct buf *buf) { return !buf->failed; }

@@ -92,6 +92,13 @@ static const struct row rows[] = {
     STRING("AUTODB_LLM_BASE_URL", llm_base_url, "", 2048, "where the model is served; empty = the provider's own address"),
     STRING("AUTODB_LLM_MODEL", llm_model, "", 2048, "model id, or inference profile of Bedrock; empty = the provider's default"),
     SECRET("AUTODB_LLM_API_KEY", llm_api_key, 8192, "key for the provider; Bedrock needs none"),
+    CHOICE("AUTODB_EMBED_PROVIDER", embed_provider, "builtin", "builtin|bedrock|openai",
+           "who makes vectors of texts; builtin needs nobody, bedrock signs with the AWS credentials of the environment, openai is any "
+           "compatible server"),
+    STRING("AUTODB_EMBED_BASE_URL", embed_base_url, "", 2048, "where the model is served; empty = the provider's own address"),
+    STRING("AUTODB_EMBED_MODEL", embed_model, "", 256, "model id; empty = the provider's default. Another one: `autodb context reembed`"),
+    SECRET("AUTODB_EMBED_API_KEY", embed_api_key, 8192, "key for the provider; Bedrock needs none"),
+    NUMBER("AUTODB_EMBED_DIMS", embed_dims, "0", 0, 4000, "dimensions asked of the model; 0 = its own"),
     CHOICE("AUTODB_LOG_LEVEL", log_level, "info", "debug|info|warn|error", "least level that is logged"),
 };
 #define ROWS (sizeof rows / sizeof rows[0])

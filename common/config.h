@@ -55,6 +55,12 @@ struct config {
   const char *llm_base_url; /* AUTODB_LLM_BASE_URL, "" = the provider's own */
   const char *llm_model;    /* AUTODB_LLM_MODEL, "" = the provider's default */
   const char *llm_api_key;  /* AUTODB_LLM_API_KEY */
+  /* embeddings */
+  const char *embed_provider; /* AUTODB_EMBED_PROVIDER builtin|bedrock|openai */
+  const char *embed_base_url; /* AUTODB_EMBED_BASE_URL, "" = the provider's own */
+  const char *embed_model;    /* AUTODB_EMBED_MODEL, "" = the provider's default */
+  const char *embed_api_key;  /* AUTODB_EMBED_API_KEY */
+  int embed_dims;             /* AUTODB_EMBED_DIMS, 0 = the model's own */
   /* logging */
   const char *log_level; /* AUTODB_LOG_LEVEL, default info */
 };

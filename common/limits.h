@@ -81,6 +81,7 @@
 /* --- context: documents and retrieval --- */
 #define LIMIT_DOCUMENT_BYTES (10 * 1024 * 1024)      /* of one document, as given; beyond: it fails as TOO_LARGE */
 #define LIMIT_DOCUMENT_TEXT_BYTES (16 * 1024 * 1024) /* of its extracted text; beyond: it fails as TOO_LARGE */
+#define LIMIT_DOCUMENT_BLOCKS 400000                 /* paragraphs, rows, items of one document; beyond: it fails as TOO_LARGE */
 #define LIMIT_DOCUMENT_CHUNKS 20000                  /* of one document; beyond: it fails as TOO_LARGE */
 #define LIMIT_CHUNK_BYTES 8192                       /* of a text that is embedded */
 #define LIMIT_RETRIEVAL_RESULTS 50                   /* of tables, and of passages, in one answer */

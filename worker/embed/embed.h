@@ -40,6 +40,11 @@ static inline void embedder_freep(struct embedder **embedder) {
   *embedder = NULL;
 }
 #define EMBEDDER_AUTO __attribute__((cleanup(embedder_freep))) struct embedder *
+void embedder_use(struct embedder *embedder, PGconn *db); /* from now on that connection: for those kept longer than one */
+
+/* What a word counts in questions, by its term (lexicon.h); NULL: all the same. Models that weigh words themselves don't ask. */
+typedef double (*embed_weigh)(void *arg, uint32_t term);
+void embedder_weigh(struct embedder *embedder, embed_weigh weigh, void *arg);
 
 const struct embed_model *embedder_model(const struct embedder *embedder); /* lives as long as the embedder */
 

@@ -1,21 +1,8 @@
 /* bedrock.c - AWS Bedrock's Converse API: POST /model/{id}/converse, signed for the service "bedrock". The model is an id, an inference
  * profile or an ARN; its colons and slashes are escaped in the path. */
-#include <ctype.h>
-
-#include "common/buf.h"
+#include "common/aws.h"
 #include "common/json.h"
 #include "worker/llm/driver.h"
-
-static const char *escaped(const char *model, struct arena *arena) {
-  BUF_AUTO text;
-  buf_init(&text, 3 * 2048);
-  for (const char *at = model; *at; at++)
-    if (isalnum((unsigned char)*at) || strchr("-._~", *at))
-      buf_putc(&text, *at);
-    else
-      buf_printf(&text, "%%%02X", (unsigned char)*at);
-  return buf_ok(&text) ? arena_strndup(arena, buf_str(&text), text.len) : NULL;
-}
 
 static bool build(const struct llm_target *target, const struct llm_request *request, struct arena *arena, struct llm_call *ret_call) {
   json_t *body = json_pack("{s:[{s:s}], s:[{s:s, s:[{s:s}]}], s:{s:i}}", "system", "text", request->system, "messages", "role", "user",
@@ -25,7 +12,7 @@ static bool build(const struct llm_target *target, const struct llm_request *req
                         json_pack("{s:[{s:{s:s, s:s, s:{s:O}}}], s:{s:{s:s}}}", "tools", "toolSpec", "name", request->schema_name,
                                   "description", request->schema_purpose, "inputSchema", "json", request->schema, "toolChoice", "tool",
                                   "name", request->schema_name));
-  const char *model = escaped(target->model, arena);
+  const char *model = aws_path_segment(target->model, arena);
   *ret_call = (struct llm_call){.url = model ? arena_printf(arena, "%s/model/%s/converse", target->base_url, model) : NULL,
                                 .body = arena_json(arena, body),
                                 .aws_service = "bedrock"};

@@ -1,0 +1,239 @@
+/* The context engine against a real database: what is ingested is found, replaced whole, and nobody else's; an attempt that was overtaken
+ * changes nothing; the same bytes make the same rows. */
+#include "tests/integration/context_fixture.h"
+
+#include "worker/context/query.h"
+
+static struct context_fixture fixture;
+
+static int setup(void **state) {
+  struct harness *h = harness_new();
+  context_begin(&fixture, h);
+  *state = h;
+  return 0;
+}
+
+static int teardown(void **state) {
+  context_end(&fixture);
+  return harness_teardown(state);
+}
+
+static const char handbook[] = "# Handbook\n\n"
+                               "How the shop works.\n\n"
+                               "## Returns\n\n"
+                               "A customer may return a parcel within thirty days. The refund is booked on the card that paid.\n\n"
+                               "## Shipping\n\n"
+                               "Parcels leave the warehouse in Leipzig every evening at six. Express goes by courier.\n\n"
+                               "## Glossary\n\n"
+                               "- **GMV (gross merchandise value)**: sum(orders.total)\n"
+                               "- **Churn**: customers who bought nothing for ninety days\n";
+
+static long long count_of(const char *sql) { return harness_count(fixture.h->database_url, sql); }
+
+static const struct retrieval_document *first(struct context_job *job, const char *question) {
+  struct retrieval found = context_search(job, NULL, (struct retrieval_query){.text = question, .max_documents = 5});
+  assert_string_equal(found.mode, "hybrid");
+  if (!found.document_count) fail_msg("nothing was found for: %s", question);
+  return &found.documents[0];
+}
+
+/* Sections large enough to be passages of their own. */
+static const char *long_text(struct context_job *job) {
+  BUF_AUTO text;
+  buf_init(&text, 1 << 20);
+  buf_puts(&text, "# Operations\n\n");
+  for (int i = 0; i < 40; i++) {
+    buf_printf(&text, "## Runbook %d\n\n", i);
+    for (int line = 0; line < 12; line++)
+      buf_printf(&text, "Step %d of procedure number%d concerns the machine called unit%dx%d and its valves. ", line, i, i, line);
+    buf_puts(&text, "\n\n");
+  }
+  return arena_strndup(job->job.arena, buf_str(&text), text.len);
+}
+
+static void finds_what_was_ingested(void **state) {
+  (void)state;
+  struct context_job job;
+  context_job(&fixture, &job);
+  struct ingest_outcome outcome = context_ingest_text(&fixture, &job, "handbook.md", handbook);
+  assert_int_equal(outcome.state, INGEST_READY);
+  assert_true(outcome.chunks > 0);
+  assert_string_equal(outcome.content_type, "text/markdown");
+  assert_int_equal(context_ingest_text(&fixture, &job, "operations.md", long_text(&job)).state, INGEST_READY);
+  assert_non_null(strstr(first(&job, "How do refunds for returned parcels work?")->text, "refund is booked"));
+  assert_string_equal(first(&job, "How do refunds work?")->name, "handbook.md");
+  const struct retrieval_document *document = first(&job, "valves of unit17x3");
+  assert_string_equal(document->heading, "Runbook 17");
+  assert_string_equal(document->source, "upload");
+  assert_true(document->score > 0);
+  arena_free(job.job.arena);
+}
+
+static void filters_by_document_and_source(void **state) {
+  (void)state;
+  struct context_job job;
+  context_job(&fixture, &job);
+  context_ingest_text(&fixture, &job, "a.txt", "The invoice number begins with the year.");
+  struct ingest_outcome other = context_ingest_text(&fixture, &job, "b.txt", "The invoice number ends with the month.");
+  const char *ids[] = {other.document_id};
+  struct retrieval found = context_search(
+      &job, NULL, (struct retrieval_query){.text = "invoice number", .max_documents = 5, .document_ids = ids, .document_id_count = 1});
+  assert_int_equal(found.document_count, 1);
+  assert_string_equal(found.documents[0].name, "b.txt");
+  found = context_search(&job, NULL, (struct retrieval_query){.text = "invoice number", .max_documents = 5, .source_prefix = "s3://"});
+  assert_int_equal(found.document_count, 0);
+  found = context_search(&job, NULL, (struct retrieval_query){.text = "invoice number", .max_documents = 5, .source_prefix = "upl"});
+  assert_int_equal(found.document_count, 2);
+  arena_free(job.job.arena);
+}
+
+static void nobody_elses(void **state) {
+  (void)state;
+  struct context_job one, two;
+  context_job(&fixture, &one);
+  context_job(&fixture, &two);
+  context_ingest_text(&fixture, &one, "secret.txt", "The launch code of the rocket is walnut.");
+  struct retrieval found = context_search(&two, NULL, (struct retrieval_query){.text = "launch code rocket walnut", .max_documents = 5});
+  assert_int_equal(found.document_count, 0);
+  two.job.connection_id = one.connection_id;
+  two.job.owner_id = "00000000-0000-7000-8000-00000000dead";
+  ERROR_AUTO err = {0};
+  struct retrieval_query query = {.text = "launch code", .max_documents = 5};
+  assert_int_equal(retrieval_search(&two.job, NULL, &query, &found, &err), ERR_NOT_FOUND);
+  bool any = true;
+  assert_int_equal(retrieval_has_documents(&two.job, &any, &err), OK);
+  assert_false(any);
+  arena_free(one.job.arena);
+  arena_free(two.job.arena);
+}
+
+static void replaces_whole(void **state) {
+  (void)state;
+  struct context_job job;
+  context_job(&fixture, &job);
+  struct ingest_outcome before = context_ingest_text(&fixture, &job, "policy.txt", "Holidays are thirty days a year.");
+  assert_int_equal(context_ingest_text(&fixture, &job, "policy.txt", "Holidays are thirty days a year.").state, INGEST_UNCHANGED);
+  job.job.attempt++;
+  struct ingest_outcome after = context_ingest_text(&fixture, &job, "policy.txt", "Vacation is what it is called now.");
+  assert_int_equal(after.state, INGEST_READY);
+  assert_string_equal(after.document_id, before.document_id);
+  struct retrieval found = context_search(&job, NULL, (struct retrieval_query){.text = "holidays", .max_documents = 5});
+  for (size_t i = 0; i < found.document_count; i++) assert_null(strstr(found.documents[i].text, "Holidays"));
+  assert_non_null(strstr(first(&job, "vacation")->text, "Vacation"));
+  arena_free(job.job.arena);
+}
+
+static void an_overtaken_attempt_changes_nothing(void **state) {
+  (void)state;
+  struct context_job job;
+  context_job(&fixture, &job);
+  job.job.attempt = 2;
+  assert_int_equal(context_ingest_text(&fixture, &job, "fence.txt", "Newer words.").state, INGEST_READY);
+  job.job.attempt = 1;
+  struct ingest_outcome outcome = context_ingest_text(&fixture, &job, "fence.txt", "Newer words.");
+  assert_int_equal(outcome.state, INGEST_SUPERSEDED);
+  char sql[300];
+  snprintf(sql, sizeof sql, "UPDATE autodb.documents SET sha256 = 'given meanwhile' WHERE id = '%s'", outcome.document_id);
+  harness_sql(fixture.h->database_url, sql);
+  ERROR_AUTO err = {0};
+  job.job.attempt = 3;
+  struct ingest_source source = {.document_id = outcome.document_id, .name = "fence.txt", .source = "upload", .bytes = "Old", .len = 3};
+  assert_int_equal(ingest_document(&job.job, fixture.embedder, &source, &outcome, &err), OK);
+  assert_int_equal(outcome.state, INGEST_SUPERSEDED);
+  assert_non_null(strstr(first(&job, "newer words")->text, "Newer"));
+  arena_free(job.job.arena);
+}
+
+static void faults_are_outcomes(void **state) {
+  (void)state;
+  struct context_job job;
+  context_job(&fixture, &job);
+  context_ingest_text(&fixture, &job, "x.md", "Readable.");
+  struct ingest_outcome outcome = context_ingest(&fixture, &job, "x.md", "broken \xC3\x28 text", 14);
+  assert_int_equal(outcome.state, INGEST_FAILED);
+  assert_string_equal(outcome.code, "BAD_ENCODING");
+  assert_non_null(strstr(outcome.message, "byte 7"));
+  char sql[300];
+  snprintf(sql, sizeof sql,
+           "SELECT count(*) FROM autodb.documents WHERE id = '%s' AND status = 'failed' AND error->>'code' = 'BAD_ENCODING'",
+           outcome.document_id);
+  assert_int_equal(count_of(sql), 1);
+  snprintf(sql, sizeof sql, "SELECT count(*) FROM autodb.chunks WHERE document_id = '%s'", outcome.document_id);
+  assert_int_equal(count_of(sql), 0);
+  json_t *json = ingest_json(&(struct ingest_source){.name = "x.md"}, &outcome);
+  assert_string_equal(json_str(json, "status", ""), "failed");
+  assert_string_equal(json_str(json_object_get(json, "error"), "code", ""), "BAD_ENCODING");
+  json_decref(json);
+  arena_free(job.job.arena);
+}
+
+static void the_same_bytes_make_the_same_rows(void **state) {
+  (void)state;
+  struct context_job one, two;
+  context_job(&fixture, &one);
+  context_job(&fixture, &two);
+  context_ingest_text(&fixture, &one, "operations.md", long_text(&one));
+  context_ingest_text(&fixture, &two, "operations.md", long_text(&two));
+  char sql[1024];
+  snprintf(sql, sizeof sql,
+           "SELECT count(*) FROM (SELECT c.id, ordinal, heading, body, first_byte, last_byte, embedding::text FROM autodb.chunks c JOIN "
+           "autodb.chunk_vectors v ON v.connection_id = c.connection_id AND v.chunk_id = c.id WHERE c.connection_id = '%s' EXCEPT SELECT "
+           "c.id, ordinal, heading, body, first_byte, last_byte, embedding::text FROM autodb.chunks c JOIN autodb.chunk_vectors v ON "
+           "v.connection_id = c.connection_id AND v.chunk_id = c.id WHERE c.connection_id = '%s') x",
+           one.connection_id, two.connection_id);
+  assert_int_equal(count_of(sql), 0);
+  snprintf(sql, sizeof sql, "SELECT count(*) FROM autodb.chunks WHERE connection_id = '%s'", one.connection_id);
+  assert_true(count_of(sql) >= 20);
+  arena_free(one.job.arena);
+  arena_free(two.job.arena);
+}
+
+static void glossaries(void **state) {
+  (void)state;
+  struct context_job job;
+  struct glossary glossary;
+  ERROR_AUTO err = {0};
+  context_job(&fixture, &job);
+  context_ingest_text(&fixture, &job, "handbook.md", handbook);
+  assert_int_equal(retrieval_glossary(&job.job, NULL, &glossary, &err), OK);
+  assert_int_equal(glossary.count, 3);
+  assert_string_equal(glossary.entries[0].term, "Churn");
+  assert_false(glossary.entries[0].is_expression);
+  assert_int_equal(retrieval_glossary(&job.job, "What was the GMV of last month?", &glossary, &err), OK);
+  assert_int_equal(glossary.count, 1);
+  assert_string_equal(glossary.entries[0].meaning, "sum(orders.total)");
+  assert_true(glossary.entries[0].is_expression);
+  assert_string_equal(glossary.entries[0].heading, "Glossary");
+  arena_free(job.job.arena);
+}
+
+static void deleting_a_document_takes_all_of_it(void **state) {
+  (void)state;
+  struct context_job job;
+  context_job(&fixture, &job);
+  struct ingest_outcome outcome = context_ingest_text(&fixture, &job, "handbook.md", handbook);
+  char sql[400];
+  snprintf(sql, sizeof sql, "DELETE FROM autodb.documents WHERE id = '%s'", outcome.document_id);
+  harness_sql(fixture.h->database_url, sql);
+  snprintf(sql, sizeof sql,
+           "SELECT (SELECT count(*) FROM autodb.chunks WHERE connection_id = '%s') + (SELECT count(*) FROM autodb.chunk_vectors WHERE "
+           "connection_id = '%s') + (SELECT count(*) FROM autodb.glossary WHERE connection_id = '%s')",
+           job.connection_id, job.connection_id, job.connection_id);
+  assert_int_equal(count_of(sql), 0);
+  arena_free(job.job.arena);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(finds_what_was_ingested),
+      cmocka_unit_test(filters_by_document_and_source),
+      cmocka_unit_test(nobody_elses),
+      cmocka_unit_test(replaces_whole),
+      cmocka_unit_test(an_overtaken_attempt_changes_nothing),
+      cmocka_unit_test(faults_are_outcomes),
+      cmocka_unit_test(the_same_bytes_make_the_same_rows),
+      cmocka_unit_test(glossaries),
+      cmocka_unit_test(deleting_a_document_takes_all_of_it),
+  };
+  return cmocka_run_group_tests(tests, setup, teardown);
+}

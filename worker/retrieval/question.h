@@ -1,0 +1,32 @@
+/* question.h - a question as both searches want it: its words, and its vector when somebody asks. */
+#ifndef AUTODB_RETRIEVAL_QUESTION_H
+#define AUTODB_RETRIEVAL_QUESTION_H
+
+#include "worker/agent.h"
+#include "worker/embed/embed.h"
+
+#define QUESTION_WORDS 64 /* the first different ones; a long text has no need of more */
+
+struct question_word {
+  uint32_t term;
+  const char *stem;
+  int count;
+  double weight; /* 1; less for words that ask ("show", "list") and for synonyms */
+};
+struct question {
+  const char *text;
+  size_t len;
+  struct question_word words[QUESTION_WORDS];
+  size_t word_count;
+  struct embedder *embedder; /* NULL: there is none to ask */
+  struct arena *arena;
+  const float *vector;     /* of providers that weigh no words: asked for once */
+  const char *why_lexical; /* the provider could not be asked; NULL: it could, or was not yet */
+};
+
+MUST_CHECK enum status question_read(struct question *question, const char *text, struct embedder *embedder, struct arena *arena,
+                                     struct error *err);
+/* Its vector, words weighed by `weigh` where the provider asks (embed.h); NULL when there is none to be had, and why_lexical says why. */
+const float *question_vector(struct question *question, embed_weigh weigh, void *arg);
+
+#endif

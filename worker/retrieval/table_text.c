@@ -1,0 +1,122 @@
+#include "worker/retrieval/table_text.h"
+
+#include <string.h>
+
+#define VALUES_BYTES 300 /* of one column's */
+#define COMMENT_BYTES 600
+
+/* --- values --- */
+
+static const struct snap_enum *enum_of(const struct snapshot *snapshot, const char *type) {
+  const char *dot = strrchr(type, '.'), *name = dot ? dot + 1 : type;
+  size_t schema = dot ? (size_t)(dot - type) : 0;
+  for (size_t i = 0; i < snapshot->enum_count; i++) {
+    const struct snap_enum *one = &snapshot->enums[i];
+    if (strcmp(one->name, name) == 0 && (!dot || (strlen(one->schema) == schema && strncmp(one->schema, type, schema) == 0))) return one;
+  }
+  return NULL;
+}
+
+/* The quoted texts of a constraint: CHECK ((status = ANY (ARRAY['new'::text, 'paid'::text]))). */
+static bool put_quoted(const char *definition, size_t most, struct buf *out) {
+  size_t before = out->len;
+  for (const char *at = strchr(definition, '\''); at && out->len - before < most; at = strchr(at + 1, '\'')) {
+    const char *end = strchr(at + 1, '\'');
+    if (!end) break;
+    buf_puts(out, out->len > before ? ", " : "");
+    buf_append(out, at + 1, (size_t)(end - at - 1));
+    at = end;
+  }
+  return out->len > before;
+}
+
+static bool is_list_of(const struct snap_constraint *constraint, const char *column) {
+  return constraint->type == 'c' && constraint->column_count == 1 && strcmp(constraint->columns[0], column) == 0 &&
+         (strstr(constraint->definition, "ANY (") || strstr(constraint->definition, " OR "));
+}
+
+bool table_text_values(const struct snapshot *snapshot, const struct snap_table *table, const struct snap_column *column, size_t most,
+                       struct buf *out) {
+  const struct snap_enum *labels = enum_of(snapshot, column->type);
+  size_t before = out->len;
+  for (size_t i = 0; labels && i < labels->label_count && out->len - before < most; i++)
+    buf_printf(out, "%s%s", i ? ", " : "", labels->labels[i]);
+  if (labels) return out->len > before;
+  for (size_t i = 0; i < table->constraint_count; i++)
+    if (is_list_of(&table->constraints[i], column->name)) return put_quoted(table->constraints[i].definition, most, out);
+  return false;
+}
+
+/* --- to be shown --- */
+
+static void put_names(struct buf *out, const char **names, size_t count) {
+  for (size_t i = 0; i < count; i++) buf_printf(out, "%s%s", i ? ", " : "", names[i]);
+}
+
+static void show_column(const struct snapshot *snapshot, const struct snap_table *table, const struct snap_column *column,
+                        struct buf *out) {
+  buf_printf(out, "  %s %s", column->name, column->type);
+  if (column->not_null) buf_puts(out, " not null");
+  size_t mark = out->len;
+  buf_puts(out, " in (");
+  if (table_text_values(snapshot, table, column, VALUES_BYTES, out))
+    buf_putc(out, ')');
+  else
+    buf_cut(out, mark);
+  if (column->comment) buf_printf(out, " -- %.*s", COMMENT_BYTES, column->comment);
+  buf_putc(out, '\n');
+}
+
+static const char *kind_name(enum snap_relkind kind) {
+  if (kind == SNAP_VIEW) return "view";
+  if (kind == SNAP_MATVIEW) return "materialized view";
+  return kind == SNAP_FOREIGN ? "foreign table" : "table";
+}
+
+static void show_keys(const struct snap_table *table, struct buf *out) {
+  for (size_t i = 0; i < table->constraint_count; i++) {
+    const struct snap_constraint *constraint = &table->constraints[i];
+    if (constraint->type != 'p' && constraint->type != 'u') continue;
+    buf_puts(out, constraint->type == 'p' ? "primary key (" : "unique (");
+    put_names(out, constraint->columns, constraint->column_count);
+    buf_puts(out, ")\n");
+  }
+  for (size_t i = 0; i < table->fk_count; i++) {
+    const struct snap_fk *fk = &table->fks[i];
+    buf_puts(out, "foreign key (");
+    put_names(out, fk->columns, fk->column_count);
+    buf_printf(out, ") references %s.%s (", fk->ref_schema, fk->ref_table);
+    put_names(out, fk->ref_columns, fk->column_count);
+    buf_puts(out, ")\n");
+  }
+  for (size_t i = 0; i < table->referenced_by_count; i++)
+    buf_printf(out, "%s%s%s", i ? ", " : "referenced by ", table->referenced_by[i]->table->qualified,
+               i + 1 == table->referenced_by_count ? "\n" : "");
+}
+
+bool table_text_show(const struct snapshot *snapshot, const struct snap_table *table, struct buf *out) {
+  buf_printf(out, "%s %s", kind_name(table->kind), table->qualified);
+  if (table->comment) buf_printf(out, " -- %.*s", COMMENT_BYTES, table->comment);
+  buf_putc(out, '\n');
+  for (size_t i = 0; i < table->column_count; i++) show_column(snapshot, table, &table->columns[i], out);
+  show_keys(table, out);
+  return buf_ok(out);
+}
+
+/* --- to be found --- */
+
+bool table_text_find(const struct snapshot *snapshot, const struct snap_table *table, size_t from, size_t to, struct buf *out) {
+  buf_printf(out, "%s\n", table->name);
+  if (strcmp(table->schema, "public") != 0) buf_printf(out, "%s\n", table->schema);
+  if (table->comment) buf_printf(out, "%.*s\n", COMMENT_BYTES, table->comment);
+  for (size_t i = from; i < to; i++) {
+    const struct snap_column *column = &table->columns[i];
+    buf_puts(out, column->name);
+    if (column->comment) buf_printf(out, ": %.*s", COMMENT_BYTES, column->comment);
+    size_t mark = out->len;
+    buf_puts(out, ": ");
+    if (!table_text_values(snapshot, table, column, VALUES_BYTES, out)) buf_cut(out, mark);
+    buf_putc(out, '\n');
+  }
+  return buf_ok(out);
+}
