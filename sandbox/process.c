@@ -60,7 +60,7 @@ __attribute__((noreturn)) static void child(const struct process_run *run, const
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
   if (!process_drop() || prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || getppid() != parent) _exit(126);
-  dup2(pipes->in[0], 0);
+  dup2(run->input_fd ? run->input_fd : pipes->in[0], 0);
   dup2(pipes->out[1], 1);
   dup2(pipes->err[1], 2);
   close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);

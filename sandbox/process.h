@@ -17,6 +17,7 @@ bool process_drop(void);
 struct process_run {
   const char *const *argv; /* NULL-terminated; argv[0] is a path */
   const char *input;       /* standard input, NULL: empty. At most 64 KiB: it has to fit a pipe */
+  int input_fd;            /* instead of input: standard input; 0: none */
   int keep_fd;             /* open in the program as well; -1: none */
   int timeout_ms;
   struct buf *output; /* standard output; NULL: discarded */

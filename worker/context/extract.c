@@ -7,7 +7,8 @@
 #include "common/utf8.h"
 
 /* In the order they are asked; the last one takes any text. */
-static const struct format *const formats[] = {&format_markdown, &format_text};
+static const struct format *const formats[] = {&format_pdf, &format_html,     &format_json, &format_sql,
+                                               &format_csv, &format_markdown, &format_text};
 
 /* --- blocks --- */
 

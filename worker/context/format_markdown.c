@@ -10,7 +10,7 @@
 #define HEADING_BYTES 300
 #define FRONT_MATTER_LINES 200
 
-#define SIGNS_ENOUGH 2 /* where the name doesn't say so */
+#define SIGNS_ENOUGH 2 /* lines that only Markdown has, where the name doesn't say so */
 
 struct source {
   const char *text;
@@ -112,7 +112,10 @@ static bool put_heading(struct reader *reader, cmark_node *node) {
   if (!title) return reader->extractor->failed = true, false;
   range(&reader->source, line, line, &from, &to);
   while (from < to && (text[from] == '#' || text[from] == ' ' || text[from] == '\t')) from++;
-  while (to > from && (strchr(" \t\r\n", text[to - 1]) || (text[to - 1] == '#' && text[to - 2] == '#'))) to--;
+  while (to > from && strchr(" \t\r\n", text[to - 1])) to--;
+  size_t bare = to;
+  while (bare > from && text[bare - 1] == '#') bare--;
+  if (bare > from && (text[bare - 1] == ' ' || text[bare - 1] == '\t')) to = bare;
   if (level == 1 && !reader->extractor->title && *title) reader->extractor->title = title;
   return extractor_span(reader->extractor, BLOCK_HEADING, level, text, from, to);
 }
