@@ -87,9 +87,12 @@
 #define LIMIT_RETRIEVAL_RESULTS 50                   /* of tables, and of passages, in one answer */
 #define LIMIT_RETRIEVAL_TEXT_BYTES (64 * 1024)       /* of a question that are looked at */
 #define LIMIT_GLOSSARY_ENTRIES 500                   /* offered to one question; of one document */
+
 /* --- questions --- */
 #define LIMIT_QUESTION_CHARS 4000
 #define LIMIT_QUESTION_BYTES (4 * LIMIT_QUESTION_CHARS) /* of UTF-8 */
+#define LIMIT_VALUE_PROBE_ROWS 100000                   /* a larger table is not searched for words of a question; its statistics are */
+#define LIMIT_VALUE_PROBE_BYTES (64 * 1024 * 1024)
 
 /* --- object stores --- */
 #define LIMIT_S3_TRIES 6      /* of one call, while the service says that another may help */

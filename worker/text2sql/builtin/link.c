@@ -1,0 +1,255 @@
+/* link.c - which words of the question may mean which part of the schema: the best way to cut it into mentions. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "worker/text2sql/builtin/study.h"
+
+#define SPAN_WORDS 5
+#define LEAST 0.5       /* a worse match is none */
+#define BEHIND 0.22     /* links of a span are kept this far behind the best of their kind */
+#define PIECE_COST 0.25 /* of a mention: fewer and longer ones are better */
+
+static const char glue[] = " a an the of in on at to for from with and or by is are was were be been being do does did done have has had "
+                           "having that which who whom whose what where when how why it its they them their theirs he she his her "
+                           "him i me my we our us you your this these those there here as than then so if not no nor but also too any some "
+                           "all each every per please can could would should will may might must want need like show list give get find "
+                           "return display tell provide let select fetch retrieve see know across among within into onto over under about "
+                           "such only just please many much more most less least fewer few "
+                           "between during since after before until above below along both either one ones other others same way make sure "
+                           "ever never currently now yet still already exactly using up out off per via according whether s t re ve ";
+
+bool study_glue(const char *lower) {
+  size_t len = strlen(lower);
+  for (const char *p = strstr(glue, lower); p && len; p = strstr(p + 1, lower))
+    if (p[-1] == ' ' && p[len] == ' ') return true;
+  return false;
+}
+
+const struct link *mention_best(const struct mention *mention, enum link_kind kind) {
+  const struct link *best = NULL;
+  for (size_t i = 0; mention && i < mention->count; i++)
+    if (mention->links[i].kind == kind && (!best || mention->links[i].score > best->score)) best = &mention->links[i];
+  return best;
+}
+
+/* --- spans and what they may mean --- */
+
+struct spans {
+  struct mention *items[TOKENS_MAX][SPAN_WORDS + 1]; /* by first token and length */
+};
+#define current study->spans
+
+static struct link *add_link(struct study *study, size_t from, size_t to, struct link link) {
+  if (to <= from || to - from > SPAN_WORDS || to > study->tokens.count) return NULL;
+  struct mention **slot = &current->items[from][to - from];
+  if (!*slot) {
+    *slot = ARENA_NEW(study->arena, struct mention);
+    if (!*slot) {
+      study->oom = true;
+      return NULL;
+    }
+    **slot = (struct mention){.from = from, .to = to};
+  }
+  struct mention *mention = *slot;
+  for (size_t i = 0; i < mention->count; i++) {
+    struct link *old = &mention->links[i];
+    if (old->kind != link.kind || old->table != link.table || old->column != link.column || old->edge != link.edge ||
+        old->term != link.term)
+      continue;
+    if (link.score > old->score) *old = link;
+    return old;
+  }
+  if (mention->count < MENTION_LINKS) {
+    mention->links[mention->count] = link;
+    return &mention->links[mention->count++];
+  }
+  size_t worst = 0;
+  for (size_t i = 1; i < mention->count; i++)
+    if (mention->links[i].score < mention->links[worst].score) worst = i;
+  if (mention->links[worst].score < link.score) mention->links[worst] = link;
+  return NULL;
+}
+
+static bool plural(const char *lower) {
+  size_t len = strlen(lower);
+  return len > 3 && lower[len - 1] == 's' && !strchr("su", lower[len - 2]);
+}
+
+/* "email address" is the email. */
+static bool redundant(const char *before, const char *lower) {
+  static const char *const pairs[][2] = {{"email", "address"},    {"email", "addresses"}, {"phone", "number"}, {"phone", "numbers"},
+                                         {"telephone", "number"}, {"mobile", "number"},   {"zip", "code"},     {"postal", "code"},
+                                         {"zip", "codes"},        {"job", "title"}};
+  for (size_t i = 0; i < sizeof pairs / sizeof *pairs - 1; i++)
+    if (strcmp(pairs[i][0], before) == 0 && strcmp(pairs[i][1], lower) == 0) return true;
+  return false;
+}
+
+/* The words of a span that count: glue inside is skipped ("date of birth"). 0: begins or ends with glue, or isn't all words. */
+static size_t said(const struct study *study, size_t from, size_t to, const struct word *ret_words[NAME_WORDS]) {
+  size_t n = 0;
+  for (size_t i = from; i < to; i++) {
+    const struct token *token = &study->tokens.items[i];
+    if (token->kind != TOKEN_WORD) return 0;
+    bool edge = i == from || i + 1 == to;
+    if (study_glue(token->lower)) {
+      if (edge || strcmp(token->lower, "of") != 0) return 0;
+      continue;
+    }
+    const char *full = words_abbreviation(token->lower, true);
+    if (n == NAME_WORDS) return 0;
+    if (n && redundant(study->tokens.items[i - 1].lower, token->lower)) continue;
+    if (full && !strchr(full, ' ')) {
+      ret_words[n++] = words_of(study->words, full);
+    } else if (full && n + 1 < NAME_WORDS) {
+      const char *blank = strchr(full, ' ');
+      ret_words[n++] = words_of(study->words, arena_strndup(study->arena, full, (size_t)(blank - full)));
+      ret_words[n++] = words_of(study->words, blank + 1);
+    } else {
+      ret_words[n++] = token->word;
+    }
+  }
+  return n;
+}
+
+static void link_name(struct study *study, size_t from, size_t to, const struct name *name, double score) {
+  enum link_kind kind = !name->column ? LINK_TABLE : name->flag ? LINK_FLAG : LINK_COLUMN;
+  add_link(study, from, to, (struct link){.kind = kind, .score = score, .table = name->table_at, .column = name->column});
+}
+
+/* "unpaid" of is_paid, "inactive" of is_active. */
+static void link_opposite(struct study *study, size_t at, const struct name *name) {
+  static const char *const prefixes[] = {"un", "in", "non", "dis"};
+  const char *lower = study->tokens.items[at].lower;
+  for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
+    size_t len = strlen(prefixes[i]);
+    if (strncmp(lower, prefixes[i], len) != 0 || strlen(lower) < len + 4) continue;
+    const struct word *word = words_of(study->words, lower + len);
+    if (word && name->count == 1 && word == name->words[0])
+      add_link(study, at, at + 1,
+               (struct link){.kind = LINK_FLAG, .score = 0.97, .table = name->table_at, .column = name->column, .negative = true});
+  }
+}
+
+static void link_names(struct study *study) {
+  for (size_t from = 0; from < study->tokens.count; from++) {
+    for (size_t to = from + 1; to <= study->tokens.count && to - from <= SPAN_WORDS; to++) {
+      const struct word *words[NAME_WORDS];
+      size_t n = said(study, from, to, words);
+      for (size_t i = 0; n && i < study->names.count; i++) {
+        const struct name *name = &study->names.items[i];
+        double score = n <= name->count ? names_match(name, words, n) : 0;
+        if (name->owned && (score < 0.99 || plural(study->tokens.items[from].lower))) continue; /* "products cost" is a sentence */
+        if (score >= LEAST) link_name(study, from, to, name, score);
+        if (name->flag && to == from + 1) link_opposite(study, from, name);
+      }
+    }
+  }
+}
+
+/* A word of a foreign key that says what the other row is to this one: "manager", "billing address". */
+static void link_roles(struct study *study) {
+  for (size_t i = 0; i < study->graph.edge_count; i++) {
+    struct join_edge *edge = &study->graph.edges[i];
+    for (size_t at = 0; at < study->tokens.count; at++) {
+      const struct token *token = &study->tokens.items[at];
+      bool match = edge->role_count > 0 && token->kind == TOKEN_WORD && !study_glue(token->lower);
+      for (size_t w = 0; match && w < edge->role_count; w++) {
+        bool one =
+            words_alike(edge->roles[w], token->word) >= 1 || (edge->from == edge->to && words_alike(edge->roles[w], token->word) > 0);
+        if (edge->role_count > 1 && !one) continue;
+        if (one) edge->said = true;
+        if (one && edge->role_count == 1)
+          add_link(study, at, at + 1,
+                   (struct link){.kind = LINK_ROLE, .score = edge->from == edge->to ? 0.9 : 0.7, .table = edge->to, .edge = edge});
+      }
+      if (!edge->said) continue;
+    }
+  }
+}
+
+static void link_terms(struct study *study) {
+  for (size_t i = 0; i < study->request->term_count; i++) {
+    const struct generator_term *term = &study->request->terms[i];
+    const struct word *words[NAME_WORDS], *here[NAME_WORDS];
+    size_t n = term->name ? names_split(term->name, study->arena, study->words, words) : 0;
+    for (size_t from = 0; n && from < study->tokens.count; from++)
+      for (size_t to = from + 1; to <= study->tokens.count && to - from <= SPAN_WORDS; to++) {
+        size_t m = said(study, from, to, here), same = 0;
+        while (m == n && same < n && here[same] == words[same]) same++;
+        if (m != n || same < n) continue;
+        if (term->expression) add_link(study, from, to, (struct link){.kind = LINK_TERM, .score = 1.05, .table = NO_TABLE, .term = term});
+        for (size_t k = 0; term->stands_for && k < study->names.count; k++) {
+          const struct word *other[NAME_WORDS];
+          size_t count = names_split(term->stands_for, study->arena, study->words, other);
+          double score = count ? names_match(&study->names.items[k], other, count) : 0;
+          if (score >= 0.8) link_name(study, from, to, &study->names.items[k], score);
+        }
+      }
+  }
+}
+
+/* --- the best cut --- */
+
+static double best_score(const struct mention *mention) {
+  double best = 0;
+  for (size_t i = 0; i < mention->count; i++)
+    if (mention->links[i].score > best) best = mention->links[i].score;
+  return best;
+}
+
+static void keep_best(struct mention *mention) {
+  double best[LINK_TERM + 1] = {0};
+  for (size_t i = 0; i < mention->count; i++)
+    if (mention->links[i].score > best[mention->links[i].kind]) best[mention->links[i].kind] = mention->links[i].score;
+  size_t kept = 0;
+  for (size_t i = 0; i < mention->count; i++)
+    if (mention->links[i].score >= best[mention->links[i].kind] - BEHIND) mention->links[kept++] = mention->links[i];
+  mention->count = kept;
+}
+
+static bool participle(const struct token *token) {
+  static const char *const odd[] = {"bought", "sold",  "paid",  "written", "wrote", "taught", "made",  "lent", "won",
+                                    "sent",   "taken", "given", "driven",  "flown", "held",   "spent", "born"};
+  size_t len = strlen(token->lower);
+  if (len > 4 && strcmp(token->lower + len - 2, "ed") == 0) return true;
+  for (size_t i = 0; i < sizeof odd / sizeof *odd; i++)
+    if (strcmp(odd[i], token->lower) == 0) return true;
+  return false;
+}
+
+static void cut(struct study *study) {
+  size_t n = study->tokens.count;
+  double best[TOKENS_MAX + 1] = {0};
+  size_t take[TOKENS_MAX + 1] = {0};
+  for (size_t at = n; at-- > 0;) {
+    best[at] = best[at + 1];
+    for (size_t len = 1; len <= SPAN_WORDS && at + len <= n; len++) {
+      const struct mention *mention = current->items[at][len];
+      double worth = mention ? best_score(mention) * (double)len - PIECE_COST + best[at + len] : 0;
+      if (mention && worth > best[at]) best[at] = worth, take[at] = len;
+    }
+  }
+  study->mentions = arena_calloc(study->arena, n + 1, sizeof *study->mentions);
+  if (!study->mentions) return;
+  for (size_t at = 0; at < n; at += take[at] ? take[at] : 1) {
+    if (!take[at]) continue;
+    struct mention *mention = current->items[at][take[at]];
+    keep_best(mention);
+    mention->verb = mention->to == at + 1 && study->tokens.items[at].kind == TOKEN_WORD && participle(&study->tokens.items[at]);
+    study->at[at] = mention;
+    study->mention_count++;
+  }
+}
+
+bool study_links(struct study *study) {
+  current = ARENA_NEW(study->arena, struct spans);
+  if (!current) return false;
+  link_names(study);
+  link_roles(study);
+  link_terms(study);
+  study_values(study, add_link);
+  if (study->oom) return false;
+  cut(study);
+  return study->mentions != NULL;
+}

@@ -1,0 +1,307 @@
+/* names.c - identifiers to words, and how well some words say a name. */
+#include "worker/text2sql/builtin/names.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#include "worker/text2sql/builtin/tokens.h"
+
+#define HEAD_MISSED 0.85 /* "order" for order_items: the word that says what it is, is the last */
+#define PART_FLOOR 0.6   /* what one of very many words is worth */
+#define AFFIX_SHARE 0.6  /* of the names in a row that begin alike before that beginning says nothing */
+
+static bool among(const char *text, const char *const *list) {
+  for (size_t i = 0; list[i]; i++)
+    if (strcmp(list[i], text) == 0) return true;
+  return false;
+}
+
+/* --- identifiers --- */
+
+/* "orderdate" at a place where both halves are words names are made of; 0 when there is none. */
+static size_t seam(const char *lower, size_t len) {
+  if (len < 6 || words_common(lower, len)) return 0;
+  for (size_t cut = len - 3; cut >= 3; cut--)
+    if (words_common(lower, cut) && words_common(lower + cut, len - cut)) return cut;
+  if (strcmp(lower + len - 2, "id") == 0 && words_common(lower, len - 2)) return len - 2;
+  return 0;
+}
+
+struct splitter {
+  struct arena *arena;
+  struct words *words;
+  const struct word **out;
+  size_t count;
+};
+
+static void add(struct splitter *s, const char *lower) {
+  if (s->count < NAME_WORDS && lower && *lower) s->out[s->count++] = words_of(s->words, lower);
+}
+
+static void add_part(struct splitter *s, const char *lower) {
+  const char *full = lower ? words_abbreviation(lower, false) : NULL;
+  const char *blank = full ? strchr(full, ' ') : NULL;
+  if (!lower) return;
+  size_t cut = full ? 0 : seam(lower, strlen(lower));
+  if (blank) {
+    add(s, arena_strndup(s->arena, full, (size_t)(blank - full)));
+    add(s, blank + 1);
+  } else if (full) {
+    add(s, full);
+  } else if (cut) {
+    add_part(s, arena_strndup(s->arena, lower, cut));
+    add_part(s, lower + cut);
+  } else {
+    add(s, lower);
+  }
+}
+
+static size_t split(const char *identifier, struct arena *arena, struct words *words, const struct word *ret_words[NAME_WORDS]) {
+  struct splitter s = {arena, words, ret_words, 0};
+  size_t len = strlen(identifier);
+  for (size_t at = 0; at < len;) {
+    if (!isalnum((unsigned char)identifier[at]) && (unsigned char)identifier[at] < 0x80) {
+      at++;
+      continue;
+    }
+    size_t part = tokens_part(identifier + at, len - at);
+    add_part(&s, tokens_lower(arena, identifier + at, part));
+    at += part;
+  }
+  for (size_t i = 0; i < s.count; i++)
+    if (!ret_words[i]) return i; /* out of memory */
+  return s.count;
+}
+
+struct parts {
+  const struct word *words[NAME_WORDS];
+  size_t count;
+};
+
+/* Schemas repeat themselves: an identifier is taken apart once. */
+size_t names_split(const char *identifier, struct arena *arena, struct words *words, const struct word *ret_words[NAME_WORDS]) {
+  void **memo = words_memo(words, identifier);
+  struct parts *parts = memo ? *memo : NULL;
+  if (!parts) {
+    parts = ARENA_NEW(arena, struct parts);
+    if (!memo || !parts) return 0;
+    parts->count = split(identifier, arena, words, parts->words);
+    *memo = parts;
+  }
+  memcpy(ret_words, parts->words, sizeof parts->words);
+  return parts->count;
+}
+
+/* --- columns --- */
+
+static bool typed(const struct snap_column *column, const char *const *prefixes) {
+  for (size_t i = 0; prefixes[i]; i++)
+    if (strncmp(column->type, prefixes[i], strlen(prefixes[i])) == 0 && !strchr(column->type, '[')) return true;
+  return false;
+}
+
+bool column_textual(const struct snap_column *column) {
+  return typed(column, (const char *const[]){"text", "character", "citext", "bpchar", "name", NULL});
+}
+bool column_integer(const struct snap_column *column) {
+  return typed(column, (const char *const[]){"integer", "bigint", "smallint", NULL});
+}
+bool column_numeric(const struct snap_column *column) {
+  return column_integer(column) || typed(column, (const char *const[]){"numeric", "double", "real", "money", NULL});
+}
+bool column_temporal(const struct snap_column *column) { return typed(column, (const char *const[]){"date", "timestamp", NULL}); }
+bool column_boolean(const struct snap_column *column) { return strcmp(column->type, "boolean") == 0; }
+
+static bool listed(const char *const *names, size_t count, const char *name) {
+  for (size_t i = 0; i < count; i++)
+    if (strcmp(names[i], name) == 0) return true;
+  return false;
+}
+
+const struct snap_constraint *table_primary(const struct snap_table *table) {
+  for (size_t i = 0; i < table->constraint_count; i++)
+    if (table->constraints[i].type == 'p') return &table->constraints[i];
+  return NULL;
+}
+
+bool column_primary(const struct snap_table *table, const struct snap_column *column) {
+  const struct snap_constraint *key = table_primary(table);
+  return key && listed(key->columns, key->column_count, column->name);
+}
+
+bool column_key(const struct snap_table *table, const struct snap_column *column) {
+  if (column_primary(table, column)) return true;
+  for (size_t i = 0; i < table->fk_count; i++)
+    if (listed(table->fks[i].columns, table->fks[i].column_count, column->name)) return true;
+  size_t len = strlen(column->name);
+  const char *tail = len >= 2 ? column->name + len - 2 : "";
+  bool boundary = len == 2 || (len > 2 && (column->name[len - 3] == '_' || islower((unsigned char)column->name[len - 3])));
+  return boundary &&
+         (strcmp(tail, "id") == 0 ? len == 2 || column->name[len - 3] == '_' : strcmp(tail, "Id") == 0 || strcmp(tail, "ID") == 0);
+}
+
+bool table_unique(const struct snap_table *table, const char *const *columns, size_t count) {
+  for (size_t i = 0; i < table->constraint_count; i++) {
+    const struct snap_constraint *key = &table->constraints[i];
+    size_t have = 0;
+    for (size_t c = 0; c < key->column_count; c++) have += listed(columns, count, key->columns[c]);
+    if ((key->type == 'p' || key->type == 'u') && key->column_count && have == key->column_count) return true;
+  }
+  return false;
+}
+
+bool table_readable(const struct snap_table *table) {
+  return (table->kind == SNAP_TABLE && !table->partition_of) || table->kind == SNAP_PARTITIONED || table->kind == SNAP_VIEW ||
+         table->kind == SNAP_MATVIEW;
+}
+
+/* --- forms of names --- */
+
+struct reader {
+  struct names *names;
+  const struct snapshot *snapshot;
+  struct arena *arena;
+  struct words *words;
+};
+
+static struct name *push(struct reader *r, const struct snap_table *table, const struct snap_column *column,
+                         const struct word *const *words, size_t count) {
+  struct names *names = r->names;
+  if (!count || names->count == names->room) return NULL;
+  struct name *name = &names->items[names->count++];
+  *name = (struct name){.table = table, .column = column, .table_at = (size_t)(table - r->snapshot->tables), .worth = 1};
+  for (size_t i = 0; i < count && i < NAME_WORDS; i++) name->words[name->count++] = words[i];
+  return name;
+}
+
+/* How many words at the beginning of a table's name are packaging. */
+static size_t table_affix(struct reader *r, const struct word *const *words, size_t count, const struct word *shared) {
+  static const char *const packaging[] = {"tbl", "tb", "t", "dim", "fact", "fct", "stg", "vw", "v", "tab", "mst", NULL};
+  if (count > 1 && (among(words[0]->text, packaging) || words[0] == shared)) return 1;
+  (void)r;
+  return 0;
+}
+
+/* The first word most of the names have in common, or NULL. */
+static const struct word *common_start(const struct word *const (*rows)[NAME_WORDS], const size_t *counts, size_t count) {
+  for (size_t i = 0; count >= 4 && i < count; i++) {
+    size_t same = 0;
+    for (size_t j = 0; j < count; j++) same += counts[j] > 1 && counts[i] > 1 && rows[j][0] == rows[i][0];
+    if ((double)same >= AFFIX_SHARE * (double)count) return rows[i][0];
+    if (i > count / 2) break; /* who is in the majority has shown by now */
+  }
+  return NULL;
+}
+
+static void read_tables(struct reader *r) {
+  const struct snapshot *snapshot = r->snapshot;
+  for (size_t i = 0; i < snapshot->table_count; i++)
+    r->names->table_counts[i] = names_split(snapshot->tables[i].name, r->arena, r->words, r->names->table_words[i]);
+  const struct word *shared =
+      common_start((const struct word *const(*)[NAME_WORDS])r->names->table_words, r->names->table_counts, snapshot->table_count);
+  for (size_t i = 0; i < snapshot->table_count; i++) {
+    const struct word **words = r->names->table_words[i];
+    size_t *count = &r->names->table_counts[i], affix = table_affix(r, words, *count, shared);
+    memmove(words, words + affix, (*count - affix) * sizeof *words);
+    *count -= affix;
+    if (table_readable(&snapshot->tables[i])) push(r, &snapshot->tables[i], NULL, words, *count);
+  }
+}
+
+static size_t strip_flag(const struct word *const *words, size_t count) {
+  static const char *const verbs[] = {"is", "has", "was", "have", "can", "are", NULL};
+  return count > 1 && among(words[0]->text, verbs) ? 1 : 0;
+}
+
+/* "customer name" for customers.name and customers.cust_name alike; "name" for the latter as well. */
+static void read_column(struct reader *r, const struct snap_table *table, const struct snap_column *column, const struct word *shared) {
+  const struct word *words[NAME_WORDS], *owned[NAME_WORDS];
+  size_t count = names_split(column->name, r->arena, r->words, words), at = (size_t)(table - r->snapshot->tables), skip = 0;
+  const struct word *const *table_words = r->names->table_words[at];
+  size_t table_count = r->names->table_counts[at];
+  if (count > 1 && words[0] == shared) skip = 1;
+  push(r, table, column, words, count);
+  size_t same = 0;
+  while (same < table_count && skip + same + 1 < count && words_alike(words[skip + same], table_words[same]) == 1) same++;
+  bool own = same && same == table_count;
+  if (!own && skip + 1 < count && table_count && words[skip] == table_words[table_count - 1]) own = true, same = 1;
+  if (own) skip += same;
+  if (skip) push(r, table, column, words + skip, count - skip);
+  size_t flag = column_boolean(column) ? strip_flag(words + skip, count - skip) : 0;
+  if (column_boolean(column)) {
+    struct name *name = push(r, table, column, words + skip + flag, count - skip - flag);
+    if (name) name->flag = true;
+  }
+  if (column_boolean(column)) return;
+  size_t n = 0;
+  for (size_t i = table_count ? table_count - 1 : 0; i < table_count && n < NAME_WORDS; i++) owned[n++] = table_words[i];
+  for (size_t i = skip; i < count && n < NAME_WORDS; i++) owned[n++] = words[i];
+  struct name *name = table_count ? push(r, table, column, owned, n) : NULL;
+  if (name) name->owned = true;
+}
+
+/* A short comment is another name: "customer's date of birth". */
+static void read_comment(struct reader *r, const struct snap_table *table, const struct snap_column *column) {
+  const char *comment = column ? column->comment : table->comment;
+  if (!comment || strlen(comment) > 40 || strpbrk(comment, ",;:=")) return;
+  const struct word *words[NAME_WORDS];
+  struct name *name = push(r, table, column, words, names_split(comment, r->arena, r->words, words));
+  if (name) name->worth = 0.9;
+}
+
+static const struct word *column_start(struct reader *r, const struct snap_table *table) {
+  const struct word *rows[64][NAME_WORDS];
+  size_t counts[64], count = table->column_count < 64 ? table->column_count : 64;
+  for (size_t i = 0; i < count; i++) counts[i] = names_split(table->columns[i].name, r->arena, r->words, rows[i]);
+  return common_start((const struct word *const(*)[NAME_WORDS])rows, counts, count);
+}
+
+bool names_read(struct names *names, const struct snapshot *snapshot, struct arena *arena, struct words *words) {
+  struct reader r = {names, snapshot, arena, words};
+  size_t columns = 0;
+  for (size_t i = 0; i < snapshot->table_count; i++) columns += snapshot->tables[i].column_count;
+  *names = (struct names){.room = 2 * snapshot->table_count + 5 * columns};
+  names->items = arena_calloc(arena, names->room + 1, sizeof *names->items);
+  names->table_words = arena_calloc(arena, snapshot->table_count + 1, sizeof *names->table_words);
+  names->table_counts = arena_calloc(arena, snapshot->table_count + 1, sizeof *names->table_counts);
+  if (!names->items || !names->table_words || !names->table_counts) return false;
+  read_tables(&r);
+  for (size_t i = 0; i < snapshot->table_count; i++) {
+    const struct snap_table *table = &snapshot->tables[i];
+    if (!table_readable(table)) continue;
+    const struct word *shared = column_start(&r, table);
+    read_comment(&r, table, NULL);
+    for (size_t c = 0; c < table->column_count; c++) {
+      read_column(&r, table, &table->columns[c], shared);
+      read_comment(&r, table, &table->columns[c]);
+    }
+  }
+  return true;
+}
+
+double names_match(const struct name *name, const struct word *const *said, size_t count) {
+  if (count > name->count || (name->owned && count < name->count)) return 0;
+  unsigned used = 0;
+  double sum = 0;
+  bool head = false, ordered = true;
+  size_t last = 0;
+  for (size_t i = 0; i < count; i++) {
+    double best = 0;
+    size_t at = 0;
+    for (size_t j = 0; j < name->count; j++) {
+      double alike = used & (1u << j) ? 0 : words_alike(said[i], name->words[j]);
+      if (alike > best) best = alike, at = j;
+    }
+    if (best == 0) return 0;
+    used |= 1u << at;
+    sum += best;
+    head |= at == name->count - 1;
+    ordered &= i == 0 || at > last;
+    last = at;
+  }
+  double quality = sum / (double)count, part = (double)count / (double)name->count;
+  double score = quality * (PART_FLOOR + (1 - PART_FLOOR) * part);
+  if (!head) score *= HEAD_MISSED;
+  if (!ordered) score *= 0.97;
+  return score * name->worth;
+}

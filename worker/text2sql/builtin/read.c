@@ -1,0 +1,389 @@
+/* read.c - the subject, the order in which rules are asked, and what is made of their findings at the end. */
+#include "worker/text2sql/builtin/read.h"
+
+#include <string.h>
+
+#include "worker/text2sql/builtin/write.h"
+
+static const read_rule rules[] = {
+    rule_date,    rule_order,       rule_ratio, rule_absence, rule_having, rule_match, rule_null,  rule_flag,
+    rule_compare, rule_superlative, rule_group, rule_measure, rule_value,  rule_role,  rule_table, rule_column,
+};
+
+/* Words that say nothing about which rows: what one calls a result, and verbs of having and being somewhere. */
+static const char benign[] = " information info detail details data record records entry entries result results list database table value "
+                             "values respectively overall available different following place placed places make makes made "
+                             "belong belongs belonging associate associated relate related correspond corresponding exist exists existing "
+                             "locate located live lives living base based work works working come comes coming contain "
+                             "contains involve involved occur occurred happen happened call called name named use used uses receive "
+                             "received get gets got getting hold holds held include included including total please along "
+                             "calculate compute count report query question answer order ordered sort sorted group grouped column columns "
+                             "row rows field fields system registered recorded stored listed given output number amount "
+                             "offer offers offered take takes taken took provide provided handled handle assigned placing making currently "
+                             "present people person whole entire full complete each sum summary overview ";
+
+/* --- tokens --- */
+
+const char *token_lower(const struct reader *reader, size_t at) {
+  const struct tokens *tokens = &reader->study->tokens;
+  if (at >= tokens->count) return "";
+  return tokens->items[at].kind == TOKEN_WORD || tokens->items[at].kind == TOKEN_MARK ? tokens->items[at].lower : "";
+}
+
+bool token_is(const struct reader *reader, size_t at, const char *alternatives) {
+  const char *lower = token_lower(reader, at);
+  size_t len = strlen(lower);
+  for (const char *p = alternatives; len && p;) {
+    if (strncmp(p, lower, len) == 0 && (p[len] == '|' || !p[len])) return true;
+    p = strchr(p, '|');
+    if (p) p++;
+  }
+  return false;
+}
+
+size_t study_phrase(const struct study *study, size_t at, const char *alternatives) {
+  for (const char *p = alternatives; p && *p;) {
+    size_t n = 0;
+    bool fits = true;
+    while (fits && *p && *p != '|') {
+      size_t len = strcspn(p, " |");
+      const struct token *token = at + n < study->tokens.count ? &study->tokens.items[at + n] : NULL;
+      bool text = token && (token->kind == TOKEN_WORD || token->kind == TOKEN_MARK) && strlen(token->lower) == len &&
+                  strncmp(token->lower, p, len) == 0;
+      fits = text || (token && len == 1 && *p == '#' && token->kind == TOKEN_NUMBER);
+      n++;
+      p += len;
+      if (*p == ' ') p++;
+    }
+    if (fits) return n;
+    p = strchr(p, '|');
+    if (p) p++;
+  }
+  return 0;
+}
+
+size_t skip_glue(const struct reader *reader, size_t at) {
+  while (token_is(
+      reader, at,
+      "the|a|an|their|its|his|her|all|any|of|each|every|these|those|our|some|different|distinct|unique|other|respective|individual|single"))
+    at++;
+  return at;
+}
+
+const struct mention *mention_at(const struct reader *reader, size_t at) {
+  return at < reader->study->tokens.count ? reader->study->at[at] : NULL;
+}
+
+bool wants_rows(const struct reader *reader) {
+  if (reader->out->listed) return true;
+  for (size_t i = 0; i < reader->out->item_count; i++)
+    if (reader->out->items[i].kind == MEASURE_NONE) return true;
+  return false;
+}
+
+/* --- adding --- */
+
+#define ADD(reader, rows, count, row)                                                             \
+  do {                                                                                            \
+    if ((reader)->out->count == READING_ROWS) {                                                   \
+      study_doubt((reader)->study, NULL, "That is too much for one question. Can you split it?"); \
+      return NULL;                                                                                \
+    }                                                                                             \
+    (reader)->out->rows[(reader)->out->count] = (row);                                            \
+    return &(reader)->out->rows[(reader)->out->count++];                                          \
+  } while (0)
+
+struct measure *add_item(struct reader *reader, struct measure measure) {
+  for (size_t i = 0; i < reader->out->item_count; i++) {
+    struct measure *old = &reader->out->items[i];
+    if (old->kind == measure.kind && old->of.table == measure.of.table && old->of.column == measure.of.column &&
+        old->of.role == measure.of.role && old->term == measure.term && !old->until && !measure.until)
+      return old;
+  }
+  ADD(reader, items, item_count, measure);
+}
+struct filter *add_filter(struct reader *reader, struct filter filter, size_t at) {
+  filter.branch = filter.branch ? filter.branch : reader->branch;
+  filter.at = at;
+  ADD(reader, filters, filter_count, filter);
+}
+struct group *add_group(struct reader *reader, struct group group) {
+  for (size_t i = 0; i < reader->out->group_count; i++) {
+    struct group *old = &reader->out->groups[i];
+    if (old->of.table == group.of.table && old->of.column == group.of.column && old->bucket == group.bucket) return old;
+  }
+  ADD(reader, groups, group_count, group);
+}
+struct key *add_key(struct reader *reader, struct measure by, bool falling) {
+  ADD(reader, keys, key_count, ((struct key){by, falling}));
+}
+struct branch *add_branch(struct reader *reader, struct branch branch) {
+  ADD(reader, branches, branch_count, branch);
+}
+
+void add_related(struct reader *reader, size_t table) {
+  struct reading *out = reader->out;
+  for (size_t i = 0; i < out->related_count; i++)
+    if (out->related[i] == table) return;
+  if (table != out->subject && out->related_count < READING_ROWS) out->related[out->related_count++] = table;
+}
+
+/* --- the subject --- */
+
+static bool behind_group_word(const struct reader *reader, size_t at) {
+  for (size_t back = 1; back <= 4 && back <= at; back++) {
+    const char *lower = token_lower(reader, at - back);
+    if (token_is(reader, at - back, "per|each|every|by")) return true;
+    if (!token_is(reader, at - back, "the|and|,|a") && !mention_at(reader, at - back)) return false;
+    if (!*lower) return false;
+  }
+  return false;
+}
+
+/* The first table that is asked about, not grouped by, and not in a clause; else the first at all that isn't grouped by. */
+static size_t first_table(struct reader *reader) {
+  size_t found = NO_TABLE;
+  for (size_t at = 0; at < reader->study->tokens.count; at++) {
+    const struct mention *mention = mention_at(reader, at);
+    const struct link *table = mention_best(mention, LINK_TABLE);
+    if (!table || mention->verb || behind_group_word(reader, at)) continue;
+    const struct link *column = mention_best(mention, LINK_COLUMN), *value = mention_best(mention, LINK_VALUE);
+    if ((column && column->score > table->score + 0.05) || (value && value->score > table->score + 0.05)) continue;
+    if (table->score < 0.62) continue;
+    found = settle_table(reader, mention);
+    if (found != NO_TABLE || reader->study->doubt) return found;
+  }
+  return found;
+}
+
+/* Without a table named: the one that most of the mentioned things are in. */
+static size_t central_table(struct reader *reader) {
+  struct study *study = reader->study;
+  size_t best = NO_TABLE;
+  double most = 0;
+  for (size_t t = 0; t < study->snapshot->table_count; t++) {
+    double sum = 0, weight = 1.3;
+    for (size_t at = 0; at < study->tokens.count; at++) {
+      const struct mention *mention = mention_at(reader, at);
+      double score = 0;
+      for (size_t i = 0; mention && i < mention->count; i++) {
+        const struct link *link = &mention->links[i];
+        bool key = link->kind == LINK_COLUMN && column_key(&study->snapshot->tables[t], link->column);
+        if (link->table == t && link->kind != LINK_ROLE && link->score - (key ? 0.3 : 0) > score) score = link->score - (key ? 0.3 : 0);
+      }
+      sum += weight * score;
+      if (mention) weight = 1;
+    }
+    if (table_readable(&study->snapshot->tables[t]) &&
+        (study->snapshot->tables[t].kind == SNAP_VIEW || study->snapshot->tables[t].kind == SNAP_MATVIEW))
+      sum -= 0.2;
+    if (sum > most + 0.01) most = sum, best = t;
+  }
+  return best;
+}
+
+static void mark_mentioned(struct reader *reader) {
+  struct study *study = reader->study;
+  for (size_t at = 0; at < study->tokens.count; at++) {
+    const struct mention *mention = mention_at(reader, at);
+    const struct link *best = mention_best(mention, LINK_TABLE);
+    for (size_t i = 0; best && i < mention->count; i++)
+      if (mention->links[i].kind == LINK_TABLE && mention->links[i].score >= best->score - 0.05)
+        study->mentioned[mention->links[i].table] = true;
+  }
+}
+
+static void find_subject(struct reader *reader) {
+  mark_mentioned(reader);
+  reader->out->subject = NO_TABLE;
+  reader->out->subject = first_table(reader);
+  for (size_t at = 0; at < reader->study->tokens.count && reader->out->subject == NO_TABLE; at++) {
+    const struct link *term = mention_best(mention_at(reader, at), LINK_TERM);
+    if (term) reader->out->subject = term_root(reader->study, term->term);
+  }
+  if (reader->out->subject == NO_TABLE && !reader->study->doubt) reader->out->subject = central_table(reader);
+  reader->last_table = reader->out->subject;
+}
+
+/* --- one pass over the question --- */
+
+static void note_clause(struct reader *reader, size_t at) {
+  if (token_is(reader, at, "with|whose|that|who|which|where|having|from|in|for|when|if") && at > 0 &&
+      !(token_is(reader, at, "for|in|with") && at < 2)) {
+    if (!token_is(reader, at - 1, "in|of|for") || !token_is(reader, at, "which")) reader->where = true;
+    if (token_is(reader, at, "with") && token_is(reader, at + 1, "their|its|the|his")) reader->where = false;
+  }
+  if (token_is(reader, at, "and|,|along") &&
+      token_is(reader, at + 1, "show|list|return|their|its|give|display|include|with|also|how|the")) {
+    reader->where =
+        reader->where && token_is(reader, at + 1, "the|with") && !study_phrase(reader->study, at + 2, "total|average|number|their");
+    reader->branch = reader->where ? reader->branch : 0;
+  }
+  if (token_is(reader, at, "and|but|or") && token_is(reader, at + 1, "who|that|whose|have|has|are|is|were|which|did|with"))
+    reader->branch = 0;
+}
+
+static void explain(struct study *study, size_t from, size_t count) {
+  for (size_t i = from; i < from + count && i < study->tokens.count; i++) study->explained[i] = true;
+}
+
+/* Glue that turns the meaning round: it is never passed over in silence. */
+static bool weighty(const char *lower) {
+  static const char *const words[] = {"not",    "never",   "no",     "without", "except",     "excluding", "neither", "nor",   "most",
+                                      "least",  "fewest",  "more",   "less",    "fewer",      "than",      "above",   "below", "under",
+                                      "before", "after",   "since",  "until",   "between",    "or",        "either",  "per",   "during",
+                                      "both",   "average", "median", "total",   "percentage", "ratio"};
+  for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+    if (strcmp(words[i], lower) == 0) return true;
+  return false;
+}
+
+static bool is_benign(const struct study *study, size_t at) {
+  const struct token *token = &study->tokens.items[at];
+  if (token->kind == TOKEN_MARK) return true;
+  if (token->kind != TOKEN_WORD || weighty(token->lower)) return false;
+  if (study_glue(token->lower) && !(token->capital && strlen(token->lower) > 2 && at > 1)) return true;
+  if (token->capital && !study_glue(token->lower)) return false;
+  size_t len = strlen(token->lower);
+  for (const char *p = strstr(benign, token->lower); p; p = strstr(p + 1, token->lower))
+    if (p[-1] == ' ' && p[len] == ' ') return true;
+  return false;
+}
+
+static void read_all(struct reader *reader) {
+  struct study *study = reader->study;
+  for (size_t at = 0; at < study->tokens.count && !study->doubt && !study->oom;) {
+    size_t taken = 0;
+    note_clause(reader, at);
+    for (size_t i = 0; i < sizeof rules / sizeof *rules && !taken && !study->doubt; i++) taken = rules[i](reader, at);
+    if (taken) {
+      explain(study, at, taken);
+      at += taken;
+      continue;
+    }
+    if (is_benign(study, at)) study->explained[at] = true;
+    if (!token_is(reader, at, "and|,|the|or|by|then|each|of|for|their|its|a|every")) reader->grouping = reader->ordering = false;
+    at++;
+  }
+}
+
+/* --- what follows from all of it --- */
+
+static void finish_pending(struct reader *reader) {
+  struct reading *out = reader->out;
+  if (reader->pending == MEASURE_COUNT && out->subject != NO_TABLE) {
+    add_item(reader, (struct measure){.kind = MEASURE_COUNT, .of.table = out->subject});
+    out->listed = false;
+  } else if (reader->pending != MEASURE_NONE) {
+    study_doubt(reader->study, NULL, "Of what is the total, average or extreme wanted? Name the column.");
+  }
+  if (!reader->top || out->key_count || reader->study->doubt) return;
+  size_t aggregates = 0, which = 0;
+  for (size_t i = 0; i < out->item_count; i++)
+    if (out->items[i].kind != MEASURE_NONE) aggregates++, which = i;
+  if (aggregates == 1)
+    add_key(reader, out->items[which], reader->top_falling);
+  else
+    study_doubt(reader->study, NULL, "Top by what? Name the column or count to order by.");
+}
+
+static bool has_aggregate(const struct reading *out) {
+  for (size_t i = 0; i < out->item_count; i++)
+    if (out->items[i].kind != MEASURE_NONE || out->items[i].term) return true;
+  for (size_t i = 0; i < out->key_count; i++)
+    if (out->keys[i].by.kind != MEASURE_NONE || out->keys[i].by.term) return true;
+  return false;
+}
+
+/* "each product's name": groups without anything to add up are a list. */
+static void list_groups(struct reader *reader) {
+  struct reading *out = reader->out;
+  if (out->each || out->branch_count || out->nested_average) return;
+  for (size_t i = 0; i < out->group_count; i++) {
+    if (out->groups[i].bucket || out->groups[i].of.role) return;
+    if (out->groups[i].of.column)
+      add_item(reader, (struct measure){.of = out->groups[i].of});
+    else if (out->groups[i].of.table != out->subject)
+      return;
+    else if (!out->item_count)
+      out->listed = true;
+  }
+  out->group_count = 0;
+}
+
+/* Rows asked for together with aggregates are what the aggregates are grouped by. */
+static void finish_groups(struct reader *reader) {
+  struct reading *out = reader->out;
+  if (out->ratio) return;
+  if (!has_aggregate(out)) {
+    list_groups(reader);
+    return;
+  }
+  size_t kept = 0;
+  for (size_t i = 0; i < out->item_count; i++) {
+    if (out->items[i].kind == MEASURE_NONE && !out->items[i].term) {
+      if (out->items[i].of.column && out->items[i].of.table == out->subject && !out->listed && !out->group_count && out->item_count > 1)
+        out->listed = column_key(study_table(reader->study, out->subject), out->items[i].of.column) || out->listed;
+      add_group(reader, (struct group){.of = out->items[i].of});
+    } else {
+      out->items[kept++] = out->items[i];
+    }
+  }
+  out->item_count = kept;
+  bool grouped = false;
+  for (size_t i = 0; i < out->group_count; i++) grouped |= out->groups[i].of.table == out->subject && !out->groups[i].bucket;
+  if (out->listed && !grouped) add_group(reader, (struct group){.of.table = out->subject});
+  for (size_t i = 0; i < out->key_count; i++)
+    if (out->keys[i].by.kind != MEASURE_NONE || out->keys[i].by.term) add_item(reader, out->keys[i].by);
+}
+
+/* One unexplained word may be a turn of phrase; a number, a name or two words are something that was asked for. */
+static void judge_coverage(struct study *study) {
+  size_t words = 0, first = 0;
+  const char *list = "";
+  bool hard = false;
+  for (size_t i = 0; i < study->tokens.count; i++) {
+    const struct token *token = &study->tokens.items[i];
+    if (study->explained[i] || token->kind == TOKEN_MARK) continue;
+    if (!words++) first = i;
+    hard |= token->kind != TOKEN_WORD || token->capital || weighty(token->lower);
+    list = arena_printf(study->arena, "%s%s\u201c%s\u201d", list, *list ? ", " : "", study_words(study, i, i + 1));
+  }
+  (void)first;
+  if (words > 1 || hard) {
+    study_doubt(study, NULL,
+                "I can't connect %s to anything in the schema or its values. Can you say it with the names of tables and columns, or put a "
+                "value in quotes?",
+                list);
+  } else if (words) {
+    study->certainty -= 0.35;
+    study_note(study, "The word %s was not understood and has no influence on the answer.", list);
+  }
+}
+
+void study_read(struct study *study) {
+  struct reader reader = {.study = study, .out = &study->reading};
+  study->certainty = 0.95;
+  if (study->tokens.cut) {
+    study_doubt(study, NULL, "That is a long text. What is the one question in it?");
+    return;
+  }
+  find_subject(&reader);
+  if (study->doubt) return;
+  if (reader.out->subject == NO_TABLE) {
+    study_doubt(study, NULL, "Nothing in the question is the name of a table or column here. What is it about?");
+    return;
+  }
+  study->graph.mentioned = study->mentioned;
+  study->graph.drawn = study->drawn;
+  read_all(&reader);
+  if (!study->doubt) finish_pending(&reader);
+  if (!study->doubt) finish_groups(&reader);
+  if (!study->doubt) judge_coverage(study);
+  if (!study->doubt && !reader.out->listed && !reader.out->item_count && !reader.out->ratio) {
+    if (!reader.out->filter_count && !reader.out->key_count && !reader.out->group_count && !reader.out->branch_count)
+      study_doubt(study, NULL, "What should be shown of %s?", study_table(study, reader.out->subject)->qualified);
+    else
+      reader.out->listed = true;
+  }
+}

@@ -1,0 +1,76 @@
+/* read.h - the rules that read a question, and what they share. Private to read*.c.
+ *
+ * A rule looks at one place, and either takes some words into the reading or leaves them to the next. What no rule takes and is not glue
+ * stays unexplained. To teach a way of asking: a rule, and a row in read.c; more special ones stand first. */
+#ifndef AUTODB_BUILTIN_READ_H
+#define AUTODB_BUILTIN_READ_H
+
+#include "worker/text2sql/builtin/study.h"
+
+struct reader {
+  struct study *study;
+  struct reading *out;
+  bool where;                /* within a clause that narrows: "with", "who", "whose" */
+  enum measure_kind pending; /* "average", waiting for what of */
+  bool pending_distinct, pending_average;
+  bool top, top_falling; /* "top 5", "the most", waiting for what by */
+  bool grouping;         /* a list of groups goes on: "by month and country" */
+  bool ordering;
+  size_t branch; /* that conditions belong to; 0: the whole */
+  size_t last_table;
+  const struct mention *last_verb;
+  struct place last_column;
+};
+typedef size_t (*read_rule)(struct reader *reader, size_t at);
+
+enum wanted { WANT_ANY, WANT_NUMBER, WANT_DATE, WANT_TEXT, WANT_MEASURABLE /* number or date */ };
+
+/* --- settling what a mention means here --- */
+const struct mention *mention_at(const struct reader *reader, size_t at); /* NULL beyond the end, too */
+/* False: it means no such thing, or two alike (then study->doubt is set). */
+bool settle_column(struct reader *reader, const struct mention *mention, enum wanted wanted, struct place *ret_place);
+size_t settle_table(struct reader *reader, const struct mention *mention); /* NO_TABLE */
+/* A column by what it is about: the best of "price cost amount" in that table. */
+bool find_concept(struct reader *reader, size_t table, const char *concepts, enum wanted wanted, struct place *ret_place);
+/* The date that a stretch of time at `at` is about: by the verb before it, else the table's own. */
+bool settle_date(struct reader *reader, size_t at, size_t table, struct place *ret_place);
+bool wants_rows(const struct reader *reader);
+bool wanted_fits(const struct snap_column *column, enum wanted wanted);
+const char *token_lower(const struct reader *reader, size_t at);                 /* "" beyond the end and for what is no word or mark */
+bool token_is(const struct reader *reader, size_t at, const char *alternatives); /* one word of "a|b|c" */
+size_t skip_glue(const struct reader *reader, size_t at);                        /* over "the", "their", "all" … */
+/* Is the table beside it in the question: "price of products", "product price". */
+bool mention_beside(const struct reader *reader, const struct mention *mention, size_t table);
+
+/* --- adding to the reading; NULL when it is full (then there is doubt) --- */
+struct measure *add_item(struct reader *reader, struct measure measure);
+struct filter *add_filter(struct reader *reader, struct filter filter, size_t at);
+struct group *add_group(struct reader *reader, struct group group);
+struct key *add_key(struct reader *reader, struct measure by, bool falling);
+struct branch *add_branch(struct reader *reader, struct branch branch);
+void add_related(struct reader *reader, size_t table);
+/* Reads "the total amount", "number of orders", "orders" at a place as a measure; the tokens taken, 0: none stands there. */
+size_t read_measure(struct reader *reader, size_t at, struct measure *ret_measure);
+
+/* --- the rules, by file --- */
+size_t rule_measure(struct reader *reader, size_t at);     /* read_list.c: "how many", "average" */
+size_t rule_superlative(struct reader *reader, size_t at); /* read_order.c: "top 5", "the cheapest", "the most" */
+size_t rule_group(struct reader *reader, size_t at);       /* read_list.c: "per month", "for each customer" */
+size_t rule_order(struct reader *reader, size_t at);       /* read_order.c: "sorted by", "newest first" */
+size_t rule_ratio(struct reader *reader, size_t at);       /* read_list.c: "what percentage of" */
+size_t rule_table(struct reader *reader, size_t at);       /* read_list.c */
+size_t rule_column(struct reader *reader, size_t at);      /* read_list.c */
+size_t rule_role(struct reader *reader, size_t at);        /* read_list.c: "their manager" */
+size_t rule_date(struct reader *reader, size_t at);        /* read_where.c: "since 2020" */
+size_t rule_absence(struct reader *reader, size_t at);     /* read_rows.c: "without orders", "never" */
+size_t rule_having(struct reader *reader, size_t at);      /* read_rows.c: "with more than 3 orders" */
+size_t rule_compare(struct reader *reader, size_t at);     /* read_where.c: "price over 100" */
+size_t rule_value(struct reader *reader, size_t at);       /* read_where.c: "in Berlin", "status is 'open'" */
+size_t rule_match(struct reader *reader, size_t at);       /* read_where.c: "contains 'x'" */
+size_t rule_null(struct reader *reader, size_t at);        /* read_where.c: "is missing" */
+size_t rule_flag(struct reader *reader, size_t at);        /* read_where.c: "active" */
+
+/* "more than|over|…" at a place: the operator, and the tokens it takes; 0: none. */
+size_t read_comparison(const struct reader *reader, size_t at, const char **ret_op);
+
+#endif

@@ -1,0 +1,407 @@
+/* read_order.c - which come first, and how many of them. */
+#include <string.h>
+
+#include "worker/text2sql/builtin/read.h"
+
+/* Adjectives that rank by themselves: what they rank by. Concepts of a second kind are tried when there are none of the first. */
+static const struct {
+  const char *phrases;
+  bool falling;
+  const char *concepts;
+  enum wanted wanted;
+  const char *otherwise; /* dates, ranked the other way round */
+} adjectives[] = {
+    {"most expensive|priciest|costliest|highest priced|most costly", true, "price cost amount total fee rate value", WANT_NUMBER, NULL},
+    {"cheapest|least expensive|lowest priced|most affordable", false, "price cost amount total fee rate value", WANT_NUMBER, NULL},
+    {"oldest|eldest", true, "age", WANT_NUMBER, "birth"},
+    {"youngest", false, "age", WANT_NUMBER, "birth"},
+    {"longest running|longest|lengthiest", true, "duration length runtime minutes seconds time distance", WANT_NUMBER, NULL},
+    {"shortest", false, "duration length runtime minutes seconds time distance height", WANT_NUMBER, NULL},
+    {"heaviest", true, "weight mass", WANT_NUMBER, NULL},
+    {"lightest", false, "weight mass", WANT_NUMBER, NULL},
+    {"tallest", true, "height elevation", WANT_NUMBER, NULL},
+    {"most populous|most populated", true, "population", WANT_NUMBER, NULL},
+    {"highest paid|best paid|highest earning|top earning|top paid|best earning", true, "salary wage", WANT_NUMBER, NULL},
+    {"lowest paid|worst paid", false, "salary wage", WANT_NUMBER, NULL},
+    {"highest rated|best rated|top rated|best reviewed", true, "rating score stars", WANT_NUMBER, NULL},
+    {"lowest rated|worst rated", false, "rating score stars", WANT_NUMBER, NULL},
+    {"highest scoring|top scoring", true, "score points goals", WANT_NUMBER, NULL},
+    {"most recent|latest|newest|most recently", true, NULL, WANT_DATE, NULL},
+    {"earliest|least recent", false, NULL, WANT_DATE, NULL},
+};
+static const char rising_words[] = "lowest|smallest|least|fewest|minimum|shortest|worst|bottom";
+static const char falling_words[] = "highest|largest|biggest|greatest|most|maximum|top|best|longest|max";
+
+static bool plural(const struct reader *reader, size_t at) {
+  const char *lower = token_lower(reader, at);
+  size_t len = strlen(lower);
+  return (len > 3 && lower[len - 1] == 's' && lower[len - 2] != 's') || strcmp(lower, "people") == 0;
+}
+
+/* The table an adjective stands before, or the subject. */
+static size_t ranked_table(struct reader *reader, size_t at, size_t *ret_noun) {
+  for (size_t p = at; p < at + 4; p++) {
+    const struct mention *mention = mention_at(reader, p);
+    if (mention_best(mention, LINK_TABLE) && !mention->verb) {
+      *ret_noun = mention->to - 1;
+      size_t which = settle_table(reader, mention);
+      return which;
+    }
+  }
+  *ret_noun = TOKENS_MAX;
+  return reader->out->subject;
+}
+
+static void set_limit(struct reader *reader, size_t noun) {
+  if (reader->out->limit) return;
+  if (noun < TOKENS_MAX && plural(reader, noun) && reader->out->limit == 0) {
+    study_note(reader->study, "How many was not said: only the first is shown.");
+  }
+  reader->out->limit = 1;
+}
+
+/* "each category's most expensive product", "the cheapest product in each category" */
+static bool per_group(struct reader *reader, size_t at) {
+  for (size_t i = at; i < reader->study->tokens.count; i++)
+    if (study_phrase(reader->study, i, "in each|for each|per|of each|in every|for every|within each|each")) return true;
+  return reader->out->group_count > 0;
+}
+
+static size_t rank_by_adjective(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  for (size_t i = 0; i < sizeof adjectives / sizeof *adjectives; i++) {
+    size_t n = study_phrase(study, at, adjectives[i].phrases), noun;
+    if (!n) continue;
+    long count = 0;
+    size_t p = at + n;
+    if (p < study->tokens.count && study->tokens.items[p].kind == TOKEN_NUMBER) count = (long)study->tokens.items[p++].number;
+    size_t table = ranked_table(reader, p, &noun);
+    if (table == NO_TABLE) return 0;
+    struct place place;
+    bool falling = adjectives[i].falling, found;
+    const struct mention *next = mention_at(reader, p); /* "latest order date": an extreme, not a rank */
+    if (adjectives[i].wanted == WANT_DATE && next && mention_best(next, LINK_COLUMN) &&
+        (!mention_best(next, LINK_TABLE) || mention_best(next, LINK_TABLE)->score < mention_best(next, LINK_COLUMN)->score) &&
+        settle_column(reader, next, WANT_DATE, &place)) {
+      if (wants_rows(reader)) {
+        add_key(reader,
+                (struct measure){.kind = place.table == reader->out->subject ? MEASURE_NONE
+                                         : falling                           ? MEASURE_MAX
+                                                                             : MEASURE_MIN,
+                                 .of = place},
+                falling);
+        set_limit(reader, TOKENS_MAX);
+      } else {
+        add_item(reader, (struct measure){.kind = falling ? MEASURE_MAX : MEASURE_MIN, .of = place});
+      }
+      return next->to - at;
+    }
+    if (study->doubt) return 0;
+    if (next && mention_best(next, LINK_COLUMN) && mention_best(next, LINK_COLUMN)->score > 0.9 && !mention_best(next, LINK_TABLE))
+      return 0; /* "longest duration": by name */
+    if (adjectives[i].wanted == WANT_DATE) {
+      found = settle_date(reader, at, table, &place);
+    } else {
+      found = find_concept(reader, table, adjectives[i].concepts, adjectives[i].wanted, &place);
+      if (!found && adjectives[i].otherwise) {
+        found = find_concept(reader, table, adjectives[i].otherwise, WANT_DATE, &place);
+        if (!found) found = settle_date(reader, at, table, &place);
+        falling = !falling;
+      }
+    }
+    if (!found) return 0;
+    bool each = table != reader->out->subject || per_group(reader, p);
+    if (each && table != reader->out->subject) return 0;
+    if (count) reader->out->limit = count;
+    add_key(reader, (struct measure){.of = place}, falling);
+    reader->out->each = each;
+    reader->out->listed = true;
+    set_limit(reader, each ? TOKENS_MAX : noun);
+    reader->top = false;
+    return p - at;
+  }
+  return 0;
+}
+
+/* What "spent the most" or "ordered the most" is about: the verb before. */
+static bool by_last_verb(struct reader *reader, struct measure *ret) {
+  const struct mention *verb = reader->last_verb;
+  if (!verb) return false;
+  struct place place;
+  if (mention_best(verb, LINK_COLUMN) && settle_column(reader, verb, WANT_NUMBER, &place)) {
+    *ret = (struct measure){.kind = place.table == reader->out->subject ? MEASURE_NONE : MEASURE_SUM, .of = place};
+    return true;
+  }
+  return false;
+}
+
+/* A column, count or sum that rows are ranked by. */
+static size_t ranking_measure(struct reader *reader, size_t at, bool count, bool falling, struct measure *ret) {
+  struct study *study = reader->study;
+  size_t n = read_measure(reader, at, ret), p = skip_glue(reader, at);
+  if (n || study->doubt) return n;
+  const struct mention *mention = mention_at(reader, p);
+  const struct link *table = mention_best(mention, LINK_TABLE), *column = mention_best(mention, LINK_COLUMN);
+  struct place place;
+  if (mention && table && (!column || table->score > column->score + 0.05 || count) && !mention->verb) {
+    const struct mention *next = mention_at(reader, mention->to);
+    if (next && mention_best(next, LINK_COLUMN) && !next->verb && settle_column(reader, next, WANT_MEASURABLE, &place)) {
+      *ret = (struct measure){.of = place,
+                              .kind = place.table == reader->out->subject ? MEASURE_NONE
+                                      : falling                           ? MEASURE_MAX
+                                                                          : MEASURE_MIN};
+      return next->to - at;
+    }
+    size_t which = study->doubt ? NO_TABLE : settle_table(reader, mention);
+    if (which == NO_TABLE || which == reader->out->subject) return 0;
+    if (!count) return 0;
+    *ret = (struct measure){.kind = MEASURE_COUNT, .of.table = which};
+    return mention->to - at;
+  }
+  if (!column || !settle_column(reader, mention, WANT_MEASURABLE, &place)) return 0;
+  bool own = place.table == reader->out->subject;
+  *ret = (struct measure){.kind = own ? MEASURE_NONE : count ? MEASURE_SUM : falling ? MEASURE_MAX : MEASURE_MIN, .of = place};
+  return mention->to - at;
+}
+
+static size_t rank_by_noun(struct reader *reader, size_t at, bool falling) {
+  struct study *study = reader->study;
+  size_t p = at + 1;
+  long count = 0;
+  if (p < study->tokens.count && study->tokens.items[p].kind == TOKEN_NUMBER) count = (long)study->tokens.items[p++].number;
+  bool counting = token_is(reader, at, "most|fewest|least");
+  struct measure by;
+  size_t n = ranking_measure(reader, p, counting, falling, &by);
+  if (study->doubt) return 0;
+  if (!n && counting && by_last_verb(reader, &by))
+    n = p - at == 1 ? 0 : 0;
+  else if (!n)
+    return 0;
+  if (by.kind == MEASURE_NONE && !by.term && !by.until && !wants_rows(reader)) { /* "the highest price" */
+    if (count) return 0;
+    bool named = false; /* "highest price product" */
+    const struct mention *next = mention_at(reader, p + n);
+    named = mention_best(next, LINK_TABLE) != NULL && !next->verb;
+    if (!named) {
+      by.kind = falling ? MEASURE_MAX : MEASURE_MIN;
+      add_item(reader, by);
+      return p + n - at;
+    }
+    reader->out->listed = true;
+  }
+  if (!wants_rows(reader) && !reader->out->group_count && by.kind != MEASURE_NONE && (by.kind == MEASURE_MAX || by.kind == MEASURE_MIN)) {
+    add_item(reader, by);
+    return p + n - at;
+  }
+  if (count) reader->out->limit = count;
+  add_key(reader, by, falling);
+  if (!wants_rows(reader) && !reader->out->group_count) reader->out->listed = true;
+  set_limit(reader, TOKENS_MAX);
+  if (by.kind == MEASURE_NONE && per_group(reader, p + n)) reader->out->each = true;
+  reader->top = false;
+  return p + n - at;
+}
+
+/* "top 5 customers by revenue", "first 10 orders": how many; by what comes later or is in the words themselves. */
+static size_t read_top(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  size_t n =
+      study_phrase(study, at,
+                   "top #|bottom #|best #|worst #|first #|last #|# most|# least|# best|# top|# highest|# lowest|# largest|# smallest|# "
+                   "biggest|# oldest|# newest|# youngest|# cheapest|# latest|# longest|# shortest|# heaviest|# fewest|# earliest|# worst");
+  bool limit_only = study_phrase(study, at, "limit #|limited to #|limit to #|only #|just #") > 0;
+  if (limit_only) {
+    n = study_phrase(study, at, "limit #|limited to #|limit to #|only #|just #");
+    reader->out->limit = (long)study->tokens.items[at + n - 1].number;
+    return n;
+  }
+  if (!n) return 0;
+  bool number_first = study->tokens.items[at].kind == TOKEN_NUMBER;
+  long count = (long)study->tokens.items[number_first ? at : at + 1].number;
+  if (count < 1 || count > 100000) return 0;
+  reader->out->limit = count;
+  if (number_first) return 1;
+  reader->top = true;
+  reader->top_falling = !token_is(reader, at, "bottom|worst|first");
+  if (token_is(reader, at, "last|first")) {
+    size_t noun, table = ranked_table(reader, at + 2, &noun);
+    struct place place;
+    if (table == NO_TABLE || !settle_date(reader, at, table, &place)) {
+      if (study->doubt || token_is(reader, at, "last")) return 0;
+      reader->top = false;
+      return 2;
+    }
+    add_key(reader, (struct measure){.of = place}, reader->top_falling);
+    reader->top = false;
+  }
+  return 2;
+}
+
+/* "by revenue", "in terms of price", "with the highest …" after "top 5". */
+static size_t read_top_key(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  size_t n =
+      study_phrase(study, at, "by their|by the|by|based on|in terms of|ranked by|ordered by|sorted by|with the|with|according to|for");
+  if (!n) return 0;
+  size_t p = at + n, skip = token_is(reader, p, "highest|lowest|most|largest|fewest|least|biggest|greatest") ? 1 : 0;
+  if (!skip && token_is(reader, at, "with|for")) return 0;
+  bool rising = token_is(reader, p, "lowest|fewest|least"), counting = token_is(reader, p, "most|fewest|least");
+  struct measure by;
+  size_t m = ranking_measure(reader, p + skip, counting || !skip, !rising, &by);
+  if (!m) return 0;
+  if (by.kind == MEASURE_MAX && !skip) by.kind = MEASURE_SUM;
+  add_key(reader, by, skip ? !rising : reader->top_falling);
+  if (!wants_rows(reader)) reader->out->listed = true;
+  reader->top = false;
+  return p + skip + m - at;
+}
+
+size_t rule_superlative(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  size_t n = read_top(reader, at);
+  if (n || study->doubt) return n;
+  if (reader->top && (n = read_top_key(reader, at))) return n;
+  if (study->doubt) return 0;
+  size_t nth = study_phrase(study, at, "second highest|second most|second largest|third highest|third most|third largest|second lowest");
+  size_t skip = nth ? 1 : token_is(reader, at, "single") ? 1 : 0;
+  n = rank_by_adjective(reader, at + (skip && token_is(reader, at, "second|third") ? 1 : skip));
+  bool falling = token_is(reader, at + skip, falling_words), rising = token_is(reader, at + skip, rising_words);
+  const struct mention *mention = mention_at(reader, at + skip);
+  if (!n && !study->doubt && (falling || rising) && !(mention && mention->to > at + skip + 1)) n = rank_by_noun(reader, at + skip, falling);
+  if (!n || study->doubt) return 0;
+  if (nth) {
+    if (!reader->out->key_count) return 0;
+    reader->out->offset = token_is(reader, at, "third") ? 2 : 1;
+  }
+  return n + skip;
+}
+
+/* --- order --- */
+
+static bool direction_at(const struct reader *reader, size_t at, size_t *ret_taken, bool *ret_falling) {
+  struct study *study = reader->study;
+  static const char falls[] = "in descending order|descending order|descending|desc|from highest to lowest|from high to low|highest "
+                              "first|highest to lowest|largest first|biggest first|from largest to smallest|from most to least|from most "
+                              "expensive to cheapest|newest first|latest first|most recent first|most expensive first|"
+                              "in reverse order|most first|largest to smallest|high to low|from newest to oldest|newest to oldest|z to "
+                              "a|in reverse alphabetical order|in decreasing order|decreasing|from z to a";
+  static const char rises[] =
+      "in ascending order|ascending order|ascending|asc|from lowest to highest|from low to high|lowest first|lowest to highest|smallest "
+      "first|from smallest to largest|from least to most|from cheapest to most expensive|oldest first|earliest first|cheapest first|fewest "
+      "first|smallest to largest|low to high|from oldest to newest|oldest to newest|a to z|from a to z|in increasing order|increasing|in "
+      "alphabetical order|alphabetically|in chronological order|chronologically";
+  while (token_is(reader, at, "in|,|(|and") && !study_phrase(study, at, falls) && !study_phrase(study, at, rises) && *ret_taken < 2)
+    at++, ++*ret_taken;
+  size_t n = study_phrase(study, at, falls);
+  *ret_falling = n != 0;
+  if (!n) n = study_phrase(study, at, rises);
+  *ret_taken = n ? *ret_taken + n : 0;
+  return n != 0;
+}
+
+static bool implied_column(struct reader *reader, size_t at, struct place *ret_place) {
+  struct study *study = reader->study;
+  size_t table = reader->out->subject;
+  if (study_phrase(study, at, "alphabetically|in alphabetical order|in reverse alphabetical order|a to z|from a to z|z to a|from z to a")) {
+    const struct snap_column *display[2];
+    if (reader->last_column.column && wanted_fits(reader->last_column.column, WANT_TEXT)) {
+      *ret_place = reader->last_column;
+      return true;
+    }
+    size_t n = study_display(study, table, display);
+    if (n) *ret_place = (struct place){.table = table, .column = display[n - 1]};
+    return n > 0;
+  }
+  if (study_phrase(study, at,
+                   "newest first|latest first|most recent first|oldest first|earliest first|from newest to oldest|from oldest to "
+                   "newest|newest to oldest|oldest to newest|in chronological order|chronologically"))
+    return settle_date(reader, 0, table, ret_place);
+  if (study_phrase(study, at, "most expensive first|cheapest first|from cheapest to most expensive|from most expensive to cheapest"))
+    return find_concept(reader, table, "price cost amount total fee", WANT_NUMBER, ret_place);
+  return false;
+}
+
+size_t rule_order(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  size_t n = study_phrase(study, at,
+                          "sorted by|sort by|sort them by|sort the results by|ordered by|order by|order them by|order the results "
+                          "by|sorting by|ordering by|arranged by|ranked by|rank by|rank them by|sort it by|in order of|sorted in order "
+                          "of|sorted|ordered|sort|order the results|arranged|listed");
+  if (reader->ordering && token_is(reader, at, "and|,|then") && !reader->top)
+    n = token_is(reader, at, "then") ? (token_is(reader, at + 1, "by") ? 2 : 1)
+                                     : study_phrase(study, at, "and then by|, then by|and by|and then|and|,");
+  if (!n || (reader->top && study_phrase(study, at, "ranked by|ordered by|sorted by"))) {
+    size_t taken = 0;
+    bool falling;
+    struct place place;
+    if (reader->top || !direction_at(reader, at, &taken, &falling)) return 0;
+    if (reader->ordering && reader->out->key_count && !implied_column(reader, at, &place)) {
+      reader->out->keys[reader->out->key_count - 1].falling = falling;
+      return taken;
+    }
+    size_t lead = 0;
+    while (lead < taken && !implied_column(reader, at + lead, &place)) lead++;
+    if (study->doubt || lead == taken) return 0;
+    add_key(reader, (struct measure){.of = place}, falling);
+    return taken;
+  }
+  size_t taken = 0, p = skip_glue(reader, at + n);
+  bool falling = false;
+  struct place place;
+  if (direction_at(reader, at + n, &taken, &falling) && implied_column(reader, at + n, &place)) {
+    add_key(reader, (struct measure){.of = place}, falling);
+    return n + taken;
+  }
+  if (study->doubt) return 0;
+  if (token_is(reader, at, "ordered|sorted|sort|listed|arranged") && n == 1 && !taken) return 0;
+  if (taken) { /* "sorted in descending order by price" */
+    p = at + n + taken;
+    p += token_is(reader, p, "by|of") ? 1 : 0;
+    p = skip_glue(reader, p);
+  } else {
+    taken = 0;
+    if (direction_at(reader, p, &taken, &falling) && token_is(reader, p + taken, "by|of"))
+      p += taken + 1;
+    else
+      falling = false;
+    bool rises = token_is(reader, p, rising_words), falls = token_is(reader, p, falling_words);
+    if (rises || falls) p++, falling = falls;
+  }
+  const struct mention *mention = mention_at(reader, p);
+  struct measure by;
+  size_t m = ranking_measure(reader, p, true, true, &by);
+  if (study->doubt) return 0;
+  if (m && by.kind == MEASURE_SUM && mention_best(mention, LINK_COLUMN) && wants_rows(reader) && !reader->out->group_count)
+    by.kind = MEASURE_NONE;
+  if (!m && mention_best(mention, LINK_COLUMN) && settle_column(reader, mention, WANT_ANY, &place)) {
+    by = (struct measure){.of = place};
+    m = mention->to - p;
+  }
+  if (!m && !study->doubt) { /* by "date", or by a count that is in the list */
+    if (token_is(reader, p, "date|time") && settle_date(reader, 0, reader->out->subject, &place))
+      by = (struct measure){.of = place}, m = 1;
+    else if (token_is(reader, p, "count|total|number|average|sum|amount") && reader->out->item_count) {
+      for (size_t i = 0; i < reader->out->item_count; i++)
+        if (reader->out->items[i].kind != MEASURE_NONE) by = reader->out->items[i], m = 1;
+    } else if (dates_unit(token_lower(reader, p)) != UNIT_NONE && reader->out->group_count) {
+      reader->ordering = true;
+      return p + 1 - at;
+    }
+  }
+  if (!m) return 0;
+  bool aggregated = false; /* "ordered by price" where the average price is listed */
+  for (size_t i = 0; i < reader->out->item_count; i++)
+    if (by.kind == MEASURE_NONE && reader->out->items[i].kind != MEASURE_NONE && reader->out->items[i].of.column &&
+        reader->out->items[i].of.column == by.of.column)
+      by = reader->out->items[i], aggregated = true;
+  (void)aggregated;
+  size_t after = 0;
+  bool end_falling;
+  if (direction_at(reader, p + m, &after, &end_falling))
+    falling = end_falling;
+  else
+    after = 0;
+  add_key(reader, by, falling);
+  reader->ordering = true;
+  return p + m + after - at;
+}

@@ -1,0 +1,209 @@
+/* read_rows.c - conditions on other rows: that there are none, some, or so many of them. */
+#include <string.h>
+
+#include "worker/text2sql/builtin/read.h"
+
+/* The next thing that is meant within a few words: "placed any orders", "a single review". */
+static const struct mention *next_mention(const struct reader *reader, size_t at, size_t within) {
+  for (size_t p = at; p < at + within; p++) {
+    const struct mention *mention = mention_at(reader, p);
+    if (mention) return mention;
+    size_t len = strlen(token_lower(reader, p));
+    if (len > 4 && strcmp(token_lower(reader, p) + len - 2, "ed") == 0) continue; /* "assigned to any" */
+    if (!token_is(reader, p,
+                  "any|a|an|the|single|placed|made|been|yet|ever|have|had|has|received|get|got|given|at|all|their|its|in|written|taken|"
+                  "bought|place|make|purchased|by|associated|related|corresponding|matching|one|to|on|with|of|for|from"))
+      return NULL;
+  }
+  return NULL;
+}
+
+/* Conditions that follow belong to the rows that are not there. */
+static size_t absent_table(struct reader *reader, const struct mention *mention, size_t at) {
+  size_t which = settle_table(reader, mention);
+  if (which == NO_TABLE) return 0;
+  if (which == reader->out->subject) { /* "employees without employees"? a role perhaps */
+    return 0;
+  }
+  struct branch *branch = add_branch(reader, (struct branch){.table = which, .absent = true});
+  if (!branch) return 0;
+  reader->branch = reader->out->branch_count;
+  reader->last_table = which;
+  reader->study->mentioned[which] = true;
+  return mention->to - at;
+}
+
+static size_t absent_role(struct reader *reader, const struct mention *mention, size_t at) {
+  struct study *study = reader->study;
+  const struct link *role = mention_best(mention, LINK_ROLE);
+  if (!role || role->edge->from != reader->out->subject) return 0;
+  const struct snap_table *table = study_table(study, role->edge->from);
+  for (size_t c = 0; c < table->column_count; c++) {
+    if (strcmp(table->columns[c].name, role->edge->from_columns[0]) != 0) continue;
+    add_filter(reader, (struct filter){.kind = FILTER_NULL, .of = {role->edge->from, &table->columns[c], NULL}}, at);
+    return mention->to - at;
+  }
+  return 0;
+}
+
+size_t rule_absence(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  static const char lacks[] =
+      "without|with no|with zero|have no|has no|had no|having no|lacking|lack|lacks|with 0|have 0|has 0|not having|no";
+  static const char nevers[] =
+      "have never|has never|had never|were never|was never|are never|never|have not yet|has not yet|have not|has not|had not|did not|does "
+      "not|do not|have not been|were not|are not|is not|was not|not been|haven|not|have yet to";
+  size_t lack = study_phrase(study, at, lacks), never = lack ? 0 : study_phrase(study, at, nevers), n = lack + never;
+  if (!n) return 0;
+  if (lack && token_is(reader, at, "no") && !token_is(reader, at > 0 ? at - 1 : 0, "there|are|is|with|that|have|has")) return 0;
+  size_t p = at + n;
+  if (token_is(reader, p, "have|has|had") && token_is(reader, p + 1, "a|an|any")) p++;
+  const struct mention *mention = next_mention(reader, p, 6);
+  if (!mention) return 0;
+  const struct mention *object = mention;
+  const struct link *told = mention_best(mention, LINK_VALUE);
+  if (told && !mention->verb && told->score >= 0.9 && (!mention_best(mention, LINK_TABLE) || study->tokens.items[mention->from].capital) &&
+      !lack) {
+    struct join_path path;
+    if (told->table == reader->out->subject) return 0;
+    if (joins_path(&study->graph, reader->out->subject, told->table, NULL, study->arena, &path)) {
+      bool many = false;
+      for (size_t i = 0; i < path.count; i++) many |= !path.steps[i].up;
+      if (!many) return 0; /* "not in the Books category": the value's own */
+    }
+  }
+  if (mention->verb || never) { /* "never placed an order": the thing, not the doing */
+    for (size_t q = mention->to; q < mention->to + 4; q++) {
+      const struct mention *after = mention_at(reader, q);
+      if (after && !after->verb && mention_best(after, LINK_TABLE) && mention_best(after, LINK_TABLE)->score >= 0.75 &&
+          !mention_best(after, LINK_VALUE)) {
+        if (settle_table(reader, after) != reader->out->subject) object = after;
+        break;
+      }
+      if (after || !token_is(reader, q, "any|a|an|the|been|in|by|to|single|for|from|of|on")) break;
+    }
+    study->doubt = NULL;
+  }
+  size_t own = lack ? absent_role(reader, object, at) : 0;
+  if (own) return own;
+  const struct link *table = mention_best(object, LINK_TABLE), *column = mention_best(object, LINK_COLUMN),
+                    *value = mention_best(object, LINK_VALUE), *flag = mention_best(object, LINK_FLAG);
+  if (flag && flag->score > 0.75 && flag->table == reader->out->subject) return 0; /* "not active": the flag's own */
+  if (value && value->table == reader->out->subject && value->score >= 0.9) return 0;
+  bool date_there = false;
+  if (never && object->verb && column && column->table == reader->out->subject) date_there = column_temporal(column->column);
+  if (!date_there && table && table->score >= (object->verb ? 0.5 : 0.6) &&
+      (!column || table->score >= column->score || column->table != reader->out->subject)) {
+    size_t taken = absent_table(reader, object, at);
+    if (taken || study->doubt) return taken;
+  }
+  if (value && never && value->table != reader->out->subject) { /* "never bought 'Laptop'" */
+    if (!add_branch(reader, (struct branch){.table = value->table, .absent = true})) return 0;
+    reader->branch = reader->out->branch_count;
+    return n;
+  }
+  size_t role = absent_role(reader, object, at);
+  if (role) return role;
+  struct place place;
+  if (lack && column && settle_column(reader, object, WANT_ANY, &place)) {
+    add_filter(reader, (struct filter){.kind = FILTER_NULL, .of = place}, at);
+    return object->to - at;
+  }
+  return 0;
+}
+
+/* "more than 3 orders", "at least 2 reviews", "5 or more employees", "multiple addresses". */
+static size_t read_quantity(struct reader *reader, size_t at, const char **ret_op, const char **ret_number) {
+  struct study *study = reader->study;
+  size_t n = read_comparison(reader, at, ret_op), p = at + n;
+  if (n && p < study->tokens.count && study->tokens.items[p].kind == TOKEN_NUMBER) {
+    *ret_number = study->tokens.items[p].lower;
+    return n + 1;
+  }
+  if ((n = study_phrase(study, at, "multiple|several"))) {
+    *ret_op = ">";
+    *ret_number = "1";
+    return n;
+  }
+  if ((n = study_phrase(study, at, "only #|just #"))) {
+    *ret_op = "=";
+    *ret_number = study->tokens.items[at + 1].lower;
+    return n;
+  }
+  if (at < study->tokens.count && study->tokens.items[at].kind == TOKEN_NUMBER) {
+    *ret_number = study->tokens.items[at].lower;
+    *ret_op = "=";
+    size_t more = study_phrase(study, at + 1, "or more"), less = study_phrase(study, at + 1, "or fewer|or less");
+    if (more) *ret_op = ">=";
+    if (less) *ret_op = "<=";
+    if (more || less) return 1 + more + less;
+    return at > 0 && token_is(reader, at - 1, "with|have|has|having|had") ? 1 : 0;
+  }
+  return 0;
+}
+
+static bool group_like(const struct reader *reader, size_t table) {
+  const struct reading *out = reader->out;
+  for (size_t i = 0; i < out->item_count; i++)
+    if (out->items[i].kind == MEASURE_NONE && out->items[i].of.table == table) return true;
+  return out->group_count > 0;
+}
+
+/* The number of rows of a table, beside the subject's. */
+static size_t having_rows(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  const char *op = NULL, *number = NULL;
+  size_t n = read_quantity(reader, at, &op, &number);
+  if (!n) return 0;
+  size_t p = skip_glue(reader, at + n);
+  const struct mention *mention = mention_at(reader, p);
+  while (mention && mention_best(mention, LINK_VALUE) && !mention_best(mention, LINK_TABLE)) return 0;
+  const struct link *table = mention_best(mention, LINK_TABLE), *column = mention_best(mention, LINK_COLUMN);
+  if (!table || mention->verb || (column && column->score > table->score)) return 0;
+  size_t which = settle_table(reader, mention);
+  if (which == NO_TABLE || (which == reader->out->subject && !group_like(reader, which))) return 0;
+  if (which == reader->out->subject || reader->where || wants_rows(reader) || reader->pending != MEASURE_NONE || reader->out->item_count) {
+    if (!add_branch(reader, (struct branch){.table = which,
+                                            .measure = {.kind = MEASURE_COUNT,
+                                                        .of.table = which,
+                                                        .distinct = token_is(reader, at + n, "different|distinct|unique")},
+                                            .op = op,
+                                            .literal = number}))
+      return 0;
+    reader->branch = which == reader->out->subject ? 0 : reader->out->branch_count;
+    study->mentioned[which] = true;
+    reader->last_table = which;
+    return mention->to - at;
+  }
+  return 0;
+}
+
+/* "with a total amount over 1000", "whose average rating is above 4". */
+static size_t having_measure(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  if (!token_is(reader, at, "total|average|sum|avg|number|mean|count|combined|maximum|minimum|max|min")) return 0;
+  struct measure by;
+  bool nested = reader->out->nested_average;
+  size_t n = read_measure(reader, at, &by), p = at + n;
+  reader->out->nested_average = nested;
+  if (!n || study->doubt) return 0;
+  while (token_is(reader, p, "is|are|was|of|that|which|has|been|were")) p++;
+  const char *op = NULL;
+  size_t m = read_comparison(reader, p, &op);
+  p += m;
+  if (!m || p >= study->tokens.count || study->tokens.items[p].kind != TOKEN_NUMBER) return 0;
+  if (by.of.table == reader->out->subject && !group_like(reader, by.of.table)) {
+    if (!by.of.column) return 0;
+    add_filter(reader, (struct filter){.kind = FILTER_COMPARE, .of = by.of, .op = op, .literal = study->tokens.items[p].lower}, at);
+    return p + 1 - at;
+  }
+  if (!add_branch(reader, (struct branch){.table = by.of.table, .measure = by, .op = op, .literal = study->tokens.items[p].lower}))
+    return 0;
+  study->mentioned[by.of.table] = true;
+  return p + 1 - at;
+}
+
+size_t rule_having(struct reader *reader, size_t at) {
+  size_t n = having_rows(reader, at);
+  return n || reader->study->doubt ? n : having_measure(reader, at);
+}

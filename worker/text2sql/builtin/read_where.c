@@ -1,0 +1,635 @@
+/* read_where.c - conditions on columns: comparisons, values, dates, texts, flags, what is missing. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "worker/sql/text.h"
+#include "worker/text2sql/builtin/read.h"
+
+static const struct {
+  const char *phrases;
+  const char *op;
+} comparisons[] = {
+    {"greater than or equal to|more than or equal to|at least|no less than|not less than|no fewer than|minimum of|a minimum of|equal to or "
+     "greater than|> =|>=|not under|not below",
+     ">="},
+    {"less than or equal to|at most|no more than|not more than|up to|maximum of|a maximum of|fewer than or equal to|not exceeding|< "
+     "=|<=|not over|not above",
+     "<="},
+    {"greater than|more than|over|above|higher than|larger than|bigger than|exceeding|exceeds|exceed|in excess of|upwards of|>", ">"},
+    {"less than|fewer than|under|below|lower than|smaller than|beneath|<", "<"},
+    {"not equal to|different from|other than|<>|!=", "<>"},
+    {"exactly|equal to|equals|=", "="},
+};
+/* "older than 30": an adjective with its column. */
+static const struct {
+  const char *phrases;
+  const char *op;
+  const char *concepts;
+} compared[] = {
+    {"older than", ">", "age"},
+    {"younger than", "<", "age"},
+    {"longer than", ">", "duration length runtime minutes"},
+    {"shorter than", "<", "duration length runtime minutes height"},
+    {"heavier than", ">", "weight"},
+    {"lighter than", "<", "weight"},
+    {"taller than", ">", "height"},
+    {"cheaper than", "<", "price cost"},
+    {"more expensive than|pricier than", ">", "price cost"},
+    {"less expensive than", "<", "price cost"},
+    {"worth more than|worth over|worth at least", ">", "amount total value price"},
+    {"rated above|rated over|rated higher than|rated more than", ">", "rating score stars"},
+    {"rated below|rated under|rated lower than", "<", "rating score stars"},
+    {"priced above|priced over|priced at more than|costing more than|costing over|that cost more than|that cost over", ">", "price cost"},
+    {"priced below|priced under|priced at less than|costing less than|costing under|that cost less than|that cost under", "<",
+     "price cost"},
+    {"aged over|aged above", ">", "age"},
+    {"aged under|aged below", "<", "age"}};
+
+size_t read_comparison(const struct reader *reader, size_t at, const char **ret_op) {
+  for (size_t i = 0; i < sizeof comparisons / sizeof *comparisons; i++) {
+    size_t n = study_phrase(reader->study, at, comparisons[i].phrases);
+    if (!n) continue;
+    *ret_op = comparisons[i].op;
+    return n;
+  }
+  return 0;
+}
+
+/* Never NULL: beyond the end stands a mark that is nothing. */
+static const struct token *token_at(const struct reader *reader, size_t at) {
+  static const struct token nothing = {.kind = TOKEN_MARK, .lower = ""};
+  return at < reader->study->tokens.count ? &reader->study->tokens.items[at] : &nothing;
+}
+
+static bool number_at(const struct reader *reader, size_t at) {
+  const struct token *token = token_at(reader, at);
+  return token->kind == TOKEN_NUMBER;
+}
+
+/* "5 or more", "18 and over". */
+static size_t trailing(const struct reader *reader, size_t at, const char **ret_op) {
+  size_t n = study_phrase(reader->study, at,
+                          "or more|or higher|or above|or over|or greater|and above|and over|and up|or older|or better|or longer");
+  if (n) *ret_op = ">=";
+  size_t m =
+      n ? 0 : study_phrase(reader->study, at, "or less|or fewer|or lower|or below|or under|and below|and under|or younger|or shorter");
+  if (m) *ret_op = "<=";
+  return n + m;
+}
+
+static size_t skip_units(const struct reader *reader, size_t at) {
+  return at +
+         (token_is(reader, at,
+                   "dollars|euros|usd|eur|percent|kg|km|minutes|minute|cents|pounds|points|stars|years|units|grams|meters|metres|bucks")
+              ? 1
+              : 0);
+}
+
+/* A number against a column; `negative` turns it round. */
+static size_t compare_number(struct reader *reader, size_t at, struct place place, const char *op, const char *number, size_t taken) {
+  if (!add_filter(reader, (struct filter){.kind = FILTER_COMPARE, .of = place, .op = op, .literal = number}, at)) return 0;
+  reader->last_column = place;
+  return taken;
+}
+
+/* "the average", "the average price", "average": of the column itself. */
+static size_t read_average(struct reader *reader, size_t at, struct place place) {
+  size_t p = skip_glue(reader, at), start = p;
+  p += token_is(reader, p, "overall|company|global") ? 1 : 0;
+  if (!token_is(reader, p, "average|mean|avg")) return 0;
+  p++;
+  const struct mention *mention = mention_at(reader, p);
+  struct place same;
+  if (mention && mention_best(mention, LINK_COLUMN) && settle_column(reader, mention, WANT_NUMBER, &same)) {
+    if (same.column != place.column) return 0;
+    p = mention->to;
+  }
+  if (token_is(reader, p, "of|for") && token_is(reader, p + 1, "all")) {
+    const struct mention *table = mention_at(reader, p + 2);
+    if (mention_best(table, LINK_TABLE)) p = table->to;
+  }
+  (void)start;
+  return reader->study->doubt ? 0 : p - at;
+}
+
+/* "than their manager", "than the department's": the same column of the row an own foreign key leads to. */
+static size_t read_other(struct reader *reader, size_t at, struct place place, struct place *ret_other) {
+  size_t p = skip_glue(reader, at);
+  const struct mention *mention = mention_at(reader, p);
+  const struct link *role = mention_best(mention, LINK_ROLE);
+  if (role && role->edge->from == place.table && role->edge->to == place.table) {
+    *ret_other = (struct place){place.table, place.column, role->edge};
+    p = mention->to;
+    const struct mention *next = mention_at(reader, p);
+    struct place same;
+    if (next && mention_best(next, LINK_COLUMN) && settle_column(reader, next, WANT_NUMBER, &same) && same.column == place.column)
+      p = next->to;
+    return p - at;
+  }
+  if (!mention || !mention_best(mention, LINK_COLUMN) || !settle_column(reader, mention, WANT_NUMBER, ret_other)) return 0;
+  return ret_other->table == place.table && ret_other->column != place.column ? mention->to - at : 0;
+}
+
+/* What follows a column: an operator and something to compare with. `at` is behind the column. */
+static size_t compare_after(struct reader *reader, size_t start, size_t at, struct place place) {
+  struct study *study = reader->study;
+  size_t p = at;
+  bool negated = false;
+  while (token_is(reader, p, "is|are|was|were|of|has|have|been|being|that|which|costs|value|a|not|isn|greater") &&
+         !study_phrase(study, p, "greater than")) {
+    negated |= token_is(reader, p, "not");
+    p++;
+  }
+  const char *op = NULL;
+  if (token_is(reader, p, "between|from|ranging") && column_numeric(place.column)) {
+    size_t a = p + (token_is(reader, p, "ranging") ? 2 : 1), b = skip_units(reader, a + 1) + 1;
+    if (number_at(reader, a) && token_is(reader, b - 1, "and|to|-") && number_at(reader, b)) {
+      struct filter filter = {.kind = FILTER_COMPARE,
+                              .of = place,
+                              .op = "BETWEEN",
+                              .literal = token_at(reader, a)->lower,
+                              .upper = token_at(reader, b)->lower,
+                              .negated = negated};
+      return add_filter(reader, filter, start) ? skip_units(reader, b + 1) - start : 0;
+    }
+  }
+  size_t n = read_comparison(reader, p, &op);
+  p += n;
+  if (n && number_at(reader, p) && column_numeric(place.column)) {
+    if (negated) return 0;
+    size_t more = 0;
+    return compare_number(reader, start, place, op, token_at(reader, p)->lower, skip_units(reader, p + 1) + more - start);
+  }
+  struct place other;
+  size_t m;
+  if (n && column_numeric(place.column) && (m = read_average(reader, p, place))) {
+    add_filter(reader, (struct filter){.kind = FILTER_AVERAGE, .of = place, .op = op, .negated = negated}, start);
+    return p + m - start;
+  }
+  if (n && column_numeric(place.column) && !study->doubt && (m = read_other(reader, p, place, &other))) {
+    struct place *copy = ARENA_NEW(study->arena, struct place);
+    if (!copy) return 0;
+    *copy = other;
+    add_filter(reader, (struct filter){.kind = FILTER_ROLE, .of = place, .op = op, .until = copy}, start);
+    return p + m - start;
+  }
+  if (number_at(reader, p) && !n && column_numeric(place.column) &&
+      !dates_read(&study->tokens, p, study->arena, &(struct date_range){0})) { /* "grade 5", "rating of 4 or more" */
+    op = negated ? "<>" : "=";
+    size_t more = trailing(reader, p + 1, &op);
+    return compare_number(reader, start, place, op, token_at(reader, p)->lower, skip_units(reader, p + 1) + more - start);
+  }
+  return 0;
+}
+
+/* "older than 30", also of a birth date. */
+static size_t compare_adjective(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  for (size_t i = 0; i < sizeof compared / sizeof *compared; i++) {
+    size_t n = study_phrase(study, at, compared[i].phrases), p = at + n;
+    struct place place;
+    if (!n) continue;
+    size_t table = reader->out->subject;
+    bool found = find_concept(reader, table, compared[i].concepts, WANT_NUMBER, &place);
+    if (!found && reader->last_table != NO_TABLE)
+      found = find_concept(reader, reader->last_table, compared[i].concepts, WANT_NUMBER, &place);
+    size_t m;
+    if (found && number_at(reader, p))
+      return compare_number(reader, at, place, compared[i].op, token_at(reader, p)->lower, skip_units(reader, p + 1) - at);
+    if (found && (m = read_average(reader, p, place))) {
+      add_filter(reader, (struct filter){.kind = FILTER_AVERAGE, .of = place, .op = compared[i].op}, at);
+      return p + m - at;
+    }
+    if (!found && strcmp(compared[i].concepts, "age") == 0 && number_at(reader, p) &&
+        find_concept(reader, table, "birth", WANT_DATE, &place)) {
+      const char *then = arena_printf(study->arena, "CURRENT_DATE - INTERVAL '%d years'", (int)token_at(reader, p)->number);
+      return compare_number(reader, at, place, *compared[i].op == '>' ? "<" : ">", then, skip_units(reader, p + 1) - at);
+    }
+    return 0;
+  }
+  return 0;
+}
+
+/* "more than 100 units", "over $500", "above average price". */
+static size_t compare_before(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  const char *op = NULL;
+  size_t n = read_comparison(reader, at, &op), p = at + n;
+  struct place place;
+  if (n && token_is(reader, p, "the|average|mean|avg")) {
+    size_t q = skip_glue(reader, p);
+    const struct mention *mention = token_is(reader, q, "average|mean|avg") ? mention_at(reader, q + 1) : NULL;
+    if (!mention || !settle_column(reader, mention, WANT_NUMBER, &place) || mention_best(mention, LINK_TABLE)) return 0;
+    add_filter(reader, (struct filter){.kind = FILTER_AVERAGE, .of = place, .op = op}, at);
+    return mention->to - at;
+  }
+  if (!number_at(reader, p)) return 0;
+  const char *number = token_at(reader, p)->lower;
+  bool dollar = token_at(reader, p)->from > 0 && study->tokens.text[token_at(reader, p)->from - 1] == '$';
+  size_t q = p + 1, t = n ? 0 : trailing(reader, q, &op);
+  q += t;
+  if (!n && !t) return 0;
+  size_t units = skip_units(reader, q);
+  const struct mention *mention = mention_at(reader, skip_glue(reader, q));
+  if (mention && mention_best(mention, LINK_COLUMN) && !mention->verb &&
+      (!mention_best(mention, LINK_TABLE) || mention_best(mention, LINK_TABLE)->score < mention_best(mention, LINK_COLUMN)->score)) {
+    if (settle_column(reader, mention, WANT_NUMBER, &place)) return compare_number(reader, at, place, op, number, mention->to - at);
+    if (study->doubt) return 0;
+  }
+  const struct mention *verb = at > 0 ? mention_at(reader, at - 1) : NULL; /* "cost more than 50", "paid over 100" */
+  if (verb && verb->to == at && mention_best(verb, LINK_COLUMN) && settle_column(reader, verb, WANT_NUMBER, &place))
+    return compare_number(reader, at, place, op, number, units - at);
+  bool money = dollar || token_is(reader, q, "dollars|euros|usd|eur");
+  if (study->doubt || (!money && !token_is(reader, at > 0 ? at - 1 : 0, "orders|payments|invoices|sales|transactions|products"))) return 0;
+  size_t table = reader->last_table != NO_TABLE ? reader->last_table : reader->out->subject;
+  if (!find_concept(reader, table, "total amount price value cost", WANT_NUMBER, &place) &&
+      !find_concept(reader, reader->out->subject, "total amount price value cost", WANT_NUMBER, &place))
+    return 0;
+  return compare_number(reader, at, place, op, number, units - at);
+}
+
+/* "out of stock", "in stock". */
+static size_t compare_stock(struct reader *reader, size_t at) {
+  size_t none = study_phrase(reader->study, at, "out of stock|sold out|not in stock"), some = study_phrase(reader->study, at, "in stock");
+  struct place place;
+  if ((!none && !some) || !find_concept(reader, reader->out->subject, "stock inventory quantity", WANT_NUMBER, &place)) return 0;
+  return compare_number(reader, at, place, none ? "=" : ">", "0", none + some);
+}
+
+size_t rule_compare(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  size_t stock = compare_stock(reader, at);
+  if (stock || study->doubt) return stock;
+  size_t n = compare_adjective(reader, at);
+  if (n || study->doubt) return n;
+  if ((n = compare_before(reader, at)) || study->doubt) return n;
+  const struct mention *mention = mention_at(reader, at);
+  const struct link *column = mention_best(mention, LINK_COLUMN);
+  struct place place;
+  if (!column || (mention_best(mention, LINK_TABLE) && mention_best(mention, LINK_TABLE)->score >= column->score)) return 0;
+  const char *op;
+  size_t p = mention->to; /* a look ahead: settling may raise a doubt that is nobody's */
+  while (token_is(reader, p, "is|are|was|were|of|has|have|been|being|that|which|costs|value|a|not|isn")) p++;
+  if (!read_comparison(reader, p, &op) && !number_at(reader, p) && !token_is(reader, p, "between|from|ranging|greater")) return 0;
+  if (!settle_column(reader, mention, WANT_NUMBER, &place)) return 0;
+  return compare_after(reader, at, mention->to, place);
+}
+
+/* --- dates --- */
+
+/* A column that only holds years, when the stretch is made of whole ones. */
+static bool year_filter(struct reader *reader, size_t at, size_t table, const struct date_range *range) {
+  struct place place;
+  struct study *study = reader->study;
+  if (!range->years || !find_concept(reader, table, "year", WANT_NUMBER, &place)) return false;
+  struct filter filter = {.kind = FILTER_COMPARE, .of = place};
+  bool both = range->from_year && range->to_year;
+  filter.op = both ? (range->from_year == range->to_year ? "=" : "BETWEEN") : range->from_year ? ">=" : "<=";
+  filter.literal = arena_printf(study->arena, "%d", range->from_year ? range->from_year : range->to_year);
+  if (both) filter.upper = arena_printf(study->arena, "%d", range->to_year);
+  add_filter(reader, filter, at);
+  return true;
+}
+
+size_t rule_date(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  struct date_range range;
+  size_t n = dates_read(&study->tokens, at, study->arena, &range);
+  if (!n) return 0;
+  size_t table = reader->branch ? reader->out->branches[reader->branch - 1].table : reader->out->subject;
+  for (size_t i = 0; i < reader->out->item_count && !reader->branch; i++)
+    if (reader->out->items[i].kind != MEASURE_NONE && !reader->out->items[i].term) table = reader->out->items[i].of.table;
+  struct place place;
+  size_t last = reader->last_table;
+  const char *kept = study->doubt;
+  bool near = last != NO_TABLE && last != table && reader->where && !reader->branch;
+  if (near && reader->last_verb && mention_best(reader->last_verb, LINK_TABLE)) near = true;
+  bool found = near && settle_date(reader, at, last, &place);
+  if (!found && study->doubt && !near) return 0;
+  if (!found) study->doubt = kept;
+  if (!found) found = settle_date(reader, at, table, &place);
+  if (!found && year_filter(reader, at, table, &range)) {
+    study->doubt = kept;
+    return n;
+  }
+  if (!found && study->doubt) return 0;
+  for (size_t i = 0; !found && i < reader->out->related_count; i++) found = settle_date(reader, at, reader->out->related[i], &place);
+  if (!found) return 0;
+  add_filter(reader, (struct filter){.kind = FILTER_DATE, .of = place, .range = range}, at);
+  return n;
+}
+
+/* --- values --- */
+
+static bool negated_before(const struct reader *reader, size_t at) {
+  for (size_t back = 1; back <= 4 && back <= at; back++) {
+    if (token_is(reader, at - back, "not|except|excluding|exclude|besides|without|outside|non|neither|than|never"))
+      reader->study->explained[at - back] = true;
+    if (token_is(reader, at - back, "not|except|excluding|exclude|besides|without|outside|non|neither|isn")) return true;
+    if (token_is(reader, at - back, "than") && token_is(reader, at - back - (at > back), "other")) return true;
+    if (!token_is(reader, at - back, "in|from|the|a|of|for|is|are|yet|been|to|by|be|with")) return false;
+  }
+  return false;
+}
+
+/* Among the columns a word is a value of, the one meant here: the noun beside it, else what is near. */
+static const struct link *settle_value(struct reader *reader, const struct mention *mention, const struct mention *noun) {
+  struct study *study = reader->study;
+  const struct link *best = NULL, *rival = NULL;
+  double most = -9, next = -9;
+  size_t subject = reader->out->subject;
+  for (size_t i = 0; i < mention->count; i++) {
+    const struct link *link = &mention->links[i];
+    if (link->kind != LINK_VALUE) continue;
+    double worth = link->score + (link->table == subject ? 0.3 : 0) + (study->mentioned[link->table] ? 0.12 : 0);
+    double distance = link->table == subject ? 0 : study_distance(study, subject, link->table);
+    worth -= distance > 8 ? 1 : 0.09 * distance;
+    for (size_t k = 0; noun && k < noun->count; k++) {
+      const struct link *other = &noun->links[k];
+      if (other->kind == LINK_COLUMN && other->column == link->column) worth += 0.6 * other->score;
+      if (other->kind == LINK_TABLE && other->table == link->table) worth += 0.35 * other->score;
+    }
+    const struct snap_table *table = study_table(study, link->table);
+    if (table->kind == SNAP_VIEW || table->kind == SNAP_MATVIEW) worth -= 0.12;
+    const struct snap_column *display[2];
+    size_t shown = study_display(study, link->table, display);
+    for (size_t d = 0; d < shown; d++) worth += display[d] == link->column ? 0.03 : 0;
+    if (worth > most) {
+      next = most, rival = best;
+      most = worth, best = link;
+    } else if (worth > next) {
+      next = worth, rival = link;
+    }
+  }
+  if (best && rival && most - next < 0.04) {
+    const char *const choices[] = {arena_printf(study->arena, "%s.%s", study_table(study, best->table)->qualified, best->column->name),
+                                   arena_printf(study->arena, "%s.%s", study_table(study, rival->table)->qualified, rival->column->name),
+                                   NULL};
+    study_doubt(study, choices, "Where is %s meant: in which column?", study_words(study, mention->from, mention->to));
+    return NULL;
+  }
+  return most > 0.2 ? best : NULL;
+}
+
+/* The noun that says what a value is: "Sales department", "category Toys", "status is 'open'". `ret_to`: behind both. */
+static const struct mention *value_noun(const struct reader *reader, const struct mention *value, size_t *ret_to) {
+  *ret_to = value->to;
+  const struct mention *after = mention_at(reader, value->to);
+  if (after && !after->verb && (mention_best(after, LINK_COLUMN) || mention_best(after, LINK_TABLE))) {
+    for (size_t i = 0; i < value->count; i++)
+      for (size_t k = 0; value->links[i].kind == LINK_VALUE && k < after->count; k++) {
+        const struct link *link = &after->links[k];
+        bool same = link->kind == LINK_COLUMN
+                        ? link->column == value->links[i].column
+                        : link->kind == LINK_TABLE && link->table == value->links[i].table && link->table != reader->out->subject;
+        if (same && link->score >= 0.6) {
+          *ret_to = after->to;
+          return after;
+        }
+      }
+  }
+  for (size_t back = 1; back <= 4 && back <= value->from; back++) {
+    const struct mention *before = mention_at(reader, value->from - back);
+    if (before && !before->verb) return before;
+    if (!token_is(reader, value->from - back, "is|are|was|of|the|in|a|=|named|called|to|equals|like|:")) return NULL;
+  }
+  return NULL;
+}
+
+/* "Germany, France or Spain": more values of the same column. */
+static size_t more_values(struct reader *reader, size_t at, const struct link *first, const char **values, size_t *count) {
+  size_t p = at;
+  for (;;) {
+    size_t q = p;
+    while (token_is(reader, q, ",|or|and|nor|in|from|the")) q++;
+    const struct mention *next = q > p ? mention_at(reader, q) : NULL;
+    const struct link *found = NULL;
+    for (size_t i = 0; next && i < next->count; i++)
+      if (next->links[i].kind == LINK_VALUE && next->links[i].column == first->column) found = &next->links[i];
+    if (!found || *count == 16) return p - at;
+    values[(*count)++] = found->value;
+    p = next->to;
+  }
+}
+
+static size_t known_value(struct reader *reader, size_t at, const struct mention *mention) {
+  struct study *study = reader->study;
+  size_t to;
+  const struct mention *noun = value_noun(reader, mention, &to);
+  const struct link *value = settle_value(reader, mention, noun);
+  if (!value) return 0;
+  const char **values = arena_calloc(study->arena, 17, sizeof *values);
+  if (!values) return 0;
+  size_t count = 0;
+  for (size_t i = 0; i < mention->count; i++) /* "Phone" and "phone": every spelling that is stored */
+    if (mention->links[i].kind == LINK_VALUE && mention->links[i].column == value->column &&
+        mention->links[i].score >= value->score - 0.01 && count < 8)
+      values[count++] = mention->links[i].value;
+  size_t more = more_values(reader, to, value, values, &count);
+  bool negated = negated_before(reader, at) || value->negative;
+  struct place place = {value->table, value->column, NULL};
+  for (size_t i = 0; i < study->graph.edge_count; i++) { /* "billing city Berlin": the role was said */
+    const struct join_edge *edge = &study->graph.edges[i];
+    if (edge->said && edge->role_count && edge->to == value->table && edge->from == reader->out->subject) place.role = edge;
+  }
+  if (!add_filter(reader, (struct filter){.kind = FILTER_IN, .of = place, .values = values, .value_count = count, .negated = negated}, at))
+    return 0;
+  return to + more - at;
+}
+
+/* "status is 'archived'" where no row says so: taken at its word. */
+static size_t literal_value(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  const struct mention *mention = mention_at(reader, at);
+  if (!mention || !mention_best(mention, LINK_COLUMN) || mention->verb) return 0;
+  size_t p = mention->to;
+  bool negated = false, told = false;
+  while (token_is(reader, p, "is|are|was|=|equals|equal|to|not|of|:|named|called|<>|!=")) {
+    negated |= token_is(reader, p, "not|<>|!=");
+    told |= !token_is(reader, p, "of|to");
+    p++;
+  }
+  const struct token *token = token_at(reader, p);
+  struct place place;
+  if (mention_best(mention_at(reader, p), LINK_VALUE)) return 0;
+  bool quoted = token->kind == TOKEN_QUOTED, name = told && token->kind == TOKEN_WORD && token->capital && !mention_at(reader, p);
+  if ((!quoted && !name) || !settle_column(reader, mention, WANT_TEXT, &place)) return 0;
+  size_t end = p + 1;
+  while (name && token_at(reader, end)->kind == TOKEN_WORD && token_at(reader, end)->capital) end++;
+  const char **values = arena_calloc(study->arena, 2, sizeof *values);
+  if (!values) return 0;
+  *values =
+      quoted ? token->lower : arena_strndup(study->arena, study->tokens.text + token->from, study->tokens.items[end - 1].to - token->from);
+  study_note(study, "No row is known to hold the value %s.", *values);
+  add_filter(reader,
+             (struct filter){.kind = FILTER_IN, .of = place, .values = values, .value_count = 1, .negated = negated, .insensitive = true},
+             at);
+  return end - at;
+}
+
+/* A quoted text that is no value: part of what the rows are called by. */
+static size_t quoted_part(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  const struct token *token = token_at(reader, at);
+  if (token->kind != TOKEN_QUOTED) return 0;
+  const struct snap_column *display[2];
+  struct place place = reader->last_column;
+  if (!place.column || !column_textual(place.column)) {
+    size_t n = study_display(study, reader->out->subject, display);
+    if (!n || !column_textual(display[0])) return 0;
+    place = (struct place){.table = reader->out->subject, .column = display[0]};
+  }
+  study_note(study, "\u201c%s\u201d is no value that is known: it is looked for within %s.", token->lower, place.column->name);
+  add_filter(reader, (struct filter){.kind = FILTER_LIKE, .of = place, .literal = token->lower, .op = "%x%"}, at);
+  return 1;
+}
+
+size_t rule_value(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  const struct mention *mention = mention_at(reader, at);
+  const struct link *value = mention_best(mention, LINK_VALUE);
+  size_t n;
+  if (!value) return (n = literal_value(reader, at)) || study->doubt ? n : quoted_part(reader, at);
+  if (reader->pending != MEASURE_NONE && value->score < 1 && mention_best(mention, LINK_TABLE)) return 0;
+  const struct link *table = mention_best(mention, LINK_TABLE), *column = mention_best(mention, LINK_COLUMN);
+  if (mention_best(mention, LINK_ROLE) && at > 0 && token_is(reader, at - 1, "their|his|her|its|a|the|whose|and")) return 0;
+  bool name = study->tokens.items[at].capital || study->tokens.items[at].kind == TOKEN_QUOTED;
+  if (!name && ((table && table->score >= value->score - 0.1) || (column && column->score >= value->score - 0.1))) return 0;
+  return known_value(reader, at, mention);
+}
+
+/* --- texts --- */
+
+size_t rule_match(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  static const struct {
+    const char *phrases, *pattern;
+  } ways[] = {
+      {"starts with|start with|starting with|begins with|begin with|beginning with|starts with the letter|starting with the letter|start "
+       "with the letter|begins with the letter|beginning with the letter",
+       "x%"},
+      {"ends with|end with|ending with|ends in|ending in", "%x"},
+      {"does not contain|do not contain|not containing|doesn contain|not contain", "!%x%"},
+      {"contains the word|containing the word|contain the word|contains the text|includes the word|contains the "
+       "string|contains|containing|contain|includes|include|including|is like|are like|like|has the word|matching|matches|with",
+       "%x%"},
+  };
+  const struct mention *mention = mention_at(reader, at);
+  size_t p = mention && mention_best(mention, LINK_COLUMN) && !mention->verb ? mention->to : at;
+  while (p > at && token_is(reader, p, "that|which|is|are")) p++;
+  for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+    size_t n = study_phrase(study, p, ways[i].phrases);
+    size_t longer =
+        n ? p + n + (token_is(reader, p + n, "the") && token_is(reader, p + n + 1, "word|letter|text|string|letters") ? 2 : 0) : 0;
+    const struct token *token = token_at(reader, longer);
+    if (!n || (i == 3 && (p == at || token->kind != TOKEN_QUOTED) && !(p > at && token_is(reader, p, "contains|containing|contain"))))
+      continue;
+    if (token->kind != TOKEN_QUOTED && token->kind != TOKEN_WORD) continue;
+    struct place place;
+    if (p > at ? !settle_column(reader, mention, WANT_TEXT, &place)
+               : !(reader->last_column.column && column_textual(reader->last_column.column))) {
+      const struct snap_column *display[2];
+      if (study->doubt || p > at || !study_display(study, reader->out->subject, display)) return 0;
+      place = (struct place){.table = reader->out->subject, .column = display[0]};
+    } else if (p == at) {
+      place = reader->last_column;
+    }
+    bool negated = *ways[i].pattern == '!';
+    const char *text =
+        token->kind == TOKEN_QUOTED ? token->lower : arena_strndup(study->arena, study->tokens.text + token->from, token->to - token->from);
+    add_filter(reader,
+               (struct filter){.kind = FILTER_LIKE, .of = place, .literal = text, .op = ways[i].pattern + negated, .negated = negated}, at);
+    return longer + 1 - at;
+  }
+  return 0;
+}
+
+size_t rule_null(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  const struct mention *mention = mention_at(reader, at);
+  struct place place;
+  if (mention && mention_best(mention, LINK_COLUMN)) {
+    size_t absent = study_phrase(study, mention->to,
+                                 "is null|are null|is missing|are missing|is empty|is unknown|is blank|is not set|is not specified|is not "
+                                 "known|is not available|was not recorded|is not recorded|null|missing");
+    size_t present = study_phrase(
+        study, mention->to, "is not null|are not null|is not missing|is not empty|is known|is set|is specified|is present|is available");
+    if (!absent && !present) return 0;
+    if (!settle_column(reader, mention, WANT_ANY, &place)) return 0;
+    add_filter(reader, (struct filter){.kind = FILTER_NULL, .of = place, .negated = present != 0}, at);
+    return mention->to + (present ? present : absent) - at;
+  }
+  /* "who have an email", "with a phone number" */
+  size_t n = study_phrase(study, at,
+                          "have an|have a|has a|has an|with a|with an|having a|having an|who have a|that have a|with missing|with "
+                          "null|with unknown|with no known|missing a|missing an|missing");
+  mention = n ? mention_at(reader, at + n) : NULL;
+  if (!mention || !mention_best(mention, LINK_COLUMN) || mention_best(mention, LINK_TABLE)) return 0;
+  const char *op;
+  if (read_comparison(reader, mention->to, &op) || token_is(reader, mention->to, "of|between|is|containing|starting|like") ||
+      mention_best(mention_at(reader, mention->to), LINK_VALUE))
+    return 0;
+  const struct token *next = token_at(reader, mention->to);
+  if ((next->kind == TOKEN_NUMBER || next->kind == TOKEN_QUOTED || next->kind == TOKEN_DATE)) return 0;
+  if (!settle_column(reader, mention, WANT_ANY, &place) || place.column->not_null) return 0;
+  bool missing = token_is(reader, at + n - 1, "missing|null|unknown|known") || token_is(reader, at, "missing");
+  add_filter(reader, (struct filter){.kind = FILTER_NULL, .of = place, .negated = !missing}, at);
+  return mention->to - at;
+}
+
+/* "shipped orders", "unpaid": a date that is there or isn't. */
+static size_t happened(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  const struct token *token = token_at(reader, at);
+  if (token->kind != TOKEN_WORD) return 0;
+  bool opposite = strncmp(token->lower, "un", 2) == 0 && strlen(token->lower) > 6;
+  const char *verb = token->lower + (opposite ? 2 : 0);
+  size_t len = strlen(verb);
+  bool past = (len > 4 && strcmp(verb + len - 2, "ed") == 0) || strcmp(verb, "paid") == 0 || strcmp(verb, "sent") == 0;
+  bool told = opposite || (at > 0 && token_is(reader, at - 1, "not|been|yet|was|were|never|are|is"));
+  if (!past || !told || token_is(reader, at + 1, "in|on|since|before|after|between|during|by|last|from|to|at")) return 0;
+  const struct word *stem = words_of(study->words, verb);
+  const struct snap_table *table = study_table(study, reader->out->subject);
+  for (size_t c = 0; stem && c < table->column_count; c++) {
+    if (!column_temporal(&table->columns[c]) || table->columns[c].not_null) continue;
+    const struct word *words[NAME_WORDS];
+    size_t n = names_split(table->columns[c].name, study->arena, study->words, words);
+    for (size_t w = 0; w < n; w++) {
+      if (words_alike(words[w], stem) < 1) continue;
+      bool not = opposite || negated_before(reader, at);
+      add_filter(reader, (struct filter){.kind = FILTER_NULL, .of = {reader->out->subject, &table->columns[c], NULL}, .negated = !not },
+                 at);
+      return 1;
+    }
+  }
+  return 0;
+}
+
+size_t rule_flag(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  const struct mention *mention = mention_at(reader, at);
+  const struct link *best = NULL;
+  double most = 0;
+  for (size_t i = 0; mention && i < mention->count; i++) {
+    const struct link *link = &mention->links[i];
+    if (link->kind != LINK_FLAG || link->score < 0.75) continue;
+    double worth = link->score + (link->table == reader->out->subject ? 0.3 : 0) + (study->mentioned[link->table] ? 0.1 : 0);
+    if (worth > most) most = worth, best = link;
+  }
+  const struct link *table = mention_best(mention, LINK_TABLE), *term = mention_best(mention, LINK_TERM);
+  if (term && !strchr(term->term->expression, '(')) {
+    add_filter(
+        reader,
+        (struct filter){.kind = FILTER_TERM, .of.table = reader->out->subject, .term = term->term, .negated = negated_before(reader, at)},
+        at);
+    return mention->to - at;
+  }
+  if (!best || (table && table->score >= best->score)) return happened(reader, at);
+  if (best->table != reader->out->subject && study_distance(study, reader->out->subject, best->table) > 3) return 0;
+  size_t to = mention->to;
+  bool no = token_is(reader, to, "is") && token_is(reader, to + 1, "false");
+  if (no || (token_is(reader, to, "is") && token_is(reader, to + 1, "true"))) to += 2;
+  bool negated = (negated_before(reader, at) != best->negative) != no;
+  add_filter(reader, (struct filter){.kind = FILTER_FLAG, .of = {best->table, best->column, NULL}, .negated = negated}, at);
+  return to - at;
+}

@@ -1,0 +1,350 @@
+/* settle.c - which of several columns or tables a mention means: by what is asked about, what stands beside it, and how far it is to join.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "worker/text2sql/builtin/read.h"
+
+#define TIE 0.04
+#define FOR_SUBJECT 0.30
+#define FOR_BRANCH 0.32
+#define FOR_MENTIONED 0.12
+#define FOR_BESIDE 0.45
+#define FOR_EXACT 0.2
+#define PER_STEP 0.08
+#define KEY_UNASKED 0.25
+#define VIEW_COST 0.12
+#define UNRETRIEVED 0.2
+
+bool wanted_fits(const struct snap_column *column, enum wanted wanted) {
+  switch (wanted) {
+  case WANT_NUMBER: return column_numeric(column);
+  case WANT_DATE: return column_temporal(column);
+  case WANT_TEXT: return !column_numeric(column) && !column_temporal(column) && !column_boolean(column);
+  case WANT_MEASURABLE: return column_numeric(column) || column_temporal(column);
+  case WANT_ANY: break;
+  }
+  return true;
+}
+
+static bool leads_table(const struct mention *mention, size_t table) {
+  const struct link *best = mention_best(mention, LINK_TABLE);
+  for (size_t i = 0; best && i < mention->count; i++)
+    if (mention->links[i].kind == LINK_TABLE && mention->links[i].table == table && mention->links[i].score >= best->score - 0.05)
+      return true;
+  return false;
+}
+
+bool mention_beside(const struct reader *reader, const struct mention *mention, size_t table) {
+  for (size_t back = 1; back <= 4 && back <= mention->from; back++) {
+    const struct mention *before = mention_at(reader, mention->from - back);
+    if (before && before->to == mention->from && leads_table(before, table)) return true;
+  }
+  size_t after = mention->to;
+  while (token_is(reader, after, "and|,") && mention_at(reader, skip_glue(reader, after + 1))) { /* "name and price of products" */
+    const struct mention *next = mention_at(reader, skip_glue(reader, after + 1));
+    if (mention_best(next, LINK_TABLE) && !mention_best(next, LINK_COLUMN)) return false;
+    after = next->to;
+  }
+  if (!token_is(reader, after, "of|for|in|from")) return false;
+  const struct mention *next = mention_at(reader, skip_glue(reader, after + 1));
+  return leads_table(next, table);
+}
+
+static double column_worth(struct reader *reader, const struct mention *mention, const struct link *link) {
+  struct study *study = reader->study;
+  const struct snap_table *table = study_table(study, link->table);
+  double worth = link->score;
+  size_t subject = reader->out->subject;
+  if (link->table == subject) worth += FOR_SUBJECT;
+  if (reader->branch && reader->out->branches[reader->branch - 1].table == link->table) worth += FOR_BRANCH;
+  if (study->mentioned[link->table]) worth += FOR_MENTIONED;
+  if (mention_beside(reader, mention, link->table)) worth += FOR_BESIDE;
+  if (subject != NO_TABLE && link->table != subject) {
+    double distance = study_distance(study, subject, link->table);
+    worth -= distance > 8 ? 0.8 : PER_STEP * distance;
+  }
+  if (link->score >= 0.99 && column_numeric(link->column)) worth += FOR_EXACT;
+  bool asked = false;
+  for (size_t i = mention->from; i < mention->to; i++) asked |= token_is(reader, i, "id|ids|key|code|number|identifier");
+  if (column_key(table, link->column) && !asked) worth -= KEY_UNASKED;
+  if (table->kind == SNAP_VIEW || table->kind == SNAP_MATVIEW) worth -= VIEW_COST;
+  return worth;
+}
+
+/* The same thing twice: both ends of a foreign key. */
+static bool same_thing(const struct study *study, const struct link *a, const struct link *b) {
+  for (size_t i = 0; i < study->graph.edge_count; i++) {
+    const struct join_edge *edge = &study->graph.edges[i];
+    bool ab = edge->from == a->table && edge->to == b->table, ba = edge->from == b->table && edge->to == a->table;
+    if (!ab && !ba) continue;
+    const struct link *from = ab ? a : b, *to = ab ? b : a;
+    for (size_t c = 0; c < edge->column_count; c++)
+      if (strcmp(edge->from_columns[c], from->column->name) == 0 && strcmp(edge->to_columns[c], to->column->name) == 0) return true;
+  }
+  return false;
+}
+
+static void doubt_columns(struct reader *reader, const struct mention *mention, const struct link *a, const struct link *b) {
+  struct study *study = reader->study;
+  const char *first = arena_printf(study->arena, "%s.%s", study_table(study, a->table)->qualified, a->column->name);
+  const char *second = arena_printf(study->arena, "%s.%s", study_table(study, b->table)->qualified, b->column->name);
+  study_doubt(study, (const char *const[]){first, second, NULL}, "Which column is meant by \u201c%s\u201d?",
+              study_words(study, mention->from, mention->to));
+}
+
+bool settle_column(struct reader *reader, const struct mention *mention, enum wanted wanted, struct place *ret_place) {
+  const struct link *best = NULL, *rival = NULL;
+  double most = -9, next = -9;
+  for (size_t i = 0; mention && i < mention->count; i++) {
+    const struct link *link = &mention->links[i];
+    if ((link->kind != LINK_COLUMN && link->kind != LINK_FLAG) || !wanted_fits(link->column, wanted)) continue;
+    if (best && link->table == best->table && link->column == best->column) continue;
+    double worth = column_worth(reader, mention, link);
+    if (worth > most) {
+      next = most, rival = best;
+      most = worth, best = link;
+    } else if (worth > next) {
+      next = worth, rival = link;
+    }
+  }
+  if (!best || most < 0.3) return false;
+  if (rival && most - next < TIE && !same_thing(reader->study, best, rival)) {
+    doubt_columns(reader, mention, best, rival);
+    return false;
+  }
+  *ret_place = (struct place){.table = best->table, .column = best->column};
+  return true;
+}
+
+size_t settle_table(struct reader *reader, const struct mention *mention) {
+  struct study *study = reader->study;
+  const struct link *best = NULL, *rival = NULL;
+  double most = 0, next = 0;
+  for (size_t i = 0; mention && i < mention->count; i++) {
+    const struct link *link = &mention->links[i];
+    if (link->kind != LINK_TABLE) continue;
+    const struct snap_table *table = study_table(study, link->table);
+    double worth = link->score - (table->kind == SNAP_VIEW || table->kind == SNAP_MATVIEW ? VIEW_COST : 0);
+    bool relevant = !study->request->relevant;
+    for (size_t r = 0; r < study->request->relevant_count && !relevant; r++) relevant = study->request->relevant[r] == table;
+    if (!relevant) worth -= UNRETRIEVED;
+    if (worth > most) {
+      next = most, rival = best;
+      most = worth, best = link;
+    } else if (worth > next) {
+      next = worth, rival = link;
+    }
+  }
+  if (!best) return NO_TABLE;
+  if (rival && most - next < TIE) {
+    const char *const choices[] = {study_table(study, best->table)->qualified, study_table(study, rival->table)->qualified, NULL};
+    study_doubt(study, choices, "Which table is meant by \u201c%s\u201d?", study_words(study, mention->from, mention->to));
+    return NO_TABLE;
+  }
+  return best->table;
+}
+
+bool find_concept(struct reader *reader, size_t table, const char *concepts, enum wanted wanted, struct place *ret_place) {
+  struct study *study = reader->study;
+  char *row = arena_strdup(study->arena, concepts), *rest = NULL;
+  if (table == NO_TABLE || !row) return false;
+  for (char *one = strtok_r(row, " ", &rest); one; one = strtok_r(NULL, " ", &rest)) {
+    const struct word *word = words_of(study->words, one);
+    const struct name *best = NULL;
+    double most = 0.55, next = 0;
+    for (size_t i = 0; word && i < study->names.count; i++) {
+      const struct name *name = &study->names.items[i];
+      if (name->table_at != table || !name->column || !wanted_fits(name->column, wanted) || name->owned ||
+          column_key(name->table, name->column))
+        continue;
+      bool exact = false;
+      for (size_t w = 0; w < name->count; w++) exact |= name->words[w] == word;
+      double score = exact ? names_match(name, &word, 1) : 0;
+      if (score > most) {
+        next = best && best->column != name->column ? most : next;
+        most = score, best = name;
+      } else if (best && best->column != name->column && score > next) {
+        next = score;
+      }
+    }
+    if (!best) continue;
+    if (most - next < TIE) return false;
+    *ret_place = (struct place){.table = table, .column = best->column};
+    return true;
+  }
+  return false;
+}
+
+/* --- dates --- */
+
+/* What happens at a date, and what such columns are called. */
+static const char *const date_verbs[][2] = {{"place", "order created date"},
+                                            {"make", "created order date"},
+                                            {"create", "created"},
+                                            {"add", "created added"},
+                                            {"order", "order created"},
+                                            {"buy", "order purchase sale created"},
+                                            {"purchase", "purchase order created"},
+                                            {"sell", "sale sold order"},
+                                            {"register", "register signup join created member enroll"},
+                                            {"sign", "signup register join created"},
+                                            {"signed", "signup register join created"},
+                                            {"join", "join hire signup register member created start"},
+                                            {"hire", "hire join start employment"},
+                                            {"born", "birth"},
+                                            {"birth", "birth"},
+                                            {"start", "start begin"},
+                                            {"begin", "start begin"},
+                                            {"end", "end finish"},
+                                            {"finish", "end finish complete"},
+                                            {"ship", "ship shipped"},
+                                            {"deliver", "deliver delivery"},
+                                            {"pay", "paid payment pay"},
+                                            {"publish", "publish published"},
+                                            {"release", "release"},
+                                            {"update", "update modify"},
+                                            {"modify", "update modify"},
+                                            {"due", "due"},
+                                            {"expire", "expire expiry end"},
+                                            {"return", "return"},
+                                            {"rent", "rental rent"},
+                                            {"borrow", "loan borrow checkout"},
+                                            {"enroll", "enroll enrollment"},
+                                            {"book", "book booking reserve created"},
+                                            {"open", "open created"},
+                                            {"close", "close closed"},
+                                            {"resolve", "resolve closed"},
+                                            {"cancel", "cancel"},
+                                            {"complete", "complete finish end"},
+                                            {"take", "date taken"},
+                                            {"hold", "date held"},
+                                            {"happen", "date"},
+                                            {"occur", "date occur"},
+                                            {"schedule", "schedule date appointment"},
+                                            {"visit", "visit date"},
+                                            {"admit", "admit admission"},
+                                            {"discharge", "discharge"},
+                                            {"found", "found founded established"},
+                                            {"issue", "issue date"},
+                                            {"invoice", "invoice issue date"},
+                                            {"post", "post posted created"},
+                                            {"submit", "submit created"},
+                                            {"launch", "launch start"},
+                                            {"receive", "receive received date"},
+                                            {"last", "last"},
+                                            {"review", "review created date"},
+                                            {"depart", "depart departure"},
+                                            {"arrive", "arrive arrival"},
+                                            {"login", "login"},
+                                            {"log", "login"},
+                                            {"transact", "transaction date"}};
+
+/* A date column's worth when nothing was said: the one that says when the row came to be. */
+static double date_rank(struct reader *reader, size_t table, const struct snap_column *column) {
+  struct study *study = reader->study;
+  const struct word *words[NAME_WORDS];
+  size_t count = names_split(column->name, study->arena, study->words, words), own = study->names.table_counts[table];
+  double rank = 0.3;
+  for (size_t i = 0; i < count; i++) {
+    const char *text = words[i]->text;
+    if (strncmp(text, "updat", 5) == 0 || strncmp(text, "modif", 5) == 0 || strncmp(text, "delet", 5) == 0 ||
+        strncmp(text, "load", 4) == 0 || strncmp(text, "birth", 5) == 0)
+      return 0.05;
+    if (strncmp(text, "creat", 5) == 0 || strncmp(text, "insert", 6) == 0) rank = 0.55;
+    if (own && words_alike(words[i], study->names.table_words[table][own - 1]) > 0) rank = 0.8;
+  }
+  if (count == 1 && strcmp(words[0]->text, "date") == 0) rank = 0.85;
+  if (count == 2 && rank < 0.4 && strcmp(words[count - 1]->text, "date") == 0 && strcmp(words[0]->text, "full") == 0) rank = 0.8;
+  return rank;
+}
+
+static const char *verb_columns(const char *stem, struct words *words) {
+  for (size_t i = 0; i < sizeof date_verbs / sizeof *date_verbs; i++) {
+    const struct word *word = words_of(words, date_verbs[i][0]);
+    if (word && strcmp(word->text, stem) == 0) return date_verbs[i][1];
+  }
+  return NULL;
+}
+
+static bool participle_like(const char *lower) {
+  size_t len = strlen(lower);
+  return len > 4 && (strcmp(lower + len - 2, "ed") == 0 || strcmp(lower + len - 3, "ing") == 0);
+}
+
+/* By a verb or noun within a few words before the date: "hired in 2020", "delivery date before …". */
+static bool by_verb(struct reader *reader, size_t at, size_t table, struct place *ret_place) {
+  struct study *study = reader->study;
+  for (size_t back = 1; back <= 5 && back <= at; back++) {
+    const struct token *token = &study->tokens.items[at - back];
+    if (token->kind != TOKEN_WORD || token_is(reader, at - back, "date|day|time|last|first")) continue;
+    const char *columns = verb_columns(token->word->text, study->words);
+    bool verb = columns || (!study_glue(token->lower) && participle_like(token->lower));
+    if (!verb) continue;
+    if (find_concept(reader, table, arena_printf(study->arena, "%s %s", token->lower, columns ? columns : ""), WANT_DATE, ret_place)) {
+      study->explained[at - back] = true;
+      return true;
+    }
+  }
+  return false;
+}
+
+static bool only_date(struct reader *reader, size_t table, struct place *ret_place) {
+  const struct snap_table *snap = study_table(reader->study, table);
+  const struct snap_column *best = NULL, *rival = NULL;
+  double most = 0, next = 0;
+  for (size_t c = 0; c < snap->column_count; c++) {
+    if (!column_temporal(&snap->columns[c])) continue;
+    double rank = date_rank(reader, table, &snap->columns[c]);
+    if (rank > most) {
+      next = most, rival = best;
+      most = rank, best = &snap->columns[c];
+    } else if (rank > next) {
+      next = rank, rival = &snap->columns[c];
+    }
+  }
+  if (!best) return false;
+  if (rival && most - next < 0.1) {
+    const char *const choices[] = {best->name, rival->name, NULL};
+    study_doubt(reader->study, choices, "Which date of %s is meant?", snap->qualified);
+    return false;
+  }
+  *ret_place = (struct place){.table = table, .column = best};
+  return true;
+}
+
+/* A table without dates has its parent's: order items were ordered when their order was. */
+static bool parents_date(struct reader *reader, size_t at, size_t table, struct place *ret_place) {
+  const struct join_graph *graph = &reader->study->graph;
+  size_t found = 0;
+  for (size_t i = 0; i < graph->edge_count && !reader->study->doubt; i++) {
+    const struct join_edge *edge = &graph->edges[i];
+    if (edge->from != table || edge->to == table) continue;
+    const struct snap_table *to = study_table(reader->study, edge->to);
+    struct place place;
+    bool has = by_verb(reader, at, edge->to, &place);
+    for (size_t c = 0; !has && c < to->column_count; c++)
+      if (column_temporal(&to->columns[c]) && date_rank(reader, edge->to, &to->columns[c]) >= 0.7)
+        has = only_date(reader, edge->to, &place);
+    if (!has || (edge->role_count && !edge->said && found)) continue;
+    if (found++ == 0 || edge->said) *ret_place = place;
+  }
+  return found > 0 && !reader->study->doubt;
+}
+
+bool settle_date(struct reader *reader, size_t at, size_t table, struct place *ret_place) {
+  struct study *study = reader->study;
+  /* a column right before: "order date after 2020" */
+  for (size_t back = 1; back <= 3 && back <= at; back++) {
+    const struct mention *mention = mention_at(reader, at - back);
+    size_t gap = mention ? mention->to : at;
+    while (gap < at && token_is(reader, gap, "is|was|are|were|of|on")) gap++;
+    if (mention && gap == at && !mention->verb && mention_best(mention, LINK_COLUMN) &&
+        settle_column(reader, mention, WANT_DATE, ret_place))
+      return true;
+    if (study->doubt) return false;
+  }
+  if (table == NO_TABLE) return false;
+  return by_verb(reader, at, table, ret_place) || (!study->doubt && only_date(reader, table, ret_place)) ||
+         (!study->doubt && parents_date(reader, at, table, ret_place));
+}

@@ -1,0 +1,157 @@
+/* values_live.c - statistics first, rows where they are few. */
+#include "worker/text2sql/values_live.h"
+
+#include <string.h>
+
+#include "common/buf.h"
+#include "common/limits.h"
+#include "common/pg.h"
+#include "worker/sql/text.h"
+
+#define BATCH 32      /* columns in one statement */
+#define PER_COLUMN 64 /* values returned of one column */
+#define MATCHES_MAX 4096
+#define STATEMENT_BYTES (256 * 1024)
+
+struct lookup_run {
+  struct values_live *live;
+  struct arena *arena;
+  const char *const *phrases;
+  size_t phrase_count;
+  const struct value_column *columns;
+  size_t column_count;
+  struct value_matches *out;
+};
+
+static const char common_values_sql[] =
+    "SELECT s.schemaname, s.tablename, s.attname, v FROM pg_catalog.pg_stats AS s, unnest(s.most_common_vals::text::text[]) AS v "
+    "WHERE s.schemaname = ANY ($2::text[]) AND lower(v) = ANY ($1::text[]) LIMIT 4096";
+
+/* A text[] literal. */
+static const char *text_array(struct arena *arena, const char *const *texts, size_t count) {
+  BUF_AUTO out;
+  buf_init(&out, STATEMENT_BYTES);
+  buf_putc(&out, '{');
+  for (size_t i = 0; i < count; i++) {
+    buf_puts(&out, i ? ",\"" : "\"");
+    for (const char *c = texts[i]; *c; c++) {
+      if (*c == '"' || *c == '\\') buf_putc(&out, '\\');
+      buf_putc(&out, *c);
+    }
+    buf_putc(&out, '"');
+  }
+  buf_putc(&out, '}');
+  return buf_ok(&out) ? arena_strndup(arena, buf_str(&out), out.len) : NULL;
+}
+
+static bool known(const struct lookup_run *run, size_t column, const char *value) {
+  for (size_t i = 0; i < run->out->count; i++)
+    if (run->out->items[i].column == column && strcmp(run->out->items[i].value, value) == 0) return true;
+  return false;
+}
+
+/* lower() of the server and ours agree on what we ask for: the phrases came from ours, and non-ASCII ones that differ are just not found.
+ */
+static void add(struct lookup_run *run, size_t column, const char *value, const char *lower) {
+  if (known(run, column, value)) return;
+  for (size_t i = 0; i < run->phrase_count && run->out->count < MATCHES_MAX; i++)
+    if (strcmp(run->phrases[i], lower) == 0)
+      run->out->items[run->out->count++] = (struct value_match){i, column, arena_strdup(run->arena, value)};
+}
+
+static const char *lower_of(struct arena *arena, const char *text) {
+  char *out = arena_strdup(arena, text);
+  for (char *c = out; c && *c; c++) {
+    if (*c >= 'A' && *c <= 'Z') *c = (char)(*c + 32);
+    unsigned char next = (unsigned char)c[1];
+    if ((unsigned char)*c == 0xC3 && next >= 0x80 && next <= 0x9E && next != 0x97) *++c = (char)(next + 32);
+  }
+  return out;
+}
+
+static size_t column_at(const struct lookup_run *run, const char *schema, const char *table, const char *column) {
+  size_t i = 0;
+  while (i < run->column_count && (strcmp(run->columns[i].column->name, column) != 0 || strcmp(run->columns[i].table->name, table) != 0 ||
+                                   strcmp(run->columns[i].table->schema, schema) != 0))
+    i++;
+  return i;
+}
+
+static enum status common_values(struct lookup_run *run, const char *phrases, struct error *err) {
+  const char **schemas = arena_calloc(run->arena, run->column_count + 1, sizeof *schemas);
+  size_t count = 0;
+  if (!schemas) return error_oom(err);
+  for (size_t i = 0; i < run->column_count; i++) {
+    bool have = false;
+    for (size_t k = 0; k < count && !have; k++) have = strcmp(schemas[k], run->columns[i].table->schema) == 0;
+    if (!have) schemas[count++] = run->columns[i].table->schema;
+  }
+  const char *params[] = {phrases, text_array(run->arena, schemas, count)};
+  PGRESULT_AUTO res = NULL;
+  enum status status = run->live->query(run->live->session, common_values_sql, 2, params, &res, err);
+  for (int i = 0; !status && i < PQntuples(res); i++) {
+    size_t column = column_at(run, PQgetvalue(res, i, 0), PQgetvalue(res, i, 1), PQgetvalue(res, i, 2));
+    if (column < run->column_count) add(run, column, PQgetvalue(res, i, 3), lower_of(run->arena, PQgetvalue(res, i, 3)));
+  }
+  return status;
+}
+
+static bool few_rows(const struct snap_table *table) {
+  bool plain = table->kind == SNAP_TABLE || table->kind == SNAP_PARTITIONED || table->kind == SNAP_MATVIEW;
+  return plain && table->rows <= LIMIT_VALUE_PROBE_ROWS && table->bytes <= LIMIT_VALUE_PROBE_BYTES;
+}
+
+static void put_probe(struct buf *sql, struct arena *arena, const struct value_column *column, size_t at) {
+  const char *name = sql_ident(arena, column->column->name), *table = sql_qualified(arena, column->table->schema, column->table->name);
+  if (!name || !table) return;
+  buf_printf(sql, "%s(SELECT DISTINCT %zu, %s::text, lower(%s::text) FROM %s WHERE lower(%s::text) = ANY ($1::text[]) LIMIT %d)",
+             sql->len ? " UNION ALL " : "", at, name, name, table, name, PER_COLUMN);
+}
+
+static enum status probe(struct lookup_run *run, const char *phrases, const char *sql, struct error *err) {
+  PGRESULT_AUTO res = NULL;
+  enum status status = run->live->query(run->live->session, sql, 1, &phrases, &res, err);
+  for (int i = 0; !status && i < PQntuples(res); i++) {
+    size_t column = (size_t)strtoul(PQgetvalue(res, i, 0), NULL, 10);
+    if (column < run->column_count) add(run, column, PQgetvalue(res, i, 1), lower_of(run->arena, PQgetvalue(res, i, 1)));
+  }
+  return status;
+}
+
+static enum status rows(struct lookup_run *run, const char *phrases, struct error *err) {
+  for (size_t at = 0; at < run->column_count;) {
+    BUF_AUTO sql;
+    buf_init(&sql, STATEMENT_BYTES);
+    for (size_t n = 0; at < run->column_count && n < BATCH; at++) {
+      if (!few_rows(run->columns[at].table)) {
+        run->out->partial = true;
+        continue;
+      }
+      put_probe(&sql, run->arena, &run->columns[at], at);
+      n++;
+    }
+    if (!buf_ok(&sql)) return error_oom(err);
+    enum status status = sql.len ? probe(run, phrases, buf_str(&sql), err) : OK;
+    if (status) return status;
+  }
+  return OK;
+}
+
+static enum status find(void *arg, struct arena *arena, const char *const *phrases, size_t phrase_count, const struct value_column *columns,
+                        size_t column_count, struct value_matches *ret_matches, struct error *err) {
+  struct value_matches out = {.items = arena_calloc(arena, MATCHES_MAX, sizeof *out.items)};
+  struct lookup_run run = {arg, arena, phrases, phrase_count, columns, column_count, &out};
+  const char *array = text_array(arena, phrases, phrase_count);
+  if (!out.items || !array) return error_oom(err);
+  enum status status = common_values(&run, array, err);
+  if (!status && rows(&run, array, err)) { /* what the statistics said stands */
+    out.partial = true;
+    error_clear(err);
+  }
+  if (!status) *ret_matches = out;
+  return status;
+}
+
+struct value_source values_live_source(struct values_live *live) {
+  return (struct value_source){find, live};
+}

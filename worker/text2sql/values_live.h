@@ -1,0 +1,19 @@
+/* values_live.h - words of a question looked up in the client's data: first among the most common values that ANALYZE has noted, then in
+ * the rows of tables small enough. Runs a handful of statements, each with the texts as parameters. */
+#ifndef AUTODB_VALUES_LIVE_H
+#define AUTODB_VALUES_LIVE_H
+
+#include <libpq-fe.h>
+
+#include "worker/text2sql/generator.h"
+
+struct values_live {
+  /* One statement in a read-only transaction with a timeout, as query_session_query() runs it. After a failure no more are sent. */
+  enum status (*query)(void *session, const char *sql, int nparams, const char *const *params, PGresult **ret_res, struct error *err);
+  void *session;
+};
+
+/* live is borrowed. */
+struct value_source values_live_source(struct values_live *live);
+
+#endif
