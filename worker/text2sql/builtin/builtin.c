@@ -116,6 +116,9 @@ static bool prepare(struct study *study, const struct generator_request *request
   study->words = words_new(arena);
   if (!study->notes || !study->mentioned || !study->drawn || !study->words) return false;
   if (!tokens_read(&study->tokens, request->question, arena, study->words)) return false;
+  for (size_t i = 0; i < study->tokens.count; i++)
+    if (study->tokens.items[i].kind == TOKEN_WORD && !study_glue(study->tokens.items[i].lower))
+      words_expect(study->words, study->tokens.items[i].lower);
   return names_read(&study->names, request->snapshot, arena, study->words) &&
          joins_read(&study->graph, request->snapshot, &study->names, arena, study->words);
 }

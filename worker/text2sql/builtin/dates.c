@@ -172,7 +172,8 @@ static size_t read_absolute(const struct date_reader *r, size_t at, struct stret
 
 static const char *trunc_now(struct arena *arena, enum date_unit unit, int shift) {
   if (unit == UNIT_DAY) return shift ? arena_printf(arena, "CURRENT_DATE %c %d", shift < 0 ? '-' : '+', abs(shift)) : "CURRENT_DATE";
-  const char *interval = unit == UNIT_QUARTER ? "3 months" : arena_printf(arena, "1 %s", dates_unit_name(unit));
+  int many = abs(shift) * (unit == UNIT_QUARTER ? 3 : 1);
+  const char *interval = arena_printf(arena, "%d %s%s", many, unit == UNIT_QUARTER ? "month" : dates_unit_name(unit), many > 1 ? "s" : "");
   const char *now = arena_printf(arena, "date_trunc('%s', CURRENT_DATE)", dates_unit_name(unit));
   return shift ? arena_printf(arena, "%s %c INTERVAL '%s'", now, shift < 0 ? '-' : '+', interval) : now;
 }

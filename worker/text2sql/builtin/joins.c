@@ -117,7 +117,7 @@ static bool same_type(const struct snap_column *a, const struct snap_column *b) 
 static double leads_to(struct edge_reader *r, const struct word *const *words, size_t count, size_t to, const struct snap_column *key,
                        const char *column) {
   if (count >= 2 && strcmp(column, key->name) == 0) return 1;
-  if (count < 2 || !key_word(words[count - 1])) return 0;
+  if (count < 2) return 0;
   size_t own = r->names->table_counts[to], said = count - 1;
   if (!own) return 0;
   double alike = words_alike(words[said - 1], r->names->table_words[to][own - 1]);
@@ -141,6 +141,10 @@ static void read_inferred(struct edge_reader *r, size_t at, const struct snap_co
     const struct word *words[NAME_WORDS];
     size_t count = names_split(column->name, r->arena, r->words, words), best = 0;
     double most = 0.45;
+    bool keyed = count && key_word(words[count - 1]);
+    for (size_t to = 0; !keyed && count > 1 && to < r->snapshot->table_count; to++)
+      keyed = keys[to] && strcmp(keys[to]->name, column->name) == 0;
+    if (!keyed && !(count > 1 && reflexive(words, count))) continue;
     for (size_t to = 0; to < r->snapshot->table_count; to++) {
       double score = to != at && keys[to] && same_type(column, keys[to]) ? leads_to(r, words, count, to, keys[to], column->name) : 0;
       if (score > most) most = score, best = to + 1;

@@ -93,7 +93,7 @@ static size_t said(const struct study *study, size_t from, size_t to, const stru
     if (token->kind != TOKEN_WORD) return 0;
     bool edge = i == from || i + 1 == to;
     if (study_glue(token->lower)) {
-      if (edge || strcmp(token->lower, "of") != 0) return 0;
+      if (edge || (strcmp(token->lower, "of") != 0 && strcmp(token->lower, "a") != 0)) return 0;
       continue;
     }
     const char *full = words_abbreviation(token->lower, true);
@@ -131,17 +131,45 @@ static void link_opposite(struct study *study, size_t at, const struct name *nam
   }
 }
 
+/* Names that have a word like this one. */
+static size_t find_hits(struct study *study, const struct word *word, size_t *hits) {
+  size_t n = 0;
+  for (size_t i = 0; i < study->names.count; i++) {
+    const struct name *name = &study->names.items[i];
+    bool hit = false;
+    for (size_t w = 0; w < name->count && !hit; w++)
+      hit = name->words[w] == word || (word->groups[0] && name->words[w]->groups[0] && words_alike(name->words[w], word) > 0);
+    if (hit) hits[n++] = i;
+  }
+  return n;
+}
+
+static void link_opposites(struct study *study) {
+  for (size_t i = 0; i < study->names.count; i++) {
+    const struct name *name = &study->names.items[i];
+    for (size_t at = 0; name->flag && at < study->tokens.count; at++)
+      if (study->tokens.items[at].kind == TOKEN_WORD) link_opposite(study, at, name);
+  }
+}
+
 static void link_names(struct study *study) {
+  size_t *hits = arena_calloc(study->arena, study->names.count + 1, sizeof *hits);
+  if (!hits) {
+    study->oom = true;
+    return;
+  }
+  link_opposites(study);
   for (size_t from = 0; from < study->tokens.count; from++) {
+    const struct word *first[NAME_WORDS];
+    size_t hit_count = said(study, from, from + 1, first) ? find_hits(study, first[0], hits) : 0;
     for (size_t to = from + 1; to <= study->tokens.count && to - from <= SPAN_WORDS; to++) {
       const struct word *words[NAME_WORDS];
       size_t n = said(study, from, to, words);
-      for (size_t i = 0; n && i < study->names.count; i++) {
-        const struct name *name = &study->names.items[i];
+      for (size_t i = 0; n && i < hit_count; i++) {
+        const struct name *name = &study->names.items[hits[i]];
         double score = n <= name->count ? names_match(name, words, n) : 0;
         if (name->owned && (score < 0.99 || plural(study->tokens.items[from].lower))) continue; /* "products cost" is a sentence */
         if (score >= LEAST) link_name(study, from, to, name, score);
-        if (name->flag && to == from + 1) link_opposite(study, from, name);
       }
     }
   }

@@ -19,11 +19,11 @@ static bool among(const char *text, const char *const *list) {
 /* --- identifiers --- */
 
 /* "orderdate" at a place where both halves are words names are made of; 0 when there is none. */
-static size_t seam(const char *lower, size_t len) {
-  if (len < 6 || words_common(lower, len)) return 0;
+static size_t seam(const struct words *words, const char *lower, size_t len) {
+  if (len < 6 || words_common(words, lower, len)) return 0;
   for (size_t cut = len - 3; cut >= 3; cut--)
-    if (words_common(lower, cut) && words_common(lower + cut, len - cut)) return cut;
-  if (strcmp(lower + len - 2, "id") == 0 && words_common(lower, len - 2)) return len - 2;
+    if (words_common(words, lower, cut) && words_common(words, lower + cut, len - cut)) return cut;
+  if (strcmp(lower + len - 2, "id") == 0 && words_common(words, lower, len - 2)) return len - 2;
   return 0;
 }
 
@@ -38,22 +38,43 @@ static void add(struct splitter *s, const char *lower) {
   if (s->count < NAME_WORDS && lower && *lower) s->out[s->count++] = words_of(s->words, lower);
 }
 
-static void add_part(struct splitter *s, const char *lower) {
+struct parts {
+  const struct word *words[NAME_WORDS];
+  size_t count;
+};
+
+static void add_new_part(struct splitter *s, const char *lower) {
   const char *full = lower ? words_abbreviation(lower, false) : NULL;
   const char *blank = full ? strchr(full, ' ') : NULL;
   if (!lower) return;
-  size_t cut = full ? 0 : seam(lower, strlen(lower));
+  size_t cut = full ? 0 : seam(s->words, lower, strlen(lower));
   if (blank) {
     add(s, arena_strndup(s->arena, full, (size_t)(blank - full)));
     add(s, blank + 1);
   } else if (full) {
     add(s, full);
   } else if (cut) {
-    add_part(s, arena_strndup(s->arena, lower, cut));
-    add_part(s, lower + cut);
+    add_new_part(s, arena_strndup(s->arena, lower, cut));
+    add_new_part(s, lower + cut);
   } else {
     add(s, lower);
   }
+}
+
+/* Parts come again and again ("id", "name"): each is looked up once. */
+static void add_part(struct splitter *s, const char *lower) {
+  void **memo = lower ? words_memo(s->words, arena_printf(s->arena, "/%s", lower)) : NULL;
+  struct parts *parts = memo ? *memo : NULL;
+  if (!memo) return;
+  if (!parts) {
+    parts = ARENA_NEW(s->arena, struct parts);
+    if (!parts) return;
+    struct splitter own = {s->arena, s->words, parts->words, 0};
+    add_new_part(&own, lower);
+    parts->count = own.count;
+    *memo = parts;
+  }
+  for (size_t i = 0; i < parts->count && s->count < NAME_WORDS; i++) s->out[s->count++] = parts->words[i];
 }
 
 static size_t split(const char *identifier, struct arena *arena, struct words *words, const struct word *ret_words[NAME_WORDS]) {
@@ -72,11 +93,6 @@ static size_t split(const char *identifier, struct arena *arena, struct words *w
     if (!ret_words[i]) return i; /* out of memory */
   return s.count;
 }
-
-struct parts {
-  const struct word *words[NAME_WORDS];
-  size_t count;
-};
 
 /* Schemas repeat themselves: an identifier is taken apart once. */
 size_t names_split(const char *identifier, struct arena *arena, struct words *words, const struct word *ret_words[NAME_WORDS]) {
@@ -134,6 +150,9 @@ bool column_key(const struct snap_table *table, const struct snap_column *column
   for (size_t i = 0; i < table->fk_count; i++)
     if (listed(table->fks[i].columns, table->fks[i].column_count, column->name)) return true;
   size_t len = strlen(column->name);
+  static const char *const suffixes[] = {"_key", "_sk", "_fk"};
+  for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++)
+    if (len > strlen(suffixes[i]) && strcasecmp(column->name + len - strlen(suffixes[i]), suffixes[i]) == 0) return true;
   const char *tail = len >= 2 ? column->name + len - 2 : "";
   bool boundary = len == 2 || (len > 2 && (column->name[len - 3] == '_' || islower((unsigned char)column->name[len - 3])));
   return boundary &&
@@ -213,6 +232,15 @@ static size_t strip_flag(const struct word *const *words, size_t count) {
   return count > 1 && among(words[0]->text, verbs) ? 1 : 0;
 }
 
+/* "isgraduated": a flag written in one. */
+static void read_joined_flag(struct reader *r, const struct snap_table *table, const struct snap_column *column) {
+  size_t len = strncasecmp(column->name, "is", 2) == 0 ? 2 : strncasecmp(column->name, "has", 3) == 0 ? 3 : 0;
+  if (!len || strlen(column->name) < len + 4 || strchr(column->name, '_')) return;
+  const struct word *words[NAME_WORDS];
+  struct name *name = push(r, table, column, words, names_split(column->name + len, r->arena, r->words, words));
+  if (name) name->flag = true;
+}
+
 /* "customer name" for customers.name and customers.cust_name alike; "name" for the latter as well. */
 static void read_column(struct reader *r, const struct snap_table *table, const struct snap_column *column, const struct word *shared) {
   const struct word *words[NAME_WORDS], *owned[NAME_WORDS];
@@ -231,6 +259,7 @@ static void read_column(struct reader *r, const struct snap_table *table, const 
   if (column_boolean(column)) {
     struct name *name = push(r, table, column, words + skip + flag, count - skip - flag);
     if (name) name->flag = true;
+    read_joined_flag(r, table, column);
   }
   if (column_boolean(column)) return;
   size_t n = 0;
@@ -260,7 +289,7 @@ bool names_read(struct names *names, const struct snapshot *snapshot, struct are
   struct reader r = {names, snapshot, arena, words};
   size_t columns = 0;
   for (size_t i = 0; i < snapshot->table_count; i++) columns += snapshot->tables[i].column_count;
-  *names = (struct names){.room = 2 * snapshot->table_count + 5 * columns};
+  *names = (struct names){.room = 2 * snapshot->table_count + 6 * columns};
   names->items = arena_calloc(arena, names->room + 1, sizeof *names->items);
   names->table_words = arena_calloc(arena, snapshot->table_count + 1, sizeof *names->table_words);
   names->table_counts = arena_calloc(arena, snapshot->table_count + 1, sizeof *names->table_counts);

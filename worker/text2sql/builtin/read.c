@@ -146,7 +146,7 @@ static size_t first_table(struct reader *reader) {
   for (size_t at = 0; at < reader->study->tokens.count; at++) {
     const struct mention *mention = mention_at(reader, at);
     const struct link *table = mention_best(mention, LINK_TABLE);
-    if (!table || mention->verb || behind_group_word(reader, at)) continue;
+    if (!table || (mention->verb && !(at == 1 && token_is(reader, 0, "who"))) || behind_group_word(reader, at)) continue;
     const struct link *column = mention_best(mention, LINK_COLUMN), *value = mention_best(mention, LINK_VALUE);
     if ((column && column->score > table->score + 0.05) || (value && value->score > table->score + 0.05)) continue;
     if (table->score < 0.62) continue;
@@ -166,6 +166,7 @@ static size_t central_table(struct reader *reader) {
     for (size_t at = 0; at < study->tokens.count; at++) {
       const struct mention *mention = mention_at(reader, at);
       double score = 0;
+      if (mention && mention->to == at + 1 && dates_unit(token_lower(reader, at)) != UNIT_NONE) continue;
       for (size_t i = 0; mention && i < mention->count; i++) {
         const struct link *link = &mention->links[i];
         bool key = link->kind == LINK_COLUMN && column_key(&study->snapshot->tables[t], link->column);
@@ -229,13 +230,36 @@ static void explain(struct study *study, size_t from, size_t count) {
 
 /* Glue that turns the meaning round: it is never passed over in silence. */
 static bool weighty(const char *lower) {
-  static const char *const words[] = {"not",    "never",   "no",     "without", "except",     "excluding", "neither", "nor",   "most",
-                                      "least",  "fewest",  "more",   "less",    "fewer",      "than",      "above",   "below", "under",
-                                      "before", "after",   "since",  "until",   "between",    "or",        "either",  "per",   "during",
-                                      "both",   "average", "median", "total",   "percentage", "ratio"};
+  static const char *const words[] = {"not",    "never", "no",     "without", "except",   "excluding", "neither", "nor",
+                                      "most",   "least", "fewest", "more",    "less",     "fewer",     "than",    "above",
+                                      "below",  "under", "before", "after",   "since",    "until",     "between", "or",
+                                      "either", "per",   "during", "both",    "average",  "median",    "total",   "percentage",
+                                      "ratio",  "will",  "should", "predict", "forecast", "why"};
   for (size_t i = 0; i < sizeof words / sizeof *words; i++)
     if (strcmp(words[i], lower) == 0) return true;
   return false;
+}
+
+/* "diagnosed with Migraine", "taking Genetics": what joins two things that were understood says nothing of its own, unless it says the
+ * opposite. */
+static bool joins_things(const struct study *study, size_t at) {
+  static const char *const against[] = {"refused",  "returned",  "cancelled",  "canceled", "declined", "complained", "lost",
+                                        "disliked", "rejected",  "missed",     "missing",  "failed",   "fired",      "left",
+                                        "lacking",  "excluding", "terminated", "avoided",  "skipped",  "dropped",    "deleted",
+                                        "removed",  "expired",   "overdue",    "delayed",  "ended",    "stopped"};
+  static const char *const ties[] = {"in", "with", "by", "for", "at", "on", "from", "to", "the", "of", "as"};
+  const char *lower = study->tokens.items[at].lower;
+  size_t len = strlen(lower);
+  bool verb = (len > 4 && (strcmp(lower + len - 2, "ed") == 0 || strcmp(lower + len - 3, "ing") == 0)) ||
+              study_phrase(study, at, "written|taught|sold|made|sent|given|driven|flown|held|won|bought|taken");
+  for (size_t i = 0; i < sizeof against / sizeof *against; i++)
+    if (strcmp(against[i], lower) == 0) return false;
+  struct date_range range;
+  if (!verb || at == 0 || at + 1 >= study->tokens.count || dates_read(&study->tokens, at + 1, study->arena, &range)) return false;
+  const struct mention *next = study->at[at + 1];
+  bool tied = mention_best(next, LINK_VALUE) != NULL;
+  for (size_t i = 0; i < sizeof ties / sizeof *ties; i++) tied |= study_phrase(study, at + 1, ties[i]) != 0;
+  return tied;
 }
 
 static bool is_benign(const struct study *study, size_t at) {
@@ -244,6 +268,7 @@ static bool is_benign(const struct study *study, size_t at) {
   if (token->kind != TOKEN_WORD || weighty(token->lower)) return false;
   if (study_glue(token->lower) && !(token->capital && strlen(token->lower) > 2 && at > 1)) return true;
   if (token->capital && !study_glue(token->lower)) return false;
+  if (joins_things(study, at)) return true;
   size_t len = strlen(token->lower);
   for (const char *p = strstr(benign, token->lower); p; p = strstr(p + 1, token->lower))
     if (p[-1] == ' ' && p[len] == ' ') return true;
@@ -295,6 +320,23 @@ static bool has_aggregate(const struct reading *out) {
   return false;
 }
 
+/* "units sold per brand": amounts per something are added up; prices and scores are not. */
+static void sum_items(struct reader *reader) {
+  static const char *const sums[] = {"amount", "unit",   "quantiti", "sale",  "total", "hour",   "revenu", "minut",
+                                     "point",  "profit", "spend",    "volum", "count", "income", "expense"};
+  struct reading *out = reader->out;
+  for (size_t i = 0; i < out->item_count; i++) {
+    struct measure *item = &out->items[i];
+    if (item->kind != MEASURE_NONE || !item->of.column || !column_numeric(item->of.column)) continue;
+    const struct word *words[NAME_WORDS];
+    size_t n = names_split(item->of.column->name, reader->study->arena, reader->study->words, words);
+    for (size_t w = 0; w < n; w++)
+      for (size_t k = 0; k < sizeof sums / sizeof *sums; k++)
+        if (strcmp(words[w]->text, sums[k]) == 0) item->kind = MEASURE_SUM;
+    if (item->kind == MEASURE_NONE) study_doubt(reader->study, NULL, "Should %s be added up or averaged?", item->of.column->name);
+  }
+}
+
 /* "each product's name": groups without anything to add up are a list. */
 static void list_groups(struct reader *reader) {
   struct reading *out = reader->out;
@@ -315,6 +357,7 @@ static void list_groups(struct reader *reader) {
 static void finish_groups(struct reader *reader) {
   struct reading *out = reader->out;
   if (out->ratio) return;
+  if (reader->per && out->group_count && !has_aggregate(out)) sum_items(reader);
   if (!has_aggregate(out)) {
     list_groups(reader);
     return;
@@ -337,27 +380,35 @@ static void finish_groups(struct reader *reader) {
     if (out->keys[i].by.kind != MEASURE_NONE || out->keys[i].by.term) add_item(reader, out->keys[i].by);
 }
 
-/* One unexplained word may be a turn of phrase; a number, a name or two words are something that was asked for. */
+/* "List brands": what there is of something that has no table of its own, each once. */
+static void finish_distinct(struct reader *reader) {
+  struct reading *out = reader->out;
+  if (out->listed || !out->item_count || has_aggregate(out) || out->ratio || reader->study->mentioned[out->subject]) return;
+  for (size_t i = 0; i < out->item_count; i++)
+    if (!out->items[i].of.column || !wanted_fits(out->items[i].of.column, WANT_TEXT)) return;
+  for (size_t k = 0; k < out->key_count; k++) {
+    bool shown = false;
+    for (size_t i = 0; i < out->item_count; i++) shown |= out->items[i].of.column == out->keys[k].by.of.column;
+    if (!shown) return;
+  }
+  out->distinct = true;
+}
+
+/* A word that nothing accounts for is something that was asked for. */
 static void judge_coverage(struct study *study) {
-  size_t words = 0, first = 0;
+  size_t words = 0;
   const char *list = "";
-  bool hard = false;
   for (size_t i = 0; i < study->tokens.count; i++) {
     const struct token *token = &study->tokens.items[i];
     if (study->explained[i] || token->kind == TOKEN_MARK) continue;
-    if (!words++) first = i;
-    hard |= token->kind != TOKEN_WORD || token->capital || weighty(token->lower);
+    words++;
     list = arena_printf(study->arena, "%s%s\u201c%s\u201d", list, *list ? ", " : "", study_words(study, i, i + 1));
   }
-  (void)first;
-  if (words > 1 || hard) {
+  if (words) {
     study_doubt(study, NULL,
                 "I can't connect %s to anything in the schema or its values. Can you say it with the names of tables and columns, or put a "
                 "value in quotes?",
                 list);
-  } else if (words) {
-    study->certainty -= 0.35;
-    study_note(study, "The word %s was not understood and has no influence on the answer.", list);
   }
 }
 
@@ -380,6 +431,7 @@ void study_read(struct study *study) {
   if (!study->doubt) finish_pending(&reader);
   if (!study->doubt) finish_groups(&reader);
   if (!study->doubt) judge_coverage(study);
+  if (!study->doubt) finish_distinct(&reader);
   if (!study->doubt && !reader.out->listed && !reader.out->item_count && !reader.out->ratio) {
     if (!reader.out->filter_count && !reader.out->key_count && !reader.out->group_count && !reader.out->branch_count)
       study_doubt(study, NULL, "What should be shown of %s?", study_table(study, reader.out->subject)->qualified);

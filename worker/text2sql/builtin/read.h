@@ -16,6 +16,7 @@ struct reader {
   bool top, top_falling; /* "top 5", "the most", waiting for what by */
   bool grouping;         /* a list of groups goes on: "by month and country" */
   bool ordering;
+  bool per;      /* groups were asked for by "per", "by", "monthly" */
   size_t branch; /* that conditions belong to; 0: the whole */
   size_t last_table;
   const struct mention *last_verb;

@@ -34,7 +34,7 @@ static bool money_like(const struct reader *reader, size_t at) {
 /* Rows that are worth something: their amount; else the product of how many and for how much. */
 static bool find_worth(struct reader *reader, size_t table, struct measure *ret) {
   struct place place, times;
-  if (find_concept(reader, table, "revenue amount total spent subtotal", WANT_NUMBER, &place)) {
+  if (find_concept(reader, table, "revenue sales amount total spent subtotal", WANT_NUMBER, &place)) {
     *ret = (struct measure){.kind = MEASURE_SUM, .of = place};
     return true;
   }
@@ -140,7 +140,7 @@ static size_t measured(struct reader *reader, size_t at, enum measure_kind kind,
   if ((n = read_term(reader, at, ret))) return n;
   const struct mention *mention = mention_at(reader, at);
   const struct link *table = mention_best(mention, LINK_TABLE), *column = mention_best(mention, LINK_COLUMN);
-  bool rows = table && (!column || column->score <= table->score + 0.03 || kind == MEASURE_COUNT);
+  bool rows = table && (!column || column->score <= table->score + 0.03);
   if (kind == MEASURE_COUNT) {
     const struct link *flag = mention_best(mention, LINK_FLAG), *value = mention_best(mention, LINK_VALUE);
     double least = table && !mention->verb ? table->score : 0.75;
@@ -193,7 +193,9 @@ size_t read_measure(struct reader *reader, size_t at, struct measure *ret_measur
     return n ? at + n - start : 0;
   }
   if ((n = read_term(reader, at, ret_measure))) return at + n - start;
-  if (money_like(reader, at) && !mention_best(mention_at(reader, at), LINK_COLUMN) && find_revenue(reader, ret_measure)) {
+  const struct link *amount = mention_best(mention_at(reader, at), LINK_COLUMN);
+  if (money_like(reader, at) && !(amount && amount->score >= 0.9) && mention_at(reader, at) && mention_at(reader, at)->to == at + 1 &&
+      find_revenue(reader, ret_measure)) {
     const struct mention *mention = mention_at(reader, at);
     return (mention ? mention->to : at + 1) - start;
   }
@@ -217,6 +219,11 @@ size_t rule_measure(struct reader *reader, size_t at) {
   if (mention && n < mention->to - at && mention_best(mention, LINK_COLUMN) && reader->pending == MEASURE_NONE && mention->to - at > 1 &&
       kind != MEASURE_NONE) { /* "total amount" is a column */
     struct place place;
+    if (mention_best(mention, LINK_COLUMN)->score < 0.95 && n == 1 && mention->to == at + 2 && money_like(reader, at + 1) &&
+        find_revenue(reader, &measure)) {
+      add_item(reader, measure);
+      return 2;
+    }
     if (settle_column(reader, mention, WANT_NUMBER, &place) && !wants_rows(reader)) {
       add_item(reader, (struct measure){.kind = kind == MEASURE_COUNT ? MEASURE_SUM : kind, .of = place});
       return mention->to - at;
@@ -319,9 +326,8 @@ size_t rule_group(struct reader *reader, size_t at) {
       "per each|for each of the|for each|for every|in each|in every|of each|of every|from each|by each|within each|at each|on each|with "
       "each|per|each|every|grouped by|group by|group them by|grouping by|grouped per|broken down by|break down by|"
       "breakdown by|broken out by|breakdown per|split by|segmented by|across all|across|for all the different|for the different";
-  const char *adverb = token_lower(reader, at);
   if (token_is(reader, at, "daily|weekly|monthly|quarterly|yearly|annual|annually")) {
-    (void)adverb;
+    reader->per = true;
     return read_bucket(reader, at);
   }
   size_t n = study_phrase(study, at, always);
@@ -342,11 +348,13 @@ size_t rule_group(struct reader *reader, size_t at) {
         mention_best(mention_at(reader, at - 1), LINK_TABLE) == NULL || !settle_column(reader, mention, WANT_ANY, &place))
       return 0;
     add_key(reader, (struct measure){.of = place}, false);
+    reader->ordering = true;
     return mention->to - at;
   }
   size_t m = read_group(reader, p);
   if (!m) return 0;
   reader->grouping = true;
+  reader->per |= !token_is(reader, at, "each|for|every|of|with|from");
   return p + m - at;
 }
 
@@ -431,6 +439,7 @@ size_t rule_table(struct reader *reader, size_t at) {
   reader->last_table = which;
   if (mention->verb) {
     reader->last_verb = mention;
+    if (which == out->subject && at == 1 && token_is(reader, 0, "who")) out->listed = true;
     if (which != out->subject) study->drawn[which] = true;
     if (which != out->subject &&
         (reader->where || token_is(reader, at - (at > 0), "have|has|been|not|never|who|that|they|ever|customers|did")))
@@ -494,6 +503,9 @@ size_t rule_column(struct reader *reader, size_t at) {
     reader->last_verb = mention;
     return column->score >= 0.7 ? mention->to - at : 0;
   }
+  bool doing = column->score < 0.99 && at > 0 && at == mention->to - 1 && token_is(reader, mention->to, "the|more|less|over|under") &&
+               reader->last_table != NO_TABLE && mention_at(reader, at - 1) && mention_best(mention_at(reader, at - 1), LINK_TABLE);
+  if (doing) return 1; /* "doctors charge the highest fee" */
   bool named = mention->to == at + 1 && token_is(reader, at, "name|names|title|titles");
   if (named && show_names(reader, mention)) return 1;
   if (study->doubt || !settle_column(reader, mention, WANT_ANY, &place)) return 0;

@@ -20,6 +20,8 @@ static const struct {
     {"heaviest", true, "weight mass", WANT_NUMBER, NULL},
     {"lightest", false, "weight mass", WANT_NUMBER, NULL},
     {"tallest", true, "height elevation", WANT_NUMBER, NULL},
+    {"largest|biggest", true, "size area square population capacity total amount", WANT_NUMBER, NULL},
+    {"smallest", false, "size area square population capacity total amount", WANT_NUMBER, NULL},
     {"most populous|most populated", true, "population", WANT_NUMBER, NULL},
     {"highest paid|best paid|highest earning|top earning|top paid|best earning", true, "salary wage", WANT_NUMBER, NULL},
     {"lowest paid|worst paid", false, "salary wage", WANT_NUMBER, NULL},
@@ -177,6 +179,9 @@ static size_t rank_by_noun(struct reader *reader, size_t at, bool falling) {
     n = p - at == 1 ? 0 : 0;
   else if (!n)
     return 0;
+  for (size_t i = 0; n && counting && by.kind == MEASURE_NONE && by.of.column && !reader->out->listed && i < reader->out->item_count; i++)
+    if (reader->out->items[i].kind == MEASURE_NONE && reader->out->items[i].of.table != by.of.table)
+      by.kind = MEASURE_SUM;                                                     /* "which region sold the most units" */
   if (by.kind == MEASURE_NONE && !by.term && !by.until && !wants_rows(reader)) { /* "the highest price" */
     if (count) return 0;
     bool named = false; /* "highest price product" */
@@ -214,6 +219,13 @@ static size_t read_top(struct reader *reader, size_t at) {
     n = study_phrase(study, at, "limit #|limited to #|limit to #|only #|just #");
     reader->out->limit = (long)study->tokens.items[at + n - 1].number;
     return n;
+  }
+  bool counted = !n && at > 0 && at < study->tokens.count && study->tokens.items[at].kind == TOKEN_NUMBER &&
+                 token_is(reader, at - 1, "which|the|what|me|list|show|find|get|are") &&
+                 mention_best(mention_at(reader, at + 1), LINK_TABLE) && !reader->out->limit;
+  if (counted && study->tokens.items[at].number >= 1) { /* "which 2 doctors" */
+    reader->out->limit = (long)study->tokens.items[at].number;
+    return 1;
   }
   if (!n) return 0;
   bool number_first = study->tokens.items[at].kind == TOKEN_NUMBER;
@@ -256,8 +268,24 @@ static size_t read_top_key(struct reader *reader, size_t at) {
   return p + skip + m - at;
 }
 
+/* "the most common diseases": values by how many rows have them. */
+static size_t rank_by_frequency(struct reader *reader, size_t at) {
+  size_t most = study_phrase(reader->study, at, "most common|most frequent|most frequently occurring"),
+         least = study_phrase(reader->study, at, "least common|least frequent|rarest");
+  const struct mention *mention = mention_at(reader, at + most + least);
+  struct place place;
+  if ((!most && !least) || !mention_best(mention, LINK_COLUMN) || !settle_column(reader, mention, WANT_ANY, &place)) return 0;
+  add_group(reader, (struct group){.of = place});
+  add_key(reader, (struct measure){.kind = MEASURE_COUNT, .of.table = place.table}, most != 0);
+  set_limit(reader, mention->to - 1);
+  reader->top = false;
+  return mention->to - at;
+}
+
 size_t rule_superlative(struct reader *reader, size_t at) {
   struct study *study = reader->study;
+  size_t common = rank_by_frequency(reader, at);
+  if (common || study->doubt) return common;
   size_t n = read_top(reader, at);
   if (n || study->doubt) return n;
   if (reader->top && (n = read_top_key(reader, at))) return n;

@@ -11,7 +11,9 @@ static const struct mention *next_mention(const struct reader *reader, size_t at
     size_t len = strlen(token_lower(reader, p));
     if (len > 4 && strcmp(token_lower(reader, p) + len - 2, "ed") == 0) continue; /* "assigned to any" */
     if (!token_is(reader, p,
-                  "any|a|an|the|single|placed|made|been|yet|ever|have|had|has|received|get|got|given|at|all|their|its|in|written|taken|"
+                  "any|a|an|the|single|teach|attend|own|use|visit|buy|order|sell|write|work|take|rent|borrow|publish|supply|manage|lead|"
+                  "review|submit|participate|play|direct|offer|host|contain|include|belong|appear|placed|made|been|yet|ever|have|had|has|"
+                  "received|get|got|given|at|all|their|its|in|written|taken|"
                   "bought|place|make|purchased|by|associated|related|corresponding|matching|one|to|on|with|of|for|from"))
       return NULL;
   }
@@ -54,7 +56,7 @@ size_t rule_absence(struct reader *reader, size_t at) {
       "have never|has never|had never|were never|was never|are never|never|have not yet|has not yet|have not|has not|had not|did not|does "
       "not|do not|have not been|were not|are not|is not|was not|not been|haven|not|have yet to";
   size_t lack = study_phrase(study, at, lacks), never = lack ? 0 : study_phrase(study, at, nevers), n = lack + never;
-  if (!n) return 0;
+  if (!n || (mention_best(mention_at(reader, at), LINK_VALUE) && mention_at(reader, at)->to > at + 1)) return 0;
   if (lack && token_is(reader, at, "no") && !token_is(reader, at > 0 ? at - 1 : 0, "there|are|is|with|that|have|has")) return 0;
   size_t p = at + n;
   if (token_is(reader, p, "have|has|had") && token_is(reader, p + 1, "a|an|any")) p++;
@@ -105,7 +107,8 @@ size_t rule_absence(struct reader *reader, size_t at) {
   size_t role = absent_role(reader, object, at);
   if (role) return role;
   struct place place;
-  if (lack && column && settle_column(reader, object, WANT_ANY, &place)) {
+  if ((lack || token_is(reader, p > 0 ? p - 1 : 0, "have|has|had") || token_is(reader, p, "have|has|had")) && column &&
+      settle_column(reader, object, WANT_ANY, &place)) {
     add_filter(reader, (struct filter){.kind = FILTER_NULL, .of = place}, at);
     return object->to - at;
   }

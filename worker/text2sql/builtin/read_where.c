@@ -281,7 +281,15 @@ size_t rule_compare(struct reader *reader, size_t at) {
 static bool year_filter(struct reader *reader, size_t at, size_t table, const struct date_range *range) {
   struct place place;
   struct study *study = reader->study;
-  if (!range->years || !find_concept(reader, table, "year", WANT_NUMBER, &place)) return false;
+  if (!range->years) return false;
+  bool by_verb = false; /* "formed before 2000": of several years the verb's */
+  for (size_t back = 1; back <= 2 && back <= at && !by_verb; back++) {
+    by_verb = *token_lower(reader, at - back) && !study_glue(token_lower(reader, at - back)) &&
+              find_concept(reader, table, token_lower(reader, at - back), WANT_NUMBER, &place) &&
+              strstr(tokens_lower(study->arena, place.column->name, strlen(place.column->name)), "year");
+    if (by_verb) study->explained[at - back] = true;
+  }
+  if (!by_verb && !find_concept(reader, table, "year", WANT_NUMBER, &place)) return false;
   struct filter filter = {.kind = FILTER_COMPARE, .of = place};
   bool both = range->from_year && range->to_year;
   filter.op = both ? (range->from_year == range->to_year ? "=" : "BETWEEN") : range->from_year ? ">=" : "<=";
@@ -492,6 +500,10 @@ size_t rule_value(struct reader *reader, size_t at) {
   if (!value) return (n = literal_value(reader, at)) || study->doubt ? n : quoted_part(reader, at);
   if (reader->pending != MEASURE_NONE && value->score < 1 && mention_best(mention, LINK_TABLE)) return 0;
   const struct link *table = mention_best(mention, LINK_TABLE), *column = mention_best(mention, LINK_COLUMN);
+  struct place happened_at; /* "scheduled in April": when, not in which state */
+  if (mention->verb && dates_read(&study->tokens, mention->to, study->arena, &(struct date_range){0}) &&
+      find_concept(reader, reader->out->subject, token_lower(reader, at), WANT_DATE, &happened_at))
+    return 1;
   if (mention_best(mention, LINK_ROLE) && at > 0 && token_is(reader, at - 1, "their|his|her|its|a|the|whose|and")) return 0;
   bool name = study->tokens.items[at].capital || study->tokens.items[at].kind == TOKEN_QUOTED;
   if (!name && ((table && table->score >= value->score - 0.1) || (column && column->score >= value->score - 0.1))) return 0;
@@ -582,7 +594,7 @@ static size_t happened(struct reader *reader, size_t at) {
   struct study *study = reader->study;
   const struct token *token = token_at(reader, at);
   if (token->kind != TOKEN_WORD) return 0;
-  bool opposite = strncmp(token->lower, "un", 2) == 0 && strlen(token->lower) > 6;
+  bool opposite = strncmp(token->lower, "un", 2) == 0 && strlen(token->lower) >= 6;
   const char *verb = token->lower + (opposite ? 2 : 0);
   size_t len = strlen(verb);
   bool past = (len > 4 && strcmp(verb + len - 2, "ed") == 0) || strcmp(verb, "paid") == 0 || strcmp(verb, "sent") == 0;

@@ -96,6 +96,7 @@ static const char *const equivalents[][2] = {{"american", "usa"},
 
 static bool plain_word(const struct study *study, size_t at) {
   const struct token *token = &study->tokens.items[at];
+  if (token->kind == TOKEN_WORD && strcmp(token->lower, "no") == 0) return true; /* "no show" */
   return token->kind == TOKEN_WORD && (!study_glue(token->lower) || token->capital);
 }
 

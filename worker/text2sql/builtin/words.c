@@ -8,12 +8,16 @@
 #define SYNONYM 0.8   /* what a synonym is worth beside the word itself */
 #define FORM_BYTES 64 /* longer forms are their own stem */
 
+#define EXPECTED 128
+
 struct words {
   struct arena *arena;
   struct sb_stemmer *stemmer;
   struct word **slots; /* open addressing, never more than half full */
   size_t mask, used;
-  struct memo **memos; /* fixed buckets */
+  struct memo **memos, **forms; /* fixed buckets */
+  const char *expected[EXPECTED];
+  size_t expected_count;
 };
 struct memo {
   const char *key;
@@ -59,8 +63,8 @@ static struct word *intern(struct words *words, const char *stem) {
   return word;
 }
 
-void **words_memo(struct words *words, const char *key) {
-  struct memo **bucket = &words->memos[hash(key) % MEMO_BUCKETS];
+static void **memo_in(struct words *words, struct memo **memos, const char *key) {
+  struct memo **bucket = &memos[hash(key) % MEMO_BUCKETS];
   for (struct memo *memo = *bucket; memo; memo = memo->next)
     if (strcmp(memo->key, key) == 0) return &memo->value;
   struct memo *memo = ARENA_NEW(words->arena, struct memo);
@@ -69,6 +73,8 @@ void **words_memo(struct words *words, const char *key) {
   *bucket = memo;
   return &memo->value;
 }
+
+void **words_memo(struct words *words, const char *key) { return memo_in(words, words->memos, key); }
 
 /* The row of an irregular form, or NULL. */
 static const char *const *irregular(const char *lower) {
@@ -87,7 +93,11 @@ static struct word *word_of(struct words *words, const char *lower) {
   return stem ? intern(words, (const char *)stem) : NULL;
 }
 
-const struct word *words_of(struct words *words, const char *lower) { return word_of(words, lower); }
+const struct word *words_of(struct words *words, const char *lower) {
+  void **memo = memo_in(words, words->forms, lower);
+  if (memo && !*memo) *memo = word_of(words, lower);
+  return memo ? *memo : NULL;
+}
 
 static bool join_group(struct words *words, const char *lower, size_t group) {
   struct word *word = word_of(words, lower);
@@ -116,7 +126,8 @@ struct words *words_new(struct arena *arena) {
   if (!words) return NULL;
   words->arena = arena;
   words->memos = arena_calloc(arena, MEMO_BUCKETS, sizeof *words->memos);
-  if (!words->memos) return NULL;
+  words->forms = arena_calloc(arena, MEMO_BUCKETS, sizeof *words->forms);
+  if (!words->memos || !words->forms) return NULL;
   words->stemmer = sb_stemmer_new("english", "UTF_8");
   if (!words->stemmer || arena_defer(arena, forget, words->stemmer) < 0) return NULL;
   return read_groups(words) ? words : NULL;
@@ -130,7 +141,13 @@ const char *words_abbreviation(const char *lower, bool in_question) {
   return NULL;
 }
 
-bool words_common(const char *lower, size_t len) {
+void words_expect(struct words *words, const char *lower) {
+  if (words->expected_count < EXPECTED && strlen(lower) >= 4) words->expected[words->expected_count++] = lower;
+}
+
+bool words_common(const struct words *words, const char *lower, size_t len) {
+  for (size_t i = 0; i < words->expected_count; i++)
+    if (strlen(words->expected[i]) == len && strncmp(words->expected[i], lower, len) == 0) return true;
   for (size_t i = 0; words_parts[i]; i++)
     if (strlen(words_parts[i]) == len && strncmp(words_parts[i], lower, len) == 0) return true;
   return false;

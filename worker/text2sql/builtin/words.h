@@ -23,7 +23,9 @@ const struct word *words_of(struct words *words, const char *lower);
  * everything short is one; in a question only what can't be English. */
 const char *words_abbreviation(const char *lower, bool in_question);
 /* A word some schemas are made of: where "orderdate" may be split. */
-bool words_common(const char *lower, size_t len);
+bool words_common(const struct words *words, const char *lower, size_t len);
+/* What the question says may be a part of a name, too. */
+void words_expect(struct words *words, const char *lower);
 /* 1 for one word, less for synonyms, 0 for strangers. */
 double words_alike(const struct word *a, const struct word *b);
 

@@ -168,7 +168,7 @@ const char *const words_groups[] = {"customer client buyer shopper patron purcha
                                     "transact transaction",
                                     "manage manager",
                                     "supervise supervisor",
-                                    "teach teacher",
+                                    "teach teacher instructor professor lecturer",
                                     "write writer author",
                                     "play player",
                                     "supply supplier",

@@ -249,7 +249,7 @@ static void show_rows(struct scope *scope, struct list *list) {
       show(list, arena_printf(study->arena, "%s.%s", scope->nodes[0].alias, sql_ident(study->arena, table->columns[c].name)), NULL);
     return;
   }
-  if (r->listed && !plain) show_entity(scope, list, r->subject, NULL, false);
+  if (r->listed && !r->distinct) show_entity(scope, list, r->subject, NULL, false);
   for (size_t i = 0; i < r->item_count; i++) show(list, write_measure(scope, &r->items[i]), r->items[i].until ? "days" : NULL);
   if (!r->listed || plain) return;
   for (size_t i = 0; i < r->filter_count; i++)
@@ -272,7 +272,7 @@ static const char *order_by(struct scope *scope, struct list *list, bool grouped
       list->group_by = cat(study, list->group_by, ", ", by);
       show(list, by, NULL);
     }
-    if (!grouped && (r->limit || r->key_count == 1) && !r->distinct && r->keys[i].by.of.column) show(list, by, NULL);
+    if (!grouped && !r->distinct && r->keys[i].by.of.column) show(list, by, NULL);
     text = cat(study, text, ", ", arena_printf(study->arena, "%s%s", by, r->keys[i].falling ? " DESC NULLS LAST" : ""));
   }
   for (size_t g = 0; !r->key_count && g < r->group_count; g++) {
@@ -332,7 +332,7 @@ static const char *write_list(struct study *study) {
   if (!study->doubt) write_conditions(&scope, 0, filters, all_filters(study, filters), true);
   if (!study->doubt) write_branches(&scope, false);
   if (study->doubt || !order) return NULL;
-  bool distinct = r->distinct && r->key_count == 0;
+  bool distinct = r->distinct;
   return arena_printf(study->arena, "SELECT %s%s\n%s%s%s%s", distinct ? "DISTINCT " : "", list.text, scope_from(&scope),
                       where_clause(&scope), order, tail(study));
 }

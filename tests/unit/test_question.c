@@ -1,0 +1,367 @@
+/* The built-in parser without a server: what it writes for small schemas, what it asks back, and that no text makes it crash or write what
+ * it was not asked. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <pg_query.h>
+#include <pg_query/pg_query.pb-c.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/limits.h"
+#include "worker/text2sql/builtin/study.h"
+
+static const char schema_json[] =
+    "{\"search_path_schemas\":[\"public\"],\"tables\":["
+    "{\"schema\":\"public\",\"name\":\"clients\",\"kind\":\"table\",\"columns\":["
+    " {\"name\":\"id\",\"type\":\"bigint\",\"nullable\":false},{\"name\":\"name\",\"type\":\"text\",\"nullable\":false},{\"name\":\"city\","
+    "\"type\":\"text\"},"
+    " {\"name\":\"is_vip\",\"type\":\"boolean\",\"nullable\":false},{\"name\":\"joined_on\",\"type\":\"date\"},{\"name\":\"balance\","
+    "\"type\":\"numeric\"}],"
+    " \"primary_key\":{\"name\":\"clients_pkey\",\"columns\":[\"id\"]}},"
+    "{\"schema\":\"public\",\"name\":\"invoices\",\"kind\":\"table\",\"columns\":["
+    " {\"name\":\"id\",\"type\":\"bigint\",\"nullable\":false},{\"name\":\"client_id\",\"type\":\"bigint\",\"nullable\":false},{\"name\":"
+    "\"seller_id\",\"type\":\"bigint\"},"
+    " {\"name\":\"state\",\"type\":\"text\"},{\"name\":\"issued_on\",\"type\":\"date\"},{\"name\":\"paid_on\",\"type\":\"date\"},{\"name\":"
+    "\"amount\",\"type\":\"numeric\"}],"
+    " \"primary_key\":{\"name\":\"invoices_pkey\",\"columns\":[\"id\"]},"
+    " \"checks\":[{\"name\":\"ck\",\"columns\":[\"state\"],\"definition\":\"CHECK ((state = ANY (ARRAY['draft'::text, 'open'::text, 'it''s "
+    "odd'::text])))\",\"validated\":true}],"
+    " \"foreign_keys\":[{\"name\":\"f\",\"columns\":[\"client_id\"],\"ref_schema\":\"public\",\"ref_table\":\"clients\",\"ref_columns\":["
+    "\"id\"]},"
+    "  {\"name\":\"g\",\"columns\":[\"seller_id\"],\"ref_schema\":\"public\",\"ref_table\":\"clients\",\"ref_columns\":[\"id\"]}]},"
+    "{\"schema\":\"public\",\"name\":\"Visit Log\",\"kind\":\"table\",\"columns\":["
+    " {\"name\":\"Visit "
+    "Id\",\"type\":\"integer\",\"nullable\":false},{\"name\":\"ClientId\",\"type\":\"bigint\"},{\"name\":\"seen\\\"at\",\"type\":"
+    "\"timestamp with time zone\"}],"
+    " \"primary_key\":{\"name\":\"v\",\"columns\":[\"Visit Id\"]}}]}";
+
+struct fixture {
+  struct arena *arena;
+  json_t *json;
+  struct snapshot *snapshot;
+};
+
+static struct snapshot *load(const char *text, struct arena *arena, json_t **ret_json) {
+  struct snapshot *snapshot;
+  struct error err = {0};
+  *ret_json = json_loads(text, 0, NULL);
+  assert_non_null(*ret_json);
+  assert_int_equal(snapshot_load(*ret_json, arena, &snapshot, &err), OK);
+  return snapshot;
+}
+
+static int setup(void **state) {
+  struct fixture *f = calloc(1, sizeof *f);
+  f->arena = arena_new((size_t)64 << 20);
+  f->snapshot = load(schema_json, f->arena, &f->json);
+  *state = f;
+  return 0;
+}
+
+static int teardown(void **state) {
+  struct fixture *f = *state;
+  arena_free(f->arena);
+  json_decref(f->json);
+  free(f);
+  return 0;
+}
+
+static struct generator_answer ask(const struct fixture *f, const char *question, struct arena *arena) {
+  struct generator_request request = {.question = question, .snapshot = f->snapshot};
+  struct generator_answer answer;
+  ERROR_AUTO err = {0};
+  assert_int_equal(generator_builtin.generate(&request, arena, &answer, &err), OK);
+  assert_non_null(answer.reasoning);
+  assert_true((answer.sql == NULL) == (answer.clarify != NULL));
+  assert_true(answer.sql ? answer.confidence > 0 && answer.confidence <= 1 : answer.confidence == 0);
+  return answer;
+}
+
+static void writes(void **state, const char *question, const char *sql) {
+  ARENA_AUTO arena = arena_new((size_t)64 << 20);
+  struct generator_answer answer = ask(*state, question, arena);
+  if (!answer.sql) fail_msg("%s: %s", question, answer.reasoning);
+  assert_string_equal(answer.sql, sql);
+}
+
+static void asks_back(void **state, const char *question, const char *part) {
+  ARENA_AUTO arena = arena_new((size_t)64 << 20);
+  struct generator_answer answer = ask(*state, question, arena);
+  if (answer.sql) fail_msg("%s: %s", question, answer.sql);
+  if (!strstr(answer.clarify->question, part)) fail_msg("%s: %s", question, answer.clarify->question);
+}
+
+static void statements(void **state) {
+  writes(state, "How many clients are there?", "SELECT count(*) AS number_of_clients\nFROM public.clients AS c");
+  writes(state, "how many vip clients", "SELECT count(*) AS number_of_clients\nFROM public.clients AS c\nWHERE c.is_vip");
+  writes(state, "clients that are not vip", "SELECT c.id, c.name, c.is_vip\nFROM public.clients AS c\nWHERE NOT c.is_vip");
+  writes(state, "total amount of open invoices", "SELECT sum(i.amount) AS total_amount\nFROM public.invoices AS i\nWHERE i.state = 'open'");
+  writes(state, "number of invoices per state",
+         "SELECT i.state, count(*) AS number_of_invoices\nFROM public.invoices AS i\nGROUP BY i.state");
+  writes(state, "Which client has the highest balance?",
+         "SELECT c.id, c.name, c.balance\nFROM public.clients AS c\nORDER BY c.balance DESC NULLS LAST\nLIMIT 1");
+  writes(state, "unpaid invoices", "SELECT i.id, i.paid_on\nFROM public.invoices AS i\nWHERE i.paid_on IS NULL");
+  writes(state, "how many visit logs", "SELECT count(*) AS \"number_of_Visit Log\"\nFROM public.\"Visit Log\" AS vl");
+}
+
+static void what_is_not_understood_is_asked(void **state) {
+  asks_back(state, "", "What is it about");
+  asks_back(state, "???", "What is it about");
+  asks_back(state, "clients with purple elephants", "purple");
+  asks_back(state, "How many clients live in Atlantis?", "Atlantis");
+  asks_back(state, "clients with 17", "17");
+  asks_back(state, "Wie viele Kunden gibt es in diesem Jahr?", "");
+  asks_back(state,
+            "\xD0\xA1\xD0\xBA\xD0\xBE\xD0\xBB\xD1\x8C\xD0\xBA\xD0\xBE \xD0\xBA\xD0\xBB\xD0\xB8\xD0\xB5\xD0\xBD\xD1\x82\xD0\xBE\xD0\xB2",
+            "What is it about");
+  asks_back(state, "top 5 clients", "Top by what");
+  asks_back(state, "average of invoices by mood", "");
+}
+
+/* A negation, a comparison or an alternative that no rule took must not be passed over. */
+static void nothing_that_turns_the_meaning_is_dropped(void **state) {
+  static const char *const questions[] = {"clients who are not happy", "clients except",       "invoices or else",  "clients per",
+                                          "invoices with more",        "clients without luck", "vip clients or not"};
+  for (size_t i = 0; i < sizeof questions / sizeof *questions; i++) {
+    ARENA_AUTO arena = arena_new((size_t)64 << 20);
+    struct generator_answer answer = ask(*state, questions[i], arena);
+    if (answer.sql) fail_msg("%s: %s", questions[i], answer.sql);
+  }
+}
+
+static void two_ways_to_join_are_asked_about(void **state) {
+  ARENA_AUTO arena = arena_new((size_t)64 << 20);
+  struct generator_answer answer = ask(*state, "total amount of invoices by seller city", arena);
+  if (answer.sql) assert_non_null(strstr(answer.sql, "seller_id"));
+  answer = ask(*state, "total amount of invoices per client", arena);
+  assert_non_null(answer.sql);
+  assert_non_null(strstr(answer.sql, "client_id")); /* the one that says nothing else */
+}
+
+/* Whatever stands in quotes comes out as one literal: the statement is one SELECT without a second one. */
+static void values_are_quoted(void **state) {
+  static const char *const texts[] = {
+      "x'; DROP TABLE clients; --", "\\", "\\'", "''", "a\"b", "%_\\", "$1", "/* x */", "x') OR 1=1 --", "\n", "it''s odd"};
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+    ARENA_AUTO arena = arena_new((size_t)64 << 20);
+    char question[200];
+    snprintf(question, sizeof question, "clients whose name is \"%s\"", texts[i]);
+    struct generator_answer answer = ask(*state, question, arena);
+    if (!answer.sql) continue;
+    PgQueryProtobufParseResult parsed = pg_query_parse_protobuf(answer.sql);
+    if (parsed.error) fail_msg("%s: %s", answer.sql, parsed.error->message);
+    PgQuery__ParseResult *tree = pg_query__parse_result__unpack(NULL, parsed.parse_tree.len, (const uint8_t *)parsed.parse_tree.data);
+    assert_int_equal(tree->n_stmts, 1);
+    assert_int_equal(tree->stmts[0]->stmt->node_case, PG_QUERY__NODE__NODE_SELECT_STMT);
+    pg_query__parse_result__free_unpacked(tree, NULL);
+    pg_query_free_protobuf_parse_result(parsed);
+  }
+}
+
+/* ---- any text ---- */
+
+static uint32_t seed = 12345;
+static uint32_t next_random(void) { return seed = seed * 1664525u + 1013904223u; }
+
+static void any_text_ends_well(void **state) {
+  static const char *const pieces[] = {"how many ",
+                                       "clients ",
+                                       "invoices ",
+                                       "with ",
+                                       "no ",
+                                       "not ",
+                                       "never ",
+                                       "more than ",
+                                       "3 ",
+                                       "the most ",
+                                       "per ",
+                                       "month ",
+                                       "amount ",
+                                       "average ",
+                                       "total ",
+                                       "in 2023 ",
+                                       "last 30 days ",
+                                       "top 5 ",
+                                       "by ",
+                                       "and ",
+                                       "or ",
+                                       ", ",
+                                       "city ",
+                                       "'x' ",
+                                       "between ",
+                                       "1 ",
+                                       "percentage of ",
+                                       "are ",
+                                       "open ",
+                                       "vip ",
+                                       "sorted by ",
+                                       "descending ",
+                                       "name ",
+                                       "who ",
+                                       "seller ",
+                                       "their ",
+                                       "each ",
+                                       "highest ",
+                                       "oldest ",
+                                       "without ",
+                                       "of ",
+                                       "than ",
+                                       "is ",
+                                       "\xF0\x9F\x98\x80 ",
+                                       "\xE2\x80\x9C",
+                                       "(",
+                                       "2024-02-30 ",
+                                       "march ",
+                                       "is null ",
+                                       "contains "};
+  int rounds = getenv("TESTS_LONG") ? 200000 : 4000;
+  for (int i = 0; i < rounds; i++) {
+    char question[600] = "";
+    size_t at = 0;
+    for (uint32_t n = 1 + next_random() % 14; n > 0; n--)
+      at += (size_t)snprintf(question + at, sizeof question - at, "%s", pieces[next_random() / 7 % (sizeof pieces / sizeof *pieces)]);
+    ARENA_AUTO arena = arena_new((size_t)64 << 20);
+    struct generator_answer answer = ask(*state, question, arena);
+    if (!answer.sql) continue;
+    PgQueryProtobufParseResult parsed = pg_query_parse_protobuf(answer.sql);
+    if (parsed.error) fail_msg("%s: %s: %s", question, answer.sql, parsed.error->message);
+    pg_query_free_protobuf_parse_result(parsed);
+  }
+}
+
+static void long_and_broken_texts(void **state) {
+  ARENA_AUTO arena = arena_new((size_t)256 << 20);
+  char *text = arena_alloc(arena, LIMIT_QUESTION_BYTES + 1);
+  for (size_t i = 0; i < LIMIT_QUESTION_BYTES; i++) text[i] = (char)(1 + next_random() / 3 % 255);
+  ask(*state, text, arena);
+  memset(text, '\'', LIMIT_QUESTION_BYTES);
+  ask(*state, text, arena);
+  memset(text, 'a', LIMIT_QUESTION_BYTES);
+  assert_null(ask(*state, text, arena).sql);
+  for (size_t i = 0; i < LIMIT_QUESTION_BYTES; i++) text[i] = "client "[i % 7];
+  assert_null(ask(*state, text, arena).sql);
+}
+
+/* An arena too small ends in an error, not in a crash. */
+static void memory_runs_out(void **state) {
+  const struct fixture *f = *state;
+  for (size_t bytes = 1024; bytes < (size_t)4 << 20; bytes += bytes / 5) {
+    ARENA_AUTO arena = arena_new(bytes);
+    struct generator_request request = {.question = "total amount of open invoices per client in 2023", .snapshot = f->snapshot};
+    struct generator_answer answer = {0};
+    ERROR_AUTO err = {0};
+    enum status status = arena ? generator_builtin.generate(&request, arena, &answer, &err) : ERR_INTERNAL;
+    assert_true(status != OK || answer.reasoning);
+  }
+}
+
+/* ---- dates ---- */
+
+static void dates(void **state) {
+  static const struct {
+    const char *text, *from, *to;
+  } rows[] = {
+      {"in 2023", "DATE '2023-01-01'", "DATE '2024-01-01'"},
+      {"since March 2024", "DATE '2024-03-01'", NULL},
+      {"before 2020-05-06", NULL, "DATE '2020-05-06'"},
+      {"after 2020", "DATE '2021-01-01'", NULL},
+      {"in Q4 2022", "DATE '2022-10-01'", "DATE '2023-01-01'"},
+      {"between 2020-01-01 and 2020-01-31", "DATE '2020-01-01'", "DATE '2020-01-31' + 1"},
+      {"in the last 30 days", "CURRENT_DATE - 30", NULL},
+      {"yesterday", "CURRENT_DATE - 1", "CURRENT_DATE"},
+      {"in december 2023", "DATE '2023-12-01'", "DATE '2024-01-01'"},
+      {"on March 5, 2024", "DATE '2024-03-05'", "DATE '2024-03-05' + 1"},
+      {"until 2021", NULL, "DATE '2022-01-01'"},
+      {"last month", "date_trunc('month', CURRENT_DATE) - INTERVAL '1 month'", "date_trunc('month', CURRENT_DATE)"},
+      {"from 2019 to 2021", "DATE '2019-01-01'", "DATE '2022-01-01'"},
+      {"this year", "date_trunc('year', CURRENT_DATE)", "date_trunc('year', CURRENT_DATE) + INTERVAL '1 year'"},
+      {"in the second quarter of 2021", "DATE '2021-04-01'", "DATE '2021-07-01'"},
+  };
+  static const char *const none[] = {"2023-02-30", "on February 30, 2024", "in 300", "may", "last straw", "in 20233"};
+  (void)state;
+  ARENA_AUTO arena = arena_new((size_t)16 << 20);
+  struct words *words = words_new(arena);
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    struct tokens tokens;
+    struct date_range range = {0};
+    assert_true(tokens_read(&tokens, rows[i].text, arena, words));
+    if (dates_read(&tokens, 0, arena, &range) != tokens.count) fail_msg("%s", rows[i].text);
+    if (rows[i].from)
+      assert_string_equal(range.from, rows[i].from);
+    else
+      assert_null(range.from);
+    if (rows[i].to)
+      assert_string_equal(range.to, rows[i].to);
+    else
+      assert_null(range.to);
+  }
+  for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+    struct tokens tokens;
+    struct date_range range;
+    assert_true(tokens_read(&tokens, none[i], arena, words));
+    if (dates_read(&tokens, 0, arena, &range)) fail_msg("%s", none[i]);
+  }
+}
+
+/* ---- a hundred tables ---- */
+
+static json_t *wide_schema(int tables) {
+  json_t *list = json_array();
+  for (int t = 0; t < tables; t++) {
+    json_t *columns = json_array();
+    for (int c = 0; c < 20; c++)
+      json_array_append_new(columns, json_pack("{s:o, s:s, s:b}", "name", json_sprintf(c ? "field_%d_of_%d" : "id", c, t), "type",
+                                               c % 3 ? "text" : "bigint", "nullable", c != 0));
+    json_array_append_new(
+        columns, json_pack("{s:o, s:s, s:b}", "name", json_sprintf("thing_%d_id", (t + 1) % tables), "type", "bigint", "nullable", 1));
+    json_array_append_new(list, json_pack("{s:s, s:o, s:s, s:o, s:{s:s, s:[s]}}", "schema", "public", "name", json_sprintf("thing_%d", t),
+                                          "kind", "table", "columns", columns, "primary_key", "name", "pk", "columns", "id"));
+  }
+  return json_pack("{s:[s], s:o}", "search_path_schemas", "public", "tables", list);
+}
+
+static double now_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
+static void a_hundred_tables_are_quick(void **state) {
+  (void)state;
+  ARENA_AUTO arena = arena_new((size_t)256 << 20);
+  json_t *json = arena_json(arena, wide_schema(100));
+  struct fixture f = {.arena = arena};
+  ERROR_AUTO err = {0};
+  assert_int_equal(snapshot_load(json, arena, &f.snapshot, &err), OK);
+  double best = 1e9;
+  for (int i = 0; i < 5; i++) {
+    ARENA_AUTO own = arena_new((size_t)64 << 20);
+    double start = now_ms();
+    ask(&f, "How many thing 7 rows are there for each field 5 of 7, sorted by count descending, in the last 30 days?", own);
+    double ms = now_ms() - start;
+    if (ms < best) best = ms;
+  }
+  print_message("100 tables, 2100 columns: %.1f ms\n", best);
+  assert_true(best < 250); /* sanitizers, loaded machines; tests/bench/questions says what it is */
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(statements),
+      cmocka_unit_test(what_is_not_understood_is_asked),
+      cmocka_unit_test(nothing_that_turns_the_meaning_is_dropped),
+      cmocka_unit_test(two_ways_to_join_are_asked_about),
+      cmocka_unit_test(values_are_quoted),
+      cmocka_unit_test(any_text_ends_well),
+      cmocka_unit_test(long_and_broken_texts),
+      cmocka_unit_test(memory_runs_out),
+      cmocka_unit_test(dates),
+      cmocka_unit_test(a_hundred_tables_are_quick),
+  };
+  return cmocka_run_group_tests(tests, setup, teardown);
+}
