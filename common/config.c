@@ -99,6 +99,11 @@ static const struct row rows[] = {
     STRING("AUTODB_EMBED_MODEL", embed_model, "", 256, "model id; empty = the provider's default. Another one: `autodb context reembed`"),
     SECRET("AUTODB_EMBED_API_KEY", embed_api_key, 8192, "key for the provider; Bedrock needs none"),
     NUMBER("AUTODB_EMBED_DIMS", embed_dims, "0", 0, 4000, "dimensions asked of the model; 0 = its own"),
+    STRING("AUTODB_GUARD_FUNCTIONS", guard_functions, "", 16384,
+           "functions generated SQL may call besides PostgreSQL's own harmless ones: name or schema.name, comma-separated; IMMUTABLE or "
+           "STABLE"),
+    NUMBER("AUTODB_GUARD_MAX_COST", guard_max_cost, "10000000", 0, 2000000000,
+           "generated SQL whose plan costs more, by EXPLAIN, is not run; 0 = no ceiling"),
     CHOICE("AUTODB_LOG_LEVEL", log_level, "info", "debug|info|warn|error", "least level that is logged"),
 };
 #define ROWS (sizeof rows / sizeof rows[0])

@@ -50,6 +50,9 @@ struct config {
   const char *sandbox_dir; /* AUTODB_SANDBOX_DIR, default /dev/shm/autodb-<uid> */
   int sandbox_warm;        /* AUTODB_SANDBOX_WARM: spare sandboxes per worker, default 0 = slots */
   int sandbox_memory_mb;   /* AUTODB_SANDBOX_MEMORY_MB, default 1024 */
+  /* generated SQL */
+  const char *guard_functions; /* AUTODB_GUARD_FUNCTIONS: additions to the guard's list, comma-separated */
+  int guard_max_cost;          /* AUTODB_GUARD_MAX_COST, 0 = no ceiling */
   /* language model */
   const char *llm_provider; /* AUTODB_LLM_PROVIDER none|bedrock|anthropic|openai */
   const char *llm_base_url; /* AUTODB_LLM_BASE_URL, "" = the provider's own */

@@ -66,6 +66,25 @@
 #define LIMIT_RECONNECT_MIN_MS 50
 #define LIMIT_RECONNECT_MAX_MS 2000
 
+/* --- generated SQL: beyond these it is refused as GUARDRAIL_VIOLATION --- */
+#define LIMIT_GUARD_SQL_BYTES (16 * 1024)
+#define LIMIT_GUARD_OPERATORS 1000     /* operator tokens of a statement */
+#define LIMIT_GUARD_FROM_ITEMS 24      /* tables, subqueries, functions and CTEs of a statement: planning time grows steeply with them */
+#define LIMIT_GUARD_REPEAT 10000       /* characters that repeat(), lpad(), rpad(), format() or a type's length may make of a few */
+#define LIMIT_GUARD_REPEATED 1000000   /* that all repeat() of a statement may make of one, nested */
+#define LIMIT_GUARD_SERIES 1000000     /* rows of a generate_series() between literals */
+#define LIMIT_QUERY_STATEMENT_MS 10000 /* statement_timeout of what runs on a client's database for a question */
+#define LIMIT_QUERY_TRANSACTION_MS                                                                                                 \
+  25000                           /* transaction_timeout (17 and later): EXPLAIN, preparing and running together; ends the session \
+                                   */
+#define LIMIT_QUERY_GRACE_MS 5000 /* that we wait beyond the server's own timeouts before the connection is dropped */
+#define LIMIT_QUERY_LOCK_MS 2000
+#define LIMIT_QUERY_WORK_MEM_KB 16384
+#define LIMIT_QUERY_ROWS 500                /* one more is fetched, to know whether there are more */
+#define LIMIT_QUERY_CELL 2000               /* characters of a cell; cut beyond */
+#define LIMIT_QUERY_COLUMNS 200             /* beyond: refused */
+#define LIMIT_QUERY_BYTES (4 * 1024 * 1024) /* of cells; beyond: truncated */
+
 /* --- client databases --- */
 #define LIMIT_CLIENT_CONNECT_SECONDS 10
 #define LIMIT_SNAPSHOT_BYTES (256 * 1024 * 1024)

@@ -24,6 +24,7 @@
 struct guard_rules {
   const char *functions; /* comma-separated additions; NULL or "": none */
   bool parameters;       /* $1 may stand where a value may: for plans, never for running */
+  bool trusting;         /* the statement is the client's own: no caps, any relation, and functions that promise not to write */
 };
 
 struct guard_violation {

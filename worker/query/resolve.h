@@ -92,11 +92,6 @@ struct query_operator {      /* one per use */
   bool builtin;              /* pg_catalog has one of that name */
   int position;
 };
-struct query_typename {      /* one per mention: casts, column definitions */
-  const char *schema, *name; /* "pg_catalog", "int4" for SQL's own words */
-  bool builtin;
-  int position;
-};
 
 enum query_name_kind { QUERY_NAME_TABLE, QUERY_NAME_COLUMN, QUERY_NAME_FUNCTION, QUERY_NAME_OPERATOR, QUERY_NAME_TYPE };
 
@@ -121,8 +116,7 @@ struct query_resolution {
   size_t function_count;
   struct query_operator *operators;
   size_t operator_count;
-  struct query_typename *types;
-  size_t type_count;
+  size_t indirection_count; /* (x).y and (x)[1] met: what the guard holds against its own count */
   struct query_problem *problems;
   size_t problem_count;
   const char *added_path; /* schemas, comma-separated and quoted, of tables named without one that the search path does not hold; or NULL */

@@ -79,13 +79,12 @@ json_t *query_value_json(enum query_type type, const struct query_cell *cell);
 
 struct query_explain {
   bool analyze, buffers, verbose, settings;
-  bool generic;      /* GENERIC_PLAN (16 and later): the statement has $1 in it; not with analyze */
-  bool allow_writes; /* analyze a statement that may write; it is rolled back. Ask the user first */
-  int statement_ms;  /* 0: default */
+  bool generic;     /* GENERIC_PLAN (16 and later): the statement has $1 in it; not with analyze */
+  int statement_ms; /* 0: default */
 };
-/* EXPLAIN (FORMAT JSON) of one SELECT, INSERT, UPDATE, DELETE or MERGE: the parsed array; new reference. ANALYZE runs the statement: unless
- * allow_writes, that is refused (GUARDRAIL_VIOLATION) for everything but a SELECT that guard_check's statement, node and function layers
- * let through. Any role may explain. search_path: added to the connection's own, may be NULL. */
+/* EXPLAIN (FORMAT JSON) of one SELECT, INSERT, UPDATE, DELETE or MERGE, in the transaction that is open or one of its own: the parsed
+ * array; new reference. ANALYZE runs the statement: refused (GUARDRAIL_VIOLATION, SCHEMA_VALIDATION_FAILED) for everything but a SELECT
+ * that reads only, as guard_check with `trusting` sees it, and READ ONLY holds besides. Any role may explain. */
 MUST_CHECK enum status query_session_explain(struct query_session *session, const struct snapshot *snapshot, const char *sql,
                                              const struct query_explain *how, struct arena *arena, json_t **ret_plan, struct error *err);
 

@@ -35,12 +35,13 @@ bool sql_node_int(const PgQuery__Node *node, long *ret_value) {
   return true;
 }
 
-static void walk_field(const ProtobufCMessage *message, const ProtobufCFieldDescriptor *field, sql_visit visit, void *arg) {
+static void each_of_field(const ProtobufCMessage *message, const ProtobufCFieldDescriptor *field, sql_child each, void *arg) {
   const char *base = (const char *)message;
   if (field->label == PROTOBUF_C_LABEL_REPEATED) {
     size_t count = *(const size_t *)(const void *)(base + field->quantifier_offset);
     ProtobufCMessage **items = *(ProtobufCMessage ***)(void *)(uintptr_t)(base + field->offset);
-    for (size_t i = 0; i < count; i++) sql_walk_message(items[i], visit, arg);
+    for (size_t i = 0; i < count; i++)
+      if (items[i]) each(arg, items[i]);
     return;
   }
   if (field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) {
@@ -48,21 +49,36 @@ static void walk_field(const ProtobufCMessage *message, const ProtobufCFieldDesc
     if ((uint32_t)chosen != field->id) return;
   }
   ProtobufCMessage *child = *(ProtobufCMessage **)(void *)(uintptr_t)(base + field->offset);
-  if (child) sql_walk_message(child, visit, arg);
+  if (child) each(arg, child);
+}
+
+void sql_children(const ProtobufCMessage *message, sql_child each, void *arg) {
+  const ProtobufCMessageDescriptor *type = message->descriptor;
+  if (type == &pg_query__node__descriptor) { /* one of 270 fields, which the case names */
+    const ProtobufCFieldDescriptor *chosen =
+        protobuf_c_message_descriptor_get_field(type, (unsigned)((const PgQuery__Node *)message)->node_case);
+    if (chosen) each_of_field(message, chosen, each, arg);
+    return;
+  }
+  for (unsigned i = 0; i < type->n_fields; i++)
+    if (type->fields[i].type == PROTOBUF_C_TYPE_MESSAGE) each_of_field(message, &type->fields[i], each, arg);
+}
+
+struct walk {
+  sql_visit visit;
+  void *arg;
+};
+
+static void walk_child(void *arg, ProtobufCMessage *child) {
+  const struct walk *walk = arg;
+  sql_walk_message(child, walk->visit, walk->arg);
 }
 
 void sql_walk_message(ProtobufCMessage *message, sql_visit visit, void *arg) {
   if (!message) return;
   if (message->descriptor == &pg_query__node__descriptor && !visit(arg, (PgQuery__Node *)message)) return;
-  const ProtobufCMessageDescriptor *type = message->descriptor;
-  if (type == &pg_query__node__descriptor) { /* one of 270 fields, which the case names */
-    const ProtobufCFieldDescriptor *chosen =
-        protobuf_c_message_descriptor_get_field(type, (unsigned)((const PgQuery__Node *)message)->node_case);
-    if (chosen) walk_field(message, chosen, visit, arg);
-    return;
-  }
-  for (unsigned i = 0; i < type->n_fields; i++)
-    if (type->fields[i].type == PROTOBUF_C_TYPE_MESSAGE) walk_field(message, &type->fields[i], visit, arg);
+  struct walk walk = {visit, arg};
+  sql_children(message, walk_child, &walk);
 }
 
 void sql_walk(PgQuery__Node *node, sql_visit visit, void *arg) {

@@ -28,6 +28,10 @@ void sql_walk(PgQuery__Node *node, sql_visit visit, void *arg);
 /* The same below any message (a statement struct). */
 void sql_walk_message(ProtobufCMessage *message, sql_visit visit, void *arg);
 
+/* Calls each for every message directly below: for walks that keep their own stack, or look at messages that are no Node. */
+typedef void (*sql_child)(void *arg, ProtobufCMessage *child);
+void sql_children(const ProtobufCMessage *message, sql_child each, void *arg);
+
 /* Whether a column called `column` is referred to below node. */
 bool sql_mentions_column(PgQuery__Node *node, const char *column);
 

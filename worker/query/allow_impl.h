@@ -1,0 +1,39 @@
+/* allow_impl.h - what the files of the guard share. Private to worker/query. */
+#ifndef AUTODB_QUERY_ALLOW_IMPL_H
+#define AUTODB_QUERY_ALLOW_IMPL_H
+
+#include "worker/query/allow.h"
+
+#define GUARD_VIOLATIONS 20 /* told of at once */
+
+struct check {
+  const struct snapshot *snapshot;
+  const struct guard_rules *rules;
+  struct arena *arena;
+  struct guard_violation violations[GUARD_VIOLATIONS];
+  size_t violation_count;
+  bool oom;
+
+  /* seen by the walk over all nodes: what the resolver must have seen, too */
+  const PgQuery__FuncCall **calls;
+  size_t call_count;
+  const PgQuery__ColumnRef **refs;
+  size_t ref_count;
+  size_t indirection_count;
+  size_t from_items;
+};
+
+/* A violation; texts are borrowed or formatted into the arena. Beyond GUARD_VIOLATIONS they are dropped. */
+void guard_refuse(struct check *check, const char *layer, const char *rule, int position, const char *allowed, const char *fmt, ...)
+    PRINTF_LIKE(6, 7);
+
+/* allow_nodes.c: every message of the tree against the list; gathers calls and references. */
+void guard_nodes(struct check *check, PgQuery__SelectStmt *select);
+/* allow_functions.c: calls, operators. */
+void guard_functions(struct check *check, const struct query_resolution *resolution);
+/* allow_values.c: literals that make much out of little. */
+void guard_values(struct check *check);
+/* The number a constant expression is, or is at most (least(x, 5)). */
+bool guard_constant(const PgQuery__Node *node, double *ret_value);
+
+#endif

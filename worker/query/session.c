@@ -1,0 +1,252 @@
+/* session.c - the transaction: how it begins, how a statement runs in it, how it must end.
+ *
+ * BEGIN READ ONLY alone is not enough: SET TRANSACTION READ WRITE is taken as long as no query has run. So the first query is ours; it sets
+ * the limits, for this transaction only. Every statement goes through PQsendQueryParams: the server itself refuses a second command in it.
+ */
+#include "worker/query/session_impl.h"
+
+#include <poll.h>
+#include <stdlib.h>
+
+#include "common/clientdb.h"
+#include "common/clock.h"
+#include "common/limits.h"
+#include "common/pg.h"
+#include "worker/schema/store.h"
+
+static const char begin_sql[] = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY";
+/* Settings the server knows, for this transaction. $1 statement_timeout, $2 search path to add. temp_file_limit takes a superuser, or
+ * a grant, and is only ever lowered. */
+static const char limits_sql[] =
+    "SELECT pg_catalog.set_config(s.name, v.value, true) FROM pg_catalog.pg_settings s JOIN (VALUES ('statement_timeout', $1::text),"
+    " ('transaction_timeout', $3::text), ('idle_in_transaction_session_timeout', $3), ('lock_timeout', $4::text), ('jit', 'off'),"
+    " ('max_parallel_workers_per_gather', '0'), ('work_mem', $5::text), ('DateStyle', 'ISO, YMD'), ('IntervalStyle', 'postgres'),"
+    " ('extra_float_digits', '1'), ('bytea_output', 'hex'), ('xmloption', 'content'), ('standard_conforming_strings', 'on'), "
+    "('row_security', 'on'),"
+    " ('default_transaction_read_only', 'on'),"
+    " ('search_path', pg_catalog.concat_ws(', ', (SELECT pg_catalog.string_agg(pg_catalog.quote_ident(p), ', ' ORDER BY n) FROM"
+    "   pg_catalog.unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY u (p, n)"
+    "   WHERE p OPERATOR(pg_catalog.!~) '^pg_'), NULLIF($2, ''), 'pg_temp'))) v (name, value)"
+    " ON v.name OPERATOR(pg_catalog.=) s.name";
+static const char temp_files_sql[] =
+    "SELECT pg_catalog.set_config('temp_file_limit', '262144', true) FROM pg_catalog.pg_settings s WHERE s.name = 'temp_file_limit'"
+    " AND (s.setting = '-1' OR s.setting::bigint > 262144) AND (pg_catalog.current_setting('is_superuser') = 'on'";
+static const char temp_files_15[] = " OR pg_catalog.has_parameter_privilege('temp_file_limit', 'SET')";
+
+/* ---- open and close ---- */
+
+enum status query_session_open_string(const struct config *cfg, const char *connection_string, struct arena *arena,
+                                      struct query_session **ret_session, struct error *err) {
+  (void)arena;
+  struct query_session *session = calloc(1, sizeof *session);
+  if (!session) return error_oom(err);
+  enum status status = clientdb_connect(cfg, connection_string, LIMIT_QUERY_STATEMENT_MS, &session->conn, err);
+  if (status) {
+    free(session);
+    return status;
+  }
+  session->cfg = cfg;
+  session->version = PQserverVersion(session->conn);
+  *ret_session = session;
+  return OK;
+}
+
+enum status query_session_open(struct job *job, struct query_session **ret_session, struct error *err) {
+  const char *string = NULL;
+  char *excluded = NULL;
+  enum status status = store_connection_string(job, &string, &excluded, err);
+  return status ? status : query_session_open_string(job->cfg, string, job->arena, ret_session, err);
+}
+
+void session_drop(struct query_session *session) {
+  PQfinish(session->conn);
+  session->conn = NULL;
+  session->in_transaction = false;
+}
+
+void query_session_close(struct query_session *session) {
+  if (!session) return;
+  session_drop(session);
+  free(session);
+}
+
+int query_session_version(const struct query_session *session) { return session->version; }
+
+/* ---- errors ---- */
+
+enum status session_refuse(struct error *err, enum status status, const char *layer, const char *rule, const char *fmt, ...) {
+  char message[768];
+  va_list args;
+  va_start(args, fmt);
+  vsnprintf(message, sizeof message, fmt, args);
+  va_end(args);
+  error_set_code(err, status, "GUARDRAIL_VIOLATION", "%s", message);
+  err->details = json_pack("{s:[{s:s, s:s, s:s, s:n}]}", "violations", "layer", layer, "rule", rule, "message", err->message, "allowed");
+  return status;
+}
+
+static enum status lost(struct query_session *session, struct error *err) {
+  pg_error(session->conn, NULL, err);
+  session_drop(session);
+  return error_set(err, ERR_UNAVAILABLE, "the connection to the database was lost while the query ran");
+}
+
+enum status session_failed(struct query_session *session, const PGresult *res, struct error *err) {
+  const char *sqlstate = res ? pg_sqlstate(res) : "";
+  enum status status = pg_error(session->conn, res, err);
+  if (strcmp(sqlstate, "57014") == 0 || strcmp(sqlstate, "25P04") == 0)
+    status = error_set_code(err, ERR_VALIDATION, "STATEMENT_TIMEOUT", "the query took longer than %d ms and was cancelled",
+                            session->statement_ms);
+  else if (status == ERR_VALIDATION)
+    snprintf(err->code, sizeof err->code, "EXECUTION_FAILED");
+  if (!session->conn || PQstatus(session->conn) != CONNECTION_OK) session_drop(session);
+  return status;
+}
+
+/* ---- one statement ---- */
+
+static void cancel(struct query_session *session) {
+  char reason[256];
+  PGcancel *request = PQgetCancel(session->conn);
+  if (request) (void)PQcancel(request, reason, sizeof reason);
+  PQfreeCancel(request);
+}
+
+/* Waits for input; false: the time is over. */
+static bool wait_input(const struct query_session *session, int64_t deadline_ms) {
+  for (;;) {
+    int64_t left = deadline_ms - clock_mono_ms();
+    if (left <= 0) return false;
+    struct pollfd fd = {.fd = PQsocket(session->conn), .events = POLLIN};
+    if (poll(&fd, 1, (int)left) > 0) return true;
+  }
+}
+
+/* The next result, or NULL at the end; false: the connection failed or the time is over. */
+static bool next_result(struct query_session *session, int64_t deadline_ms, PGresult **ret_res) {
+  while (PQisBusy(session->conn))
+    if (!wait_input(session, deadline_ms) || !PQconsumeInput(session->conn)) return false;
+  *ret_res = PQgetResult(session->conn);
+  return true;
+}
+
+/* What a message that was sent is answered with. */
+static enum status collect(struct query_session *session, session_row each, void *arg, PGresult **ret_res, struct error *err) {
+  int64_t deadline = clock_mono_ms() + session->statement_ms + LIMIT_QUERY_GRACE_MS;
+  PGRESULT_AUTO last = NULL;
+  bool stopped = false;
+  for (;;) {
+    PGresult *res = NULL;
+    if (!next_result(session, deadline, &res)) {
+      cancel(session);
+      return lost(session, err);
+    }
+    if (!res) break;
+    ExecStatusType kind = PQresultStatus(res);
+    if (kind == PGRES_COPY_IN || kind == PGRES_COPY_OUT || kind == PGRES_COPY_BOTH) { /* no statement of ours: would wait for ever */
+      PQclear(res);
+      session_drop(session);
+      return session_refuse(err, ERR_VALIDATION, "transaction", "copy", "the server began a COPY");
+    }
+    if (kind == PGRES_SINGLE_TUPLE && each && !stopped && !each(arg, res)) {
+      stopped = true;
+      cancel(session);
+    }
+    PQclear(last);
+    last = res;
+  }
+  ExecStatusType end = last ? PQresultStatus(last) : PGRES_FATAL_ERROR;
+  bool cut = stopped && end == PGRES_FATAL_ERROR && strcmp(pg_sqlstate(last), "57014") == 0;
+  if (end != PGRES_TUPLES_OK && end != PGRES_COMMAND_OK && !cut) return session_failed(session, last, err);
+  *ret_res = last;
+  last = NULL;
+  return OK;
+}
+
+enum status session_wait(struct query_session *session, const char *sql, int nparams, const char *const *params, session_row each,
+                         void *arg, PGresult **ret_res, struct error *err) {
+  if (!session->conn) return error_set(err, ERR_UNAVAILABLE, "the connection to the database is closed");
+  if (!PQsendQueryParams(session->conn, sql, nparams, NULL, params, NULL, NULL, 0)) return lost(session, err);
+  if (each && !PQsetSingleRowMode(session->conn)) return lost(session, err);
+  return collect(session, each, arg, ret_res, err);
+}
+
+enum status session_describe(struct query_session *session, const char *sql, PGresult **ret_res, struct error *err) {
+  PGRESULT_AUTO prepared = NULL;
+  if (!session->conn) return error_set(err, ERR_UNAVAILABLE, "the connection to the database is closed");
+  if (!PQsendPrepare(session->conn, "", sql, 0, NULL)) return lost(session, err);
+  enum status status = collect(session, NULL, NULL, &prepared, err);
+  if (status) return status;
+  if (!PQsendDescribePrepared(session->conn, "")) return lost(session, err);
+  return collect(session, NULL, NULL, ret_res, err);
+}
+
+/* ---- transactions ---- */
+
+static enum status run(struct query_session *session, const char *sql, int nparams, const char *const *params, struct error *err) {
+  PGRESULT_AUTO res = NULL;
+  return session_wait(session, sql, nparams, params, NULL, NULL, &res, err);
+}
+
+static enum status set_limits(struct query_session *session, const char *added_path, struct error *err) {
+  char statement[16], transaction[16], lock[16], memory[16], temp[sizeof temp_files_sql + sizeof temp_files_15 + 2];
+  snprintf(statement, sizeof statement, "%d", session->statement_ms);
+  snprintf(transaction, sizeof transaction, "%d", session->statement_ms + LIMIT_QUERY_TRANSACTION_MS - LIMIT_QUERY_STATEMENT_MS);
+  snprintf(lock, sizeof lock, "%d", LIMIT_QUERY_LOCK_MS);
+  snprintf(memory, sizeof memory, "%d", LIMIT_QUERY_WORK_MEM_KB);
+  const char *const params[] = {statement, added_path ? added_path : "", transaction, lock, memory};
+  enum status status = run(session, limits_sql, 5, params, err);
+  snprintf(temp, sizeof temp, "%s%s)", temp_files_sql, session->version >= 150000 ? temp_files_15 : "");
+  return status ? status : run(session, temp, 0, NULL, err);
+}
+
+enum status query_session_begin(struct query_session *session, const char *added_path, int statement_ms, struct error *err) {
+  if (!session->conn) return error_set(err, ERR_UNAVAILABLE, "the connection to the database is closed");
+  if (session->in_transaction) return error_set(err, ERR_INTERNAL, "a transaction is open already");
+  if (PQtransactionStatus(session->conn) != PQTRANS_IDLE) {
+    session_drop(session);
+    return error_set(err, ERR_INTERNAL, "the session was not idle");
+  }
+  session->statement_ms = statement_ms > 0 ? statement_ms : LIMIT_QUERY_STATEMENT_MS;
+  enum status status = run(session, begin_sql, 0, NULL, err);
+  if (status) return status;
+  session->in_transaction = true;
+  status = set_limits(session, added_path, err);
+  if (!status && PQtransactionStatus(session->conn) != PQTRANS_INTRANS)
+    status = session_refuse(err, ERR_VALIDATION, "transaction", "not-in-transaction", "the server did not keep the read-only transaction");
+  return session_finish(session, status, err);
+}
+
+enum status query_session_query(struct query_session *session, const char *sql, int nparams, const char *const *params, PGresult **ret_res,
+                                struct error *err) {
+  if (!session->in_transaction) return error_set(err, ERR_INTERNAL, "there is no transaction");
+  return session_finish(session, session_wait(session, sql, nparams, params, NULL, NULL, ret_res, err), err);
+}
+
+enum status query_session_end(struct query_session *session, struct error *err) {
+  if (!session->in_transaction || !session->conn) return OK;
+  session->in_transaction = false;
+  PGTransactionStatusType now = PQtransactionStatus(session->conn);
+  if (now != PQTRANS_INTRANS && now != PQTRANS_INERROR) {
+    session_drop(session);
+    return session_refuse(err, ERR_VALIDATION, "transaction", "escaped", "the statement ended the read-only transaction it ran in");
+  }
+  enum status status = run(session, "ROLLBACK", 0, NULL, err);
+  if (!status) status = run(session, "DISCARD ALL", 0, NULL, err);
+  if (!status && PQtransactionStatus(session->conn) == PQTRANS_IDLE) return OK;
+  session_drop(session);
+  return status ? status : error_set(err, ERR_UNAVAILABLE, "the session could not be cleaned");
+}
+
+enum status session_finish(struct query_session *session, enum status status, struct error *err) {
+  if (!status) return OK;
+  ERROR_AUTO ending = {0};
+  enum status ended = query_session_end(session, &ending);
+  if (ended && strcmp(ending.code, "GUARDRAIL_VIOLATION") == 0) {
+    error_clear(err);
+    *err = ending;
+    ending = (struct error){0};
+    return ended;
+  }
+  return status;
+}
