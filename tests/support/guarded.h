@@ -14,7 +14,7 @@ struct guarded_world {
   struct harness_pg *pg;
   struct config cfg;
   char url[HARNESS_URL];    /* superuser */
-  char reader[HARNESS_URL]; /* autodb_reader */
+  char reader[HARNESS_URL]; /* shop_reader */
   struct arena *arena;
   struct snapshot *snapshot;
 };
@@ -49,11 +49,11 @@ static inline void guarded_begin(struct guarded_world *world, int major, const c
   harness_sql_file(world->url, "tests/fixtures/shop_questions.sql");
   if (more) harness_sql(world->url, more);
   harness_sql(world->url, "ALTER DATABASE shop SET search_path = shop, public;"
-                          "CREATE ROLE autodb_reader LOGIN PASSWORD 'reader' NOSUPERUSER NOINHERIT;"
-                          "GRANT USAGE ON SCHEMA shop, hr, private TO autodb_reader;"
-                          "GRANT SELECT ON ALL TABLES IN SCHEMA shop, hr, private TO autodb_reader;"
-                          "ALTER ROLE autodb_reader SET temp_file_limit = '64MB'");
-  guarded_url(world->url, "autodb_reader", world->reader);
+                          "CREATE ROLE shop_reader LOGIN PASSWORD 'reader' NOSUPERUSER NOINHERIT;"
+                          "GRANT USAGE ON SCHEMA shop, hr, private TO shop_reader;"
+                          "GRANT SELECT ON ALL TABLES IN SCHEMA shop, hr, private TO shop_reader;"
+                          "ALTER ROLE shop_reader SET temp_file_limit = '64MB'");
+  guarded_url(world->url, "shop_reader", world->reader);
   world->arena = arena_new((size_t)1 << 30);
   world->snapshot = guarded_look(world->url, major, world->arena);
 }
