@@ -1,0 +1,114 @@
+/* test_answer.c - rows as JSON and as a markdown table: types kept, nothing of a value escapes its cell. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+// cmocka wants the four above first
+#include <cmocka.h>
+
+#include "worker/text2sql/answer.h"
+
+static json_t *value(enum query_type type, const char *text, bool cut) { return query_value_json(type, &(struct query_cell){text, cut}); }
+
+static void test_values(void **state) {
+  (void)state;
+  static const struct {
+    enum query_type type;
+    const char *text, *json;
+    bool cut;
+  } cases[] = {
+      {QUERY_TYPE_INTEGER, "-9223372036854775808", "-9223372036854775808", false},
+      {QUERY_TYPE_NUMERIC, "12.50", "12.5", false},
+      {QUERY_TYPE_NUMERIC, "42", "42", false},
+      {QUERY_TYPE_NUMERIC, "0.000000000000001", "1.0000000000000001e-15", false},
+      {QUERY_TYPE_NUMERIC, "12345678901234567.5", "\"12345678901234567.5\"", false}, /* no double holds it */
+      {QUERY_TYPE_NUMERIC, "123456789012345678901234567890", "\"123456789012345678901234567890\"", false},
+      {QUERY_TYPE_NUMERIC, "NaN", "\"NaN\"", false},
+      {QUERY_TYPE_REAL, "Infinity", "\"Infinity\"", false},
+      {QUERY_TYPE_REAL, "1.5e+300", "1.5e300", false},
+      {QUERY_TYPE_BOOLEAN, "true", "true", false},
+      {QUERY_TYPE_BOOLEAN, "false", "false", false},
+      {QUERY_TYPE_JSON, "{\"a\": [1]}", "{\"a\": [1]}", false},
+      {QUERY_TYPE_JSON, "{\"a\": [1", "\"{\\\"a\\\": [1\"", true},
+      {QUERY_TYPE_BYTES, "00ff", "\"\\\\x00ff\"", false},
+      {QUERY_TYPE_TEXT, "1", "\"1\"", false},
+      {QUERY_TYPE_TEXT, NULL, "null", false},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    json_t *made = value(cases[i].type, cases[i].text, cases[i].cut), *want = json_loads(cases[i].json, JSON_DECODE_ANY, NULL);
+    if (!json_equal(made, want)) fail_msg("%s is not %s", cases[i].text, cases[i].json);
+    json_decref(made);
+    json_decref(want);
+  }
+}
+
+static const char *markdown(struct arena *arena, const struct query_result *result) {
+  const char *text = answer_markdown(result, arena);
+  assert_non_null(text);
+  return text;
+}
+
+static void test_table(void **state) {
+  (void)state;
+  ARENA_AUTO arena = arena_new(1 << 22);
+  struct query_result_column columns[] = {{"name", "text", QUERY_TYPE_TEXT}, {"n", "integer", QUERY_TYPE_INTEGER}};
+  struct query_cell cells[] = {{"a|b\nc", false}, {"5", false}, {NULL, false}, {"12345", false}, {"Größe", false}, {NULL, false}};
+  struct query_result result = {.columns = columns, .column_count = 2, .cells = cells, .row_count = 3};
+  assert_string_equal(markdown(arena, &result), "| name   |      n |\n"
+                                                "| ------ | -----: |\n"
+                                                "| a\\|b⏎c |      5 |\n"
+                                                "| *NULL* |  12345 |\n"
+                                                "| Größe  | *NULL* |\n");
+  result.truncated = true;
+  assert_non_null(strstr(markdown(arena, &result), "there are more"));
+  result.row_count = 0;
+  assert_non_null(strstr(markdown(arena, &result), "*No rows.*"));
+}
+
+static void test_hostile_cells(void **state) {
+  (void)state;
+  ARENA_AUTO arena = arena_new(1 << 22);
+  static const char *const values[] = {"\xE2\x80\xAE"
+                                       "evil",
+                                       "<script>",
+                                       "[x](javascript:y)",
+                                       "`code`",
+                                       "\x1b[2J",
+                                       "a\r\nb",
+                                       "\xF3\xA0\x81\x81",
+                                       "**b**",
+                                       "\\|"};
+  for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+    const char *text = answer_escape(values[i], arena);
+    assert_non_null(text);
+    assert_null(strstr(text, "\xE2\x80\xAE"));
+    assert_null(strchr(text, '<'));
+    assert_null(strchr(text, '\x1b'));
+    assert_null(strchr(text, '\n'));
+    assert_null(strchr(text, '\r'));
+    assert_null(strstr(text, "\xF3\xA0\x81\x81"));
+    for (const char *p = text; *p; p++)
+      if (strchr("|[`*", *p)) assert_true(p > text && p[-1] == '\\');
+  }
+}
+
+static void test_wide_cells_and_many_rows(void **state) {
+  (void)state;
+  ARENA_AUTO arena = arena_new(1 << 24);
+  static char wide[5000];
+  memset(wide, 'x', sizeof wide - 1);
+  struct query_result_column column = {"c", "text", QUERY_TYPE_TEXT};
+  static struct query_cell cells[200];
+  for (size_t i = 0; i < 200; i++) cells[i].text = wide;
+  const struct query_result result = {.columns = &column, .column_count = 1, .cells = cells, .row_count = 200};
+  const char *text = markdown(arena, &result);
+  assert_true(strlen(text) < 200 * (ANSWER_MARKDOWN_ROWS + 3));
+  assert_non_null(strstr(text, "…"));
+  assert_non_null(strstr(text, "*50 of 200 rows.*"));
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_values), cmocka_unit_test(test_table), cmocka_unit_test(test_hostile_cells),
+                                     cmocka_unit_test(test_wide_cells_and_many_rows)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
