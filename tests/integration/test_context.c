@@ -207,6 +207,26 @@ static void glossaries(void **state) {
   arena_free(job.job.arena);
 }
 
+static void reports_get_what_speaks_of_their_tables(void **state) {
+  (void)state;
+  struct context_job job;
+  context_job(&fixture, &job);
+  const char *tables[] = {"shop.customer_refunds"}, *others[] = {"shop.turbines"};
+  json_t *context = retrieval_context(&job.job, "ALTER TABLE shop.customer_refunds DROP COLUMN note", tables, 1);
+  assert_int_equal(json_array_size(context), 0);
+  json_decref(context);
+  context_ingest_text(&fixture, &job, "handbook.md", handbook);
+  context = retrieval_context(&job.job, "ALTER TABLE shop.customer_refunds DROP COLUMN note", tables, 1);
+  assert_int_equal(json_array_size(context), 1);
+  assert_string_equal(json_str(json_array_get(context, 0), "source", ""), "handbook.md");
+  assert_non_null(strstr(json_str(json_array_get(context, 0), "excerpt", ""), "refund is booked"));
+  json_decref(context);
+  context = retrieval_context(&job.job, "ALTER TABLE shop.turbines DROP COLUMN note", others, 1);
+  assert_int_equal(json_array_size(context), 0);
+  json_decref(context);
+  arena_free(job.job.arena);
+}
+
 static void deleting_a_document_takes_all_of_it(void **state) {
   (void)state;
   struct context_job job;
@@ -233,6 +253,7 @@ int main(void) {
       cmocka_unit_test(faults_are_outcomes),
       cmocka_unit_test(the_same_bytes_make_the_same_rows),
       cmocka_unit_test(glossaries),
+      cmocka_unit_test(reports_get_what_speaks_of_their_tables),
       cmocka_unit_test(deleting_a_document_takes_all_of_it),
   };
   return cmocka_run_group_tests(tests, setup, teardown);

@@ -256,6 +256,7 @@ static enum status embed(struct ingest *ingest, struct error *err) {
 /* The document's own faults are those that its bytes cause. */
 static enum status read_document(struct ingest *ingest, struct error *err) {
   const struct ingest_source *source = ingest->source;
+  if (source->fault) return error_set_code(err, ERR_VALIDATION, source->fault->code, "%s", source->fault->message);
   struct extract_source given = {ingest->name, source->bytes, source->len};
   enum status status = extract_document(&given, ingest->arena, &ingest->extract, err);
   if (!status) status = chunk_document(&ingest->extract, ingest->origin, ingest->name, ingest->arena, &ingest->chunks, err);
@@ -289,7 +290,10 @@ static enum status run(struct ingest *ingest, struct ingest_outcome *outcome, st
   if (status) return error_set_code(err, status, fault.code, "%s", fault.message);
   outcome->content_type = ingest->extract.content_type;
   outcome->chunks = (int)ingest->chunks.count;
-  if ((status = embed(ingest, err)) || (status = replace(ingest, NULL, NULL, &ours, err))) return status;
+  status = embed(ingest, &fault);
+  if (status == ERR_VALIDATION) return refuse(ingest, outcome, &fault, err); /* the provider will have none of it, today or tomorrow */
+  if (status) return error_set_code(err, status, fault.code, "%s", fault.message);
+  if ((status = replace(ingest, NULL, NULL, &ours, err))) return status;
   if (!ours) outcome->state = INGEST_SUPERSEDED;
   return OK;
 }
@@ -300,7 +304,10 @@ enum status ingest_document(struct job *job, struct embedder *embedder, const st
   if (!arena) return error_oom(err);
   struct ingest ingest = {.job = job, .embedder = embedder, .source = source, .arena = arena};
   struct ingest_outcome outcome = {.bytes = source->len};
-  crypto_sha256_hex(source->bytes, source->len, ingest.sha256);
+  if (source->sha256)
+    snprintf(ingest.sha256, sizeof ingest.sha256, "%s", source->sha256);
+  else
+    crypto_sha256_hex(source->bytes, source->len, ingest.sha256);
   memcpy(outcome.sha256, ingest.sha256, sizeof outcome.sha256);
   snprintf(ingest.attempt, sizeof ingest.attempt, "%d", job->attempt);
   snprintf(ingest.bytes, sizeof ingest.bytes, "%zu", source->len);

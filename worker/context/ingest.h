@@ -17,6 +17,8 @@ struct ingest_source {
   const char *etag;         /* of the object, or NULL */
   const void *bytes;
   size_t len;
+  const char *sha256;        /* of the content, where it is known; NULL: computed */
+  const struct error *fault; /* the content can't be had, and why: the document fails with it. Needs sha256; NULL: bytes are there */
 };
 
 enum ingest_state {

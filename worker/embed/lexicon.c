@@ -71,6 +71,8 @@ static uint32_t hash_bytes(const char *bytes, size_t len, uint32_t seed) {
   return hash ^ hash >> 16;
 }
 
+uint32_t lexicon_term(const char *stem) { return hash_bytes(stem, strlen(stem), 0); }
+
 /* --- entries --- */
 
 static bool take_apart(struct lexicon *lexicon, struct lexeme *lexeme, size_t len) {

@@ -34,6 +34,8 @@ struct lexicon *lexicon_new(void); /* NULL: out of memory */
 void lexicon_free(struct lexicon *lexicon);
 /* The process's own, made at the first call; NULL: out of memory. Slots are single-threaded. */
 struct lexicon *lexicon_shared(void);
+/* The hash of a stem that is one already. */
+uint32_t lexicon_term(const char *stem);
 /* The list and its lexemes are good until the next call. False: out of memory. */
 bool lexicon_read(struct lexicon *lexicon, const char *text, size_t len, struct lexicon_list *ret_list);
 

@@ -9,7 +9,10 @@
 #include "worker/migration/safer.h"
 #include "worker/migration/sandbox_step.h"
 #include "worker/migration/token.h"
+#include "worker/retrieval/retrieval.h"
 #include "worker/schema/store.h"
+
+#define CONTEXT_TABLES 64 /* that documents are asked about */
 
 /* The latest snapshot; a connection never looked at is looked at now. */
 static enum status snapshot_of(struct job *job, struct snapshot **ret_snapshot, struct error *err) {
@@ -78,6 +81,16 @@ static enum status try_it(struct job *job, struct analysis *analysis, const json
   return sandbox_step_run(job, analysis, &sandbox, ret_outcome, err);
 }
 
+/* What documents say of the tables that the migration changes. */
+static void add_context(struct job *job, const struct analysis *analysis, json_t *report) {
+  const char *tables[CONTEXT_TABLES];
+  size_t count = 0;
+  for (size_t i = 0; i < analysis->count; i++)
+    for (size_t k = 0; k < analysis->statements[i].tables.count && count < CONTEXT_TABLES; k++)
+      tables[count++] = analysis->statements[i].tables.items[k];
+  json_object_set_new(report, "business_context", retrieval_context(job, analysis->sql, tables, count));
+}
+
 enum status analyze_run(struct job *job, json_t **ret_result, struct error *err) {
   const json_t *options = json_object_get(job->payload, "options");
   struct analysis *analysis = NULL;
@@ -99,6 +112,7 @@ enum status analyze_run(struct job *job, json_t **ret_result, struct error *err)
   json_t *report = report_json(analysis, job->connection_id, outcome.result, token, expires);
   if (!report) return error_oom(err);
   if (safer.result) json_object_set(report, "safer_migration", safer.result);
+  add_context(job, analysis, report);
   if (json_bool(job->payload, "enrich", true) && llm_configured(job->cfg)) {
     job_progress(job, 97, "narrative", NULL);
     narrative_enrich(job, report);

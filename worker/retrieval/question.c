@@ -6,11 +6,108 @@
 #include "worker/embed/lexicon.h"
 
 #define EMBED_MS 10000
-#define ASKING 0.2 /* what a word counts that says "tell me", though it may be part of a name, too */
+#define SYNONYM 0.4 /* what a word counts that the question only means */
+#define ASKING 0.2  /* what a word counts that says "tell me", though it may be part of a name, too */
 
 /* Stems of words that ask rather than name. */
 static const char *const asking[] = {"show", "list",   "find",   "get",  "give", "tell", "display", "return", "mani",
                                      "much", "comput", "calcul", "want", "need", "know", "fetch",   "retriev"};
+
+/* Words of business that mean the same, as their stems: what people say and what tables are called. A word of a question brings the others
+ * of its group along, at less weight. General English only: an owner's own words are his glossary's. */
+static const char *const synonyms[] = {"custom client buyer shopper consum",
+                                       "employe staff worker personnel colleagu",
+                                       "doctor physician",
+                                       "purchas order bought buy",
+                                       "vendor supplier",
+                                       "product item articl good",
+                                       "song track",
+                                       "vehicl car truck lorri van",
+                                       "revenu sale turnov incom",
+                                       "price cost charg fee",
+                                       "salari wage pay compens",
+                                       "user account member",
+                                       "compani organ firm busi",
+                                       "student pupil",
+                                       "teacher instructor professor lectur",
+                                       "movi film",
+                                       "citi town",
+                                       "nation countri",
+                                       "phone telephon mobil",
+                                       "mail email",
+                                       "ship deliveri shipment dispatch parcel",
+                                       "invoic bill",
+                                       "refund reimburs",
+                                       "vacat holiday leav",
+                                       "illness sick diseas diagnosi",
+                                       "drug medicin medic",
+                                       "hous build properti",
+                                       "begin start",
+                                       "end finish",
+                                       "rate review",
+                                       "stock inventori",
+                                       "machin equip devic",
+                                       "fail defect error fault",
+                                       "down downtim outag",
+                                       "cancel void",
+                                       "begin open",
+                                       "close shut",
+                                       "manag boss supervisor",
+                                       "team depart group divis",
+                                       "job posit role occup",
+                                       "city place locat",
+                                       "route itinerari",
+                                       "incid accid",
+                                       "ticket issu",
+                                       "visit appoint",
+                                       "comment note remark",
+                                       "author writer",
+                                       "borrow loan lend",
+                                       "subscrib subscript plan membership",
+                                       "categori genr kind type class",
+                                       "page view",
+                                       "click tap",
+                                       "birthday birth",
+                                       "age birth",
+                                       "money amount sum",
+                                       "discount coupon voucher promot",
+                                       "warehous depot storag",
+                                       "air flight",
+                                       "insur polici",
+                                       "hire recruit employ",
+                                       "candid applic",
+                                       "cours class",
+                                       "grade mark score",
+                                       "own belong"};
+
+static bool holds(const char *group, const char *stem) {
+  size_t len = strlen(stem);
+  for (const char *at = group; at; at = strchr(at, ' ') ? strchr(at, ' ') + 1 : NULL)
+    if (strncmp(at, stem, len) == 0 && (at[len] == ' ' || !at[len])) return true;
+  return false;
+}
+
+static enum status add_stem(struct question *question, const char *stem, size_t len, struct error *err) {
+  if (question->word_count == QUESTION_WORDS) return OK;
+  const char *copy = arena_strndup(question->arena, stem, len);
+  if (!copy) return error_oom(err);
+  for (size_t i = 0; i < question->word_count; i++)
+    if (strcmp(question->words[i].stem, copy) == 0) return OK;
+  question->words[question->word_count++] = (struct question_word){lexicon_term(copy), copy, 1, SYNONYM};
+  return OK;
+}
+
+static enum status add_synonyms(struct question *question, struct error *err) {
+  size_t own = question->word_count;
+  enum status status = OK;
+  for (size_t i = 0; i < own; i++)
+    for (size_t g = 0; g < sizeof synonyms / sizeof *synonyms; g++) {
+      if (!holds(synonyms[g], question->words[i].stem)) continue;
+      for (const char *at = synonyms[g]; *at && !status; at += strcspn(at, " ") + (at[strcspn(at, " ")] == ' '))
+        status = add_stem(question, at, strcspn(at, " "), err);
+    }
+  return status;
+}
 
 static double weight_of(const char *stem) {
   for (size_t i = 0; i < sizeof asking / sizeof *asking; i++)
@@ -32,7 +129,7 @@ enum status question_read(struct question *question, const char *text, struct em
     if (!word->stem) return error_oom(err);
     word->weight = weight_of(word->stem);
   }
-  return OK;
+  return add_synonyms(question, err);
 }
 
 const float *question_vector(struct question *question, embed_weigh weigh, void *arg) {

@@ -53,6 +53,10 @@ MUST_CHECK enum status retrieval_search(struct job *job, const struct snapshot *
 /* Whether the job's connection has anything to be found in documents: one look at an index. */
 MUST_CHECK enum status retrieval_has_documents(struct job *job, bool *ret_any, struct error *err);
 
+/* What documents say of a change or a query over these tables ("schema.name"): [{source, excerpt, score}], best first, of passages that
+ * speak of one of them. Empty when there are no documents, or none can be had: a report is none the worse. A new reference. */
+json_t *retrieval_context(struct job *job, const char *text, const char *const *tables, size_t count);
+
 struct glossary_entry {
   const char *term, *meaning;
   bool is_expression; /* the meaning reads as SQL: "sum(orders.total)" */

@@ -5,6 +5,8 @@
  * places, since a query over orders and products is none without order_items. */
 #include "worker/retrieval/tables.h"
 
+#include <math.h>
+
 #include "common/limits.h"
 #include "common/log.h"
 #include "worker/embed/lexicon.h"
@@ -16,6 +18,9 @@
 #define EMBED_MS 60000
 #define NAME_TIMES 3       /* a word of the table's name counts as so many of its columns' */
 #define PLACES 60          /* of each ranking that are looked at */
+#define LEADERS 3          /* best ones whose neighbours are likely needed */
+#define REFERRED 0.6       /* of a leader's score for what it refers to … */
+#define REFERRING 0.3      /* … and for what refers to it */
 #define LIKE_NOTHING 0.02F /* products below are chance */
 
 struct posting {
@@ -231,14 +236,31 @@ static void add_places(const struct table_index *index, const struct ranked *ran
   }
 }
 
+/* What the best ones refer to is likely needed with them, and a little of what refers to them: a question names the event ("received the
+ * scholarship") and means the people, too. */
+static void add_neighbours(const struct snapshot *snapshot, const struct ranked *best, size_t count, double *bonus) {
+  for (size_t i = 0; i < count && i < LEADERS; i++) {
+    const struct snap_table *table = &snapshot->tables[best[i].item];
+    for (size_t k = 0; k < table->fk_count; k++) {
+      const struct snap_table *to = table->fks[k].ref;
+      if (to && to != table) bonus[to - snapshot->tables] = fmax(bonus[to - snapshot->tables], best[i].score * REFERRED);
+    }
+    for (size_t k = 0; k < table->referenced_by_count; k++) {
+      const struct snap_table *from = table->referenced_by[k]->table;
+      if (from != table) bonus[from - snapshot->tables] = fmax(bonus[from - snapshot->tables], best[i].score * REFERRING);
+    }
+  }
+}
+
 static struct ranked *rank_tables(const struct table_index *index, const struct snapshot *snapshot, struct question *question,
                                   struct arena *arena, size_t *ret_count) {
   struct ranked *ranked = arena_calloc(arena, index->count + 1, sizeof *ranked);
   struct ranked *tables = arena_calloc(arena, snapshot->table_count + 1, sizeof *tables);
   double *scores = arena_calloc(arena, snapshot->table_count + 1, sizeof *scores);
+  double *bonus = arena_calloc(arena, snapshot->table_count + 1, sizeof *bonus);
   uint8_t *seen = arena_calloc(arena, snapshot->table_count + 1, 1);
   size_t count = 0;
-  if (!ranked || !tables || !scores || !seen) return NULL;
+  if (!ranked || !tables || !scores || !bonus || !seen) return NULL;
   add_places(index, ranked, rank_by_word(index, question, ranked), scores, seen, 1);
   union {
     const void *in;
@@ -248,6 +270,10 @@ static struct ranked *rank_tables(const struct table_index *index, const struct 
   if (vector) add_places(index, ranked, rank_by_vector(index, vector, ranked), scores, seen, 2);
   for (size_t i = 0; i < snapshot->table_count; i++)
     if (scores[i] > 0) tables[count++] = (struct ranked){i, scores[i]};
+  add_neighbours(snapshot, tables, rank_sort(tables, count, count), bonus);
+  count = 0;
+  for (size_t i = 0; i < snapshot->table_count; i++)
+    if (scores[i] + bonus[i] > 0 && is_searched(&snapshot->tables[i])) tables[count++] = (struct ranked){i, scores[i] + bonus[i]};
   *ret_count = rank_sort(tables, count, count);
   return tables;
 }
