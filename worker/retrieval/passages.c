@@ -13,13 +13,13 @@
 #include "worker/retrieval/rank.h"
 #include "worker/retrieval/terms.h"
 
-#define COMMON 500 /* passages with a word that make it common */
-#define COMMON_TEXT "500"
+#define COMMON 200 /* passages with a word that make it common */
+#define COMMON_TEXT "200"
 #define PAIRED 6  /* common words that are looked for in pairs */
 #define PLACES 50 /* of each ranking that are looked at */
 #define PLACES_TEXT "50"
 #define WORDS 16 /* of the question that are looked for */
-#define CANDIDATES_TEXT "4000"
+#define CANDIDATES_TEXT "2000"
 #define ID_BYTES 16
 #define ALIKE 0.05 /* less similarity is chance */
 
