@@ -64,8 +64,19 @@ static bool known(const struct join_graph *graph, size_t from, const char *colum
   return false;
 }
 
+static bool room_for_edge(struct edge_reader *r) {
+  struct join_graph *graph = r->graph;
+  if (graph->edge_count < graph->room) return true;
+  struct join_edge *edges = arena_calloc(r->arena, 2 * graph->room + 64, sizeof *edges);
+  if (!edges) return false;
+  if (graph->edge_count) memcpy(edges, graph->edges, graph->edge_count * sizeof *edges);
+  graph->edges = edges;
+  graph->room = 2 * graph->room + 64;
+  return true;
+}
+
 static void push(struct edge_reader *r, struct join_edge edge) {
-  if (r->graph->edge_count == EDGES_MAX || !edge.column_count) return;
+  if (r->graph->edge_count == EDGES_MAX || !edge.column_count || !room_for_edge(r)) return;
   const struct snap_table *from = &r->snapshot->tables[edge.from];
   if (!table_readable(from) || !table_readable(&r->snapshot->tables[edge.to])) return;
   edge.single = table_unique(from, edge.from_columns, edge.column_count);
@@ -163,9 +174,8 @@ bool joins_read(struct join_graph *graph, const struct snapshot *snapshot, const
                 struct words *words) {
   struct edge_reader r = {graph, snapshot, names, arena, words};
   *graph = (struct join_graph){.snapshot = snapshot};
-  graph->edges = arena_calloc(arena, EDGES_MAX, sizeof *graph->edges);
   const struct snap_column **keys = arena_calloc(arena, snapshot->table_count + 1, sizeof *keys);
-  if (!graph->edges || !keys) return false;
+  if (!keys) return false;
   for (size_t i = 0; i < snapshot->table_count; i++) {
     bool relation = snapshot->tables[i].kind == SNAP_TABLE || snapshot->tables[i].kind == SNAP_PARTITIONED;
     if (relation && table_readable(&snapshot->tables[i])) keys[i] = single_key(&snapshot->tables[i], names, i, arena, words);

@@ -25,7 +25,7 @@ struct join_edge {
 struct join_graph {
   const struct snapshot *snapshot;
   struct join_edge *edges;
-  size_t edge_count;
+  size_t edge_count, room;
   const bool *mentioned; /* by table, or NULL: paths lead through these rather */
   const bool
       *drawn; /* by table, or NULL: what a verb of the question is about ("bought": orders); paths lead through these nearly always */

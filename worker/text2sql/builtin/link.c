@@ -92,7 +92,8 @@ static size_t said(const struct study *study, size_t from, size_t to, const stru
     const struct token *token = &study->tokens.items[i];
     if (token->kind != TOKEN_WORD) return 0;
     bool edge = i == from || i + 1 == to;
-    if (study_glue(token->lower)) {
+    bool verb_or_noun = i == from && i > 0 && to > from + 1 && study_phrase(study, i, "display|list|like|show|return"); /* "list price" */
+    if (study_glue(token->lower) && !verb_or_noun) {
       if (edge || (strcmp(token->lower, "of") != 0 && strcmp(token->lower, "a") != 0)) return 0;
       continue;
     }
@@ -161,7 +162,9 @@ static void link_names(struct study *study) {
   link_opposites(study);
   for (size_t from = 0; from < study->tokens.count; from++) {
     const struct word *first[NAME_WORDS];
-    size_t hit_count = said(study, from, from + 1, first) ? find_hits(study, first[0], hits) : 0;
+    const struct token *token = &study->tokens.items[from];
+    if (said(study, from, from + 1, first) == 0) first[0] = token->word; /* "display name" begins with a verb */
+    size_t hit_count = token->kind == TOKEN_WORD ? find_hits(study, first[0], hits) : 0;
     for (size_t to = from + 1; to <= study->tokens.count && to - from <= SPAN_WORDS; to++) {
       const struct word *words[NAME_WORDS];
       size_t n = said(study, from, to, words);

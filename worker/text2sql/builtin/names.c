@@ -183,10 +183,20 @@ struct reader {
   struct words *words;
 };
 
+static bool grow(struct reader *r) {
+  struct names *names = r->names;
+  struct name *items = arena_calloc(r->arena, 2 * names->room + 64, sizeof *items);
+  if (!items) return false;
+  if (names->count) memcpy(items, names->items, names->count * sizeof *items);
+  names->items = items;
+  names->room = 2 * names->room + 64;
+  return true;
+}
+
 static struct name *push(struct reader *r, const struct snap_table *table, const struct snap_column *column,
                          const struct word *const *words, size_t count) {
   struct names *names = r->names;
-  if (!count || names->count == names->room) return NULL;
+  if (!count || (names->count == names->room && !grow(r))) return NULL;
   struct name *name = &names->items[names->count++];
   *name = (struct name){.table = table, .column = column, .table_at = (size_t)(table - r->snapshot->tables), .worth = 1};
   for (size_t i = 0; i < count && i < NAME_WORDS; i++) name->words[name->count++] = words[i];
@@ -289,7 +299,7 @@ bool names_read(struct names *names, const struct snapshot *snapshot, struct are
   struct reader r = {names, snapshot, arena, words};
   size_t columns = 0;
   for (size_t i = 0; i < snapshot->table_count; i++) columns += snapshot->tables[i].column_count;
-  *names = (struct names){.room = 2 * snapshot->table_count + 6 * columns};
+  *names = (struct names){.room = 2 * snapshot->table_count + 3 * columns};
   names->items = arena_calloc(arena, names->room + 1, sizeof *names->items);
   names->table_words = arena_calloc(arena, snapshot->table_count + 1, sizeof *names->table_words);
   names->table_counts = arena_calloc(arena, snapshot->table_count + 1, sizeof *names->table_counts);

@@ -133,6 +133,9 @@ void add_related(struct reader *reader, size_t table) {
 static bool behind_group_word(const struct reader *reader, size_t at) {
   for (size_t back = 1; back <= 4 && back <= at; back++) {
     const char *lower = token_lower(reader, at - back);
+    bool list = token_is(reader, at - back, "each|every") &&
+                (at == back || token_is(reader, at - back - 1, "list|show|display|give|of|return|get|find|does|do|did"));
+    if (list) return false;
     if (token_is(reader, at - back, "per|each|every|by")) return true;
     if (!token_is(reader, at - back, "the|and|,|a") && !mention_at(reader, at - back)) return false;
     if (!*lower) return false;
@@ -148,7 +151,7 @@ static size_t first_table(struct reader *reader) {
     const struct link *table = mention_best(mention, LINK_TABLE);
     if (!table || (mention->verb && !(at == 1 && token_is(reader, 0, "who"))) || behind_group_word(reader, at)) continue;
     const struct link *column = mention_best(mention, LINK_COLUMN), *value = mention_best(mention, LINK_VALUE);
-    if ((column && column->score > table->score + 0.05) || (value && value->score > table->score + 0.05)) continue;
+    if ((column && column->score > table->score + 0.05) || (value && value->score > table->score + 0.16)) continue;
     if (table->score < 0.62) continue;
     found = settle_table(reader, mention);
     if (found != NO_TABLE || reader->study->doubt) return found;
@@ -347,8 +350,8 @@ static void list_groups(struct reader *reader) {
       add_item(reader, (struct measure){.of = out->groups[i].of});
     else if (out->groups[i].of.table != out->subject)
       return;
-    else if (!out->item_count)
-      out->listed = true;
+    else
+      out->listed |= !out->item_count || out->items[0].of.table != out->subject;
   }
   out->group_count = 0;
 }
@@ -358,6 +361,11 @@ static void finish_groups(struct reader *reader) {
   struct reading *out = reader->out;
   if (out->ratio) return;
   if (reader->per && out->group_count && !has_aggregate(out)) sum_items(reader);
+  if (reader->per && out->group_count && !has_aggregate(out) && out->listed && !out->item_count && !out->each &&
+      !out->branch_count) { /* "users per country" */
+    add_item(reader, (struct measure){.kind = MEASURE_COUNT, .of.table = out->subject});
+    out->listed = false;
+  }
   if (!has_aggregate(out)) {
     list_groups(reader);
     return;
@@ -412,6 +420,26 @@ static void judge_coverage(struct study *study) {
   }
 }
 
+static bool used(const struct reading *out, size_t table) {
+  for (size_t i = 0; i < out->item_count; i++)
+    if (out->items[i].of.table == table || out->items[i].term) return true;
+  for (size_t i = 0; i < out->filter_count; i++)
+    if (out->filters[i].of.table == table) return true;
+  for (size_t i = 0; i < out->group_count; i++)
+    if (out->groups[i].of.table == table) return true;
+  for (size_t i = 0; i < out->branch_count; i++)
+    if (out->branches[i].table == table) return true;
+  for (size_t i = 0; i < out->key_count; i++)
+    if (out->keys[i].by.of.table == table) return true;
+  return false;
+}
+
+/* "users in groups": a table that nothing else came of must have rows. */
+static void finish_qualifiers(struct reader *reader) {
+  for (size_t i = 0; i < reader->qualifier_count; i++)
+    if (!used(reader->out, reader->qualifiers[i])) add_related(reader, reader->qualifiers[i]);
+}
+
 void study_read(struct study *study) {
   struct reader reader = {.study = study, .out = &study->reading};
   study->certainty = 0.95;
@@ -431,6 +459,7 @@ void study_read(struct study *study) {
   if (!study->doubt) finish_pending(&reader);
   if (!study->doubt) finish_groups(&reader);
   if (!study->doubt) judge_coverage(study);
+  if (!study->doubt) finish_qualifiers(&reader);
   if (!study->doubt) finish_distinct(&reader);
   if (!study->doubt && !reader.out->listed && !reader.out->item_count && !reader.out->ratio) {
     if (!reader.out->filter_count && !reader.out->key_count && !reader.out->group_count && !reader.out->branch_count)

@@ -19,6 +19,7 @@ struct reader {
   bool per;      /* groups were asked for by "per", "by", "monthly" */
   size_t branch; /* that conditions belong to; 0: the whole */
   size_t last_table;
+  size_t qualifiers[READING_ROWS], qualifier_count; /* tables named only to say where something is from */
   const struct mention *last_verb;
   struct place last_column;
 };

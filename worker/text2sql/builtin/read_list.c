@@ -280,6 +280,19 @@ static size_t read_bucket(struct reader *reader, size_t at) {
   return unit == UNIT_WEEKDAY && token_is(reader, at, "day") ? study_phrase(study, at, "day of week|day of the week") : 1;
 }
 
+/* "per origin warehouse": the row a key leads to, unless the key itself was asked for. */
+static struct place entity_of(const struct reader *reader, const struct mention *mention, struct place place) {
+  for (size_t i = mention->from; i < mention->to; i++)
+    if (token_is(reader, i, "id|ids|key|code|number")) return place;
+  const struct join_graph *graph = &reader->study->graph;
+  for (size_t i = 0; i < graph->edge_count; i++) {
+    const struct join_edge *edge = &graph->edges[i];
+    if (edge->from == place.table && edge->column_count == 1 && strcmp(edge->from_columns[0], place.column->name) == 0)
+      return (struct place){.table = edge->to, .role = edge};
+  }
+  return place;
+}
+
 static size_t read_group(struct reader *reader, size_t at) {
   struct study *study = reader->study;
   size_t n = read_bucket(reader, at);
@@ -298,7 +311,8 @@ static size_t read_group(struct reader *reader, size_t at) {
     if (!table) return 0;
     study->doubt = NULL;
   }
-  bool own = settled && place.table == reader->out->subject && !column_key(study_table(study, place.table), place.column);
+  bool own = settled && (!table || column->score >= table->score - 0.15) && place.table == reader->out->subject &&
+             !column_key(study_table(study, place.table), place.column);
   if (table && !own && (!settled || table->score >= column->score - 0.05)) {
     size_t which = settle_table(reader, mention);
     if (which == NO_TABLE) return 0;
@@ -316,8 +330,19 @@ static size_t read_group(struct reader *reader, size_t at) {
     return mention->to - at;
   }
   if (!settled) return 0;
-  add_group(reader, (struct group){.of = place});
+  add_group(reader, (struct group){.of = entity_of(reader, mention, place)});
   return mention->to - at;
+}
+
+/* "list customers by name" is an order; "customers by country" are groups. */
+static bool orders_list(const struct reader *reader) {
+  if (!study_phrase(reader->study, 0, "list|show|display|give|get|find|return|which|what") || reader->pending != MEASURE_NONE ||
+      !wants_rows(reader))
+    return false;
+  for (size_t i = 0; i < reader->out->item_count; i++)
+    if (reader->out->items[i].kind != MEASURE_NONE || reader->out->items[i].term || column_numeric(reader->out->items[i].of.column))
+      return false;
+  return true;
 }
 
 size_t rule_group(struct reader *reader, size_t at) {
@@ -340,13 +365,10 @@ size_t rule_group(struct reader *reader, size_t at) {
   if (token_is(reader, at, "by") && (mention_best(mention_at(reader, p), LINK_VALUE) && !mention_best(mention_at(reader, p), LINK_COLUMN) &&
                                      !mention_best(mention_at(reader, p), LINK_TABLE)))
     return 0;
-  if (at > 0 && token_is(reader, at, "by") && !reader->out->item_count && reader->pending == MEASURE_NONE &&
-      wants_rows(reader)) { /* "list customers by name" */
+  if (at > 0 && token_is(reader, at, "by") && orders_list(reader)) {
     struct place place;
     const struct mention *mention = mention_at(reader, p);
-    if (!mention_best(mention, LINK_COLUMN) || mention_at(reader, at - 1) == NULL ||
-        mention_best(mention_at(reader, at - 1), LINK_TABLE) == NULL || !settle_column(reader, mention, WANT_ANY, &place))
-      return 0;
+    if (!mention_best(mention, LINK_COLUMN) || !settle_column(reader, mention, WANT_ANY, &place)) return 0;
     add_key(reader, (struct measure){.of = place}, false);
     reader->ordering = true;
     return mention->to - at;
@@ -441,9 +463,7 @@ size_t rule_table(struct reader *reader, size_t at) {
     reader->last_verb = mention;
     if (which == out->subject && at == 1 && token_is(reader, 0, "who")) out->listed = true;
     if (which != out->subject) study->drawn[which] = true;
-    if (which != out->subject &&
-        (reader->where || token_is(reader, at - (at > 0), "have|has|been|not|never|who|that|they|ever|customers|did")))
-      add_related(reader, which);
+    if (which != out->subject && table->score >= 0.75) add_related(reader, which);
     return n;
   }
   if (reader->where && which != out->subject) {
@@ -453,7 +473,10 @@ size_t rule_table(struct reader *reader, size_t at) {
   const struct mention *next = mention_at(reader, mention->to);
   bool possessive =
       next && mention_best(next, LINK_COLUMN) && !mention_best(next, LINK_VALUE) && !next->verb && !mention_best(next, LINK_TABLE);
-  if (only_qualifies(reader, at) || out->ratio) return n;
+  if (only_qualifies(reader, at) || out->ratio) {
+    if (which != out->subject && reader->qualifier_count < READING_ROWS) reader->qualifiers[reader->qualifier_count++] = which;
+    return n;
+  }
   if (possessive && !study_phrase(study, at > 0 ? at - 1 : 0, "which|all|list|show") && settle_column(reader, next, WANT_ANY, &place) &&
       place.table == which)
     return n; /* "customer names" */

@@ -179,6 +179,7 @@ static size_t rank_by_noun(struct reader *reader, size_t at, bool falling) {
     n = p - at == 1 ? 0 : 0;
   else if (!n)
     return 0;
+  if (n && token_is(reader, 0, "who") && !wants_rows(reader)) reader->out->listed = true;
   for (size_t i = 0; n && counting && by.kind == MEASURE_NONE && by.of.column && !reader->out->listed && i < reader->out->item_count; i++)
     if (reader->out->items[i].kind == MEASURE_NONE && reader->out->items[i].of.table != by.of.table)
       by.kind = MEASURE_SUM;                                                     /* "which region sold the most units" */
@@ -370,6 +371,11 @@ size_t rule_order(struct reader *reader, size_t at) {
     size_t lead = 0;
     while (lead < taken && !implied_column(reader, at + lead, &place)) lead++;
     if (study->doubt || lead == taken) return 0;
+    struct key *last = reader->out->key_count ? &reader->out->keys[reader->out->key_count - 1] : NULL;
+    if (last && last->by.of.column == place.column) { /* "by join date, most recent first" */
+      last->falling = falling;
+      return taken;
+    }
     add_key(reader, (struct measure){.of = place}, falling);
     return taken;
   }

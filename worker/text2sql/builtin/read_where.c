@@ -211,8 +211,24 @@ static size_t compare_adjective(struct reader *reader, size_t at) {
 }
 
 /* "more than 100 units", "over $500", "above average price". */
+/* "with more views than average". */
+static size_t compare_split(struct reader *reader, size_t at) {
+  bool more = token_is(reader, at, "more|higher|greater|larger|longer"), less = token_is(reader, at, "less|fewer|lower|smaller|shorter");
+  const struct mention *mention = more || less ? mention_at(reader, skip_glue(reader, at + 1)) : NULL;
+  struct place place;
+  if (!mention || !mention_best(mention, LINK_COLUMN) || !token_is(reader, mention->to, "than") ||
+      !settle_column(reader, mention, WANT_NUMBER, &place))
+    return 0;
+  size_t n = read_average(reader, mention->to + 1, place);
+  if (!n) return 0;
+  add_filter(reader, (struct filter){.kind = FILTER_AVERAGE, .of = place, .op = more ? ">" : "<"}, at);
+  return mention->to + 1 + n - at;
+}
+
 static size_t compare_before(struct reader *reader, size_t at) {
   struct study *study = reader->study;
+  size_t split = compare_split(reader, at);
+  if (split || study->doubt) return split;
   const char *op = NULL;
   size_t n = read_comparison(reader, at, &op), p = at + n;
   struct place place;
@@ -311,7 +327,10 @@ size_t rule_date(struct reader *reader, size_t at) {
   size_t last = reader->last_table;
   const char *kept = study->doubt;
   bool near = last != NO_TABLE && last != table && reader->where && !reader->branch;
-  if (near && reader->last_verb && mention_best(reader->last_verb, LINK_TABLE)) near = true;
+  for (size_t back = 1; near && back <= 3 && back <= at; back++) /* "comments were posted in": when they were */
+    if (mention_at(reader, at - back) && mention_at(reader, at - back)->verb && at > back &&
+        token_is(reader, at - back - 1, "was|were|been|are|is"))
+      near = false;
   bool found = near && settle_date(reader, at, last, &place);
   if (!found && study->doubt && !near) return 0;
   if (!found) study->doubt = kept;
@@ -426,6 +445,13 @@ static size_t known_value(struct reader *reader, size_t at, const struct mention
   const struct mention *noun = value_noun(reader, mention, &to);
   const struct link *value = settle_value(reader, mention, noun);
   if (!value) return 0;
+  const struct mention *owner = at > 1 && token_is(reader, at - 1, "by") ? mention_at(reader, at - 2) : NULL;
+  if (owner && !owner->verb && value->table == reader->out->subject && mention_best(owner, LINK_TABLE) &&
+      settle_table(reader, owner) != reader->out->subject) {
+    study_doubt(study, NULL, "Is %s who is asked for, or whose %s are meant?", study_words(study, mention->from, mention->to),
+                study_words(study, owner->from, owner->to));
+    return 0;
+  }
   const char **values = arena_calloc(study->arena, 17, sizeof *values);
   if (!values) return 0;
   size_t count = 0;
@@ -506,7 +532,9 @@ size_t rule_value(struct reader *reader, size_t at) {
     return 1;
   if (mention_best(mention, LINK_ROLE) && at > 0 && token_is(reader, at - 1, "their|his|her|its|a|the|whose|and")) return 0;
   bool name = study->tokens.items[at].capital || study->tokens.items[at].kind == TOKEN_QUOTED;
-  if (!name && ((table && table->score >= value->score - 0.1) || (column && column->score >= value->score - 0.1))) return 0;
+  if (!name && ((table && table->score >= value->score - 0.16 && !(reader->where && table->table == reader->out->subject)) ||
+                (column && column->score >= value->score - 0.1)))
+    return 0;
   return known_value(reader, at, mention);
 }
 
@@ -534,10 +562,24 @@ size_t rule_match(struct reader *reader, size_t at) {
     size_t longer =
         n ? p + n + (token_is(reader, p + n, "the") && token_is(reader, p + n + 1, "word|letter|text|string|letters") ? 2 : 0) : 0;
     const struct token *token = token_at(reader, longer);
-    if (!n || (i == 3 && (p == at || token->kind != TOKEN_QUOTED) && !(p > at && token_is(reader, p, "contains|containing|contain"))))
+    if (!n || (i == 3 && !(token->kind == TOKEN_QUOTED ? p > at || !token_is(reader, p, "with")
+                                                       : p > at && token_is(reader, p, "contains|containing|contain"))))
       continue;
     if (token->kind != TOKEN_QUOTED && token->kind != TOKEN_WORD) continue;
     struct place place;
+    size_t behind = token_is(reader, longer + 1, "in|within") ? skip_glue(reader, longer + 2) : 0; /* "contain 'x' in the body" */
+    const struct mention *where = behind ? mention_at(reader, behind) : NULL;
+    if (p == at && where && mention_best(where, LINK_COLUMN) && settle_column(reader, where, WANT_TEXT, &place)) {
+      add_filter(reader,
+                 (struct filter){.kind = FILTER_LIKE,
+                                 .of = place,
+                                 .literal = token->lower,
+                                 .op = ways[i].pattern + (*ways[i].pattern == '!'),
+                                 .negated = *ways[i].pattern == '!'},
+                 at);
+      return where->to - at;
+    }
+    if (study->doubt) return 0;
     if (p > at ? !settle_column(reader, mention, WANT_TEXT, &place)
                : !(reader->last_column.column && column_textual(reader->last_column.column))) {
       const struct snap_column *display[2];

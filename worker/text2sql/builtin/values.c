@@ -96,7 +96,9 @@ static const char *const equivalents[][2] = {{"american", "usa"},
 
 static bool plain_word(const struct study *study, size_t at) {
   const struct token *token = &study->tokens.items[at];
-  if (token->kind == TOKEN_WORD && strcmp(token->lower, "no") == 0) return true; /* "no show" */
+  static const char *const openers[] = {"no", "not", "in", "on"}; /* "no show", "in transit" */
+  for (size_t i = 0; i < sizeof openers / sizeof *openers; i++)
+    if (token->kind == TOKEN_WORD && strcmp(token->lower, openers[i]) == 0) return true;
   return token->kind == TOKEN_WORD && (!study_glue(token->lower) || token->capital);
 }
 
@@ -132,7 +134,7 @@ static void collect(struct probe *p) {
       const struct token *last = &tokens->items[to - 1];
       if (last->kind == TOKEN_QUOTED || last->kind == TOKEN_DATE || (last->kind == TOKEN_MARK && !strchr("-/&+", *last->lower))) break;
       if (last->kind == TOKEN_MARK || (last->kind == TOKEN_WORD && !plain_word(p->study, to - 1))) continue;
-      if (to == from + 1 && first->kind == TOKEN_NUMBER) continue;
+      if (to == from + 1 && (first->kind == TOKEN_NUMBER || (study_glue(first->lower) && !first->capital))) continue;
       size_t end = last->to;
       const char *raw = tokens->text + first->from;
       size_t len = end - first->from;
