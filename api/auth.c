@@ -4,7 +4,7 @@
 
 #include <strings.h>
 
-#include "api/conn.h"
+#include "api/router.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/metrics.h"
@@ -86,7 +86,7 @@ static enum status refuse(struct error *err) { return error_set(err, ERR_UNAUTHO
 static enum status allow(struct request *req, const struct identity *who, struct error *err) {
   req->who = *who;
   if (req->route->auth == AUTH_ADMIN && !who->admin) return error_set(err, ERR_FORBIDDEN, "This needs a key with the role \"admin\".");
-  conn_authorized(req->conn);
+  router_admit(req);
   return OK;
 }
 

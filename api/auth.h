@@ -15,7 +15,7 @@ struct auth;
 struct auth *auth_new(struct loop *loop);
 void auth_free(struct auth *auth);
 
-/* Fills req->who and goes on with conn_authorized, now or when the database has answered; or fails. */
+/* Fills req->who and goes on with router_admit, now or when the database has answered; or fails. */
 MUST_CHECK enum status auth_check(struct request *req, struct error *err);
 
 /* A new raw key and its hash. */

@@ -17,9 +17,10 @@
 #include "common/metrics.h"
 
 #define READ_WATERMARK (64 * 1024)
-#define LINGER_BYTES (1024 * 1024) /* discarded at most while closing */
-#define REQUEST_ARENA (256u << 20) /* ceiling; a request uses a few KiB */
-#define INLINE_BODY (64 * 1024)    /* larger bodies are handed over instead of copied */
+#define LINGER_BYTES (1024 * 1024)       /* discarded at most while closing … */
+#define LINGER_UPLOAD (64 * 1024 * 1024) /* … and of a refused upload: most clients read no answer before they have sent all */
+#define REQUEST_ARENA (256u << 20)       /* ceiling; a request uses a few KiB */
+#define INLINE_BODY (64 * 1024)          /* larger bodies are handed over instead of copied */
 #define STREAM_PATIENCE_MS 30000
 #define STREAM_UNSENT (16 * 1024) /* bytes */
 #define FLUSH_ABOVE (256 * 1024)  /* unsent bytes above which the next request waits */
@@ -60,6 +61,16 @@ static void begin_request(struct conn *conn) {
   conn->requests++;
 }
 
+/* Hands on what has arrived of a body that isn't kept. */
+static enum status use_body(struct conn *conn, struct error *err) {
+  const struct route_upload *upload = conn->req.route->upload;
+  struct buf *body = &conn->http.body;
+  if (!upload || !body->len) return OK;
+  enum status status = upload->take(&conn->req, body->data, body->len, err);
+  http_drop_body(&conn->http);
+  return status;
+}
+
 /* Body bytes out of the input; true when the body is complete. */
 static bool take_body(struct conn *conn) {
   struct evbuffer *input = bufferevent_get_input(conn->bev);
@@ -68,7 +79,7 @@ static bool take_body(struct conn *conn) {
     ERROR_AUTO err = {0};
     size_t len = evbuffer_get_contiguous_space(input), used;
     const char *data = (const char *)evbuffer_pullup(input, (ev_ssize_t)len);
-    if (http_feed_body(&conn->http, data, len, router_body_cap(conn->req.route), &used, &done, &err) != OK) {
+    if (http_feed_body(&conn->http, data, len, router_body_cap(conn->req.route), &used, &done, &err) != OK || use_body(conn, &err) != OK) {
       fail_framing(conn, &err);
       return false;
     }
@@ -112,15 +123,16 @@ static void advance_head(struct conn *conn) {
   }
   conn->head_only = conn->http.method == HTTP_HEAD;
   conn->closing = !conn->http.keep_alive || conn->requests >= LIMIT_HTTP_REQUESTS_PER_CONN;
-  router_begin(&conn->req); /* ends in conn_authorized or an answer */
+  router_begin(&conn->req); /* ends in conn_admitted or an answer */
 }
 
-void conn_authorized(struct conn *conn) {
+void conn_admitted(struct conn *conn) {
   if (conn->gone && http_has_body(&conn->http) && evbuffer_get_length(bufferevent_get_input(conn->bev)) == 0) {
     server_move(conn, CONN_DEAD);
     return;
   }
-  server_move(conn, CONN_BODY);
+  server_move(conn, conn->req.route->upload ? CONN_UPLOAD : CONN_BODY);
+  conn->arrived = 0;
   resume_reading(conn);
   if (conn->http.expect_continue && evbuffer_get_length(bufferevent_get_input(conn->bev)) == 0 && http_has_body(&conn->http)) {
     static const char go[] = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -133,7 +145,8 @@ void conn_continue(struct conn *conn) {
   switch (conn->state) {
   case CONN_IDLE:
   case CONN_HEAD: advance_head(conn); break;
-  case CONN_BODY: advance_body(conn); break;
+  case CONN_BODY:
+  case CONN_UPLOAD: advance_body(conn); break;
   default: break;
   }
   if (conn->state == CONN_BUSY || conn->state == CONN_FLUSH)
@@ -146,7 +159,8 @@ static void linger_read(struct conn *conn) {
   struct evbuffer *input = bufferevent_get_input(conn->bev);
   conn->lingered += evbuffer_get_length(input);
   evbuffer_drain(input, evbuffer_get_length(input));
-  if (conn->lingered > LINGER_BYTES || conn->gone) die(conn);
+  const struct route *route = conn->req.route;
+  if (conn->lingered > (route && route->upload ? LINGER_UPLOAD : LINGER_BYTES) || conn->gone) die(conn);
 }
 
 static void on_read(struct bufferevent *bev, void *arg) {
@@ -264,17 +278,23 @@ static void count(const struct conn *conn, int http_status) {
 /* A body nobody read would be taken for the next request: it is dropped when it is all here, else the connection has to close. */
 static bool skip_body(struct conn *conn) {
   struct evbuffer *input = bufferevent_get_input(conn->bev);
-  size_t missing = (size_t)(conn->http.content_length - (int64_t)conn->http.body.len);
+  size_t missing = (size_t)(conn->http.content_length - (int64_t)http_body_received(&conn->http));
   if (conn->http.chunked || evbuffer_get_length(input) < missing) return false;
   return evbuffer_drain(input, missing) == 0;
 }
 
-void conn_answer(struct conn *conn, int http_status, const char *content_type, struct buf *body) {
+/* The head of an answer of known length, not sent yet. */
+static struct buf *begin_answer(struct conn *conn, int http_status, const char *content_type, size_t body_len) {
   count(conn, http_status);
   if (server_draining(conn->server) || conn->gone) conn->closing = true;
   if (http_has_body(&conn->http) && !conn->body_read && !skip_body(conn)) conn->closing = true;
   struct buf *out = server_scratch(conn->server);
-  put_head(conn, out, http_status, content_type, body->len);
+  put_head(conn, out, http_status, content_type, body_len);
+  return out;
+}
+
+void conn_answer(struct conn *conn, int http_status, const char *content_type, struct buf *body) {
+  struct buf *out = begin_answer(conn, http_status, content_type, body->len);
   bool with_body = body->len && !conn->head_only, apart = body->len > INLINE_BODY;
   if (with_body && !apart) buf_append(out, body->data, body->len);
   if (!buf_ok(out) || !send_now(conn, out->data, out->len) || (with_body && apart && !send_body(conn, body))) {
@@ -282,6 +302,31 @@ void conn_answer(struct conn *conn, int http_status, const char *content_type, s
     return;
   }
   after_answer(conn);
+}
+
+static bool send_file(struct conn *conn, int take_fd, int64_t bytes) {
+  struct evbuffer_file_segment *segment = evbuffer_file_segment_new(take_fd, 0, bytes, EVBUF_FS_CLOSE_ON_FREE);
+  if (!segment) {
+    close(take_fd);
+    return false;
+  }
+  bool added = evbuffer_add_file_segment(bufferevent_get_output(conn->bev), segment, 0, bytes) == 0;
+  evbuffer_file_segment_free(segment); /* the output holds it, too */
+  return added;
+}
+
+void conn_answer_file(struct conn *conn, const char *content_type, int take_fd, int64_t bytes) {
+  struct buf *out = begin_answer(conn, 200, content_type, (size_t)bytes);
+  bool with_body = bytes && !conn->head_only;
+  if (!with_body) close(take_fd);
+  if (!buf_ok(out) || !send_now(conn, out->data, out->len)) {
+    if (with_body) close(take_fd);
+    server_move(conn, CONN_DEAD);
+  } else if (with_body && !send_file(conn, take_fd, bytes)) {
+    server_move(conn, CONN_DEAD);
+  } else {
+    after_answer(conn);
+  }
 }
 
 /* --- an answer of unknown length --- */
@@ -339,12 +384,27 @@ static void fail_framing(struct conn *conn, const struct error *err) {
   reply_error(&conn->req, err);
 }
 
+/* Slow, but coming. */
+static bool goes_on(struct conn *conn) {
+  size_t received = http_body_received(&conn->http);
+  if (received - conn->arrived < LIMIT_UPLOAD_WINDOW_BYTES) return false;
+  if (clock_mono_us() - conn->req.started_us > (int64_t)LIMIT_UPLOAD_MS * 1000) return false;
+  conn->arrived = received;
+  server_move(conn, CONN_UPLOAD);
+  return true;
+}
+
 void conn_expire(struct conn *conn) {
   ERROR_AUTO err = {0};
   size_t left = evbuffer_get_length(bufferevent_get_output(conn->bev));
   switch (conn->state) {
   case CONN_HEAD: error_set(&err, ERR_TIMEOUT, "The request head did not arrive within %d ms.", LIMIT_HTTP_HEAD_MS); break;
   case CONN_BODY: error_set(&err, ERR_TIMEOUT, "The request body did not arrive within %d ms.", LIMIT_HTTP_BODY_MS); break;
+  case CONN_UPLOAD:
+    if (goes_on(conn)) return;
+    error_set(&err, ERR_TIMEOUT, "The upload came slower than %d bytes in %d s, or took longer than %d minutes.", LIMIT_UPLOAD_WINDOW_BYTES,
+              LIMIT_UPLOAD_WINDOW_MS / 1000, LIMIT_UPLOAD_MS / 60000);
+    break;
   case CONN_FLUSH:
     if (left < conn->flush_left) { /* slow, but reading */
       conn->flush_left = left;

@@ -3,9 +3,10 @@
  * A connection is in exactly one state and on that state's list. All members of a list have the same time allowance, so each list is
  * in order of deadline and one coarse timer looks at its front: no timer per connection.
  *
+ * A body that is used as it arrives (route_upload) may take long, as long as it keeps coming: UPLOAD.
  * A connection whose answer is a stream (conn_stream_begin) stays BUSY as long as that lasts.
  *
- *   IDLE ──first byte──▶ HEAD ──▶ BODY ──▶ BUSY ──answer──▶ IDLE (keep-alive) | FLUSH (much to send) | LINGER (closing) ──▶ DEAD
+ *   IDLE ──first byte──▶ HEAD ──▶ BODY | UPLOAD ──▶ BUSY ──answer──▶ IDLE (keep-alive) | FLUSH (much to send) | LINGER (closing) ──▶ DEAD
  */
 #ifndef AUTODB_API_CONN_H
 #define AUTODB_API_CONN_H
@@ -16,7 +17,7 @@
 
 #include "api/request.h"
 
-enum conn_state { CONN_IDLE, CONN_HEAD, CONN_BODY, CONN_BUSY, CONN_FLUSH, CONN_LINGER, CONN_DEAD, CONN_STATES };
+enum conn_state { CONN_IDLE, CONN_HEAD, CONN_BODY, CONN_UPLOAD, CONN_BUSY, CONN_FLUSH, CONN_LINGER, CONN_DEAD, CONN_STATES };
 
 struct conn;
 TAILQ_HEAD(conn_list, conn);
@@ -32,6 +33,7 @@ struct conn {
   int64_t deadline;  /* clock_mono_ms */
   size_t flush_left; /* bytes unsent at the last look, in FLUSH */
   size_t lingered;
+  size_t arrived; /* bytes of the upload at the last look, in UPLOAD */
   unsigned requests;
   bool again;     /* on the server's list of connections to continue at the end of the turn */
   bool closing;   /* no request after this one */
@@ -47,11 +49,14 @@ struct conn {
 
 struct conn *conn_new(struct server *server, evutil_socket_t fd); /* NULL when out of memory; fd is closed then */
 void conn_free(struct conn *conn);
-void conn_continue(struct conn *conn);   /* reads on with what is buffered */
-void conn_expire(struct conn *conn);     /* its deadline passed */
-void conn_authorized(struct conn *conn); /* the router lets the request's body in (router.c) */
+void conn_continue(struct conn *conn); /* reads on with what is buffered */
+void conn_expire(struct conn *conn);   /* its deadline passed */
+void conn_admitted(struct conn *conn); /* the router lets the request's body in (router.c) */
 /* The answer of the current request: head and body as bytes; `body` is copied, unless large, when its memory is taken. */
 void conn_answer(struct conn *conn, int http_status, const char *content_type, struct buf *body);
+
+/* The same with a file's content, sent by the kernel; takes the descriptor. */
+void conn_answer_file(struct conn *conn, const char *content_type, int take_fd, int64_t bytes);
 
 /* An answer of unknown length, sent piece by piece: as chunks, to HTTP/1.0 up to the close. The connection takes no request after it. False
  * when the connection is broken; it must be ended then, too. What a client doesn't acknowledge within 30 s breaks it. */

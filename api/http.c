@@ -90,7 +90,7 @@ void http_reset(struct http *http) {
   http->keep_alive = http->chunked = http->expect_continue = http->bad_expectation = http->body_done = false;
   http->content_length = -1;
   http->path = http->query = http->target = http->field = http->value = NULL;
-  http->header_count = http->scanned = http->line_start = http->framing_bytes = http->field_len = http->value_len = 0;
+  http->header_count = http->scanned = http->line_start = http->framing_bytes = http->dropped = http->field_len = http->value_len = 0;
   http->body = body;
 }
 
@@ -313,7 +313,7 @@ static enum status feed_chunked(struct http *http, const char *data, size_t len,
     return error_set(err, ERR_MALFORMED, "The chunked body is malformed: %s.", llhttp_get_error_reason(&http->parser));
   }
   http->framing_bytes += used;
-  if (http->body.len > cap || http->framing_bytes > cap * FRAMING_FACTOR + LIMIT_HTTP_HEAD_BYTES) return too_large(cap, err);
+  if (http_body_received(http) > cap || http->framing_bytes > cap * FRAMING_FACTOR + LIMIT_HTTP_HEAD_BYTES) return too_large(cap, err);
   *ret_used = used;
   *ret_done = http->body_done;
   return OK;
@@ -324,11 +324,16 @@ enum status http_feed_body(struct http *http, const char *data, size_t len, size
   if (http->chunked) return feed_chunked(http, data, len, cap, ret_used, ret_done, err);
   size_t want = http->content_length > 0 ? (size_t)http->content_length : 0;
   if (want > cap) return too_large(cap, err);
-  size_t missing = want - http->body.len, used = len < missing ? len : missing;
+  size_t missing = want - http_body_received(http), used = len < missing ? len : missing;
   if (used && !buf_append(&http->body, data, used)) return error_oom(err);
   *ret_used = used;
   *ret_done = used == missing;
   return OK;
+}
+
+void http_drop_body(struct http *http) {
+  http->dropped += http->body.len;
+  buf_reset(&http->body);
 }
 
 const char *http_status_text(int status) {

@@ -27,9 +27,9 @@ struct http {
   const char *path, *query; /* query NULL when there is no '?' */
   struct http_header headers[LIMIT_HTTP_HEADERS];
   size_t header_count;
-  struct buf body;
+  struct buf body; /* what of it has arrived, less what was taken off by http_drop_body */
   /* private */
-  size_t scanned, line_start, framing_bytes;
+  size_t scanned, line_start, framing_bytes, dropped;
   const char *target, *field, *value;
   size_t field_len, value_len;
   bool body_done;
@@ -54,6 +54,11 @@ static inline bool http_has_body(const struct http *http) { return http->chunked
 /* Takes body bytes; ret_used of them belonged to this request. More than `cap` bytes of content is ERR_TOO_LARGE. */
 MUST_CHECK enum status http_feed_body(struct http *http, const char *data, size_t len, size_t cap, size_t *ret_used, bool *ret_done,
                                       struct error *err);
+
+/* Forgets the body bytes that are there: for bodies that are used as they arrive. They go on counting. */
+void http_drop_body(struct http *http);
+/* Of the content, without framing. */
+static inline size_t http_body_received(const struct http *http) { return http->dropped + http->body.len; }
 
 const char *http_status_text(int status);
 

@@ -1,28 +1,25 @@
 /* idempotency.c - see idempotency.h.
  *
  * Two first requests with one key at the same moment: the second's INSERT waits on the first's row and then sees it, so both get the one
- * job. A first request that stays open is not waited for longer than OPEN_MS: then the answer is 409, as it is for as long as the first one
- * is. When the outcome of the insert is unknown the answer is 503; the client's retry with the same key finds out. */
+ * job. A first request that stays open is not waited for longer than IDEMPOTENCY_PATIENCE: then the answer is 409, as it is for as long as
+ * the first one is. When the outcome of the insert is unknown the answer is 503; the client's retry with the same key finds out. */
 #include "api/idempotency.h"
 
 #include "api/jobview.h"
 #include "api/submit.h"
 #include "api/waiters.h"
 
-#define OPEN_MS "3000"
-
-/* The limit holds for this transaction, from before the row is inserted. */
-static const struct pg_stmt insert_keyed = {
-    "insert_keyed",
-    "WITH taken AS (" IDEMPOTENCY_TAKE("FROM (SELECT set_config('lock_timeout', '" OPEN_MS
-                                       "', true)) limited") "), " SUBMISSION_ACCEPT("taken") "SELECT " SQL_TIME("now()") " FROM accepted",
-    15};
+static const struct pg_stmt insert_keyed = {"insert_keyed",
+                                            "WITH taken AS (" IDEMPOTENCY_TAKE("FROM " IDEMPOTENCY_PATIENCE) "), " SUBMISSION_ACCEPT(
+                                                "taken") "SELECT " SQL_TIME("now()") " FROM accepted",
+                                            15};
 static const struct pg_stmt find_keyed = {
     "find_keyed", "SELECT request_hash = $3::bytea, job_id FROM autodb.idempotency_keys WHERE owner_id = $1::uuid AND key = $2::text", 3};
 
 struct keyed { /* the request's state */
   struct submission *sub;
   struct idempotency idempotency;
+  const struct idempotency_statement *statement;
 };
 
 /* Of method, path, query and the body's canonical form: a retry may order members otherwise. */
@@ -46,8 +43,8 @@ enum status idempotency_mismatch(struct error *err) {
 static enum status on_found(struct request *req, const PGresult *res, struct error *err) {
   const struct keyed *keyed = req->state;
   struct id id;
-  if (PQntuples(res) == 0 || !id_parse(PQgetvalue(res, 0, 1), &id))
-    return error_set(err, ERR_UNAVAILABLE, "The idempotency key expired while it was looked at; try again.");
+  if (PQntuples(res) == 0) return keyed->statement->nothing(err);
+  if (!id_parse(PQgetvalue(res, 0, 1), &id)) return error_set(err, ERR_INTERNAL, "The idempotency key names no job.");
   if (PQgetvalue(res, 0, 0)[0] != 't') return idempotency_mismatch(err);
   submission_replayed(keyed->sub, &id);
   return OK;
@@ -64,8 +61,10 @@ static enum status look_up(struct request *req, struct error *err) {
 }
 
 static enum status refused(const struct request *req, const struct error *cause, struct error *err) {
+  const struct keyed *keyed = req->state;
   const char *sqlstate = json_str(cause->details, "sqlstate", "");
   if (strcmp(sqlstate, "55P03") != 0) return request_database_error(req, cause, err);
+  if (!keyed->idempotency.key) return error_set(err, ERR_UNAVAILABLE, "%s", keyed->statement->busy);
   return error_set(err, ERR_CONFLICT, "The first request with this Idempotency-Key has not been answered yet; try again in a moment.");
 }
 
@@ -79,7 +78,7 @@ static void on_inserted(void *arg, const PGresult *res, const struct error *caus
   else if (PQntuples(res) == 1)
     submission_committed(keyed->sub, PQgetvalue(res, 0, 0));
   else
-    status = look_up(req, &err);
+    status = keyed->idempotency.key ? look_up(req, &err) : keyed->statement->nothing(&err);
   if (status == ERR_CONFLICT) request_header(req, "Retry-After", "1");
   if (status != OK) reply_error(req, &err);
 }
@@ -105,19 +104,30 @@ void idempotency_put(struct pg_params *params, const struct idempotency *idempot
   pg_param_bytes(params, idempotency->hash, sizeof idempotency->hash);
 }
 
-enum status idempotency_submit(struct submission *sub, struct error *err) {
+enum status idempotency_run(struct submission *sub, const struct idempotency *idempotency, const struct idempotency_statement *statement,
+                            const struct pg_params *params, struct error *err) {
   struct request *req = sub->req;
   struct keyed *keyed = ARENA_NEW(req->arena, struct keyed);
   if (!keyed) return error_oom(err);
-  keyed->sub = sub;
+  *keyed = (struct keyed){.sub = sub, .idempotency = *idempotency, .statement = statement};
   req->state = keyed;
-  enum status status = idempotency_of(req, &keyed->idempotency, err);
+  ERROR_AUTO cause = {0};
+  if (pgloop_query(req->loop->pg, statement->stmt, params, 0, on_inserted, req, &cause) == OK) return OK;
+  return request_database_error(req, &cause, err);
+}
+
+static enum status expired(struct error *err) {
+  return error_set(err, ERR_UNAVAILABLE, "The idempotency key expired while it was looked at; try again.");
+}
+
+enum status idempotency_submit(struct submission *sub, struct error *err) {
+  static const struct idempotency_statement statement = {.stmt = &insert_keyed, .nothing = expired};
+  struct idempotency idempotency;
+  enum status status = idempotency_of(sub->req, &idempotency, err);
   if (status != OK) return status;
   PG_PARAMS_AUTO params;
   pg_params_init(&params);
   submission_put(&params, sub);
-  idempotency_put(&params, &keyed->idempotency);
-  ERROR_AUTO cause = {0};
-  if (pgloop_query(req->loop->pg, &insert_keyed, &params, 0, on_inserted, req, &cause) == OK) return OK;
-  return request_database_error(req, &cause, err);
+  idempotency_put(&params, &idempotency);
+  return idempotency_run(sub, &idempotency, &statement, &params, err);
 }

@@ -16,7 +16,9 @@
 #include "common/pgloop.h"
 #include "common/redis.h"
 
+struct docstore;
 struct offload;
+struct spool;
 struct rate;
 
 /* What all loops share: set before they start, read-only after, but for the atomics. */
@@ -26,10 +28,12 @@ struct api {
   uint8_t cursor_key[SHA256_BYTES];
   char stream_keys[JOB_STREAMS][JOB_KEY_MAX];
   char done_channel[JOB_KEY_MAX], changed_channel[JOB_KEY_MAX], cancel_channel[JOB_KEY_MAX], workers_key[JOB_KEY_MAX];
-  struct offload *offload;
-  struct rate *rate;      /* has its own locks */
-  atomic_bool draining;   /* /readyz fails from here on */
-  atomic_uint keys_epoch; /* raised by every revocation: cached keys of an older epoch are looked up again */
+  struct offload *offload, *files; /* threads for blocking work; `files`: for documents */
+  struct spool *spool;             /* has its own lock */
+  struct docstore *docstore;       /* for any thread */
+  struct rate *rate;               /* has its own locks */
+  atomic_bool draining;            /* /readyz fails from here on */
+  atomic_uint keys_epoch;          /* raised by every revocation: cached keys of an older epoch are looked up again */
 };
 
 struct loop {

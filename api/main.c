@@ -11,10 +11,14 @@
 #include "api/offload.h"
 #include "api/rate.h"
 #include "api/server.h"
+#include "api/spool.h"
+#include "common/docstore.h"
 #include "common/log.h"
 #include "common/metrics.h"
 
 #define LOOPS_MAX 64
+#define OFFLOAD_THREADS 2
+#define FILE_THREADS 4
 
 struct program {
   struct config cfg;
@@ -73,7 +77,11 @@ static enum status prepare(struct program *program, struct error *err) {
   job_cancel_channel(cfg->redis_prefix, api->cancel_channel);
   snprintf(api->workers_key, sizeof api->workers_key, "{%.64s}:workers", cfg->redis_prefix);
   api->rate = rate_new();
-  return api->rate ? offload_new(&api->offload, err) : error_oom(err);
+  api->spool = spool_new(cfg->spool_dir);
+  if (!api->rate || !api->spool) return error_oom(err);
+  status = docstore_new(cfg, &api->docstore, err);
+  if (status == OK) status = offload_new(OFFLOAD_THREADS, &api->offload, err);
+  return status == OK ? offload_new(FILE_THREADS, &api->files, err) : status;
 }
 
 static enum status start_loops(struct program *program, struct error *err) {
@@ -115,7 +123,10 @@ static void end(struct program *program) {
   for (int i = 0; i < program->loop_count; i++) loop_join(program->loops[i]);
   rate_free(program->api.rate);
   offload_free(program->api.offload); /* posts to loops: before they go */
+  offload_free(program->api.files);
   for (int i = 0; i < program->loop_count; i++) loop_free(program->loops[i]);
+  spool_free(program->api.spool); /* requests had files in it */
+  docstore_free(program->api.docstore);
   metrics_server_free(program->metrics);
   keyring_free(program->api.keyring);
   if (program->base) event_base_free(program->base);

@@ -1,11 +1,11 @@
-/* offload.c - see offload.h. A queue under a lock, two threads, and the loop's mailbox back. */
+/* offload.c - see offload.h. A queue under a lock, its threads, and the loop's mailbox back. */
 #include "api/offload.h"
 
 #include <pthread.h>
 #include <signal.h>
 #include <sys/queue.h>
 
-#define THREADS 2
+#define THREADS_MAX 8
 #define QUEUE_MAX 64
 
 struct task {
@@ -24,7 +24,7 @@ struct offload {
   struct tasks tasks;
   int waiting;
   bool stop;
-  pthread_t threads[THREADS];
+  pthread_t threads[THREADS_MAX];
   int started;
 };
 
@@ -58,8 +58,7 @@ static void *run(void *arg) {
   return NULL;
 }
 
-enum status offload_run(struct request *req, offload_fn work, offload_fn done, void *arg, struct error *err) {
-  struct offload *offload = req->loop->api->offload;
+static enum status enqueue(struct offload *offload, struct request *req, offload_fn work, offload_fn done, void *arg, struct error *err) {
   struct task *task = calloc(1, sizeof *task);
   if (!task) return error_oom(err);
   *task = (struct task){.req = req, .work = work, .done = done, .arg = arg};
@@ -76,7 +75,15 @@ enum status offload_run(struct request *req, offload_fn work, offload_fn done, v
   return error_set(err, ERR_UNAVAILABLE, "Too many requests of this sort are being worked on; try again.");
 }
 
-enum status offload_new(struct offload **ret_offload, struct error *err) {
+enum status offload_run(struct request *req, offload_fn work, offload_fn done, void *arg, struct error *err) {
+  return enqueue(req->loop->api->offload, req, work, done, arg, err);
+}
+
+enum status offload_files(struct request *req, offload_fn work, offload_fn done, void *arg, struct error *err) {
+  return enqueue(req->loop->api->files, req, work, done, arg, err);
+}
+
+enum status offload_new(int threads, struct offload **ret_offload, struct error *err) {
   struct offload *offload = calloc(1, sizeof *offload);
   if (!offload) return error_oom(err);
   pthread_mutex_init(&offload->lock, NULL);
@@ -85,9 +92,11 @@ enum status offload_new(struct offload **ret_offload, struct error *err) {
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the main thread's */
-  while (offload->started < THREADS && pthread_create(&offload->threads[offload->started], NULL, run, offload) == 0) offload->started++;
+  while (offload->started < threads && offload->started < THREADS_MAX &&
+         pthread_create(&offload->threads[offload->started], NULL, run, offload) == 0)
+    offload->started++;
   pthread_sigmask(SIG_SETMASK, &before, NULL);
-  if (offload->started < THREADS) {
+  if (offload->started < threads) {
     offload_free(offload);
     return error_set(err, ERR_UNAVAILABLE, "Can't start a thread.");
   }

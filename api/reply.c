@@ -98,6 +98,12 @@ void reply_raw(struct request *req, int http_status, const char *content_type, c
   answer(req, http_status, content_type, &body);
 }
 
+void reply_file(struct request *req, const char *content_type, int take_fd, int64_t bytes) {
+  if (req->answered) abort();
+  req->answered = true;
+  conn_answer_file(req->conn, content_type, take_fd, bytes);
+}
+
 void reply_empty(struct request *req, int http_status) {
   struct buf body;
   buf_init(&body, 0);

@@ -193,7 +193,7 @@ static const struct json_field job_fields[] = {
 #define JOB_FIELDS (sizeof job_fields / sizeof *job_fields)
 #define BODY_FIELDS_MAX 32
 
-static enum status check_fields(const struct request *req, struct error *err) {
+enum status request_check_body(const struct request *req, struct error *err) {
   struct json_field fields[BODY_FIELDS_MAX];
   size_t count = req->route->field_count;
   if (count) memcpy(fields, req->route->fields, count * sizeof *fields);
@@ -217,7 +217,7 @@ enum status request_parse_body(struct request *req, struct error *err) {
   }
   req->body = arena_json(req->arena, value);
   if (!req->body) return error_oom(err);
-  return check_fields(req, err);
+  return request_check_body(req, err);
 }
 
 /* --- preferences --- */

@@ -34,7 +34,17 @@ struct param { /* a query parameter a route takes */
   const char *const *choices; /* PARAM_TEXT: NULL-terminated, or NULL */
 };
 
-enum route_flag { ROUTE_JOB = 1 /* takes the members and headers of every [job] */ };
+enum route_flag {
+  ROUTE_JOB = 1,  /* takes the members and headers of every [job] */
+  ROUTE_WAITS = 2 /* waits for the job's end for LIMIT_ANSWER_SECONDS, unless something else is preferred */
+};
+
+/* A body that is used as it arrives, instead of kept and read as JSON. `admit` is asked before anything of it is read, and ends in an
+ * answer or in conn_admitted; `take` gets its bytes; then the route's handler runs, and makes req->body itself. */
+struct route_upload {
+  enum status (*admit)(struct request *req, struct error *err);
+  enum status (*take)(struct request *req, const char *data, size_t len, struct error *err);
+};
 
 /* To add a route: a row in the table of its resource's file (res_*.c). */
 struct route {
@@ -47,6 +57,7 @@ struct route {
   const struct param *params;      /* ends with a NULL name; NULL = none */
   const struct json_field *fields; /* members of the body; checked before the handler runs */
   size_t field_count;
+  const struct route_upload *upload; /* NULL: the body is JSON */
 };
 
 #define REQUEST_PARAMS 12
@@ -84,6 +95,9 @@ bool request_param_bool(const struct request *req, const char *name, bool otherw
 /* Parses the body (Content-Type, JSON) and checks it against the route's fields. */
 MUST_CHECK enum status request_parse_body(struct request *req, struct error *err);
 
+/* Checks a req->body that was made otherwise. */
+MUST_CHECK enum status request_check_body(const struct request *req, struct error *err);
+
 /* N of "Prefer: wait=N" (RFC 7240), at most LIMIT_WAIT_SECONDS; `otherwise` when absent or not understood. */
 int request_prefer_wait_or(const struct request *req, int otherwise);
 static inline int request_prefer_wait(const struct request *req) { return request_prefer_wait_or(req, 0); }
@@ -111,6 +125,8 @@ void reply_json(struct request *req, int http_status, const char *json, size_t l
 void reply_buf(struct request *req, int http_status, struct buf *data);              /* the same; empties data; 500 when it failed */
 void reply_value(struct request *req, int http_status, json_t *take);
 void reply_raw(struct request *req, int http_status, const char *content_type, const void *body, size_t len);
+/* The file's bytes, as they are read by the kernel; takes the descriptor. */
+void reply_file(struct request *req, const char *content_type, int take_fd, int64_t bytes);
 void reply_empty(struct request *req, int http_status);
 
 #endif

@@ -5,8 +5,9 @@
 #include "api/conn.h"
 #include "common/log.h"
 
-static const struct route *const tables[] = {jobs_routes,  connections_routes, schema_routes,     migrations_routes, keys_routes,
-                                             queue_routes, webhooks_routes,    deliveries_routes, health_routes,     docs_routes};
+static const struct route *const tables[] = {jobs_routes,      connections_routes, schema_routes, migrations_routes,
+                                             documents_routes, context_routes,     keys_routes,   queue_routes,
+                                             webhooks_routes,  deliveries_routes,  health_routes, docs_routes};
 
 const struct route *router_at(size_t index) {
   for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
@@ -110,9 +111,17 @@ static enum status begin(struct request *req, struct error *err) {
   req->route = found.route;
   memcpy(req->ids, found.ids, sizeof req->ids);
   if ((status = check_size(req, err)) != OK) return status;
-  if (found.route->auth != AUTH_NONE) return auth_check(req, err); /* goes on in conn_authorized */
-  conn_authorized(req->conn);
+  if (found.route->auth != AUTH_NONE) return auth_check(req, err); /* goes on in router_admit */
+  router_admit(req);
   return OK;
+}
+
+void router_admit(struct request *req) {
+  ERROR_AUTO err = {0};
+  if (!req->route->upload)
+    conn_admitted(req->conn);
+  else if (req->route->upload->admit(req, &err) != OK)
+    reply_error(req, &err);
 }
 
 void router_begin(struct request *req) {
@@ -131,7 +140,7 @@ void router_begin(struct request *req) {
 void router_run(struct request *req) {
   ERROR_AUTO err = {0};
   enum status status = request_parse_query(req, &err);
-  if (status == OK && req->route->method != HTTP_GET) status = request_parse_body(req, &err);
+  if (status == OK && req->route->method != HTTP_GET && !req->route->upload) status = request_parse_body(req, &err);
   if (status == OK) status = req->route->handler(req, &err);
   if (status != OK) reply_error(req, &err);
 }

@@ -39,6 +39,7 @@ struct server {
 static const int allowance_ms[CONN_STATES] = {[CONN_IDLE] = LIMIT_HTTP_IDLE_MS,
                                               [CONN_HEAD] = LIMIT_HTTP_HEAD_MS,
                                               [CONN_BODY] = LIMIT_HTTP_BODY_MS,
+                                              [CONN_UPLOAD] = LIMIT_UPLOAD_WINDOW_MS,
                                               [CONN_FLUSH] = 30000,
                                               [CONN_LINGER] = 2000};
 

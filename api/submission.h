@@ -31,14 +31,16 @@ MUST_CHECK enum status submission_new(struct request *req, const char *kind, con
 
 /* Inserts the one job, into the record and the queue, once for each row of `source` (that is, once or not at all); what was inserted is the
  * WITH query "accepted". The first thirteen parameters are submission_put's. */
-#define SUBMISSION_ACCEPT(source)                                                                                                     \
-  "recorded AS (INSERT INTO autodb.jobs (id, owner_id, connection_id, kind, lane, max_attempts, trace, request_id, callback_url, "    \
-  "payload, "                                                                                                                         \
-  "metadata, run_at) SELECT $1::uuid, $2::uuid, $3::uuid, $4::text, $5::autodb.job_lane, $6::int4, $7::text, $8::text, $9::text, "    \
-  "$10::json, "                                                                                                                       \
-  "$11::json, $13::timestamptz FROM " source "), "                                                                                    \
-  "accepted AS (INSERT INTO autodb.queue (id, owner_id, kind, lane, tier, max_attempts, callback_url, run_at) "                       \
-  "SELECT $1::uuid, $2::uuid, $4::text, $5::autodb.job_lane, $12::int4::int2, $6::int4, $9::text, coalesce($13::timestamptz, now()) " \
+#define SUBMISSION_ACCEPT(source) SUBMISSION_ACCEPT_PAYLOAD(source, "$10::json")
+/* The same with an expression over the source's columns for the payload, where only the statement knows it. */
+#define SUBMISSION_ACCEPT_PAYLOAD(source, payload)                                                                                         \
+  "recorded AS (INSERT INTO autodb.jobs (id, owner_id, connection_id, kind, lane, max_attempts, trace, request_id, callback_url, "         \
+  "payload, "                                                                                                                              \
+  "metadata, run_at) SELECT $1::uuid, $2::uuid, $3::uuid, $4::text, $5::autodb.job_lane, $6::int4, $7::text, $8::text, $9::text, " payload \
+  ", "                                                                                                                                     \
+  "$11::json, $13::timestamptz FROM " source "), "                                                                                         \
+  "accepted AS (INSERT INTO autodb.queue (id, owner_id, kind, lane, tier, max_attempts, callback_url, run_at) "                            \
+  "SELECT $1::uuid, $2::uuid, $4::text, $5::autodb.job_lane, $12::int4::int2, $6::int4, $9::text, coalesce($13::timestamptz, now()) "      \
   "FROM " source " RETURNING id) "
 void submission_put(struct pg_params *params, const struct submission *sub);
 

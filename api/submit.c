@@ -255,7 +255,8 @@ enum status submission_new(struct request *req, const char *kind, const struct i
   if (!sub->kind) return error_set(err, ERR_INTERNAL, "There is no job kind %s.", kind);
   sub->payload = payload;
   sub->payload_len = payload_len;
-  sub->wait_s = request_prefer_wait(req);
+  bool waits = (req->route->flags & ROUTE_WAITS) && !request_prefer_async(req);
+  sub->wait_s = request_prefer_wait_or(req, waits ? LIMIT_ANSWER_SECONDS : 0);
   sub->mode = WAIT_SUBMITTED;
   if ((sub->has_connection = connection_id != NULL)) sub->connection_id = *connection_id;
   enum status status = take_members(sub, err);

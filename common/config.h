@@ -64,6 +64,10 @@ struct config {
   const char *embed_model;    /* AUTODB_EMBED_MODEL, "" = the provider's default */
   const char *embed_api_key;  /* AUTODB_EMBED_API_KEY */
   int embed_dims;             /* AUTODB_EMBED_DIMS, 0 = the model's own */
+  /* documents */
+  const char *document_store;     /* AUTODB_DOCUMENT_STORE: a directory, or s3://bucket/prefix */
+  const char *spool_dir;          /* AUTODB_SPOOL_DIR */
+  const char *s3_allow_endpoints; /* AUTODB_S3_ALLOW_ENDPOINTS: URLs, comma-separated */
   /* logging */
   const char *log_level; /* AUTODB_LOG_LEVEL, default info */
 };

@@ -38,10 +38,15 @@ void crypto_random(void *out, size_t len) {
 static const EVP_MD *sha256;
 static void fetch_sha256(void) { sha256 = EVP_MD_fetch(NULL, "SHA256", NULL); }
 
-void crypto_sha256(const void *data, size_t len, uint8_t out[SHA256_BYTES]) {
+static const EVP_MD *sha256_method(void) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   pthread_once(&once, fetch_sha256);
-  if (!sha256 || !EVP_Digest(len ? data : (const void *)"", len, out, NULL, sha256, NULL)) abort();
+  if (!sha256) abort();
+  return sha256;
+}
+
+void crypto_sha256(const void *data, size_t len, uint8_t out[SHA256_BYTES]) {
+  if (!EVP_Digest(len ? data : (const void *)"", len, out, NULL, sha256_method(), NULL)) abort();
 }
 
 char *crypto_sha256_hex(const void *data, size_t len, char out[SHA256_HEX]) {
@@ -50,6 +55,27 @@ char *crypto_sha256_hex(const void *data, size_t len, char out[SHA256_HEX]) {
   crypto_hex(hash, sizeof hash, out);
   return out;
 }
+
+/* An EVP_MD_CTX under another name. */
+struct crypto_hash *crypto_hash_new(void) {
+  EVP_MD_CTX *context = EVP_MD_CTX_new();
+  if (context && EVP_DigestInit_ex2(context, sha256_method(), NULL)) return (struct crypto_hash *)context;
+  EVP_MD_CTX_free(context);
+  return NULL;
+}
+
+void crypto_hash_add(struct crypto_hash *hash, const void *data, size_t len) {
+  if (len && !EVP_DigestUpdate((EVP_MD_CTX *)hash, data, len)) abort();
+}
+
+char *crypto_hash_hex(struct crypto_hash *hash, char out[SHA256_HEX]) {
+  uint8_t bytes[SHA256_BYTES];
+  if (!EVP_DigestFinal_ex((EVP_MD_CTX *)hash, bytes, NULL)) abort();
+  crypto_hex(bytes, sizeof bytes, out);
+  return out;
+}
+
+void crypto_hash_free(struct crypto_hash *hash) { EVP_MD_CTX_free((EVP_MD_CTX *)hash); }
 
 void crypto_hmac_sha256(const void *key, size_t key_len, const void *data, size_t len, uint8_t out[SHA256_BYTES]) {
   unsigned wrote = SHA256_BYTES;

@@ -14,6 +14,18 @@
 void crypto_random(void *out, size_t len); /* aborts the process when the system has no randomness */
 void crypto_sha256(const void *data, size_t len, uint8_t out[SHA256_BYTES]);
 char *crypto_sha256_hex(const void *data, size_t len, char out[SHA256_HEX]);
+/* SHA-256 of what comes piece by piece. */
+struct crypto_hash;
+struct crypto_hash *crypto_hash_new(void); /* NULL when out of memory */
+void crypto_hash_add(struct crypto_hash *hash, const void *data, size_t len);
+char *crypto_hash_hex(struct crypto_hash *hash, char out[SHA256_HEX]); /* nothing may be added after it */
+void crypto_hash_free(struct crypto_hash *hash);
+static inline void crypto_hash_freep(struct crypto_hash **hash) {
+  crypto_hash_free(*hash);
+  *hash = NULL;
+}
+#define CRYPTO_HASH_AUTO __attribute__((cleanup(crypto_hash_freep))) struct crypto_hash
+
 void crypto_hmac_sha256(const void *key, size_t key_len, const void *data, size_t len, uint8_t out[SHA256_BYTES]);
 bool crypto_equal(const void *a, const void *b, size_t len); /* constant time */
 void crypto_hex(const void *data, size_t len, char *out);    /* out[2*len+1] */

@@ -26,11 +26,25 @@
 #define LIMIT_DELAY_MS ((int64_t)LIMIT_DELAY_DAYS * 24 * 3600 * 1000)
 #define LIMIT_EVENT_RESULT_BYTES (1024 * 1024) /* in an event; a larger result is null there, and the event says where it is */
 #define LIMIT_EXECUTE_HOLD_SECONDS 5           /* how long POST /execute waits for the worker's refusal when nothing is preferred */
+#define LIMIT_ANSWER_SECONDS 30                /* how long a question waits for its answer when nothing is preferred */
 #define LIMIT_LIST_DEFAULT 50
 #define LIMIT_LIST_MAX 200
 #define LIMIT_IDEMPOTENCY_KEY_BYTES 255
 #define LIMIT_JSON_DEPTH 256            /* request bodies; deeper is MALFORMED_REQUEST */
 #define LIMIT_APPROVAL_TOKEN_BYTES 2048 /* ours are about 650; longer is TOKEN_INVALID */
+
+/* --- uploads --- */
+#define LIMIT_UPLOAD_FILES 50 /* in one request; beyond: 413 */
+#define LIMIT_DOCUMENT_NAME_BYTES 255
+#define LIMIT_PART_HEAD_BYTES (8 * 1024)                    /* header lines of one part of a multipart body */
+#define LIMIT_UPLOAD_FIELD_BYTES (2 * LIMIT_METADATA_BYTES) /* one form field that is no file */
+#define LIMIT_UPLOAD_BYTES (LIMIT_UPLOAD_FILES * (LIMIT_DOCUMENT_BYTES + LIMIT_PART_HEAD_BYTES) + 1024 * 1024)
+#define LIMIT_UPLOAD_WINDOW_MS 30000 /* in each, this many bytes must arrive, or the answer is 408 */
+#define LIMIT_UPLOAD_WINDOW_BYTES (256 * 1024)
+#define LIMIT_UPLOAD_MS (30 * 60 * 1000)  /* absolute, for a whole upload */
+#define LIMIT_UPLOADS 64                  /* being received at once by one API; beyond: 503 */
+#define LIMIT_UPLOADS_PER_OWNER 16        /* of them; beyond: 429 */
+#define LIMIT_ORIGINAL_GRACE_SECONDS 3600 /* an original nothing refers to is kept that long: its upload may not be committed yet */
 
 /* --- jobs --- */
 #define LIMIT_RESULT_BYTES (64 * 1024 * 1024) /* a larger result fails the job */

@@ -261,10 +261,15 @@ struct harness_proc *harness_valkey(struct harness *h) {
 /* --- AutoDB --- */
 
 char **harness_env(struct harness *h, const char *const more[]) {
+  char spool[HARNESS_PATH + 16], store[HARNESS_PATH + 16];
+  snprintf(spool, sizeof spool, "%s/spool", h->dir);
+  snprintf(store, sizeof store, "%s/documents", h->dir);
   const char *const ours[][2] = {{"AUTODB_DATABASE_URL", h->database_url},
                                  {"AUTODB_REDIS_URL", h->redis_url},
                                  {"AUTODB_MASTER_KEY", h->master_key},
                                  {"AUTODB_SANDBOX_DIR", h->sandbox_dir},
+                                 {"AUTODB_SPOOL_DIR", spool},
+                                 {"AUTODB_DOCUMENT_STORE", store},
                                  {"AUTODB_SCHEMA_DIR", AUTODB_SOURCE_DIR "/schema"},
                                  {"AUTODB_CONNECTION_ALLOW_CIDRS", "127.0.0.0/8,::1/128"},
                                  {"AUTODB_LISTEN", "127.0.0.1"},
@@ -354,6 +359,8 @@ static void api_ready(struct harness *h, struct harness_proc *proc) {
   h->api_port = port_in(port_file);
   snprintf(h->api_url, sizeof h->api_url, "http://127.0.0.1:%d", h->api_port);
   snprintf(h->metrics_url, sizeof h->metrics_url, "http://127.0.0.1:%d/metrics", port_in(metrics_file));
+  unlink(port_file); // one that is started again writes its own
+  unlink(metrics_file);
   if (!POLL_UNTIL(status_of(h, "/healthz") == 200 || !harness_alive(proc), 20000)) not_ready(proc, "/healthz is not 200 after 20 s");
   if (!harness_alive(proc)) not_ready(proc, "ended while starting");
 }

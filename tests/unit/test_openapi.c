@@ -79,7 +79,8 @@ static const json_t *body_schema(const json_t *doc, const json_t *operation) {
   const json_t *body = json_object_get(operation, "requestBody");
   const char *ref = json_str(body, "$ref", NULL);
   if (ref) body = json_object_get(json_object_get(json_object_get(doc, "components"), "requestBodies"), strrchr(ref, '/') + 1);
-  return json_object_get(json_object_get(json_object_get(body, "content"), "application/json"), "schema");
+  const json_t *content = json_object_get(body, "content"), *json = json_object_get(content, "application/json");
+  return json_object_get(json ? json : json_object_get(content, "multipart/form-data"), "schema");
 }
 
 static void fields_are_described(void **state) {
