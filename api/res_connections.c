@@ -13,16 +13,18 @@
 
 #define VERIFY_STATEMENT_MS 5000
 #define NAMES_MAX 200 /* excluded schemas of a connection */
+#define INTROSPECT_LEAST 60
+#define INTROSPECT_MOST (366 * 24 * 3600)
 
 /* Column 0 is the id for cursors, column 1 the object. */
-#define VIEW                                                                                                                    \
-  "c.id, json_build_object('id', c.id, 'name', c.name, 'db_type', c.db_type, 'host', c.host, 'port', c.port, 'database_name', " \
-  "c.database_name, "                                                                                                           \
-  "'excluded_schemas', to_json(c.excluded_schemas), 'is_active', c.deleted_at IS NULL, 'server_version', c.server_version, "    \
-  "'capabilities', "                                                                                                            \
-  "json_build_object('hypopg', c.capabilities->'hypopg', 'pg_stat_statements', c.capabilities->'pg_stat_statements', "          \
-  "'is_superuser', c.capabilities->'is_superuser', 'can_write', c.capabilities->'can_write'), 'created_at', " SQL_TIME(         \
-      "c.created_at") ", 'last_introspected_at', " SQL_TIME("c.last_introspected_at") ")"
+#define VIEW                                                                                                                            \
+  "c.id, json_build_object('id', c.id, 'name', c.name, 'db_type', c.db_type, 'host', c.host, 'port', c.port, 'database_name', "         \
+  "c.database_name, "                                                                                                                   \
+  "'excluded_schemas', to_json(c.excluded_schemas), 'is_active', c.deleted_at IS NULL, 'server_version', c.server_version, "            \
+  "'capabilities', "                                                                                                                    \
+  "json_build_object('hypopg', c.capabilities->'hypopg', 'pg_stat_statements', c.capabilities->'pg_stat_statements', "                  \
+  "'is_superuser', c.capabilities->'is_superuser', 'can_write', c.capabilities->'can_write'), 'introspect_every', c.introspect_every, " \
+  "'created_at', " SQL_TIME("c.created_at") ", 'last_introspected_at', " SQL_TIME("c.last_introspected_at") ")"
 
 static void put_view(struct buf *out, const PGresult *res, int row) {
   buf_append(out, PQgetvalue(res, row, 1), (size_t)PQgetlength(res, row, 1));
@@ -57,10 +59,18 @@ static enum status take_excluded(struct request *req, struct draft *draft, struc
   return draft->excluded ? OK : error_oom(err);
 }
 
+/* 0 is never. */
+static enum status check_every(const struct request *req, struct error *err) {
+  long long every = json_int(req->body, "introspect_every", 0);
+  if (every == 0 || every >= INTROSPECT_LEAST) return OK;
+  return error_add_field(err, "introspect_every", "must be 0, for never, or %d to %d seconds", INTROSPECT_LEAST, INTROSPECT_MOST);
+}
+
 static enum status make_draft(struct request *req, const struct id *id, struct draft **ret_draft, struct error *err) {
   const char *connection_string = json_str(req->body, "connection_string", NULL);
   struct draft *draft = ARENA_NEW(req->arena, struct draft);
   if (!draft) return error_oom(err);
+  if (check_every(req, err) != OK) return err->status;
   draft->id = *id;
   buf_init(&draft->sealed, LIMIT_HTTP_BODY_DEFAULT);
   req->state = draft;
@@ -132,16 +142,26 @@ static const struct json_field create_fields[] = {
     {.name = "name", .want = JSON_WANT_STRING, .required = true, .min = 1, .max = 200},
     {.name = "db_type", .want = JSON_WANT_STRING, .required = true, .choices = db_types},
     {.name = "connection_string", .want = JSON_WANT_STRING, .required = true, .min = 1, .max = 8192},
-    {.name = "excluded_schemas", .want = JSON_WANT_STRING_ARRAY, .min = 0, .max = NAMES_MAX}};
+    {.name = "excluded_schemas", .want = JSON_WANT_STRING_ARRAY, .min = 0, .max = NAMES_MAX},
+    {.name = "introspect_every", .want = JSON_WANT_INT, .min = 0, .max = INTROSPECT_MOST}};
 static const struct param verify_params[] = {{.name = "verify", .want = PARAM_BOOL}, {0}};
 
-static const struct pg_stmt insert_connection = {"insert_connection",
-                                                 "INSERT INTO autodb.connections AS c (id, owner_id, name, host, port, database_name, "
-                                                 "excluded_schemas, secret, secret_key_id, server_version, "
-                                                 "capabilities, db_type) VALUES ($1::uuid, $2::uuid, $3::text, $4::text, $5::int4, "
-                                                 "$6::text, coalesce($7::text[], '{}'), $8::bytea, $9::text, $10::text, "
-                                                 "$11::jsonb, $12::text) RETURNING " VIEW,
-                                                 12};
+static const struct pg_stmt insert_connection = {
+    "insert_connection",
+    "INSERT INTO autodb.connections AS c (id, owner_id, name, host, port, database_name, "
+    "excluded_schemas, secret, secret_key_id, server_version, "
+    "capabilities, db_type, introspect_every, next_introspect_at) VALUES ($1::uuid, $2::uuid, $3::text, $4::text, $5::int4, "
+    "$6::text, coalesce($7::text[], '{}'), $8::bytea, $9::text, $10::text, "
+    "$11::jsonb, $12::text, coalesce($13::int4, 0), autodb.next_introspection($13::int4)) RETURNING " VIEW,
+    13};
+
+static void put_every(struct pg_params *params, const struct request *req) {
+  const json_t *every = json_object_get(req->body, "introspect_every");
+  if (json_is_integer(every))
+    pg_param_int(params, (int32_t)json_integer_value(every));
+  else
+    pg_param_text(params, NULL);
+}
 
 static enum status on_created(struct request *req, const PGresult *res, struct error *err) {
   const struct draft *draft = req->state;
@@ -157,6 +177,7 @@ static enum status create(struct request *req, void *arg, struct error *err) {
   PG_PARAMS_AUTO params;
   put_draft(&params, req, draft);
   pg_param_text(&params, json_str(req->body, "db_type", NULL));
+  put_every(&params, req);
   return request_query(req, &insert_connection, &params, on_created, err);
 }
 
@@ -205,7 +226,8 @@ static enum status get_connection(struct request *req, struct error *err) {
 
 static const struct json_field patch_fields[] = {{.name = "name", .want = JSON_WANT_STRING, .min = 1, .max = 200},
                                                  {.name = "connection_string", .want = JSON_WANT_STRING, .min = 1, .max = 8192},
-                                                 {.name = "excluded_schemas", .want = JSON_WANT_STRING_ARRAY, .min = 0, .max = NAMES_MAX}};
+                                                 {.name = "excluded_schemas", .want = JSON_WANT_STRING_ARRAY, .min = 0, .max = NAMES_MAX},
+                                                 {.name = "introspect_every", .want = JSON_WANT_INT, .min = 0, .max = INTROSPECT_MOST}};
 
 /* A new string without a look at its server leaves nothing known about it. */
 static const struct pg_stmt update_connection = {
@@ -215,9 +237,11 @@ static const struct pg_stmt update_connection = {
     "excluded_schemas = coalesce($7::text[], c.excluded_schemas), secret = coalesce($8::bytea, c.secret), secret_key_id = "
     "coalesce($9::text, c.secret_key_id), "
     "server_version = CASE WHEN $8::bytea IS NULL THEN c.server_version ELSE $10::text END, "
-    "capabilities = CASE WHEN $8::bytea IS NULL THEN c.capabilities ELSE $11::jsonb END, updated_at = now() "
+    "capabilities = CASE WHEN $8::bytea IS NULL THEN c.capabilities ELSE $11::jsonb END, updated_at = now(), "
+    "introspect_every = coalesce($12::int4, c.introspect_every), "
+    "next_introspect_at = CASE WHEN $12::int4 IS NULL THEN c.next_introspect_at ELSE autodb.next_introspection($12::int4) END "
     "WHERE c.id = $1::uuid AND c.owner_id = $2::uuid AND c.deleted_at IS NULL RETURNING " VIEW,
-    11};
+    12};
 
 static enum status change(struct request *req, void *arg, struct error *err) {
   struct draft *draft = arg;
@@ -225,6 +249,7 @@ static enum status change(struct request *req, void *arg, struct error *err) {
   if (status != OK) return status;
   PG_PARAMS_AUTO params;
   put_draft(&params, req, draft);
+  put_every(&params, req);
   return request_query(req, &update_connection, &params, on_one, err);
 }
 
@@ -236,7 +261,8 @@ static enum status on_changeable(struct request *req, const PGresult *res, struc
 }
 
 static enum status patch_connection(struct request *req, struct error *err) {
-  if (json_object_size(req->body) == 0) return error_add_field(err, "body", "must hold name, connection_string or excluded_schemas");
+  if (json_object_size(req->body) == 0)
+    return error_add_field(err, "body", "must hold name, connection_string, excluded_schemas or introspect_every");
   PG_PARAMS_AUTO params;
   id_and_owner(&params, req);
   return request_query(req, &get_one, &params, on_changeable, err);

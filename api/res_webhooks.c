@@ -10,7 +10,7 @@
 
 #define SECRET_BYTES 32
 #define SECRET_TEXT 64 /* "whsec_" and the base64 */
-#define EVENTS_MAX 4
+#define EVENTS_MAX 5
 #define KINDS_MAX 32
 #define DESCRIPTION_MAX 500
 
@@ -97,7 +97,7 @@ static enum status reply_secret(struct request *req, int http_status, const PGre
 
 /* --- what a request wants stored --- */
 
-static const char *const event_names[EVENTS_MAX + 1] = {"job.succeeded", "job.failed", "job.dead", "job.cancelled", NULL};
+static const char *const event_names[EVENTS_MAX + 1] = {"job.succeeded", "job.failed", "job.dead", "job.cancelled", "schema.changed", NULL};
 
 static bool is_event(const char *text) {
   for (size_t i = 0; event_names[i]; i++)

@@ -67,6 +67,13 @@ int webhook_list(const struct cli_command *self, int argc, char **argv);
 int webhook_rotate(const struct cli_command *self, int argc, char **argv);
 int webhook_test(const struct cli_command *self, int argc, char **argv);
 int webhook_deliveries(const struct cli_command *self, int argc, char **argv);
+int context_upload(const struct cli_command *self, int argc, char **argv);
+int context_list(const struct cli_command *self, int argc, char **argv);
+int context_show(const struct cli_command *self, int argc, char **argv);
+int context_delete(const struct cli_command *self, int argc, char **argv);
+int context_get(const struct cli_command *self, int argc, char **argv);
+int context_query(const struct cli_command *self, int argc, char **argv);
+int context_s3(const struct cli_command *self, int argc, char **argv);
 int check_run(const struct cli_command *self, int argc, char **argv);
 
 #endif

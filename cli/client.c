@@ -12,6 +12,7 @@
 #include "common/utf8.h"
 
 #define CLIENT_ANSWER_MAX (128 * 1024 * 1024)
+#define CLIENT_UPLOAD_SECONDS 1800
 #define CLIENT_WAIT_SECONDS 20 /* of one long poll … */
 #define CLIENT_LOOK_SECONDS 2  /* … and of one while somebody watches the progress */
 
@@ -99,6 +100,29 @@ static enum status unwrap(const struct client *client, const struct buf *answer,
   return status;
 }
 
+/* What every call has in common; `url` must live until it is over. */
+static enum status prepare(struct client *client, const char *path, struct buf *url, char reason[CURL_ERROR_SIZE], struct error *err) {
+  CURL *curl = client->curl;
+  buf_printf(url, "%s%s", client->url, path);
+  if (!buf_ok(url)) return error_oom(err);
+  curl_easy_reset(curl);
+  curl_easy_setopt(curl, CURLOPT_URL, buf_str(url));
+  curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+  curl_easy_setopt(curl, CURLOPT_NOPROXY, "127.0.0.1,localhost,::1");
+  curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, 10L);
+  curl_easy_setopt(curl, CURLOPT_TIMEOUT, 120L);
+  curl_easy_setopt(curl, CURLOPT_HTTPHEADER, client->headers);
+  curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, reason);
+  return OK;
+}
+
+static enum status perform(struct client *client, const char *reason, struct error *err) {
+  CURLcode code = curl_easy_perform(client->curl);
+  if (code == CURLE_OK) return OK;
+  return error_set(err, ERR_UNAVAILABLE, "%s: %s", client->url, *reason ? reason : curl_easy_strerror(code));
+}
+
 enum status client_call(struct client *client, const char *method, const char *path, const json_t *body, const char *prefer,
                         json_t **ret_data, struct error *err) {
   BUF_AUTO url, answer, sent, preference;
@@ -107,32 +131,98 @@ enum status client_call(struct client *client, const char *method, const char *p
   buf_init(&answer, CLIENT_ANSWER_MAX);
   buf_init(&sent, CLIENT_ANSWER_MAX);
   buf_init(&preference, 256);
-  buf_printf(&url, "%s%s", client->url, path);
   buf_printf(&preference, "Prefer: %s", prefer ? prefer : "");
   if (body) buf_put_json(&sent, body);
-  if (!buf_ok(&url) || !buf_ok(&sent) || !buf_ok(&preference)) return error_oom(err);
+  if (!buf_ok(&sent) || !buf_ok(&preference)) return error_oom(err);
+  enum status status = prepare(client, path, &url, reason, err);
+  if (status) return status;
   struct curl_slist extra = {.data = preference.data, .next = client->headers}; // a node of ours before the common ones
-
   CURL *curl = client->curl;
-  curl_easy_reset(curl);
-  curl_easy_setopt(curl, CURLOPT_URL, buf_str(&url));
-  curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-  curl_easy_setopt(curl, CURLOPT_NOPROXY, "127.0.0.1,localhost,::1");
-  curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-  curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, 10L);
-  curl_easy_setopt(curl, CURLOPT_TIMEOUT, 120L);
   curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
-  curl_easy_setopt(curl, CURLOPT_HTTPHEADER, prefer ? &extra : client->headers);
-  curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, reason);
+  if (prefer) curl_easy_setopt(curl, CURLOPT_HTTPHEADER, &extra);
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, collect);
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer);
   if (body) {
     curl_easy_setopt(curl, CURLOPT_POSTFIELDS, buf_str(&sent));
     curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)sent.len);
   }
-  CURLcode code = curl_easy_perform(curl);
-  if (code != CURLE_OK) return error_set(err, ERR_UNAVAILABLE, "%s: %s", client->url, *reason ? reason : curl_easy_strerror(code));
-  return unwrap(client, &answer, ret_data, err);
+  status = perform(client, reason, err);
+  if (status) return status;
+  long http = 0;
+  curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &http);
+  if (http != 204) return unwrap(client, &answer, ret_data, err);
+  *ret_data = json_null();
+  return OK;
+}
+
+/* --- files --- */
+
+static enum status add_files(curl_mime *mime, const char *const files[], size_t count, struct error *err) {
+  for (size_t i = 0; i < count; i++) {
+    curl_mimepart *part = curl_mime_addpart(mime);
+    const char *slash = strrchr(files[i], '/');
+    if (!part || curl_mime_name(part, "files") != CURLE_OK) return error_oom(err);
+    if (curl_mime_filedata(part, files[i]) != CURLE_OK) return error_set(err, ERR_NOT_FOUND, "%s can't be read", files[i]);
+    if (curl_mime_filename(part, slash ? slash + 1 : files[i]) != CURLE_OK) return error_oom(err);
+  }
+  return OK;
+}
+
+enum status client_upload(struct client *client, const char *path, const char *const files[], size_t count, json_t **ret_data,
+                          struct error *err) {
+  BUF_AUTO url, answer;
+  char reason[CURL_ERROR_SIZE] = "";
+  buf_init(&url, 8192);
+  buf_init(&answer, CLIENT_ANSWER_MAX);
+  enum status status = prepare(client, path, &url, reason, err);
+  if (status) return status;
+  curl_mime *mime = curl_mime_init(client->curl);
+  struct curl_slist *list = client->headers, key_only = *list, expect = {.data = (char[]){"Expect:"}};
+  key_only.next = &expect; /* the form has a content type of its own */
+  status = mime ? add_files(mime, files, count, err) : error_oom(err);
+  if (!status) {
+    curl_easy_setopt(client->curl, CURLOPT_MIMEPOST, mime);
+    curl_easy_setopt(client->curl, CURLOPT_HTTPHEADER, &key_only);
+    curl_easy_setopt(client->curl, CURLOPT_TIMEOUT, (long)CLIENT_UPLOAD_SECONDS);
+    curl_easy_setopt(client->curl, CURLOPT_WRITEFUNCTION, collect);
+    curl_easy_setopt(client->curl, CURLOPT_WRITEDATA, &answer);
+    status = perform(client, reason, err);
+  }
+  curl_mime_free(mime);
+  return status ? status : unwrap(client, &answer, ret_data, err);
+}
+
+struct download {
+  CURL *curl;
+  FILE *out;
+  struct buf refusal;
+};
+
+static size_t on_bytes(char *data, size_t size, size_t count, void *arg) {
+  struct download *download = arg;
+  long http = 0;
+  curl_easy_getinfo(download->curl, CURLINFO_RESPONSE_CODE, &http);
+  if (http == 200) return fwrite(data, size, count, download->out) * size;
+  return buf_append(&download->refusal, data, size * count) ? size * count : 0;
+}
+
+enum status client_download(struct client *client, const char *path, FILE *out, struct error *err) {
+  BUF_AUTO url;
+  char reason[CURL_ERROR_SIZE] = "";
+  long http = 0;
+  json_t *none = NULL;
+  struct download download = {.curl = client->curl, .out = out};
+  buf_init(&url, 8192);
+  buf_init(&download.refusal, 1024 * 1024);
+  enum status status = prepare(client, path, &url, reason, err);
+  if (status) return status;
+  curl_easy_setopt(client->curl, CURLOPT_WRITEFUNCTION, on_bytes);
+  curl_easy_setopt(client->curl, CURLOPT_WRITEDATA, &download);
+  status = perform(client, reason, err);
+  curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &http);
+  if (!status && http != 200) status = unwrap(client, &download.refusal, &none, err);
+  buf_free(&download.refusal);
+  return status;
 }
 
 const char *client_hint(const struct error *err) {

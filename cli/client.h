@@ -2,6 +2,8 @@
 #ifndef AUTODB_CLIENT_H
 #define AUTODB_CLIENT_H
 
+#include <stdio.h>
+
 #include "common/error.h"
 
 struct client;
@@ -19,6 +21,12 @@ static inline void client_freep(struct client **client) {
  * A refusal by the server keeps its code, message and details. */
 MUST_CHECK enum status client_call(struct client *client, const char *method, const char *path, const json_t *body, const char *prefer,
                                    json_t **ret_data, struct error *err);
+
+/* POSTs files as a form (multipart/form-data, field "files"), read as they are sent; their names without paths. */
+MUST_CHECK enum status client_upload(struct client *client, const char *path, const char *const files[], size_t count, json_t **ret_data,
+                                     struct error *err);
+/* GETs bytes that are in no envelope, as they come. */
+MUST_CHECK enum status client_download(struct client *client, const char *path, FILE *out, struct error *err);
 
 /* Waits by long polls until the job has ended, however. Shows its progress on standard error when that is a terminal. `take_job` is the job
  * as answered by the call that made it. */

@@ -56,12 +56,31 @@ static const struct cli_command commands[] = {
      "the\n"
      "process list. --no-verify stores it without connecting first. Prints the connection's id.\n" REMOTE_HELP},
     {"connection list", "[--json]", remote_connection_list, "list the client databases", REMOTE_HELP},
+    {"context upload", "FILE… [--connection ID] [--json]", context_upload, "upload documents about a database",
+     "PDF, Markdown, HTML, SQL, CSV, JSON or text, at most 10 MiB each. A file whose name is known replaces that document. Waits until "
+     "all\n"
+     "can be found; exit 1 when one can't.\n" CONNECTION_HELP REMOTE_HELP},
+    {"context list", "[--status STATUS] [--connection ID] [--json]", context_list, "list the documents",
+     "The newest 50. STATUS: pending, processing, ready or failed.\n" CONNECTION_HELP REMOTE_HELP},
+    {"context show", "ID [--json]", context_show, "show one document", REMOTE_HELP},
+    {"context get", "ID [--output FILE]", context_get, "give a document's original back",
+     "Without --output: to standard output. FILE must not be there yet.\n" REMOTE_HELP},
+    {"context delete", "ID", context_delete, "forget a document", REMOTE_HELP},
+    {"context query", "QUESTION [--tables N] [--documents N] [--connection ID] [--json]", context_query,
+     "ask which tables and which passages a question is about", CONNECTION_HELP REMOTE_HELP},
+    {"context s3", "BUCKET [--prefix P] [--include GLOB]… [--exclude GLOB]… …", context_s3, "read documents out of a bucket",
+     "  --region REGION       where the bucket is, when it can't be found out\n"
+     "  --endpoint-url URL    another server than AWS; AUTODB_S3_ALLOW_ENDPOINTS of the installation must name it\n"
+     "  --delete-missing      forget documents of this prefix whose object is gone\n"
+     "  --requester-pays      we pay for the requests\n\n"
+     "What is unchanged is not read again. Exit 1 when an object failed.\n" CONNECTION_HELP REMOTE_HELP},
     {"job", "ID [--retry] [--json] [--timeout SECONDS]", remote_job, "wait for a job and print its outcome",
      "--retry queues a failed, cancelled or dead one again first; an execution goes on where it stopped.\n" REMOTE_HELP},
     {"webhook add", "URL [--event EVENT]… [--kind KIND]… [--description TEXT] [--json]", webhook_add, "have a server told when jobs end",
      "Prints the webhook's id and, this once, the secret that signs what it gets (Standard Webhooks 1.0). EVENT: job.succeeded, "
      "job.failed,\n"
-     "job.dead, job.cancelled; default: all. KIND: only jobs of that kind, such as migration.analyze.\n" REMOTE_HELP},
+     "job.dead, job.cancelled (these four are the default), schema.changed. KIND: only jobs of that kind, such as "
+     "migration.analyze.\n" REMOTE_HELP},
     {"webhook list", "[--json]", webhook_list, "list the webhooks and how they do", REMOTE_HELP},
     {"webhook rotate", "ID | --callbacks", webhook_rotate, "make a new secret for a webhook, or for callbacks",
      "The old secret signs as well for 24 h. --callbacks is about the one that signs requests to a job's callback_url, and makes the "

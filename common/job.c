@@ -16,6 +16,7 @@ const char *const job_lane_names[LANE_COUNT + 1] = {"interactive", "default", "b
 static const struct job_kind kinds[] = {
     /* name, lane, timeout_ms, tries, MB, retry base and cap in ms, brief */
     {"system.echo", LANE_INTERACTIVE, 70 * 1000, 5, 512, RETRY_USUAL, true},
+    {"system.sweep", LANE_BULK, 1800 * 1000, 2, 512, RETRY_USUAL, false}, /* nobody's: the leader's own */
     {"schema.introspect", LANE_DEFAULT, 300 * 1000, 5, 2048, RETRY_USUAL, false},
     {"migration.analyze", LANE_INTERACTIVE, 120 * 1000, 5, 2048, RETRY_USUAL, false},
     {"migration.sandbox", LANE_INTERACTIVE, 120 * 1000, 5, 2048, RETRY_USUAL, false},

@@ -25,6 +25,7 @@
 #define LIMIT_DELAY_DAYS 30 /* how far ahead run_at may be */
 #define LIMIT_DELAY_MS ((int64_t)LIMIT_DELAY_DAYS * 24 * 3600 * 1000)
 #define LIMIT_EVENT_RESULT_BYTES (1024 * 1024) /* in an event; a larger result is null there, and the event says where it is */
+#define LIMIT_EVENT_DIFF_BYTES (16 * 1024)     /* of schema.changed; a larger diff is null there, and the event says where it is */
 #define LIMIT_EXECUTE_HOLD_SECONDS 5           /* how long POST /execute waits for the worker's refusal when nothing is preferred */
 #define LIMIT_ANSWER_SECONDS 30                /* how long a question waits for its answer when nothing is preferred */
 #define LIMIT_LIST_DEFAULT 50

@@ -7,8 +7,9 @@
 #include "worker/schema/introspect.h"
 
 static const struct kind kinds[] = {
-    {"system.echo", echo_run, false},         {"schema.introspect", introspect_run, true}, {"migration.analyze", analyze_run, true},
-    {"migration.sandbox", sandbox_run, true}, {"migration.execute", execute_run, true},    {"context.query", context_query_run, true},
+    {"system.echo", echo_run, false},           {"system.sweep", originals_run, true},    {"schema.introspect", introspect_run, true},
+    {"migration.analyze", analyze_run, true},   {"migration.sandbox", sandbox_run, true}, {"migration.execute", execute_run, true},
+    {"context.query", context_query_run, true},
 };
 
 const struct kind *kind_find(const char *name) {

@@ -12,5 +12,6 @@ struct kind {
 const struct kind *kind_find(const char *name); /* NULL: this worker can't run it */
 
 enum status echo_run(struct job *job, json_t **ret_result, struct error *err);
+enum status originals_run(struct job *job, json_t **ret_result, struct error *err);
 
 #endif

@@ -4,7 +4,8 @@
  * turns    owners at their cap: rings for those that have room and weren't called by a job's end; forgets what is no longer live. Every
  * second. gauges   the queue by lane and kind. Every 5 s. days     the oldest day past its time is dropped, one of a parent at a time;
  * every 10 minutes, and at once again while there are more. bodies   results past their time lose their body, page after page; and so with
- * deliveries. Every minute, and at once while pages are full. */
+ * deliveries. Every minute, and at once while pages are full. schedule   connections whose schema is due get a job that reads it, unless
+ * one is there; every 2 s. originals   a job that looks for what no document needs; every hour. */
 #include "worker/upkeep.h"
 
 #include <stdlib.h>
@@ -19,6 +20,9 @@
 #define GAUGES_EVERY_MS 5000
 #define DAYS_EVERY_MS (10 * 60 * 1000)
 #define BODIES_EVERY_MS (60 * 1000)
+#define SCHEDULE_EVERY_MS 2000
+#define ORIGINALS_EVERY_MS (3600 * 1000)
+#define ORIGINALS_FIRST_MS (10 * 60 * 1000)
 #define BUSY_MS 2000 /* before the lock of a table is asked for again */
 #define MORE_MS 200
 #define FAILED_MS 10000
@@ -77,6 +81,31 @@ static const struct pg_stmt deliveries_stmt = {
     ") RETURNING ref",
     1};
 
+/* Jobs that nobody asked for: of kind $1, with $2 attempts, in the bulk lane. */
+#define INSERT_MADE                                                                                                                      \
+  "recorded AS (INSERT INTO autodb.jobs (id, owner_id, connection_id, kind, lane, max_attempts, payload, metadata) SELECT id, owner_id," \
+  " connection_id, $1::text, 'bulk', $2::int4, '{}', '{\"scheduled\": true}' FROM made), "                                               \
+  "queued AS (INSERT INTO autodb.queue (id, owner_id, kind, lane, tier, max_attempts, run_at)"                                           \
+  " SELECT id, owner_id, $1::text, 'bulk', 0, $2::int4, now() FROM made) SELECT id, 'bulk', 0 FROM made"
+
+/* A connection that is read by somebody else's wish just now waits for its next turn, too. */
+static const struct pg_stmt schedule_stmt = {
+    "upkeep_schedule",
+    "WITH due AS MATERIALIZED (SELECT id FROM autodb.connections WHERE next_introspect_at <= now() AND deleted_at IS NULL"
+    " ORDER BY next_introspect_at LIMIT 100 FOR UPDATE SKIP LOCKED), "
+    "moved AS (UPDATE autodb.connections c SET next_introspect_at = autodb.next_introspection(c.introspect_every) FROM due"
+    " WHERE c.id = due.id RETURNING c.id, c.owner_id), "
+    "made AS MATERIALIZED (SELECT autodb.uuid7() AS id, m.owner_id, m.id AS connection_id FROM moved m WHERE NOT EXISTS (SELECT FROM"
+    " autodb.queue q JOIN autodb.jobs j ON j.id = q.id WHERE q.owner_id = m.owner_id AND q.kind = $1::text AND j.connection_id = m.id)),"
+    " " INSERT_MADE,
+    2};
+
+static const struct pg_stmt originals_stmt = {"upkeep_originals",
+                                              "WITH made AS MATERIALIZED (SELECT autodb.uuid7() AS id, '" NO_ID
+                                              "'::uuid AS owner_id, NULL::uuid AS connection_id"
+                                              " WHERE NOT EXISTS (SELECT FROM autodb.queue q WHERE q.kind = $1::text)), " INSERT_MADE,
+                                              2};
+
 /* A task: when it runs next, and whether its statement is on the way. */
 struct task_clock {
   int64_t next_ms;
@@ -87,7 +116,7 @@ struct upkeep {
   const struct config *cfg;
   struct pgloop *pool;
   struct bell *bell;
-  struct task_clock resume, turns, gauges, days, bodies, deliveries;
+  struct task_clock resume, turns, gauges, days, bodies, deliveries, schedule, originals;
   char resumed[ID_TEXT], body[ID_TEXT]; /* where the last page ended */
   int parent;                           /* whose days are looked at */
 };
@@ -178,6 +207,16 @@ static void on_deliveries(void *arg, const PGresult *res, const struct error *er
   if (PQntuples(res) == LIMIT_SWEEP_BATCH) again_soon(&upkeep->deliveries, MORE_MS);
 }
 
+static void on_schedule(void *arg, const PGresult *res, const struct error *err) {
+  struct upkeep *upkeep = arg;
+  if (answered(&upkeep->schedule, "schedule", res, err)) ring_rows(upkeep, res, "scheduled");
+}
+
+static void on_originals(void *arg, const PGresult *res, const struct error *err) {
+  struct upkeep *upkeep = arg;
+  if (answered(&upkeep->originals, "originals", res, err)) ring_rows(upkeep, res, "scheduled");
+}
+
 /* --- gauges --- */
 
 /* The series stay when their jobs have gone, at zero. */
@@ -229,6 +268,10 @@ static void ask(struct upkeep *upkeep, struct task_clock *clock, const struct pg
   clock->busy = pgloop_query(upkeep->pool, stmt, &params, 0, cb, upkeep, &err) == OK;
 }
 
+static void ask_for_jobs(struct upkeep *upkeep, struct task_clock *clock, const struct pg_stmt *stmt, const char *kind, pgloop_cb cb) {
+  ask(upkeep, clock, stmt, kind, job_kind_find(kind)->max_attempts, cb);
+}
+
 void upkeep_lead(struct upkeep *upkeep, int64_t now) {
   const struct config *cfg = upkeep->cfg;
   bool bodies = cfg->results_days && (!cfg->jobs_days || cfg->results_days < cfg->jobs_days);
@@ -239,6 +282,10 @@ void upkeep_lead(struct upkeep *upkeep, int64_t now) {
     ask(upkeep, &upkeep->deliveries, &deliveries_stmt, NULL, cfg->jobs_days, on_deliveries);
   if (bodies && is_time(&upkeep->bodies, now, BODIES_EVERY_MS))
     ask(upkeep, &upkeep->bodies, &bodies_stmt, upkeep->body, cfg->results_days, on_bodies);
+  if (is_time(&upkeep->schedule, now, SCHEDULE_EVERY_MS))
+    ask_for_jobs(upkeep, &upkeep->schedule, &schedule_stmt, "schema.introspect", on_schedule);
+  if (is_time(&upkeep->originals, now, ORIGINALS_EVERY_MS))
+    ask_for_jobs(upkeep, &upkeep->originals, &originals_stmt, "system.sweep", on_originals);
   if (!bell_up(upkeep->bell)) return; /* workers poll, and see pauses and caps for themselves */
   if (is_time(&upkeep->resume, now, RESUME_EVERY_MS)) ask(upkeep, &upkeep->resume, &resume_stmt, upkeep->resumed, -1, on_resumed);
   if (is_time(&upkeep->turns, now, TURNS_EVERY_MS)) ask(upkeep, &upkeep->turns, &turns_stmt, NULL, cfg->owner_running, on_turns);
@@ -255,6 +302,7 @@ struct upkeep *upkeep_new(const struct config *cfg, struct pgloop *pool, struct 
   struct upkeep *upkeep = calloc(1, sizeof *upkeep);
   if (!upkeep) return NULL;
   *upkeep = (struct upkeep){.cfg = cfg, .pool = pool, .bell = bell};
+  upkeep->originals.next_ms = clock_mono_ms() + ORIGINALS_FIRST_MS; /* a worker that has just started has better to do */
   snprintf(upkeep->resumed, sizeof upkeep->resumed, NO_ID);
   snprintf(upkeep->body, sizeof upkeep->body, NO_ID);
   return upkeep;

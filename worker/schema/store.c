@@ -15,6 +15,7 @@
 #include "common/limits.h"
 #include "common/log.h"
 #include "common/pg.h"
+#include "worker/schema/changed.h"
 #include "worker/schema/introspect.h"
 
 /* ---- zlib ---- */
@@ -166,11 +167,17 @@ enum status store_dump(struct job *job, const char *snapshot_id, const char **re
 
 /* ---- writing ---- */
 
-/* The row, and what the connection shows, in one statement; gives back the fingerprint that was the latest before. */
+/* The row, what the connection shows, and what webhooks are to be told, in one statement; gives back the fingerprint that was the latest
+ * before. */
 static const char insert_sql[] =
     "WITH before AS (SELECT fingerprint FROM autodb.snapshots WHERE connection_id = $2 ORDER BY id DESC LIMIT 1), "
     "seen AS (UPDATE autodb.connections SET last_introspected_at = now(), server_version = $4, capabilities = $9::jsonb "
-    "  WHERE id = $2 AND owner_id = $10 AND deleted_at IS NULL RETURNING id) "
+    "  WHERE id = $2 AND owner_id = $10 AND deleted_at IS NULL RETURNING id), "
+    "told AS (INSERT INTO autodb.deliveries (id, job_id, owner_id, webhook_id, url, event, data) "
+    "  SELECT $1::uuid::text || '_schema_changed_' || w.id, $12::uuid, w.owner_id, w.id, w.url, 'schema.changed', $13::json "
+    "  FROM seen, autodb.webhooks w WHERE $13::json IS NOT NULL AND (SELECT fingerprint FROM before) <> $3 AND w.owner_id = $10 "
+    "  AND w.deleted_at IS NULL AND w.disabled_at IS NULL AND 'schema.changed' = ANY (w.events) "
+    "  AND (w.kinds = '{}' OR 'schema.introspect' = ANY (w.kinds))) "
     "INSERT INTO autodb.snapshots (id, connection_id, fingerprint, server_version, server_version_num, table_count, body, dump, "
     "dump_error) "
     "SELECT $1, seen.id, $3, $4, $5, $6, $7, $8, $11 FROM seen RETURNING (SELECT fingerprint FROM before)";
@@ -196,20 +203,20 @@ static char *capabilities_of(const struct clientdb_facts *facts, struct arena *a
 
 static enum status insert(struct job *job, const struct introspection *taken, const char *id, bool *ret_changed, struct error *err) {
   const json_t *json = taken->json;
-  const char *fingerprint = json_str(json, "fingerprint", ""), *body = NULL;
+  const char *fingerprint = json_str(json, "fingerprint", ""), *body = NULL, *news = NULL;
   char version_num[16], tables[16];
   snprintf(version_num, sizeof version_num, "%d", taken->facts.server_version_num);
   snprintf(tables, sizeof tables, "%zu", json_array_size(json_object_get(json, "tables")));
   enum status status = pack_json(json, job->arena, &body, err);
+  if (!status) status = changed_data(job, json, &news, err);
   if (status) return status;
   const char *dump = taken->dump ? pg_bytea_param(job->arena, taken->dump, taken->dump_len) : NULL;
   const char *capabilities = capabilities_of(&taken->facts, job->arena);
   if (!capabilities || (taken->dump && !dump)) return error_oom(err);
-  const char *const params[] = {
-      id,           job->connection_id, fingerprint,      taken->facts.server_version, version_num, tables, body, dump,
-      capabilities, job->owner_id,      taken->dump_error};
+  const char *const params[] = {id,   job->connection_id, fingerprint,   taken->facts.server_version, version_num, tables, body,
+                                dump, capabilities,       job->owner_id, taken->dump_error,           job->id,     news};
   PGRESULT_AUTO res = NULL;
-  if ((status = pg_query(job->db, insert_sql, 11, params, &res, err))) return status;
+  if ((status = pg_query(job->db, insert_sql, 13, params, &res, err))) return status;
   if (PQntuples(res) == 0) return error_set(err, ERR_NOT_FOUND, "the connection was deleted");
   const char *before = pg_str(res, 0, 0);
   *ret_changed = !before || strcmp(before, fingerprint) != 0;

@@ -14,10 +14,13 @@ static const struct pg_stmt release_stmt = {
     " WHERE state = 'running' AND lease_owner = $1::text",
     1};
 
+/* Events that are not a job's end bring what they tell; the function doesn't change that, so it may be read beside it. */
 static const struct pg_stmt claim_stmt = {
     "courier_claim",
-    "SELECT * FROM autodb.claim_deliveries($1::text, $2::int4, interval '" STRINGIFY(LIMIT_DELIVERY_LEASE_SECONDS) " seconds', " STRINGIFY(
-        LIMIT_DELIVERY_OWNER_CALLS) ", $3::text)",
+    "SELECT c.id, c.tries, c.counted, c.event, c.url, c.trace, c.stamp,"
+    " coalesce((SELECT d.data FROM autodb.deliveries d WHERE d.id = c.id), c.data), c.why_not, c.context, c.secret, c.secret_key_id,"
+    " c.old_secret, c.old_secret_key_id FROM autodb.claim_deliveries($1::text, $2::int4, interval '" STRINGIFY(
+        LIMIT_DELIVERY_LEASE_SECONDS) " seconds', " STRINGIFY(LIMIT_DELIVERY_OWNER_CALLS) ", $3::text) c",
     3};
 
 /* $3 is the state to be. An endpoint's circuit opens with its fifth failure in a row, for 30 s, and for twice as long with each more, up
