@@ -155,3 +155,12 @@ static enum status find(void *arg, struct arena *arena, const char *const *phras
 struct value_source values_live_source(struct values_live *live) {
   return (struct value_source){find, live};
 }
+
+static enum status ask_session(void *session, const char *sql, int nparams, const char *const *params, PGresult **ret_res,
+                               struct error *err) {
+  return query_session_query(session, sql, nparams, params, ret_res, err);
+}
+
+struct values_live values_live_session(struct query_session *session) {
+  return (struct values_live){ask_session, session};
+}

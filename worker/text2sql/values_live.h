@@ -5,6 +5,7 @@
 
 #include <libpq-fe.h>
 
+#include "worker/query/session.h"
 #include "worker/text2sql/generator.h"
 
 struct values_live {
@@ -13,6 +14,8 @@ struct values_live {
   void *session;
 };
 
+/* Over a guarded session that has begun its transaction. */
+struct values_live values_live_session(struct query_session *session);
 /* live is borrowed. */
 struct value_source values_live_source(struct values_live *live);
 

@@ -40,7 +40,11 @@ void study_note(struct study *study, const char *fmt, ...) {
 double study_distance(struct study *study, size_t from, size_t to) {
   struct join_path path;
   if (from == to || from == NO_TABLE) return 0;
-  return joins_path(&study->graph, from, to, NULL, study->arena, &path) ? path.cost : 99;
+  bool kept = from == study->reading.subject; /* asked for again and again */
+  if (kept && study->distances[to] > 0) return study->distances[to];
+  double distance = joins_path(&study->graph, from, to, NULL, study->arena, &path) ? path.cost : 99;
+  if (kept) study->distances[to] = distance;
+  return distance;
 }
 
 static const struct snap_column *named(struct study *study, size_t table, const char *const *words, size_t count) {
@@ -113,8 +117,9 @@ static bool prepare(struct study *study, const struct generator_request *request
   study->notes = arena_calloc(arena, NOTES_MAX, sizeof *study->notes);
   study->mentioned = arena_calloc(arena, request->snapshot->table_count + 1, sizeof *study->mentioned);
   study->drawn = arena_calloc(arena, request->snapshot->table_count + 1, sizeof *study->drawn);
+  study->distances = arena_calloc(arena, request->snapshot->table_count + 1, sizeof *study->distances);
   study->words = words_new(arena);
-  if (!study->notes || !study->mentioned || !study->drawn || !study->words) return false;
+  if (!study->notes || !study->mentioned || !study->drawn || !study->distances || !study->words) return false;
   if (!tokens_read(&study->tokens, request->question, arena, study->words)) return false;
   for (size_t i = 0; i < study->tokens.count; i++)
     if (study->tokens.items[i].kind == TOKEN_WORD && !study_glue(study->tokens.items[i].lower))

@@ -134,6 +134,7 @@ struct study {
   size_t mention_count;
   struct spans *spans;                  /* private to link.c */
   const struct mention *at[TOKENS_MAX]; /* the mention that begins at a token */
+  double *distances;                    /* by table, from the subject; 0: not measured yet */
   bool *drawn;                          /* by table: a verb is about it */
   bool *mentioned;                      /* by table */
   bool explained[TOKENS_MAX];           /* the reading accounts for this word */
