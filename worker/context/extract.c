@@ -94,9 +94,11 @@ static enum status to_utf8(const char *bytes, size_t len, struct arena *arena, c
   if (len >= 2 && memcmp(bytes, "\xFE\xFF", 2) == 0)
     return from_utf16((const uint8_t *)bytes + 2, len - 2, true, arena, ret_text, ret_len, err);
   size_t mark = len >= 3 && memcmp(bytes, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
-  *ret_text = bytes + mark;
+  enum status status = check_utf8(bytes + mark, len - mark, err);
+  if (status) return status;
+  *ret_text = arena_strndup(arena, bytes + mark, len - mark); /* with a NUL behind it: parsers and the like read up to one */
   *ret_len = len - mark;
-  return check_utf8(*ret_text, *ret_len, err);
+  return *ret_text ? OK : error_oom(err);
 }
 
 /* --- formats --- */

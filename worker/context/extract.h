@@ -27,7 +27,7 @@ struct block {
   const char **tables;  /* statements: the tables they name, NULL-terminated; or NULL */
 };
 
-struct extract { /* everything in the arena, but for the text of formats that are text: that is the document's own */
+struct extract { /* everything in the arena */
   const char *content_type;
   const char *title; /* as the document says it, or NULL */
   const char *text;  /* valid UTF-8 */
@@ -65,7 +65,8 @@ bool extractor_span(struct extractor *extractor, enum block_kind kind, int level
 
 struct format {
   const char *content_type;
-  /* Whether it is one: `named` when the name says so. Text formats get valid UTF-8. */
+  /* Whether it is one: `named` when the name says so. Text formats get valid UTF-8
+   * with a NUL behind it. */
   bool (*is)(const char *bytes, size_t len, bool named);
   const char *extensions; /* " md markdown " */
   bool binary;            /* not text: `is` and `read` get the bytes as they came */
