@@ -1,15 +1,16 @@
 /* kinds.c - the handlers, one row per kind of job. To add one: a row here and a row in common/job.c. */
 #include "worker/kinds.h"
 
+#include "worker/context/documents.h"
 #include "worker/context/query.h"
 #include "worker/execute/execute.h"
 #include "worker/migration/analyze.h"
 #include "worker/schema/introspect.h"
 
 static const struct kind kinds[] = {
-    {"system.echo", echo_run, false},           {"system.sweep", originals_run, true},    {"schema.introspect", introspect_run, true},
-    {"migration.analyze", analyze_run, true},   {"migration.sandbox", sandbox_run, true}, {"migration.execute", execute_run, true},
-    {"context.query", context_query_run, true},
+    {"system.echo", echo_run, false},           {"system.sweep", originals_run, true},          {"schema.introspect", introspect_run, true},
+    {"migration.analyze", analyze_run, true},   {"migration.sandbox", sandbox_run, true},       {"migration.execute", execute_run, true},
+    {"context.query", context_query_run, true}, {"document.ingest", document_ingest_run, true},
 };
 
 const struct kind *kind_find(const char *name) {

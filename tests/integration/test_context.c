@@ -2,6 +2,8 @@
  * changes nothing; the same bytes make the same rows. */
 #include "tests/integration/context_fixture.h"
 
+#include "common/docstore.h"
+#include "worker/context/documents.h"
 #include "worker/context/query.h"
 
 static struct context_fixture fixture;
@@ -207,6 +209,48 @@ static void glossaries(void **state) {
   arena_free(job.job.arena);
 }
 
+/* A row as an upload makes it, its original in the store (or nowhere). */
+static void add_upload(struct context_job *job, const char *name, const char *text, bool stored, json_t *documents) {
+  char sql[700], id[40], sha256[SHA256_HEX];
+  ERROR_AUTO err = {0};
+  DOCSTORE_AUTO *store = NULL;
+  crypto_sha256_hex(text, strlen(text), sha256);
+  if (stored && (docstore_new(&fixture.cfg, &store, &err) || docstore_put(store, text, strlen(text), sha256, &err)))
+    fail_msg("%s", err.message);
+  snprintf(
+      sql, sizeof sql,
+      "INSERT INTO autodb.documents (id, owner_id, connection_id, name, source, content_type, bytes, sha256) VALUES (gen_random_uuid(), "
+      "'%s', '%s', '%s', 'upload', 'text/plain', %zu, '%s') RETURNING id",
+      fixture.h->owner_id, job->connection_id, name, strlen(text), sha256);
+  context_value(&fixture, sql, id);
+  json_array_append_new(documents, json_pack("{s:s, s:s, s:s}", "document_id", id, "name", name, "sha256", sha256));
+}
+
+static void one_document_that_fails_fails_alone(void **state) {
+  (void)state;
+  struct context_job job;
+  char store[HARNESS_PATH + 32];
+  ERROR_AUTO err = {0};
+  json_t *documents = json_array(), *result = NULL;
+  context_job(&fixture, &job);
+  snprintf(store, sizeof store, "%s/documents", fixture.h->dir);
+  fixture.cfg.document_store = store;
+  add_upload(&job, "good.md", handbook, true, documents);
+  add_upload(&job, "gone.md", "was never stored", false, documents);
+  add_upload(&job, "bad.md", "caf\xE9", true, documents);
+  job.job.payload = arena_json(job.job.arena, json_pack("{s:o}", "documents", documents));
+  if (document_ingest_run(&job.job, &result, &err)) fail_msg("%s %s", err.code, err.message);
+  const json_t *items = json_object_get(result, "documents");
+  assert_int_equal(json_array_size(items), 3);
+  assert_string_equal(json_str(json_array_get(items, 0), "status", ""), "ready");
+  assert_string_equal(json_str(json_array_get(items, 1), "status", ""), "failed");
+  assert_string_equal(json_str(json_object_get(json_array_get(items, 1), "error"), "code", ""), "NOT_FOUND");
+  assert_string_equal(json_str(json_object_get(json_array_get(items, 2), "error"), "code", ""), "BAD_ENCODING");
+  json_decref(result);
+  assert_non_null(strstr(first(&job, "How do refunds work?")->text, "refund is booked"));
+  arena_free(job.job.arena);
+}
+
 static void reports_get_what_speaks_of_their_tables(void **state) {
   (void)state;
   struct context_job job;
@@ -253,6 +297,7 @@ int main(void) {
       cmocka_unit_test(faults_are_outcomes),
       cmocka_unit_test(the_same_bytes_make_the_same_rows),
       cmocka_unit_test(glossaries),
+      cmocka_unit_test(one_document_that_fails_fails_alone),
       cmocka_unit_test(reports_get_what_speaks_of_their_tables),
       cmocka_unit_test(deleting_a_document_takes_all_of_it),
   };
