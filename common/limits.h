@@ -47,6 +47,12 @@
 #define LIMIT_UPLOADS_PER_OWNER 16        /* of them; beyond: 429 */
 #define LIMIT_ORIGINAL_GRACE_SECONDS 3600 /* an original nothing refers to is kept that long: its upload may not be committed yet */
 
+/* --- plans: beyond these a plan is refused, PLAN_TOO_LARGE --- */
+#define LIMIT_PLAN_BYTES (10 * 1024 * 1024)     /* as it was pasted */
+#define LIMIT_HTTP_BODY_PLAN (24 * 1024 * 1024) /* quotes and line ends double when JSON escapes them */
+#define LIMIT_PLAN_NODES 50000
+#define LIMIT_PLAN_DEPTH 400 /* nodes; each is two levels of JSON, and clients' parsers stop at a thousand */
+
 /* --- jobs --- */
 #define LIMIT_RESULT_BYTES (64 * 1024 * 1024) /* a larger result fails the job */
 #define LIMIT_LEASE_SECONDS 30

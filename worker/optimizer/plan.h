@@ -53,10 +53,10 @@ struct plan_node {
   const char *subplan_name; /* "CTE recent", "InitPlan 1 (returns $0)", "SubPlan 2" */
   bool parallel_aware;
 
-  const char *relation, *schema, *alias; /* of scans and ModifyTable; schema only under VERBOSE */
-  const char *index, *scan_direction;    /* of index scans */
-  const char *cte, *function;            /* of CTE Scan, Function Scan */
-  const struct snap_table *table;        /* what the snapshot knows of the relation; NULL without one */
+  const char *relation, *schema, *alias;   /* of scans and ModifyTable; schema only under VERBOSE */
+  const char *index_name, *scan_direction; /* of index scans */
+  const char *cte, *function;              /* of CTE Scan, Function Scan */
+  const struct snap_table *table;          /* what the snapshot knows of the relation; NULL without one */
 
   const char *index_cond, *recheck_cond, *order_by, *filter, *join_filter, *hash_cond, *merge_cond, *tid_cond, *one_time_filter,
       *run_condition;
@@ -103,9 +103,9 @@ struct query_plan {
   struct arena *arena;
   struct plan_node *root, **nodes;
   size_t count;
-  json_t *json;     /* EXPLAIN's JSON: an object with "Plan"; the arena's */
-  const char *text; /* the plan as it was given, or as rendered (plan_text.h) when it came as JSON */
-  bool from_text;   /* read from text: what EXPLAIN's text leaves out is absent */
+  const json_t *json; /* EXPLAIN's JSON: an object with "Plan"; borrowed */
+  const char *text;   /* the plan as it was given, or as rendered (plan_text.h) when it came as JSON */
+  bool from_text;     /* read from text: what EXPLAIN's text leaves out is absent */
   bool analyzed, timed, verbose, buffers;
   double planning_ms, execution_ms; /* PLAN_UNKNOWN when not printed */
   double total_ms;                  /* execution_ms, else the root's; PLAN_UNKNOWN when not timed */
@@ -128,6 +128,10 @@ MUST_CHECK enum status plan_parse(const char *text, size_t len, const struct sna
                                   struct query_plan **ret_plan, struct error *err);
 
 /* --- asking --- */
+
+/* A member of EXPLAIN's JSON that has no place of its own above. */
+double plan_number(const struct plan_node *node, const char *field, double otherwise);
+const char *plan_string(const struct plan_node *node, const char *field); /* NULL when absent */
 
 static inline bool plan_is(const struct plan_node *node, const char *type) { return node && strcmp(node->type, type) == 0; }
 bool plan_is_scan(const struct plan_node *node); /* reads a table, by whatever way */

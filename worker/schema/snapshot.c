@@ -88,7 +88,8 @@ static void fill_column(struct load *load, const json_t *json, void *item) {
                                                      .not_null = !json_bool(json, "nullable", true),
                                                      .null_frac = number(stats, "null_frac", -1),
                                                      .n_distinct = number(stats, "n_distinct", 0),
-                                                     .avg_width = number(stats, "avg_width", -1)};
+                                                     .avg_width = number(stats, "avg_width", -1),
+                                                     .correlation = number(stats, "correlation", 0)};
 }
 
 static void fill_constraint(struct load *load, const json_t *json, void *item) {

@@ -22,6 +22,7 @@ struct snap_column {
   double null_frac;    /* pg_stats; -1 when unknown */
   double n_distinct;   /* as pg_stats; 0 when unknown */
   double avg_width;    /* bytes; -1 when unknown */
+  double correlation;  /* of values and where rows lie, -1 to 1; 0 when unknown */
   double numbers_used; /* 0-1: how far the sequence it owns has come, by its own end or the type's; 0 when it owns none */
 };
 struct snap_constraint { /* primary key, unique, check, exclusion */
