@@ -8,7 +8,7 @@
 #define PLANNING_MS 50.0
 #define JIT_MS 100.0
 #define DISABLED_COST 1e10
-#define PARALLEL_ROWS 200000.0
+#define PARALLEL_ROWS 100000.0
 #define WAL_BYTES (16 << 20)
 
 static double whole(const struct finding_view *view) { return view->plan->total_ms > 0 ? view->plan->total_ms : 0; }

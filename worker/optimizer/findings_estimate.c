@@ -13,7 +13,8 @@
 #define SIGNATURE 0.02 /* how close to a default a selectivity is one */
 
 static bool is_skewed(const struct plan_node *node) {
-  if (!node->measured || node->never_executed || node->estimate_factor < SKEW) return false;
+  if (!node->measured || node->never_executed || node->estimate_factor < SKEW || node->run_condition)
+    return false; /* the last stops early */
   if (!node->underestimated && node->stops_early) return false;
   return fabs(node->actual_rows - node->plan_rows) >= SKEW_ROWS;
 }

@@ -165,7 +165,7 @@ bool look_window_rn(const struct finding_view *view, const struct plan_node *nod
   if (!plan_is(window, "WindowAgg") || !node->filter) return false;
   double in = window->measured ? window->rows : window->plan_rows, out = node->measured ? node->rows : node->plan_rows;
   if (in < ROWS_MANY || (node->measured && out * 2 > in)) return false;
-  finding_say(view, finding, "every row is numbered, %s in all, and %s are kept", finding_number(view->arena, in),
+  finding_say(view, finding, "all rows go through a window function, %s, and %s are kept", finding_number(view->arena, in),
               finding_number(view->arena, out));
   finding->time_at_stake_ms = node->total_ms >= 0 ? node->total_ms * 0.8 : PLAN_UNKNOWN;
   finding->cost_at_stake = node->inclusive_cost * 0.8;

@@ -15,7 +15,7 @@
 #define BRIN_CORRELATION 0.9
 #define BLOAT_FACTOR 4.0   /* blocks read for each that the rows would fill */
 #define READ_FACTOR 1000.0 /* bytes read for each that is returned */
-#define READ_BYTES (64 << 20)
+#define READ_BYTES (8 << 20)
 #define BLOCK 8192.0
 
 static double pages_of(const struct plan_node *node) {
@@ -150,9 +150,17 @@ bool look_skipped_prefix(const struct finding_view *view, const struct plan_node
   return true;
 }
 
+/* A BRIN index knows blocks alone: all of its bitmap is lossy, whatever work_mem is. */
+static bool is_brin(const struct plan_node *node) {
+  const struct plan_node *bitmap = plan_child(node, PLAN_OUTER);
+  for (size_t i = 0; bitmap && node->table && bitmap->index_name && i < node->table->index_count; i++)
+    if (strcmp(node->table->indexes[i].name, bitmap->index_name) == 0) return strcmp(node->table->indexes[i].method, "brin") == 0;
+  return node->exact_heap_blocks == 0;
+}
+
 bool look_recheck_lossy(const struct finding_view *view, const struct plan_node *node, struct finding *finding) {
   double blocks = node->exact_heap_blocks + node->lossy_heap_blocks;
-  if (!plan_is(node, "Bitmap Heap Scan") || node->lossy_heap_blocks <= LOSSY_SHARE * blocks) return false;
+  if (!plan_is(node, "Bitmap Heap Scan") || node->lossy_heap_blocks <= LOSSY_SHARE * blocks || is_brin(node)) return false;
   finding_say(view, finding, "the bitmap of %s did not fit into work_mem: %s of %s blocks are read without knowing which rows are meant",
               plan_relation(view->plan, node), finding_number(view->arena, node->lossy_heap_blocks), finding_number(view->arena, blocks));
   finding_stake(finding, node, node->lossy_heap_blocks / blocks);
@@ -164,7 +172,7 @@ bool look_recheck_lossy(const struct finding_view *view, const struct plan_node 
 
 bool look_recheck_removed(const struct finding_view *view, const struct plan_node *node, struct finding *finding) {
   double removed = node->removed_by_recheck * node->loops;
-  if (removed < WASTE_ROWS || removed <= node->rows || node->lossy_heap_blocks > 0) return false;
+  if (removed < WASTE_ROWS || removed <= node->rows || (node->lossy_heap_blocks > 0 && !is_brin(node))) return false;
   finding_say(view, finding, "the index of %s finds %s rows that the recheck throws away, %s that it keeps",
               plan_relation(view->plan, node), finding_number(view->arena, removed), finding_number(view->arena, node->rows));
   finding_stake(finding, node, removed / (removed + node->rows));

@@ -90,6 +90,7 @@ static void about_scan(const struct finding_view *view, struct finding *finding,
     if (!same || !plan_is(node, "Seq Scan")) continue;
     finding->node = finding->anchor = node;
     finding_stake(finding, node, 0.9);
+    finding_shows(view, finding, json_pack("{s:s, s:s?}", "relation", plan_relation(view->plan, node), "filter", node->filter));
     return;
   }
 }

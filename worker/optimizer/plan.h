@@ -149,6 +149,8 @@ const char *plan_relation(const struct query_plan *plan, const struct plan_node 
 
 /* execution_plan of the contract (section 5). Each node has the contract's members, and "fields" as EXPLAIN had them. New reference. */
 json_t *plan_json(const struct query_plan *plan);
+/* The plan as EXPLAIN's text has it, in the arena; NULL when that is full. */
+const char *plan_text(const struct query_plan *plan);
 /* node_path of the contract: the places to go down from the root. New reference. */
 json_t *plan_path_json(const struct plan_node *node);
 
