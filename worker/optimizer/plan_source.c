@@ -153,10 +153,12 @@ static char *without_quotes(char *line) {
   size_t len = strlen(inner);
   while (len > 1 && strchr(",; ", inner[len - 1])) len--;
   if (len < 2 || inner[len - 1] != quote) return line;
+  for (size_t i = 1; quote == '"' && i + 1 < len; i++) /* one that stands alone: a member of JSON, not a cell */
+    if (inner[i] == '"' && inner[++i] != '"') return line;
   inner[len - 1] = '\0';
   char *out = ++inner;
   for (const char *in = inner; *in; in++) {
-    if (*in == quote && in[1] == quote) in++;
+    if (quote == '"' && *in == quote && in[1] == quote) in++;
     *out++ = *in;
   }
   *out = '\0';
@@ -300,7 +302,7 @@ static const char *joined(struct source *source, const struct plan_line *from, c
   buf_puts(&whole, from->text);
   for (const struct plan_line *line = from + 1; line < to; line++) {
     bool hard = line[-1].indent + (int)strlen(line[-1].text) == width;
-    buf_printf(&whole, "%s%s", hard ? "" : " ", line->text);
+    buf_printf(&whole, "%*s%s", hard ? line->indent : 1, "", line->text);
   }
   return buf_ok(&whole) ? arena_strdup(source->arena, buf_str(&whole)) : NULL;
 }

@@ -21,6 +21,10 @@ void plan_words_set_number(json_t *fields, const char *name, const char *text) {
 static bool scan(const char **at, const char *format, const char *const *names, json_t *fields) {
   const char *p = *at;
   for (; *format; format++) {
+    if (*format == ' ') { /* where a line was broken there is none, or two */
+      p += strspn(p, " ");
+      continue;
+    }
     if (*format != '#') {
       if (*p++ != *format) return false;
       continue;
