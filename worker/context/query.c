@@ -8,17 +8,6 @@
 #define TABLES_DEFAULT 5
 #define DOCUMENTS_DEFAULT 5
 
-/* The latest snapshot; a connection never looked at is looked at now. */
-static enum status snapshot_of(struct job *job, struct snapshot **ret_snapshot, struct error *err) {
-  ERROR_AUTO missing = {0};
-  enum status status = store_latest(job, NULL, ret_snapshot, &missing);
-  if (status != ERR_NOT_FOUND || strcmp(missing.code, "NO_SNAPSHOT") != 0)
-    return status ? error_set_code(err, status, missing.code, "%s", missing.message) : OK;
-  bool changed = false;
-  job_progress(job, 5, "introspect", "reading the schema");
-  return store_refresh(job, NULL, ret_snapshot, &changed, err);
-}
-
 static enum status read_query(struct job *job, struct retrieval_query *ret_query, struct error *err) {
   const json_t *filters = json_object_get(job->payload, "filters"), *ids = json_object_get(filters, "document_ids");
   struct retrieval_query query = {.text = json_str(job->payload, "query", ""),
@@ -69,7 +58,7 @@ enum status context_query_run(struct job *job, json_t **ret_result, struct error
   struct snapshot *snapshot = NULL;
   struct retrieval found = {0};
   enum status status = read_query(job, &query, err);
-  if (!status && query.max_tables > 0) status = snapshot_of(job, &snapshot, err);
+  if (!status && query.max_tables > 0) status = store_current(job, &snapshot, err);
   if (!status) status = retrieval_search(job, snapshot, &query, &found, err);
   if (status) return status;
   json_t *schema = json_array(), *documents = json_array();

@@ -14,16 +14,6 @@
 
 #define CONTEXT_TABLES 64 /* that documents are asked about */
 
-/* The latest snapshot; a connection never looked at is looked at now. */
-static enum status snapshot_of(struct job *job, struct snapshot **ret_snapshot, struct error *err) {
-  ERROR_AUTO missing = {0};
-  enum status status = store_latest(job, NULL, ret_snapshot, &missing);
-  if (status != ERR_NOT_FOUND) return status ? error_set_code(err, status, missing.code, "%s", missing.message) : OK;
-  bool changed = false;
-  job_progress(job, 5, "introspect", "reading the schema");
-  return store_refresh(job, NULL, ret_snapshot, &changed, err);
-}
-
 /* "16", "16.4" or 160004 as server_version_num; 0 when not given. */
 static enum status target_version(const json_t *options, int *ret_version, struct error *err) {
   const json_t *given = json_object_get(options, "target_version");
@@ -57,7 +47,7 @@ static enum status analyse(struct job *job, const json_t *options, struct analys
   struct snapshot *snapshot = NULL;
   struct analysis_options how = {.lock_timeout_ms = json_int(options, "lock_timeout_ms", 0)};
   enum status status = target_version(options, &how.target_version, err);
-  if (!status) status = snapshot_of(job, &snapshot, err);
+  if (!status) status = store_current(job, &snapshot, err);
   if (status) return status;
   struct dumped *dumped = ARENA_NEW(job->arena, struct dumped);
   if (!dumped) return error_oom(err);

@@ -138,6 +138,7 @@ static enum status read_node(struct reader *reader) {
   if (!arrow && reader->nodes) return wrong(reader, "is a second plan, or nothing that EXPLAIN prints");
   json_t *node = arena_json(reader->arena, json_object());
   if (!node || !plan_words_node(text, len, reader->arena, node)) return node ? wrong(reader, "names no node") : error_oom(reader->err);
+  if (!numbers && !plan_words_is_type(json_str(node, "Node Type", ""))) return wrong(reader, "names no node of a plan");
   if (numbers && !plan_words_numbers(numbers, node)) return wrong(reader, "has numbers that can't be read (is it cut off?)");
   reader->node = node;
   reader->worker = reader->planning = NULL;

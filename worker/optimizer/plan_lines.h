@@ -25,6 +25,8 @@ bool plan_line_is_known(const char *text);
 
 /* "Parallel Seq Scan on shop.orders o": the members of the node. False: out of memory. */
 MUST_CHECK bool plan_words_node(const char *text, size_t len, struct arena *arena, json_t *fields);
+/* Whether EXPLAIN has a node of that type. */
+bool plan_words_is_type(const char *type);
 /* "(cost=0.00..1.05 rows=5 width=4) (actual time=0.01..0.02 rows=5 loops=1)". False: they don't read so. */
 MUST_CHECK bool plan_words_numbers(const char *text, json_t *fields);
 /* "Filter: (a = 1)" below a node. `key` has key_len bytes. */

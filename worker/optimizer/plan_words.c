@@ -225,6 +225,54 @@ bool plan_words_node(const char *text, size_t len, struct arena *arena, json_t *
   return json_object_get(fields, "Node Type") != NULL;
 }
 
+bool plan_words_is_type(const char *type) {
+  static const char *const types[] = {"Result",
+                                      "ProjectSet",
+                                      "ModifyTable",
+                                      "Append",
+                                      "Merge Append",
+                                      "Recursive Union",
+                                      "Nested Loop",
+                                      "Merge Join",
+                                      "Hash Join",
+                                      "Seq Scan",
+                                      "Sample Scan",
+                                      "Gather",
+                                      "Gather Merge",
+                                      "Index Scan",
+                                      "Index Only Scan",
+                                      "Bitmap Index Scan",
+                                      "Bitmap Heap Scan",
+                                      "Tid Scan",
+                                      "Tid Range Scan",
+                                      "Subquery Scan",
+                                      "Function Scan",
+                                      "Table Function Scan",
+                                      "Values Scan",
+                                      "CTE Scan",
+                                      "Named Tuplestore Scan",
+                                      "WorkTable Scan",
+                                      "Foreign Scan",
+                                      "Custom Scan",
+                                      "Materialize",
+                                      "Memoize",
+                                      "Sort",
+                                      "Incremental Sort",
+                                      "Group",
+                                      "Aggregate",
+                                      "WindowAgg",
+                                      "Unique",
+                                      "SetOp",
+                                      "LockRows",
+                                      "Limit",
+                                      "Hash",
+                                      "BitmapAnd",
+                                      "BitmapOr"};
+  for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+    if (strcmp(types[i], type) == 0) return true;
+  return false;
+}
+
 /* --- what stands below a node --- */
 
 enum value_kind { VALUE_TEXT, VALUE_NUMBER, VALUE_BOOL, VALUE_LIST, VALUE_BLOCKS, VALUE_TIMES, VALUE_PAIRS, VALUE_GROUPS };

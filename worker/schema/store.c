@@ -241,3 +241,13 @@ enum status store_refresh(struct job *job, const char *schemas_csv, struct snaps
   *ret_changed = changed;
   return OK;
 }
+
+enum status store_current(struct job *job, struct snapshot **ret_snapshot, struct error *err) {
+  ERROR_AUTO missing = {0};
+  enum status status = store_latest(job, NULL, ret_snapshot, &missing);
+  if (status != ERR_NOT_FOUND || strcmp(missing.code, "NO_SNAPSHOT") != 0)
+    return status ? error_set_code(err, status, missing.code, "%s", missing.message) : OK;
+  bool changed = false;
+  job_progress(job, 5, "introspect", "reading the schema");
+  return store_refresh(job, NULL, ret_snapshot, &changed, err);
+}

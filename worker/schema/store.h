@@ -8,6 +8,8 @@
 /* The latest snapshot of the job's connection (or the one named), with its model in the job's arena. ERR_NOT_FOUND (code
  * "NO_SNAPSHOT") when there is none. */
 MUST_CHECK enum status store_latest(struct job *job, const char *snapshot_id, struct snapshot **ret_snapshot, struct error *err);
+/* The latest snapshot; a connection never looked at is looked at now. */
+MUST_CHECK enum status store_current(struct job *job, struct snapshot **ret_snapshot, struct error *err);
 /* The schema dump of a snapshot, inflated into the arena. ERR_NOT_FOUND with the reason pg_dump gave when there is no dump. */
 MUST_CHECK enum status store_dump(struct job *job, const char *snapshot_id, const char **ret_sql, struct error *err);
 /* A dump as introspection made it (zlib), inflated into the arena. */

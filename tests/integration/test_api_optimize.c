@@ -1,0 +1,144 @@
+/* test_api_optimize.c - POST /plans/parse, /queries/optimize and /workload/optimize through the API and a worker. */
+#include "tests/support/harness.h"
+
+#include "common/limits.h"
+
+static char connection[40], target[HARNESS_URL];
+
+static int setup(void **state) {
+  struct harness *h = harness_new();
+  static const char *const env[] = {"AUTODB_CONNECTION_ALLOW_CIDRS=127.0.0.0/8", NULL};
+  harness_stack(h, env, env);
+  harness_database(&h->pg[0], "client", target);
+  harness_sql(target, "CREATE TABLE orders (id int PRIMARY KEY, customer int, note text); INSERT INTO orders SELECT i, i % 100, "
+                      "repeat('x', 100) FROM generate_series(1, 80000) i;"
+                      "CREATE FUNCTION touch() RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 1'; ANALYZE");
+  REPLY_AUTO reply;
+  char body[1024];
+  snprintf(body, sizeof body, "{\"name\": \"client\", \"db_type\": \"postgresql\", \"connection_string\": \"%s\"}", target);
+  harness_http(h, "POST", "/api/v1/connections", NULL, body, &reply);
+  if (reply.status != 201) fail_msg("%s", reply.body);
+  snprintf(connection, sizeof connection, "%s", harness_text(reply.json, "data.id"));
+  *state = h;
+  return 0;
+}
+
+static json_t *optimize(struct harness *h, const char *query, json_t *body) {
+  char path[160];
+  snprintf(path, sizeof path, "/api/v1/connections/%s/queries/optimize%s", connection, query);
+  return harness_job(h, path, body, 60000);
+}
+
+static void succeeded(const json_t *job) {
+  if (strcmp(harness_text(job, "status"), "succeeded") != 0)
+    fail_msg("%s: %s", harness_text(job, "error.code"), harness_text(job, "error.message"));
+}
+
+static bool has(const json_t *job, const char *code) {
+  size_t index;
+  json_t *one;
+  json_array_foreach(harness_at(job, "result.findings"), index, one) if (strcmp(harness_text(one, "code"), code) == 0) return true;
+  return false;
+}
+
+static void a_query_is_planned_and_judged(void **state) {
+  json_t *job = optimize(*state, "", json_pack("{s:s}", "sql", "SELECT note FROM orders WHERE customer = 7 AND id > 0"));
+  succeeded(job);
+  assert_string_equal(harness_text(job, "result.execution_plan.root.node_type"), "Seq Scan");
+  assert_true(json_is_false(harness_at(job, "result.execution_plan.analyzed")));
+  assert_true(strlen(harness_text(job, "result.fingerprint")) == 16);
+  assert_true(has(job, "seq-selective"));
+  assert_true(strstr(harness_text(job, "result.execution_plan.raw_plan_text"), "Seq Scan on orders") != NULL);
+  json_decref(job);
+  job = optimize(*state, "?analyze=true", json_pack("{s:s}", "sql", "SELECT count(*) FROM orders WHERE customer = 7"));
+  succeeded(job);
+  assert_true(json_is_true(harness_at(job, "result.execution_plan.analyzed")));
+  json_decref(job);
+}
+
+static void parameters_are_planned_without_values_or_with_those_given(void **state) {
+  static const char sql[] = "SELECT note FROM orders WHERE customer = $1";
+  json_t *job = optimize(*state, "", json_pack("{s:s}", "sql", sql));
+  succeeded(job);
+  assert_true(strstr(harness_text(job, "result.execution_plan.root.filter"), "$1") != NULL);
+  json_decref(job);
+  job = optimize(*state, "", json_pack("{s:s, s:{s:[i]}}", "sql", sql, "options", "parameters", 42));
+  succeeded(job);
+  assert_string_equal(harness_text(job, "result.execution_plan.root.filter"), "(customer = 42)");
+  json_decref(job);
+  job = optimize(*state, "?analyze=true", json_pack("{s:s}", "sql", sql)); /* a usual value, from statistics */
+  succeeded(job);
+  assert_true(strstr(harness_text(job, "result.execution_plan.root.filter"), "$1") == NULL);
+  json_decref(job);
+}
+
+static void what_writes_or_does_not_parse_is_refused(void **state) {
+  static const struct {
+    const char *query, *sql, *code;
+  } cases[] = {{"", "SELECT FROM WHERE", "SYNTAX_INVALID"},
+               {"", "SELECT 1; SELECT 2", "QUERY_INVALID"},
+               {"", "DROP TABLE orders", "QUERY_INVALID"},
+               {"", "SELECT nothing FROM orders", "QUERY_INVALID"},
+               {"?analyze=true", "DELETE FROM orders", "ANALYZE_REFUSED"},
+               {"?analyze=true", "SELECT touch() FROM orders", "GUARDRAIL_VIOLATION"}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    json_t *job = optimize(*state, cases[i].query, json_pack("{s:s}", "sql", cases[i].sql));
+    assert_string_equal(harness_text(job, "status"), "failed");
+    if (strcmp(harness_text(job, "error.code"), cases[i].code) != 0)
+      fail_msg("%s: %s: %s", cases[i].sql, harness_text(job, "error.code"), harness_text(job, "error.message"));
+    json_decref(job);
+  }
+  assert_int_equal(harness_count(target, "SELECT count(*) FROM orders"), 80000);
+  json_t *job = optimize(*state, "?analyze=true",
+                         json_pack("{s:s, s:{s:b}}", "sql", "DELETE FROM orders WHERE customer = 1", "options", "allow_dml_analyze", 1));
+  succeeded(job);
+  assert_true(json_is_true(harness_at(job, "result.execution_plan.analyzed")));
+  json_decref(job);
+  assert_int_equal(harness_count(target, "SELECT count(*) FROM orders"), 80000);
+}
+
+static void a_plan_is_read_without_a_connection(void **state) {
+  json_t *job = harness_job(*state, "/api/v1/plans/parse",
+                            json_pack("{s:s}", "plan", "Seq Scan on t  (cost=0.00..9.00 rows=5 width=4)\n  Filter: (a = 1)"), 30000);
+  succeeded(job);
+  assert_string_equal(harness_text(job, "result.execution_plan.root.relation_name"), "t");
+  json_decref(job);
+  job = harness_job(*state, "/api/v1/plans/parse", json_pack("{s:s}", "plan", "nothing of a plan"), 30000);
+  assert_string_equal(harness_text(job, "error.code"), "PLAN_INVALID");
+  json_decref(job);
+  char *deep = malloc(20001);
+  memset(deep, '[', 20000);
+  deep[20000] = '\0';
+  json_t *body = json_pack("{s:s}", "plan", deep);
+  char *text = json_dumps(body, 0);
+  REPLY_AUTO reply;
+  harness_http(*state, "POST", "/api/v1/plans/parse", NULL, text, &reply);
+  assert_int_equal(reply.status, 422);
+  free(text);
+  free(deep);
+  json_decref(body);
+}
+
+static void requests_are_checked(void **state) {
+  char path[160];
+  static const char *const bodies[][2] = {
+      {"queries/optimize", "{\"sql\": \"SELECT 1\", \"options\": {\"parameters\": [{}]}}"},
+      {"queries/optimize", "{\"sql\": \"SELECT 1\", \"options\": {\"rewrite\": true}}"},
+      {"workload/optimize", "{\"source\": \"queries\"}"},
+      {"workload/optimize", "{\"source\": \"pg_stat_statements\", \"queries\": [{\"sql\": \"SELECT 1\"}]}"},
+      {"workload/optimize", "{\"source\": \"queries\", \"queries\": [{\"sql\": \"SELECT 1\", \"weight\": -1}]}"}};
+  for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
+    REPLY_AUTO reply;
+    snprintf(path, sizeof path, "/api/v1/connections/%s/%s", connection, bodies[i][0]);
+    harness_http(*state, "POST", path, NULL, bodies[i][1], &reply);
+    if (reply.status != 422) fail_msg("%s: %ld %s", bodies[i][1], reply.status, reply.body);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(a_query_is_planned_and_judged),
+                                     cmocka_unit_test(parameters_are_planned_without_values_or_with_those_given),
+                                     cmocka_unit_test(what_writes_or_does_not_parse_is_refused),
+                                     cmocka_unit_test(a_plan_is_read_without_a_connection), cmocka_unit_test(requests_are_checked)};
+  return cmocka_run_group_tests(tests, setup, harness_teardown);
+}

@@ -1,0 +1,151 @@
+/* optimize.c - query.optimize from top to bottom: parse, plan, find, and let the stages add what they know. */
+#include "worker/optimizer/optimize_impl.h"
+
+#include <pg_query.h>
+
+#include "common/json.h"
+#include "worker/query/resolve.h"
+#include "worker/query/session.h"
+#include "worker/schema/store.h"
+
+/* To add a stage: a row. They run in this order, each seeing what those before it appended. */
+static const struct stage {
+  const char *name; /* of the progress it shows */
+  int percent;
+  enum status (*run)(struct optimization *optimization, struct error *err);
+} stages[] = {{NULL, 0, NULL}};
+
+void optimize_warn(struct optimization *o, const char *fmt, ...) {
+  va_list args;
+  va_start(args, fmt);
+  const char *text = arena_vprintf(o->arena, fmt, args);
+  va_end(args);
+  if (text) json_append_str(o->warnings, text);
+}
+
+/* --- what is asked --- */
+
+static void take_options(struct optimization *o, const json_t *payload) {
+  const json_t *options = json_object_get(payload, "options");
+  bool results = strcmp(json_str(options, "rewrite_check", "plan"), "results") == 0;
+  o->options = (struct optimize_options){.analyze = json_bool(payload, "analyze", false),
+                                         .allow_dml_analyze = json_bool(options, "allow_dml_analyze", false),
+                                         .hypothetical = json_bool(options, "hypothetical", true),
+                                         .rewrite_check = results ? REWRITE_CHECK_RESULTS : REWRITE_CHECK_PLAN,
+                                         .parameters = json_object_get(options, "parameters")};
+}
+
+static enum status syntax_error(const struct sql_fault *fault, struct error *err) {
+  error_set_code(err, ERR_VALIDATION, "SYNTAX_INVALID", "line %d, column %d: %s", fault->at.line, fault->at.column, fault->message);
+  err->details = json_pack("{s:s, s:i, s:i, s:I}", "sqlstate", fault->sqlstate, "line", fault->at.line, "column", fault->at.column,
+                           "position", (json_int_t)fault->at.offset);
+  return err->status;
+}
+
+static bool is_plannable(const PgQuery__Node *node) {
+  switch (node->node_case) {
+  case PG_QUERY__NODE__NODE_SELECT_STMT:
+  case PG_QUERY__NODE__NODE_INSERT_STMT:
+  case PG_QUERY__NODE__NODE_UPDATE_STMT:
+  case PG_QUERY__NODE__NODE_DELETE_STMT:
+  case PG_QUERY__NODE__NODE_MERGE_STMT: return true;
+  default: return false;
+  }
+}
+
+static enum status parse(struct optimization *o, struct error *err) {
+  enum status status = sql_split(o->sql, strlen(o->sql), o->arena, &o->script, err);
+  if (status) return status;
+  if (o->script.fault.sqlstate) return syntax_error(&o->script.fault, err);
+  if (o->script.count != 1)
+    return error_set_code(err, ERR_VALIDATION, "QUERY_INVALID", "there are %zu statements: one is optimised at a time", o->script.count);
+  o->statement = &o->script.statements[0];
+  if (!is_plannable(o->statement->node))
+    return error_set_code(err, ERR_VALIDATION, "QUERY_INVALID", "only SELECT, INSERT, UPDATE, DELETE and MERGE are optimised");
+  if (o->options.analyze && o->statement->node->node_case != PG_QUERY__NODE__NODE_SELECT_STMT && !o->options.allow_dml_analyze)
+    return error_set_code(err, ERR_VALIDATION, "ANALYZE_REFUSED",
+                          "analyze runs the statement, which writes: options.allow_dml_analyze allows that (it is rolled back)");
+  o->parameter_count = explain_parameters(o->statement->node);
+  PgQueryFingerprintResult print = pg_query_fingerprint(o->statement->text);
+  o->fingerprint = print.error ? NULL : arena_strdup(o->arena, print.fingerprint_str);
+  pg_query_free_fingerprint_result(print);
+  return OK;
+}
+
+static enum status resolve(struct optimization *o, struct error *err) {
+  struct query_resolution *names = NULL;
+  if (o->statement->node->node_case != PG_QUERY__NODE__NODE_SELECT_STMT) return OK;
+  enum status status = query_resolve(o->snapshot, o->statement->node->select_stmt, o->arena, &names, err);
+  if (!status) o->names = names;
+  return status;
+}
+
+/* --- what is found --- */
+
+static enum status find(struct optimization *o, struct error *err) {
+  const struct finding_view view = {
+      .arena = o->arena, .plan = o->plan, .snapshot = o->snapshot, .statement = o->statement, .sql = o->sql, .version_num = o->version_num};
+  return findings_find(&view, &o->findings, err);
+}
+
+static enum status run_stages(struct optimization *o, struct error *err) {
+  for (size_t i = 0; i < sizeof stages / sizeof *stages; i++) {
+    if (!stages[i].run) continue;
+    job_progress(o->job, stages[i].percent, stages[i].name, NULL);
+    enum status status = stages[i].run(o, err);
+    if (status) return status;
+  }
+  return OK;
+}
+
+static json_t *result_json(const struct optimization *o) {
+  json_t *result = json_object();
+  json_set_str(result, "connection_id", o->job->connection_id);
+  json_set_str(result, "snapshot_id", o->snapshot->id);
+  json_set_str(result, "original_sql", o->sql);
+  json_set_str(result, "fingerprint", o->fingerprint);
+  json_object_set_new(result, "execution_plan", plan_json(o->plan));
+  json_object_set_new(result, "findings", findings_json(&o->findings));
+  json_object_set(result, "alternatives", o->alternatives);
+  json_object_set(result, "index_recommendations", o->index_recommendations);
+  json_object_set(result, "drop_candidates", o->drop_candidates);
+  json_object_set_new(result, "business_context", json_array());
+  json_object_set_new(result, "narrative", json_null());
+  json_object_set(result, "warnings", o->warnings);
+  return result;
+}
+
+static enum status run(struct optimization *o, struct error *err) {
+  struct snapshot *snapshot = NULL;
+  enum status status = parse(o, err);
+  if (!status) status = store_current(o->job, &snapshot, err);
+  o->snapshot = snapshot;
+  if (!status) status = resolve(o, err);
+  if (!status) job_progress(o->job, 20, "plan", NULL);
+  if (!status) status = query_session_open(o->job, &o->session, err);
+  if (status) return status;
+  o->version_num = query_session_version(o->session);
+  status = explain_choose_values(o, err);
+  if (!status) status = optimize_explain(o, o->statement->text, o->options.analyze, &o->plan, err);
+  if (!status) status = find(o, err);
+  return status ? status : run_stages(o, err);
+}
+
+enum status optimize_run(struct job *job, json_t **ret_result, struct error *err) {
+  const json_t *sql = json_object_get(job->payload, "sql");
+  if (!json_is_string(sql) || !json_string_length(sql)) return error_add_field(err, "sql", "must be the query");
+  if (!job->connection_id) return error_add_field(err, "connection_id", "must name a connection");
+  struct optimization o = {.job = job,
+                           .arena = job->arena,
+                           .sql = json_string_value(sql),
+                           .alternatives = arena_json(job->arena, json_array()),
+                           .index_recommendations = arena_json(job->arena, json_array()),
+                           .drop_candidates = arena_json(job->arena, json_array()),
+                           .warnings = arena_json(job->arena, json_array())};
+  if (!o.alternatives || !o.index_recommendations || !o.drop_candidates || !o.warnings) return error_oom(err);
+  take_options(&o, job->payload);
+  enum status status = run(&o, err);
+  if (!status) *ret_result = result_json(&o);
+  query_session_close(o.session);
+  return status;
+}
