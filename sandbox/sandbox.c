@@ -126,6 +126,7 @@ void sandbox_close(struct sandbox *sandbox) {
 
 int sandbox_root(const struct sandbox *sandbox) { return sandbox->root_fd; }
 int sandbox_version_num(const struct sandbox *sandbox) { return sandbox->version_num; }
+bool sandbox_is_copy(const struct sandbox *sandbox) { return sandbox->prepared; }
 const char *sandbox_engine(const struct sandbox *sandbox) { return sandbox->name; }
 
 static void ignore_notice(void *arg, const char *message) { (void)arg, (void)message; }

@@ -47,6 +47,7 @@ static inline void sandbox_closep(struct sandbox **sandbox) {
 #define SANDBOX_AUTO __attribute__((cleanup(sandbox_closep))) struct sandbox *
 
 int sandbox_version_num(const struct sandbox *sandbox);
+bool sandbox_is_copy(const struct sandbox *sandbox);       /* of what was saved */
 const char *sandbox_engine(const struct sandbox *sandbox); /* "postgres 17.10" */
 /* New connections; the caller finishes them. The migrator owns the cloned objects and is no superuser. */
 MUST_CHECK enum status sandbox_connect_migrator(struct sandbox *sandbox, PGconn **ret_conn, struct error *err);
@@ -124,6 +125,9 @@ void sandbox_trace_free(struct sandbox_trace *trace);
 /* A text that is equal for equal schemas of one sandbox and its copies as long as nothing was dropped and made again: equal means that
  * nothing differs that sandbox_dump would show, at a tenth of its price; different means that only sandbox_dump can tell. */
 MUST_CHECK enum status sandbox_signature(struct sandbox *sandbox, struct arena *arena, const char **ret_signature, struct error *err);
+/* Whether two sandboxes of one server version hold the same schema, however each came to it: true is certain, false means that only
+ * sandbox_dump can tell. */
+MUST_CHECK enum status sandbox_alike(struct sandbox *one, struct sandbox *other, struct arena *arena, bool *ret_alike, struct error *err);
 /* Text form of the whole schema of the clone, for comparing before and after: pg_dump --schema-only, or where none is new enough for the
  * server what ddl.h writes; volatile lines removed. */
 MUST_CHECK enum status sandbox_dump(struct sandbox *sandbox, struct arena *arena, const char **ret_sql, struct error *err);

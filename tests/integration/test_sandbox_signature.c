@@ -5,6 +5,8 @@
 #include <stdint.h>
 // cmocka wants the four above first
 #include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/pg.h"
@@ -154,13 +156,21 @@ static void close_ground(struct ground *ground) {
   arena_free(ground->arena);
 }
 
-/* One after the other in one schema; those that an earlier one has made impossible are counted, not tried. */
+static bool alike(const struct ground *one, const struct ground *other) {
+  ERROR_AUTO err = {0};
+  bool same = false;
+  if (sandbox_alike(one->sandbox, other->sandbox, one->arena, &same, &err)) fail_msg("%s", err.message);
+  return same;
+}
+
+/* One after the other in one schema, and then in its twin; those that an earlier one has made impossible are counted, not tried. */
 static void test_misses_nothing(void **state) {
   (void)state;
-  struct ground ground;
+  struct ground ground, twin;
   const char *signature, *dump, *next_signature, *next_dump;
   int seen = 0;
   open_ground(&ground);
+  open_ground(&twin);
   read_both(ground.sandbox, ground.arena, &signature, &dump);
   for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
     if (!run(ground.conn, changes[i])) {
@@ -168,18 +178,19 @@ static void test_misses_nothing(void **state) {
       continue;
     }
     read_both(ground.sandbox, ground.arena, &next_signature, &next_dump);
-    if (strcmp(dump, next_dump) != 0 && !strcmp(signature, next_signature))
-      fail_msg("%s: changes the dump but not the signature", changes[i]);
-    if (strcmp(dump, next_dump) != 0)
-      seen++;
-    else
-      print_message("shows in no dump: %s\n", changes[i]);
+    bool shows = strcmp(dump, next_dump) != 0;
+    if (shows && !strcmp(signature, next_signature)) fail_msg("%s: changes the dump but not the signature", changes[i]);
+    if (shows && alike(&ground, &twin)) fail_msg("%s: changes the dump, but the twin is alike", changes[i]);
+    if (!run(twin.conn, changes[i]) || !alike(&ground, &twin)) fail_msg("%s: the twin differs", changes[i]);
+    seen += shows;
+    if (!shows) print_message("shows in no dump: %s\n", changes[i]);
     signature = next_signature;
     dump = next_dump;
   }
   print_message("%d of %zu changes seen\n", seen, sizeof changes / sizeof *changes);
   assert_true(seen >= 75);
   close_ground(&ground);
+  close_ground(&twin);
 }
 
 static void test_ways_back(void **state) {
@@ -195,6 +206,47 @@ static void test_ways_back(void **state) {
     if (strcmp(signature, after) != 0) fail_msg("%s: another signature after the way back\n%s\n%s", there_and_back[i][0], signature, after);
   }
   close_ground(&ground);
+}
+
+/* Two ways to one schema, each in a sandbox of its own, one after the other. */
+static const char *const two_ways[][2] = {
+    {"CREATE INDEX ix ON s.p (a)", "CREATE INDEX CONCURRENTLY ix ON s.p (a)"},
+    {"ALTER TABLE s.p ALTER b SET NOT NULL",
+     "ALTER TABLE s.p ADD CONSTRAINT k CHECK (b IS NOT NULL) NOT VALID; ALTER TABLE s.p VALIDATE CONSTRAINT k; ALTER TABLE s.p ALTER b SET "
+     "NOT NULL; ALTER TABLE s.p DROP CONSTRAINT k"},
+    {"CREATE TABLE s.n (id serial PRIMARY KEY, p int REFERENCES s.p, t text DEFAULT 'x', CHECK (p > 0))",
+     "CREATE TABLE s.other (); DROP TABLE s.other; CREATE TABLE s.n (id serial PRIMARY KEY, p int, t text DEFAULT 'x', CHECK (p > 0)); "
+     "ALTER TABLE s.n ADD CONSTRAINT n_p_fkey FOREIGN KEY (p) REFERENCES s.p NOT VALID; ALTER TABLE s.n VALIDATE CONSTRAINT n_p_fkey"},
+    {"ALTER TABLE s.c ADD CONSTRAINT un UNIQUE (v)",
+     "CREATE UNIQUE INDEX un ON s.c (v); ALTER TABLE s.c ADD CONSTRAINT un UNIQUE USING INDEX un"},
+    {"CREATE VIEW s.w AS SELECT a FROM s.p; COMMENT ON VIEW s.w IS 'x'",
+     "CREATE VIEW s.w AS SELECT 1 AS a; DROP VIEW s.w;  CREATE VIEW s.w AS\n  SELECT p.a FROM s.p; COMMENT ON VIEW s.w IS 'x'"},
+    {"CREATE FUNCTION s.g(x int DEFAULT 1 + 1) RETURNS int RETURN x", "CREATE FUNCTION s.g( x int DEFAULT 1 + 1 ) RETURNS int  RETURN x"},
+    {"CREATE STATISTICS s.e ON (a + 1) FROM s.p; CREATE TYPE s.tone AS ENUM ('x'); CREATE FUNCTION s.h(s.tone) RETURNS s.tone LANGUAGE sql "
+     "AS 'SELECT $1'; CREATE TRIGGER tw BEFORE UPDATE ON s.c FOR EACH ROW WHEN (OLD.n <> NEW.n) EXECUTE FUNCTION s.t()",
+     "CREATE TYPE s.tone AS ENUM ('x'); CREATE FUNCTION s.h(s.tone) RETURNS s.tone LANGUAGE sql AS 'SELECT $1'; CREATE STATISTICS s.e ON "
+     "(a + 1) FROM s.p; CREATE TRIGGER tw BEFORE UPDATE ON s.c FOR EACH ROW   WHEN (OLD.n <> NEW.n) EXECUTE FUNCTION s.t()"},
+};
+
+static void run_each(PGconn *conn, const char *sql) {
+  char *copy = strdup(sql), *save = NULL;
+  for (char *one = strtok_r(copy, ";", &save); one; one = strtok_r(NULL, ";", &save))
+    if (!run(conn, one)) fail_msg("%s: %s", one, PQerrorMessage(conn));
+  free(copy);
+}
+
+static void test_two_sandboxes(void **state) {
+  (void)state;
+  struct ground left, right;
+  open_ground(&left);
+  open_ground(&right);
+  for (size_t i = 0; i < sizeof two_ways / sizeof *two_ways; i++) {
+    run_each(left.conn, two_ways[i][0]);
+    run_each(right.conn, two_ways[i][1]);
+    if (!alike(&left, &right)) fail_msg("%s: another schema than after %s", two_ways[i][0], two_ways[i][1]);
+  }
+  close_ground(&left);
+  close_ground(&right);
 }
 
 static int setup(void **state) {
@@ -217,6 +269,7 @@ int main(void) {
     print_message("needs a PostgreSQL server\n");
     return 77;
   }
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_misses_nothing), cmocka_unit_test(test_ways_back)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_misses_nothing), cmocka_unit_test(test_ways_back),
+                                     cmocka_unit_test(test_two_sandboxes)};
   return cmocka_run_group_tests_name("sandbox_signature", tests, setup, teardown);
 }

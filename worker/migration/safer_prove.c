@@ -16,6 +16,8 @@ struct proving {
   struct sandbox_setup setup;
   const char *script, *expected; /* expected: the original's dump, once it was needed */
   bool *skip;
+  json_t *timings; /* milliseconds of this attempt, by phase */
+  int64_t since_ms;
   size_t blamed; /* the statement of the original whose route failed; analysis->count: none in particular */
   const char *why;
 };
@@ -40,6 +42,12 @@ static void blame(struct proving *proving, size_t index, const char *why) {
   const struct safer_step *step = step_of(proving, index);
   proving->blamed = step && step->route ? step->statement : proving->safer->analysis->count;
   proving->why = why;
+}
+
+static void lap(struct proving *proving, const char *name) {
+  int64_t now = clock_mono_ms();
+  json_object_set_new(proving->timings, name, json_integer(now - proving->since_ms));
+  proving->since_ms = now;
 }
 
 /* --- judged --- */
@@ -107,8 +115,7 @@ static enum status judge(struct proving *proving, struct error *err) {
   const struct analysis *before = proving->safer->analysis;
   const struct analysis_options how = {.target_version = before->shadow->version,
                                        .lock_timeout_ms = before->lock_timeout_ms,
-                                       .dump = before->load_dump,
-                                       .dump_arg = before->load_arg};
+                                       .dump = NULL}; /* nobody asks for its way back */
   enum status status =
       analysis_static(proving->script, strlen(proving->script), before->snapshot, &how, before->arena, &proving->analysis, err);
   if (status) return status;
@@ -165,12 +172,9 @@ static bool holds_in_sandbox(struct proving *proving, const struct sandbox_failu
 
 static enum status compare(struct proving *proving, bool *ret_same, struct error *err) {
   struct arena *arena = proving->safer->job->arena;
-  const char *mine = NULL, *theirs = NULL;
-  enum status status = sandbox_signature(proving->setup.sandbox, arena, &mine, err);
-  if (!status) status = sandbox_signature(proving->original->sandbox, arena, &theirs, err);
-  if (status) return status;
-  *ret_same = strcmp(mine, theirs) == 0;
-  if (*ret_same) return OK;
+  const char *mine = NULL;
+  enum status status = sandbox_alike(proving->setup.sandbox, proving->original->sandbox, arena, ret_same, err);
+  if (status || *ret_same) return status;
   if (!proving->expected) status = sandbox_dump(proving->original->sandbox, arena, &proving->expected, err);
   if (!status) status = sandbox_dump(proving->setup.sandbox, arena, &mine, err);
   if (!status) *ret_same = safer_same_schema(arena, proving->expected, mine, proving->plan->reordered);
@@ -200,10 +204,13 @@ static enum status run(struct proving *proving, bool *ret_holds, struct error *e
   if (!ignored) return error_oom(err);
   enum status status =
       sandbox_setup_run(job, proving->analysis, proving->safer->options->rows_per_table, false, ignored, &proving->setup, err);
+  lap(proving, "setup");
   if (!status) status = populate(proving, err);
   if (!status) status = sandbox_step_trace(proving->setup.sandbox, proving->analysis, &failure, err);
+  lap(proving, "run");
   if (status || !holds_in_sandbox(proving, &failure)) return status;
   status = compare(proving, ret_holds, err);
+  lap(proving, "compare");
   if (status || *ret_holds) return status;
   proving->blamed = proving->safer->analysis->count;
   proving->why = "it ends in another schema";
@@ -263,10 +270,19 @@ static bool give_way(struct proving *proving) {
   return true;
 }
 
+static const char *phases(const struct proving *proving) {
+  char *text = json_dumps(proving->timings, JSON_COMPACT | JSON_PRESERVE_ORDER);
+  const char *shown = log_fmt("%s", text ? text : "");
+  free(text);
+  return shown;
+}
+
 static enum status attempt(struct proving *proving, bool *ret_holds, struct error *err) {
   const struct analysis *original = proving->safer->analysis;
   *ret_holds = false;
   proving->script = NULL;
+  proving->timings = arena_json(original->arena, json_object());
+  proving->since_ms = clock_mono_ms();
   enum status status = safer_plan_make(original, proving->skip, &proving->plan, err);
   if (status || !proving->plan) return status;
   proving->script = safer_script_text(proving->plan);
@@ -279,7 +295,9 @@ static enum status attempt(struct proving *proving, bool *ret_holds, struct erro
     proving->why = fault ? fault : "the script does not split into its steps";
     return OK;
   }
-  if (!holds_by_judgement(proving)) return OK;
+  bool held = holds_by_judgement(proving);
+  lap(proving, "judge");
+  if (!held) return OK;
   status = run(proving, ret_holds, err);
   sandbox_close(proving->setup.sandbox);
   proving->setup = (struct sandbox_setup){0};
@@ -299,6 +317,7 @@ void safer_run(void *arg, const struct sandbox_setup *original) {
       return;
     }
     if (!proving.plan) return;
+    log_event(LOG_DEBUG, "a safer migration was tried", "ms", phases(&proving), NULL);
     if (holds) {
       safer->result = offer(&proving);
       return;

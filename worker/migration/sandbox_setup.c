@@ -16,7 +16,7 @@
 #include "worker/migration/sandbox_step.h"
 #include "worker/schema/store.h"
 
-#define SETUP_FORMAT 4 /* raise it when cloning, seeding or the note change */
+#define SETUP_FORMAT 5 /* raise it when cloning, seeding or the note change */
 
 struct making {
   struct job *job;
