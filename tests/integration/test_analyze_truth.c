@@ -225,6 +225,8 @@ static void judge(struct truth *truth, json_t *one, int major) {
 
 static double percent(const struct score *score) { return score->of ? 100.0 * score->right / score->of : 0; }
 
+static double share(int part, int of) { return of ? (double)part / of : 1; }
+
 static void judge_major(struct truth *truth, int major) {
   truth->locks = truth->rewrites = truth->scans = truth->failures = truth->blocks = (struct score){0};
   truth->block_hits = truth->block_found = truth->block_said = 0;
@@ -233,10 +235,12 @@ static void judge_major(struct truth *truth, int major) {
   json_t *one;
   json_array_foreach(truth->cases, index, one) judge(truth, one, major);
   printf("PostgreSQL %d: locks %d/%d (%.1f %%), rewrites %d/%d (%.1f %%), scans %d/%d (%.1f %%), failures %d/%d (%.1f %%); long blocks: "
-         "precision %d/%d, recall %d/%d\n",
+         "precision %d/%d (%.3f), recall %d/%d (%.3f)\n",
          major, truth->locks.right, truth->locks.of, percent(&truth->locks), truth->rewrites.right, truth->rewrites.of,
          percent(&truth->rewrites), truth->scans.right, truth->scans.of, percent(&truth->scans), truth->failures.right, truth->failures.of,
-         percent(&truth->failures), truth->block_hits, truth->block_said, truth->block_hits, truth->block_found);
+         percent(&truth->failures), truth->block_hits, truth->block_said, share(truth->block_hits, truth->block_said), truth->block_hits,
+         truth->block_found, share(truth->block_hits, truth->block_found));
+  assert_true(share(truth->block_hits, truth->block_said) >= 0.95 && share(truth->block_hits, truth->block_found) >= 0.98);
   assert_true(percent(&truth->locks) >= 99);
   assert_true(percent(&truth->rewrites) >= 99);
   assert_true(percent(&truth->scans) >= 99);
