@@ -119,7 +119,7 @@ static bool failure_predicted(const struct statement *statement, const struct er
 /* What the rows of the clone kept from being tried is told. */
 static void tell_untried(const struct analysis *analysis, struct statement *statement) {
   if (!statement->depends_on_rows) return;
-  const struct error *error = &statement->step->error;
+  const struct error *error = &statement->row_error;
   const char *detail = arena_printf(analysis->arena, "%s: %s", json_str(error->details, "sqlstate", ""), error->message);
   const struct effect_fact untried = {FACT_DEPENDS_ON_ROWS, NULL, statement->effect.operation, detail};
   rules_note(analysis, statement, &untried, statement->source->at.line);

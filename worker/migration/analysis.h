@@ -50,7 +50,8 @@ struct statement {
   double blocked_per_s;            /* queries that wait while it waits for, or holds, its locks; -1: none or unknown */
   const struct sandbox_step *step; /* what the sandbox saw; NULL when it did not run */
   bool observed;                   /* what was seen is part of the effect */
-  bool depends_on_rows;            /* it failed over the clone's made-up rows, which proves nothing: passed over, step->ok false */
+  bool depends_on_rows;            /* it failed over the clone's made-up rows, which proves nothing: passed over, or run without them */
+  struct error row_error;          /* what it failed with; in the arena */
   enum agreement agreement;
 };
 

@@ -360,9 +360,9 @@ const struct rule rules_table[] = {
     {"observed-lock", W, FACT_OBSERVED_LOCK, NULL, "this was seen to take {detail} on {name}",
      "Its body can't be judged from its text; the sandbox ran it.", NULL, .anchor = "observed", .on_new = true, .observed = true},
     {"depends-on-rows", W, FACT_DEPENDS_ON_ROWS, NULL,
-     "this {name} could not be tried: the clone's rows are made up, and it failed over them ({detail})",
-     "Keys it refers to and rows it looks up are production's, and the sandbox holds none of those: its failure there proves nothing, nor "
-     "does a run to the end that passed it over.",
+     "this {name} failed over the clone's rows, which are made up ({detail}): whether production's let it pass was not tried",
+     "Keys it refers to, rows it looks up and values it converts are production's, and the sandbox holds none of those: its failure there "
+     "proves nothing, nor does a run to the end that passed it over, or ran it without rows.",
      "Look whether the rows it needs are there, or try it on a copy that holds them", .anchor = "observed", .on_new = true,
      .observed = true},
     /* about comments in the script */

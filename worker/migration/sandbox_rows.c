@@ -2,10 +2,11 @@
  *
  * Keys that are missing or taken, look-ups that find no row or too many: with production's rows it may end otherwise. A value that the text
  * itself gives is the same everywhere: a CHECK it violates is violated there, too, and so is a NOT NULL by a NULL that is written down or
- * left out. */
+ * left out. Of definitions only those that convert values are excused: "x4f1" is no integer, but a column that becomes one holds digits. */
 #include "worker/migration/sandbox_rows.h"
 
 #include "common/json.h"
+#include "worker/sql/text.h"
 
 bool sandbox_rows_only(const PgQuery__Node *node) {
   switch (node->node_case) {
@@ -171,4 +172,44 @@ bool sandbox_rows_decide(PgQuery__Node *node, const struct error *error) {
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
     if (strcmp(rows[i].sqlstate, sqlstate) == 0) return rows[i].decide(node, error);
   return false;
+}
+
+/* --- values that are converted --- */
+
+bool sandbox_rows_converted(const PgQuery__Node *node) {
+  if (node->node_case != PG_QUERY__NODE__NODE_ALTER_TABLE_STMT) return false;
+  for (size_t i = 0; i < node->alter_table_stmt->n_cmds; i++) {
+    const PgQuery__Node *cmd = node->alter_table_stmt->cmds[i];
+    if (cmd->node_case == PG_QUERY__NODE__NODE_ALTER_TABLE_CMD &&
+        cmd->alter_table_cmd->subtype == PG_QUERY__ALTER_TABLE_TYPE__AT_AlterColumnType)
+      return true;
+  }
+  return false;
+}
+
+static bool is_about_a_value(const char *sqlstate) {
+  static const char *const states[] = {
+      "22P02", /* invalid_text_representation */
+      "22001", /* string_data_right_truncation */
+      "22003", /* numeric_value_out_of_range */
+      "22007", /* invalid_datetime_format */
+      "22008", /* datetime_field_overflow */
+      "22026", /* string_data_length_mismatch: of bit(n) */
+      "22023", /* invalid_parameter_value */
+      "22P03", /* invalid_binary_representation */
+      "23514", /* check_violation: of the domain it becomes */
+  };
+  for (size_t i = 0; i < sizeof states / sizeof *states; i++)
+    if (strcmp(states[i], sqlstate) == 0) return true;
+  return false;
+}
+
+const char *sandbox_rows_removal(const struct statement *statement, struct arena *arena, const struct error *error) {
+  const char *sqlstate = json_str(error->details, "sqlstate", "");
+  if (!sandbox_rows_converted(statement->source->node) || !is_about_a_value(sqlstate)) return NULL;
+  for (size_t i = 0; i < statement->effect.checks.count; i++)
+    if (statement->effect.checks.items[i].verdict == VERDICT_WILL_FAIL) return NULL;
+  const PgQuery__RangeVar *table = statement->source->node->alter_table_stmt->relation;
+  const char *name = *table->schemaname ? sql_qualified(arena, table->schemaname, table->relname) : sql_ident(arena, table->relname);
+  return arena_printf(arena, "TRUNCATE %s CASCADE", name);
 }

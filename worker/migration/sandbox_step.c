@@ -58,14 +58,38 @@ static void fail_statement(struct run *run, const struct error *error, const str
   json_object_set_new(run->result, "failed_statement", json_integer((json_int_t)index));
 }
 
+/* One more time, without the rows; the statement's step is what it does then. When that fails, too, the rows are not why. */
+static enum status run_without_rows(struct sandbox_trace *trace, struct statement *statement, struct arena *arena, const char *removal,
+                                    struct error *err) {
+  struct sandbox_step *again = ARENA_NEW(arena, struct sandbox_step);
+  if (!again) return error_oom(err);
+  bool inside = statement->transaction != 0;
+  enum status status = sandbox_trace_undo(trace, err);
+  sandbox_trace_guard(trace);
+  if (!status) status = sandbox_trace_step(trace, removal, inside, SANDBOX_STATEMENT_MS, again, err);
+  if (status || !again->ok) return status;
+  sandbox_trace_guard(trace);
+  status = sandbox_trace_step(trace, statement->source->text, inside, SANDBOX_STATEMENT_MS, again, err);
+  if (status || !again->ok) return status;
+  statement->row_error = statement->step->error;
+  statement->depends_on_rows = true;
+  statement->step = again;
+  return OK;
+}
+
 /* A failure that the clone's rows alone may have brought about is undone, and the run goes on. */
-static enum status pass_over(struct sandbox_trace *trace, struct statement *statement, struct error *err) {
+static enum status pass_over(struct sandbox_trace *trace, struct statement *statement, struct arena *arena, struct error *err) {
   const struct sandbox_step *step = statement->step;
-  if (step->at_commit || !sandbox_rows_only(statement->source->node) || !sandbox_rows_decide(statement->source->node, &step->error))
-    return OK;
+  const PgQuery__Node *node = statement->source->node;
+  const char *removal = step->at_commit ? NULL : sandbox_rows_removal(statement, arena, &step->error);
+  if (removal) return run_without_rows(trace, statement, arena, removal, err);
+  if (step->at_commit || !sandbox_rows_only(node) || !sandbox_rows_decide((PgQuery__Node *)(uintptr_t)node, &step->error)) return OK;
+  statement->row_error = step->error;
   statement->depends_on_rows = true;
   return sandbox_trace_undo(trace, err);
 }
+
+static bool rows_may_decide(const PgQuery__Node *node) { return sandbox_rows_only(node) || sandbox_rows_converted(node); }
 
 static enum status trace_statements(struct sandbox_trace *trace, struct analysis *analysis, struct sandbox_failure *failure,
                                     struct error *err) {
@@ -73,10 +97,10 @@ static enum status trace_statements(struct sandbox_trace *trace, struct analysis
     struct statement *statement = &analysis->statements[i];
     struct sandbox_step *step = ARENA_NEW(analysis->arena, struct sandbox_step);
     if (!step) return error_oom(err);
-    if (sandbox_rows_only(statement->source->node)) sandbox_trace_guard(trace);
+    if (rows_may_decide(statement->source->node)) sandbox_trace_guard(trace);
     enum status status = sandbox_trace_step(trace, statement->source->text, statement->transaction != 0, SANDBOX_STATEMENT_MS, step, err);
     statement->step = status ? NULL : step;
-    if (!status && !step->ok) status = pass_over(trace, statement, err);
+    if (!status && !step->ok) status = pass_over(trace, statement, analysis->arena, err);
     if (status) return status;
     if (!step->ok && !statement->depends_on_rows) {
       *failure = (struct sandbox_failure){true, i, step->error};
@@ -121,10 +145,10 @@ static json_t *step_json(const struct statement *statement, size_t index) {
   json_t *item = json_pack("{s:I, s:f, s:o, s:o, s:o, s:b}", "index", (json_int_t)index, "duration_ms", step->duration_ms, "locks", locks,
                            "rewrites", json_strings(step->rewrites, step->rewrite_count), "scans",
                            json_strings(step->scans, step->scan_count), "data_dependent", statement->depends_on_rows);
-  json_object_set_new(
-      item, "error",
-      step->ok ? json_null()
-               : json_pack("{s:s, s:s}", "sqlstate", json_str(step->error.details, "sqlstate", ""), "message", step->error.message));
+  const struct error *error = statement->depends_on_rows ? &statement->row_error : step->ok ? NULL : &step->error;
+  json_object_set_new(item, "error",
+                      error ? json_pack("{s:s, s:s}", "sqlstate", json_str(error->details, "sqlstate", ""), "message", error->message)
+                            : json_null());
   return item;
 }
 
