@@ -92,8 +92,8 @@ static void openai_object(void **state) {
   assert_int_equal(json_int(answer.object, "a", 0), 1);
   const json_t *format = json_object_get(json_object_get(sent(server, 0), "response_format"), "json_schema");
   assert_string_equal(json_str(format, "name", ""), "answer");
-  assert_int_equal(llm_ask(&cfg, &request, arena, &answer, &err), ERR_UNAVAILABLE);
-  assert_string_equal(err.code, "PROVIDER_UNAVAILABLE");
+  assert_int_equal(llm_ask(&cfg, &request, arena, &answer, &err), ERR_VALIDATION);
+  assert_string_equal(err.code, "NO_OBJECT");
   http_double_free(server);
 }
 

@@ -135,11 +135,10 @@ static enum status read_answer(const struct question *question, const struct web
   if (!reply || !question->driver->read(reply, question->request, question->arena, &read))
     return error_set_code(err, ERR_UNAVAILABLE, "PROVIDER_UNAVAILABLE", "%s answered something that is not of its own format",
                           question->driver->name);
-  if (question->request->schema && !json_is_object(read.object))
-    return error_set_code(err, ERR_UNAVAILABLE, "PROVIDER_UNAVAILABLE", "%s answered without the object it was asked for",
-                          question->driver->name);
   if (!read.model) read.model = question->target.model;
   *ret_answer = read;
+  if (question->request->schema && !json_is_object(read.object))
+    return error_set_code(err, ERR_VALIDATION, "NO_OBJECT", "%s answered without the object it was asked for", question->driver->name);
   return OK;
 }
 

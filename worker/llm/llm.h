@@ -30,7 +30,8 @@ struct llm_answer { /* everything in the arena */
 
 bool llm_configured(const struct config *cfg);
 /* Overload and lost connections are tried again, a few times, honouring Retry-After. ERR_UNAVAILABLE with code "PROVIDER_UNAVAILABLE" for
- * everything that ended without an answer: a refusal, too (the server's own message is in ours, the key is not). */
+ * everything that ended without an answer: a refusal, too (the server's own message is in ours, the key is not). ERR_VALIDATION, code
+ * "NO_OBJECT", when there is an answer, but not the object wanted; ret_answer is set then, too, for what it cost. */
 MUST_CHECK enum status llm_ask(const struct config *cfg, const struct llm_request *request, struct arena *arena,
                                struct llm_answer *ret_answer, struct error *err);
 

@@ -20,7 +20,7 @@ static bool build(const struct llm_target *target, const struct llm_request *req
 static bool read_reply(const json_t *reply, const struct llm_request *request, struct arena *arena, struct llm_answer *ret_answer) {
   const json_t *choice = json_array_get(json_object_get(reply, "choices"), 0);
   const json_t *message = json_object_get(choice, "message"), *usage = json_object_get(reply, "usage");
-  const char *text = json_str(message, "content", NULL);
+  const char *text = json_str(message, "content", json_str(message, "refusal", NULL));
   if (!text) return false;
   ret_answer->object = request->schema ? llm_object_of(text, arena) : NULL;
   ret_answer->text = request->schema ? "" : text;
