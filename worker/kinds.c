@@ -7,12 +7,13 @@
 #include "worker/migration/analyze.h"
 #include "worker/optimizer/optimize.h"
 #include "worker/schema/introspect.h"
+#include "worker/text2sql/generate.h"
 
 static const struct kind kinds[] = {
     {"system.echo", echo_run, false},           {"system.sweep", originals_run, true},          {"schema.introspect", introspect_run, true},
     {"migration.analyze", analyze_run, true},   {"migration.sandbox", sandbox_run, true},       {"migration.execute", execute_run, true},
     {"context.query", context_query_run, true}, {"document.ingest", document_ingest_run, true}, {"plan.parse", plan_parse_run, false},
-    {"query.optimize", optimize_run, true},
+    {"query.optimize", optimize_run, true},     {"query.generate", generate_run, true},
 };
 
 const struct kind *kind_find(const char *name) {

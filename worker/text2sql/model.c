@@ -91,8 +91,8 @@ enum status model_generate(const struct generator_request *request, const json_t
   *usage = (struct generator_usage){said.input_tokens, said.output_tokens};
   answer.usage = usage;
   if (!status && !read_object(said.object, arena, &answer))
-    status = error_set_code(err, ERR_VALIDATION, "SQL_GENERATION_FAILED", "the language model answered neither a statement nor a question%s",
-                            said.cut ? ": its answer was cut off" : "");
+    status = error_set_code(err, ERR_VALIDATION, "SQL_GENERATION_FAILED",
+                            "the language model answered neither a statement nor a question%s", said.cut ? ": its answer was cut off" : "");
   else if (status == ERR_VALIDATION)
     snprintf(err->code, sizeof err->code, "SQL_GENERATION_FAILED");
   if (!status || status == ERR_VALIDATION) *ret_answer = answer;

@@ -235,7 +235,8 @@ const char *prompt_question(const struct generator_request *request, const json_
 const json_t *prompt_answer_schema(struct arena *arena) {
   static const char text[] =
       "{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"sql\",\"confidence\",\"reasoning\",\"tables\",\"warnings\","
-      "\"clarification\"],\"properties\":{\"sql\":{\"type\":[\"string\",\"null\"],\"description\":\"one SELECT without semicolon, or null\"},"
+      "\"clarification\"],\"properties\":{\"sql\":{\"type\":[\"string\",\"null\"],\"description\":\"one SELECT without semicolon, or "
+      "null\"},"
       "\"confidence\":{\"type\":\"number\",\"minimum\":0,\"maximum\":1},\"reasoning\":{\"type\":\"string\"},"
       "\"tables\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}},\"warnings\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}},"
       "\"clarification\":{\"type\":[\"object\",\"null\"],\"additionalProperties\":false,\"required\":[\"question\",\"choices\"],"
