@@ -28,12 +28,6 @@ static const struct json_field filter_fields[] = {{.name = "document_ids", .want
                                                   {.name = "source_prefix", .want = JSON_WANT_STRING, .min = 1, .max = 1024}};
 #define COUNT(table) (sizeof(table) / sizeof *(table))
 
-static size_t characters(const char *text) {
-  size_t count = 0;
-  for (; *text; text++) count += ((unsigned char)*text & 0xC0) != 0x80;
-  return count;
-}
-
 static enum status check_filters(const json_t *filters, struct error *err) {
   size_t index;
   json_t *item;
@@ -49,7 +43,7 @@ static enum status check_filters(const json_t *filters, struct error *err) {
 
 static enum status query(struct request *req, const struct id *connection_id, struct error *err) {
   const char *text = json_str(req->body, "query", "");
-  if (characters(text) > LIMIT_QUESTION_CHARS) return error_add_field(err, "query", "must be 1 to %d characters", LIMIT_QUESTION_CHARS);
+  if (utf8_length(text) > LIMIT_QUESTION_CHARS) return error_add_field(err, "query", "must be 1 to %d characters", LIMIT_QUESTION_CHARS);
   if (!text[strspn(text, " \t\r\n")]) return error_add_field(err, "query", "must hold more than blanks");
   enum status status = check_filters(json_object_get(req->body, "filters"), err);
   if (status != OK) return status;

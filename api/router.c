@@ -5,9 +5,9 @@
 #include "api/conn.h"
 #include "common/log.h"
 
-static const struct route *const tables[] = {jobs_routes,       connections_routes, schema_routes, migrations_routes, optimize_routes,
-                                             documents_routes,  context_routes,     keys_routes,   queue_routes,      webhooks_routes,
-                                             deliveries_routes, health_routes,      docs_routes};
+static const struct route *const tables[] = {jobs_routes,      connections_routes, schema_routes,  migrations_routes, optimize_routes,
+                                             documents_routes, context_routes,     queries_routes, keys_routes,       queue_routes,
+                                             webhooks_routes,  deliveries_routes,  health_routes,  docs_routes};
 
 const struct route *router_at(size_t index) {
   for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)

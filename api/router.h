@@ -22,7 +22,8 @@ void router_find(uint8_t method, const char *path, struct route_match *ret_match
 
 /* Tables of the resources, each ending with a NULL pattern. */
 extern const struct route health_routes[], jobs_routes[], connections_routes[], schema_routes[], migrations_routes[], optimize_routes[],
-    keys_routes[], documents_routes[], context_routes[], queue_routes[], webhooks_routes[], deliveries_routes[], docs_routes[];
+    keys_routes[], documents_routes[], context_routes[], queries_routes[], queue_routes[], webhooks_routes[], deliveries_routes[],
+    docs_routes[];
 /* All of them, for tests and the contract's check; NULL past the end. */
 const struct route *router_at(size_t index);
 

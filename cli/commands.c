@@ -19,6 +19,11 @@ static const struct cli_command commands[] = {
      "FILE \"-\" reads standard input. --no-sandbox leaves out the trial run (and with it the approval token); --json prints the\n"
      "job as the server gave it. --token-file writes the approval token to PATH (mode 0600) and says what runs the migration.\n"
      "Exit 0: there is a report, whatever it says (with --token-file: and a token).\n" CONNECTION_HELP REMOTE_HELP},
+    {"ask", "\"QUESTION\" [--connection ID] [--rows N] [--sql] [--json]", remote_ask, "answer a question in words from the database",
+     "Prints how the question was read, the SQL, and its rows. --sql writes and checks the statement without running it; --rows is the "
+     "most\n"
+     "to fetch (500). The statement runs read-only, for 10 s at most, and is rolled back.\n"
+     "Exit 0: answered. 1: asked back, or failed.\n" CONNECTION_HELP REMOTE_HELP},
     {"check", "PATH… [--schema FILE | --database URL] [--format text|json|sarif|github] [--fail-on LEVEL] …", check_run,
      "check migration files, without a server: for CI",
      "PATH is a migration or a directory of them (Flyway, Prisma, diesel, goose, dbmate, golang-migrate, sqlx, plain files in the order "

@@ -21,6 +21,13 @@ static inline size_t utf8_char(const char *text, size_t len) {
   return need;
 }
 
+/* Characters of a valid text. */
+static inline size_t utf8_length(const char *text) {
+  size_t count = 0;
+  for (; *text; text++) count += ((uint8_t)*text & 0xC0) != 0x80;
+  return count;
+}
+
 /* The largest cut <= at that does not split a character of the (valid) text. */
 static inline size_t utf8_cut(const char *text, size_t at) {
   while (at && ((uint8_t)text[at] & 0xC0) == 0x80) at--;

@@ -43,16 +43,6 @@ struct pipeline {
 
 /* --- what is known --- */
 
-static enum status load_snapshot(struct pipeline *pipeline, struct error *err) {
-  ERROR_AUTO missing = {0};
-  bool changed = false;
-  struct job *job = pipeline->job;
-  enum status status = store_latest(job, NULL, &pipeline->snapshot, &missing);
-  if (status != ERR_NOT_FOUND) return status ? error_set_code(err, status, missing.code, "%s", missing.message) : OK;
-  job_progress(job, 5, "introspect", "reading the schema");
-  return store_refresh(job, NULL, &pipeline->snapshot, &changed, err);
-}
-
 static enum status take_terms(struct pipeline *pipeline, struct error *err) {
   struct glossary glossary = {0};
   enum status status = retrieval_glossary(pipeline->job, pipeline->question, &glossary, err);
@@ -303,7 +293,7 @@ static const char *finish(struct pipeline *pipeline, const struct error *failed)
 
 static enum status run_pipeline(struct pipeline *pipeline, struct error *err) {
   ERROR_AUTO failed = {0};
-  enum status status = load_snapshot(pipeline, err);
+  enum status status = store_current(pipeline->job, &pipeline->snapshot, err);
   if (status) return status;
   pipeline->request = (struct generator_request){.cfg = pipeline->job->cfg, .question = pipeline->question, .snapshot = pipeline->snapshot};
   status = take_context(pipeline, err);
