@@ -134,9 +134,9 @@
 #define LIMIT_QUESTION_BYTES (4 * LIMIT_QUESTION_CHARS) /* of UTF-8 */
 #define LIMIT_VALUE_PROBE_ROWS 100000                   /* a larger table is not searched for words of a question; its statistics are */
 #define LIMIT_VALUE_PROBE_BYTES (64 * 1024 * 1024)
-#define LIMIT_PROMPT_BYTES (128 * 1024)                 /* of all that is said to a language model about one question */
-#define LIMIT_PROMPT_SCHEMA_BYTES (64 * 1024)           /* of it, about tables; those that fit no more are left out */
-#define LIMIT_VERIFIED_QUERIES 1000                     /* of one connection */
+#define LIMIT_PROMPT_BYTES (128 * 1024)       /* of all that is said to a language model about one question */
+#define LIMIT_PROMPT_SCHEMA_BYTES (64 * 1024) /* of it, about tables; those that fit no more are left out */
+#define LIMIT_VERIFIED_QUERIES 1000           /* of one connection */
 
 /* --- object stores --- */
 #define LIMIT_S3_TRIES 6      /* of one call, while the service says that another may help */
