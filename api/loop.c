@@ -191,8 +191,8 @@ enum status loop_new(struct api *api, int index, int port, struct loop **ret_loo
   loop->auth = auth_new(loop);
   loop->submit = submit_new(loop);
   loop->tiers = tiers_new();
-  loop->watch = watch_new(loop);
-  enum status status = loop->base && loop->auth && loop->submit && loop->tiers && loop->watch ? open_mailbox(loop, err) : error_oom(err);
+  enum status status = loop->base && loop->auth && loop->submit && loop->tiers ? open_mailbox(loop, err) : error_oom(err);
+  if (status == OK) status = watch_new(loop, &loop->watch, err);
   if (status == OK) status = open_backends(loop, err);
   if (status == OK) status = server_new(loop, api->cfg->listen_address, port, &loop->server, err);
   if (status != OK) {
@@ -221,6 +221,7 @@ void loop_free(struct loop *loop) {
   if (!loop) return;
   if (loop->mailbox) open_letters(loop->mailbox->fd, 0, loop); /* what came after the last turn */
   if (loop->server) server_stop_accepting(loop->server);
+  watch_close(loop->watch);
   pgloop_free(loop->pg); /* its unanswered queries end their requests: everything they touch is still there */
   redis_sub_free(loop->sub);
   redis_free(loop->redis);

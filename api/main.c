@@ -85,8 +85,7 @@ static enum status prepare(struct program *program, struct error *err) {
 }
 
 static enum status start_loops(struct program *program, struct error *err) {
-  long cores = sysconf(_SC_NPROCESSORS_ONLN);
-  int wanted = program->cfg.api_loops ? program->cfg.api_loops : (int)(cores > 0 ? cores : 1), port;
+  int wanted = program->cfg.api_loops, port;
   enum status status = server_pick_port(program->cfg.listen_address, program->cfg.port, &port, err);
   for (int i = 0; status == OK && i < wanted && i < LOOPS_MAX; i++) {
     status = loop_new(&program->api, i, port, &program->loops[i], err);

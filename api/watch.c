@@ -6,6 +6,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/pgsettings.h"
 
 #define BUCKETS 4096
 #define LOOK_BATCH 256
@@ -24,6 +25,7 @@ struct look {
 
 struct watch {
   struct loop *loop;
+  struct pgloop *pg; /* of its own: its statements are planned once (pgsettings.h), those of lists anew for what they filter by */
   struct event *tick;
   int64_t slow_ms; /* clock_mono_ms: the next slow tick */
   bool fast;       /* the tick is the short one: somebody waits for an end */
@@ -171,7 +173,8 @@ static void look_at_some(struct watch *watch, enum watch_for what, struct look *
     return;
   }
   put_ids(&params, look);
-  if (pgloop_query(watch->loop->pg, ways[what].look, &params, 0, on_look, look, &err) != OK) on_look(look, NULL, &err);
+  struct pgloop *pg = pgloop_up(watch->pg) ? watch->pg : watch->loop->pg;
+  if (pgloop_query(pg, ways[what].look, &params, 0, on_look, look, &err) != OK) on_look(look, NULL, &err);
 }
 
 void watch_turn(struct watch *watch) {
@@ -237,20 +240,35 @@ void watch_remove(struct watcher *watcher) {
   LIST_REMOVE(watcher, bucket_link);
 }
 
-struct watch *watch_new(struct loop *loop) {
+enum status watch_new(struct loop *loop, struct watch **ret_watch, struct error *err) {
   struct watch *watch = calloc(1, sizeof *watch);
-  if (!watch) return NULL;
+  if (!watch) return error_oom(err);
   watch->loop = loop;
-  watch->tick = event_new(loop->base, -1, 0, tick, watch);
   for (int what = 0; what < WATCH_FOR; what++) {
     TAILQ_INIT(&watch->waiting[what]);
     TAILQ_INIT(&watch->due[what]);
   }
-  return watch;
+  const char *url = loop->api->cfg->database_url;
+  char *conninfo = pgsettings_add(url, PGSETTINGS_LOOKUPS);
+  enum status status = pgloop_new(loop->base, conninfo ? conninfo : url, "api watch", 1, NULL, NULL, &watch->pg, err);
+  free(conninfo);
+  if (status == OK && !(watch->tick = event_new(loop->base, -1, 0, tick, watch))) status = error_oom(err);
+  if (status == OK)
+    *ret_watch = watch;
+  else
+    watch_free(watch);
+  return status;
+}
+
+void watch_close(struct watch *watch) {
+  if (!watch) return;
+  pgloop_free(watch->pg);
+  watch->pg = NULL;
 }
 
 void watch_free(struct watch *watch) {
   if (!watch) return;
+  watch_close(watch);
   if (watch->tick) event_free(watch->tick);
   free(watch);
 }

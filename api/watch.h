@@ -45,7 +45,8 @@ struct watcher {
   bool due;          /* to be looked at this turn */
 };
 
-struct watch *watch_new(struct loop *loop);
+MUST_CHECK enum status watch_new(struct loop *loop, struct watch **ret_watch, struct error *err);
+void watch_close(struct watch *watch); /* its looks in flight fail; nothing is looked at any more */
 void watch_free(struct watch *watch);
 void watch_turn(struct watch *watch); /* end of a turn: looks at what is due */
 /* A message: the job has ended, or has changed. */

@@ -58,7 +58,8 @@ static const struct row rows[] = {
            "seals secrets at rest: 32 bytes in base64, or id:base64,id:base64 to rotate (the first seals, all open)"),
     STRING("AUTODB_LISTEN", listen_address, "127.0.0.1", 255, "address the API listens on"),
     NUMBER("AUTODB_PORT", port, "8080", 0, 65535, "port the API listens on; 0 picks a free one"),
-    NUMBER("AUTODB_API_LOOPS", api_loops, "0", 0, 256, "event loops of the API; 0 = one per core"),
+    NUMBER("AUTODB_API_LOOPS", api_loops, "0", 0, 256,
+           "event loops of the API; 0 = one for two cores: the database needs the other, and fewer loops share more in a commit"),
     STRING("AUTODB_METRICS_LISTEN", metrics_listen, "127.0.0.1:0", 300, "host:port that serves GET /metrics; empty = off"),
     STRING("AUTODB_PORT_FILE", port_file, "", 4096, "file the API writes its real port to"),
     STRING("AUTODB_METRICS_PORT_FILE", metrics_port_file, "", 4096, "file the real metrics port is written to"),
@@ -242,7 +243,7 @@ static int cores(void) {
 
 /* The defaults that depend on where we run. */
 static bool resolve(struct config *config) {
-  if (!config->api_loops) config->api_loops = cores();
+  if (!config->api_loops) config->api_loops = (cores() + 1) / 2;
   if (!config->slots) config->slots = cores();
   if (!config->sandbox_warm) config->sandbox_warm = config->slots;
   if (!*config->redis_prefix) config->redis_prefix = "autodb";

@@ -23,7 +23,7 @@ struct config {
   /* api */
   const char *listen_address;    /* AUTODB_LISTEN, default 127.0.0.1 */
   int port;                      /* AUTODB_PORT, default 8080; 0 picks a free one */
-  int api_loops;                 /* AUTODB_API_LOOPS, default 0 = cores */
+  int api_loops;                 /* AUTODB_API_LOOPS, default 0 = half the cores */
   const char *metrics_listen;    /* AUTODB_METRICS_LISTEN "host:port"; api default 127.0.0.1:0; "" = off */
   const char *port_file;         /* AUTODB_PORT_FILE: where the API writes its real port, "" = nowhere */
   const char *metrics_port_file; /* AUTODB_METRICS_PORT_FILE */

@@ -30,7 +30,8 @@ struct job_kind {
   int memory_mb;      /* RLIMIT_AS of the slot while it runs this kind */
   int retry_base_ms;  /* a failed attempt is tried again after random(0, min(cap, base * 2^failures)): full jitter */
   int retry_cap_ms;
-  bool brief; /* ends in about a millisecond: may be claimed ahead of a free slot */
+  bool brief; /* ends in about a millisecond and has no effect but its result: may be claimed ahead of a free slot, and by a claim that a
+                 crash of Postgres may forget (worker/claim.c) */
 };
 const struct job_kind *job_kind_find(const char *name); /* NULL when there is none */
 const struct job_kind *job_kind_at(size_t index);       /* NULL past the end */

@@ -57,7 +57,7 @@
 #define LIMIT_RESULT_BYTES (64 * 1024 * 1024) /* a larger result fails the job */
 #define LIMIT_LEASE_SECONDS 30
 #define LIMIT_HEARTBEAT_SECONDS 10
-#define LIMIT_SUBMIT_BATCH 64 /* rows in one group commit */
+#define LIMIT_SUBMIT_BATCH 128 /* rows in one group commit */
 #define LIMIT_SWEEP_BATCH 1000
 #define LIMIT_SLOTS 64
 #define LIMIT_CRASHES 3          /* attempts that took the slot or the worker with them; then the job is dead, whatever its budget */

@@ -7,6 +7,17 @@
  * not run everything at once (schema/0006_steering.sql), and by `cancel_queued`. Nothing is claimed of a kind or lane that is paused: its
  * entries are acknowledged like all others, and the sweeper rings for its jobs when they are resumed.
  *
+ * A claim of brief kinds alone commits without waiting for the disk (synchronous_commit is off in its transaction, and in no other). Should
+ * Postgres crash before it got there, the row is queued again under the attempt before, and a later claim counts up to the same attempt.
+ * That is harmless, because
+ * - what is published has been claimed for good: the finish commits with synchronous_commit on, behind the claim in the same log;
+ * - the fence names the worker beside the attempt, and its name is of this process alone: another worker's claim of the same number fences
+ *   us. If it is our own second claim, two tasks hold one row: whichever ends first takes it out of the queue, the other one is fenced;
+ * - nobody else looks at the attempts of these kinds: they have no effect but their result. Kinds that use "<id>:<attempt>" outside
+ * (execution of a migration, first of all) are claimed for good before they begin, and so is a batch that holds one of them;
+ * - a heartbeat, a progress report, a release of ours that comes after the crash meets a queued row and changes nothing.
+ * tests/model/queue.pml has the crash, tests/chaos the immediate shutdown.
+ *
  * A claim whose outcome is unknown may have made rows ours. They are looked for first (`astray`): what runs under our name and isn't held
  * is queued again, free of charge; then the claim is sent again. */
 #include <stdlib.h>
@@ -23,9 +34,13 @@
 #define RECLAIM_EVERY_MS 5000
 #define DEFAULT_KIND_MS (60 * 1000)
 
-static const struct pg_stmt claim_stmt = {
-    "claim",
-    "WITH c AS (" SQL_CLAIM "WHERE q.id = ANY ($3::uuid[]) AND " SQL_CLAIMABLE SQL_CLAIMED " AND j.id BETWEEN $4::uuid AND $5::uuid", 5};
+static const struct pg_stmt claim_stmt = {"claim",
+                                          "WITH c AS (" SQL_CLAIM "WHERE q.id = ANY ($3::uuid[]) AND " SQL_CLAIMABLE SQL_CLAIMED_ROWS
+                                          ", quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true) AS off FROM c "
+                                          "HAVING bool_and(c.kind = ANY ($6::text[])))"
+                                          " SELECT " SQL_CLAIM_COLUMNS ", (SELECT q.off FROM quick q)" SQL_FROM_RECORD
+                                          " AND j.id BETWEEN $4::uuid AND $5::uuid",
+                                          6};
 
 static const struct pg_stmt capped_stmt = {
     "claim_capped",
@@ -33,10 +48,17 @@ static const struct pg_stmt capped_stmt = {
     " AND j.id BETWEEN $4::uuid AND $5::uuid",
     6};
 
+/* As everything that goes back to the queue: what its owner wants cancelled ends instead. */
 static const struct pg_stmt astray_stmt = {
     "claim_astray",
-    "UPDATE autodb.queue q SET state = 'queued', lease_owner = NULL, lease_until = NULL, dispatched_at = now()"
-    " WHERE q.state = 'running' AND q.lease_owner = $1 AND NOT (q.id = ANY ($2::uuid[])) RETURNING q.id, q.lane, q.tier",
+    "WITH found AS MATERIALIZED (SELECT q.id, q.cancel_requested AS ends FROM autodb.queue q"
+    " WHERE q.state = 'running' AND q.lease_owner = $1 AND NOT (q.id = ANY ($2::uuid[])) FOR UPDATE), "
+    "again AS (UPDATE autodb.queue q SET state = 'queued', lease_owner = NULL, lease_until = NULL, dispatched_at = now()"
+    " FROM found f WHERE q.id = f.id AND NOT f.ends RETURNING q.id, q.lane, q.tier, q.state), "
+    "done AS (DELETE FROM autodb.queue q USING found f WHERE q.id = f.id AND f.ends"
+    " RETURNING q.id, q.lane, q.tier, q.owner_id, q.kind, q.attempt, 'cancelled'::autodb.job_state AS state, q.callback_url, NULL::json AS "
+    "body, '" JSON_CANCELLED "'::json AS error, q.started_at, q.progress, q.failures, q.crashes), " SQL_PUBLISH
+    "SELECT id, lane, tier, state FROM again UNION ALL SELECT id, lane, tier, state FROM done",
     2};
 
 static const struct pg_stmt cancel_stmt = {
@@ -130,6 +152,14 @@ static void put_bounds(struct pg_params *params, const struct id *ids, int count
   pg_param_uuid(params, greatest);
 }
 
+static void put_brief_kinds(struct pg_params *params) {
+  const struct job_kind *kind;
+  pg_param_array_begin(params, PG_ELEM_TEXT);
+  for (size_t i = 0; (kind = job_kind_at(i)); i++)
+    if (kind->brief) pg_param_array_item(params, kind->name, (long)strlen(kind->name));
+  pg_param_array_end(params);
+}
+
 static bool in_rows(const PGresult *res, const struct id *id) {
   char text[ID_TEXT];
   id_format(id, text);
@@ -217,7 +247,10 @@ static void send_claim(struct claim *claim) {
   put_ids(&params, ids, count);
   put_bounds(&params, ids, count);
   free(ids);
-  if (claim->capped) pg_param_int(&params, queue->cfg->owner_running);
+  if (claim->capped)
+    pg_param_int(&params, queue->cfg->owner_running);
+  else
+    put_brief_kinds(&params);
   claim->sent_ms = clock_mono_ms();
   if (pgloop_query(queue->pool, claim->capped ? &capped_stmt : &claim_stmt, &params, 0, on_claimed, claim, &err) != OK) {
     to_limbo(claim, &err);
@@ -271,7 +304,11 @@ static void on_found(void *arg, const PGresult *res, const struct error *err) {
   for (int row = 0; res && row < PQntuples(res); row++) {
     struct id id;
     int stream = job_stream_parse(PQgetvalue(res, row, 1), PQgetvalue(res, row, 2));
-    if (id_parse(PQgetvalue(res, row, 0), &id) && stream >= 0) bell_ring(queue->bell, stream, &id);
+    bool ended = strcmp(PQgetvalue(res, row, 3), "queued") != 0;
+    if (id_parse(PQgetvalue(res, row, 0), &id) && ended)
+      bell_announce(queue->bell, &id);
+    else if (stream >= 0)
+      bell_ring(queue->bell, stream, &id);
     metric_add(&strays, NULL, 1);
   }
   queue_pump(queue);
@@ -319,7 +356,8 @@ static void read_bell(struct queue *queue, int capacity) {
   int quota[JOB_STREAMS];
   queue->reading = true;
   if (queue->dry) {
-    bell_wait(queue->bell, capacity / LANE_COUNT > 0 ? capacity / LANE_COUNT : 1);
+    queue->awaited = capacity / LANE_COUNT > 0 ? capacity / LANE_COUNT : 1;
+    bell_wait(queue->bell, queue->awaited);
     return;
   }
   lanes_share(&queue->lanes, capacity, quota);
@@ -339,6 +377,18 @@ void claim_pump(struct queue *queue) {
     read_bell(queue, capacity);
 }
 
+/* After a wait: what gave less than it was asked for holds nothing more. */
+static bool saw_waited(struct queue *queue, const struct bell_entry *entries, int count) {
+  int got[JOB_STREAMS] = {0};
+  bool more = false;
+  for (int i = 0; i < count; i++) got[entries[i].stream]++;
+  for (int stream = 0; stream < JOB_STREAMS; stream++) {
+    if (got[stream]) lanes_saw(&queue->lanes, stream, got[stream] >= queue->awaited);
+    more = more || got[stream] >= queue->awaited;
+  }
+  return more;
+}
+
 void claim_read(void *arg, const struct bell_entry *entries, int count, const bool has_more[JOB_STREAMS], bool failed) {
   struct queue *queue = arg;
   queue->reading = false;
@@ -347,8 +397,8 @@ void claim_read(void *arg, const struct bell_entry *entries, int count, const bo
     queue_hurry(queue);
   }
   for (int stream = 0; has_more && stream < JOB_STREAMS; stream++) lanes_saw(&queue->lanes, stream, has_more[stream]);
-  for (int i = 0; !has_more && i < count; i++) lanes_saw(&queue->lanes, entries[i].stream, true);
-  queue->dry = count == 0 && !failed;
+  bool more = has_more ? count > 0 : saw_waited(queue, entries, count);
+  queue->dry = !more && !failed;
   if (count && !queue->draining) claim_entries(queue, entries, count); /* while draining: put back by bell_leave */
   queue_pump(queue);
 }

@@ -13,10 +13,11 @@
 #define SQL_CLAIMABLE                                                                        \
   "q.state = 'queued' AND q.run_at <= now() AND NOT q.cancel_requested AND " SQL_NOT_PAUSED( \
       "q") " AND q.owner_id <> ALL (ARRAY(SELECT o.id FROM autodb.owners o WHERE o.max_running > 0))"
-#define SQL_WITH_RECORD                                                                                                                 \
-  " SELECT c.id, c.kind, c.lane, c.tier, c.attempt, c.owner_id, j.connection_id, j.trace, j.payload FROM c JOIN autodb.jobs j ON j.id " \
-  "= c.id"
-#define SQL_CLAIMED " RETURNING q.id, q.kind, q.lane, q.tier, q.attempt, q.owner_id)" SQL_WITH_RECORD
+#define SQL_CLAIM_COLUMNS "c.id, c.kind, c.lane, c.tier, c.attempt, c.owner_id, j.connection_id, j.trace, j.payload"
+#define SQL_FROM_RECORD " FROM c JOIN autodb.jobs j ON j.id = c.id"
+#define SQL_WITH_RECORD " SELECT " SQL_CLAIM_COLUMNS SQL_FROM_RECORD
+#define SQL_CLAIMED_ROWS " RETURNING q.id, q.kind, q.lane, q.tier, q.attempt, q.owner_id)"
+#define SQL_CLAIMED SQL_CLAIMED_ROWS SQL_WITH_RECORD
 enum claim_column {
   CLAIM_ID,
   CLAIM_KIND,

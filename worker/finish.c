@@ -14,7 +14,7 @@
 #include "common/publish.h"
 #include "worker/turns.h"
 
-#define BATCH_ROWS 64
+#define BATCH_ROWS 128
 #define BATCH_BYTES (4 * 1024 * 1024)
 #define PENDING_ROWS 2048
 #define PENDING_BYTES ((size_t)256 * 1024 * 1024)

@@ -13,17 +13,15 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/metrics.h"
-#include "worker/conninfo.h"
+#include "common/pgsettings.h"
 #include "worker/queue_impl.h"
 
-/* Point lookups by id: the statements are prepared once and must not depend on what was analysed when. */
-#define PLANNER "-c plan_cache_mode=force_generic_plan -c enable_hashjoin=off -c enable_mergejoin=off -c enable_seqscan=off -c jit=off"
 #define POOL_CONNECTIONS 4
 #define TICK_FAST_MS 50
 #define TICK_SLOW_MS 1000
 #define READY_MS 100
 #define AHEAD_MS 20
-#define AHEAD_MAX 64
+#define AHEAD_MAX 128
 #define EWMA_SHARE 0.2
 #define PROGRESS_MS 250
 #define COMPLAIN_MS 5000
@@ -383,7 +381,7 @@ static void on_bell(void *arg, bool up) { claim_bell(arg, up); }
 static enum status connect_all(struct queue *queue, const char *keeper_socket, struct error *err) {
   struct bell_hooks bell_hooks = {.state = on_bell, .read = claim_read, .reclaimed = claim_reclaimed, .cancel = on_cancel, .arg = queue};
   struct slots_hooks slots_hooks = {.ended = on_ended, .returned = on_returned, .idle = on_idle, .arg = queue};
-  char *conninfo = conninfo_with(queue->cfg->database_url, PLANNER);
+  char *conninfo = pgsettings_add(queue->cfg->database_url, PGSETTINGS_LOOKUPS);
   int count = queue->cfg->slots;
   enum status status = pgloop_new(queue->base, conninfo ? conninfo : queue->cfg->database_url, "worker", POOL_CONNECTIONS, on_postgres,
                                   queue, &queue->pool, err);

@@ -31,7 +31,8 @@ struct queue {
   /* reading and claiming (claim.c) */
   struct lanes lanes;
   bool reading;                                          /* a read, wait or poll is on its way */
-  bool dry;                                              /* the last read found nothing: wait instead */
+  bool dry;                                              /* the last read left nothing: wait instead */
+  int awaited;                                           /* what that wait asks of each stream */
   bool leftovers;                                        /* Redis is back: poll Postgres once for what was never rung */
   bool astray;                                           /* a claim's outcome is unknown: rows may be ours without our knowing */
   bool finding;                                          /* that is being found out */

@@ -18,8 +18,8 @@
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/pgloop.h"
+#include "common/pgsettings.h"
 #include "common/publish.h"
-#include "worker/conninfo.h"
 #include "worker/upkeep.h"
 
 #define TICK_MS 500
@@ -343,7 +343,7 @@ enum status sweep_new(struct event_base *base, const struct config *cfg, struct 
   sweep->cfg = cfg;
   sweep->bell = bell;
   for (int stream = 0; stream < JOB_STREAMS; stream++) sweep->lost[stream] = (struct lost){.sweep = sweep, .stream = stream};
-  char *conninfo = conninfo_with(cfg->database_url, "-c idle_session_timeout=" STRINGIFY(SESSION_IDLE_MS));
+  char *conninfo = pgsettings_add(cfg->database_url, "-c idle_session_timeout=" STRINGIFY(SESSION_IDLE_MS));
   enum status status = pgloop_new(base, conninfo ? conninfo : cfg->database_url, "sweeper", 1, on_state, sweep, &sweep->pool, err);
   free(conninfo);
   if (status == OK && !(sweep->upkeep = upkeep_new(cfg, sweep->pool, bell))) status = error_oom(err);

@@ -1,6 +1,6 @@
--- wrk: POST /jobs/echo with the key in AUTODB_API_KEY; counts what was not a 202.
+-- wrk: POST /jobs/echo with the key in AUTODB_API_KEY and a payload of 200 bytes; counts what was not a 202.
 wrk.method = "POST"
-wrk.body = '{"payload":{"hello":"world","n":1}}'
+wrk.body = '{"payload":{"text":"' .. string.rep("x", 176) .. '","n":1}}'
 wrk.headers["Content-Type"] = "application/json"
 wrk.headers["X-API-Key"] = os.getenv("AUTODB_API_KEY")
 

@@ -7,7 +7,8 @@
  *
  * Faults, each bounded so that histories end: a worker killed at any point, a lease that runs out while its worker still runs (a zombie), Redis
  * emptied, a ring that is lost, a ring that is sent twice, an entry taken over from a worker that is only slow, a claim whose answer is lost (it
- * has committed, or commits when nobody waits for it any more), the API killed between COMMIT and reply.
+ * has committed, or commits when nobody waits for it any more), the API killed between COMMIT and reply, a crash of Postgres that forgets a claim
+ * whose commit did not wait for the disk (a worker that claims ahead of its slots may then hold the job twice: -DTWICE runs it as two).
  *
  * Proved: the job never has two results, but for a retry by its owner, which takes the first away; none is of an attempt below the last one
  * claimed (assertions); what was answered 202 ends, whatever happened (no_loss, under weak fairness). */
@@ -44,6 +45,9 @@
 #ifndef RETRIES
 #define RETRIES 1
 #endif
+#ifndef CRASHES
+#define CRASHES 0
+#endif
 #define WORKERS 2
 #define NOBODY 9
 
@@ -53,16 +57,24 @@
 #else
 #define IS_OURS (state == running && attempt == token && owner == me)
 #endif
+/* A finish that commits without waiting for the disk, too: its result is told, forgotten, and told anew. */
+#ifdef WITHOUT_FLUSH
+#define FINISH_FLUSHES false
+#else
+#define FINISH_FLUSHES true
+#endif
 #ifdef WITHOUT_SWEEP
 #define LOST false
 #else
 #define LOST (state == queued && entries == 0 && pending == 0)
 #endif
-/* A claim would start what its owner was told is cancelled. */
-#ifdef WITHOUT_CANCEL_GUARD
+/* A claim would start what its owner was told is cancelled. Either guard is enough: what goes back to the queue ends there, and is not claimed. */
+#ifdef WITHOUT_CANCEL_GUARDS
 #define MAY_CLAIM (state == queued)
+#define ENDS_THERE false
 #else
 #define MAY_CLAIM (state == queued && !cancel_requested)
+#define ENDS_THERE cancel_requested
 #endif
 #ifdef WITHOUT_LEASES
 #define EXPIRED false
@@ -75,16 +87,18 @@ mtype state = absent; /* the row in autodb.queue; `ended`: the one in autodb.res
 byte attempt;         /* the fence */
 byte owner = NOBODY;  /* lease_owner */
 bool lease_over;      /* lease_until < now() */
+bool soft;            /* the newest commit is not on the disk yet; each commit that waits takes those before it along */
 byte results;
+byte told;     /* results that clients heard of, since the owner's last retry */
 bool answered; /* 202 */
 byte entries;  /* unread in the stream */
 byte pending;  /* read and not acknowledged */
-bool runs[WORKERS];
+byte runs[WORKERS]; /* how many tasks of it hold the job */
 bool cancel_requested;
 bool late[WORKERS]; /* a claim that was given up here and has yet to commit there */
 
 byte kills = KILLS, zombies = ZOMBIES, flushes = FLUSHES, lost_rings = LOST_RINGS, double_rings = DOUBLE_RINGS, failures = FAILURES;
-byte releases = RELEASES, slow = SLOW, astray = ASTRAY, cancels = CANCELS, retries = RETRIES;
+byte releases = RELEASES, crashes = CRASHES, slow = SLOW, astray = ASTRAY, cancels = CANCELS, retries = RETRIES;
 
 inline ring() {
   if
@@ -100,21 +114,24 @@ inline publish(of_attempt) {
   assert(of_attempt == attempt);
   results++;
   assert(results == 1);
+  told++;
+  assert(told == 1);
   state = ended;
-  owner = NOBODY
+  owner = NOBODY;
+  soft = !FINISH_FLUSHES
 }
 
 /* Nobody's any more; one that its owner wants cancelled ends here. */
 inline back_to_queue() {
   if
-  :: cancel_requested -> publish(attempt)
-  :: else -> state = queued; owner = NOBODY; lease_over = false; ring()
+  :: ENDS_THERE -> publish(attempt)
+  :: else -> state = queued; owner = NOBODY; lease_over = false; soft = false; ring()
   fi
 }
 
 inline take(who) {
   assert(!cancel_requested); /* nothing begins that was cancelled before */
-  state = running; attempt++; owner = who; lease_over = false
+  state = running; attempt++; owner = who; lease_over = false; soft = true
 }
 
 proctype api() {
@@ -131,7 +148,7 @@ read:
   atomic { entries > 0 -> entries--; pending++ }
 claim:
   if
-  :: atomic { MAY_CLAIM -> take(me); token = attempt; runs[me] = true }
+  :: atomic { MAY_CLAIM -> take(me); token = attempt; runs[me]++ }
   :: atomic { state == queued && cancel_requested -> publish(attempt) } /* cancel_queued */
   :: state != queued -> skip
   :: atomic { astray > 0 && MAY_CLAIM -> astray--; take(me); goto look } /* it has committed, and the answer is lost */
@@ -152,8 +169,8 @@ ack:
   :: false -> /* reached from a claim without an answer only */
 look:
        if
-       :: atomic { state == running && owner == me -> state = queued; owner = NOBODY; lease_over = false; ring() } /* astray: not held here */
-       :: atomic { !(state == running && owner == me) -> skip }
+       :: atomic { state == running && owner == me && !runs[me] -> back_to_queue() } /* astray: not held here */
+       :: atomic { !(state == running && owner == me && !runs[me]) -> skip }
        fi;
        goto claim /* what was read is sent again */
   :: token == 0 -> goto read
@@ -162,7 +179,7 @@ look:
 finish:
   if
   :: atomic {
-       runs[me] = false;
+       runs[me]--;
        if
        :: IS_OURS -> publish(token)
        :: else /* fenced: a newer attempt owns the job */
@@ -170,7 +187,7 @@ finish:
        token = 0; goto read
      }
   :: atomic { /* give_back: it failed and may be tried again */
-       failures > 0 -> failures--; runs[me] = false;
+       failures > 0 -> failures--; runs[me]--;
        if
        :: IS_OURS -> back_to_queue()
        :: else
@@ -178,7 +195,7 @@ finish:
        token = 0; goto read
      }
   :: atomic { /* release: the worker shuts down */
-       releases > 0 -> releases--; runs[me] = false;
+       releases > 0 -> releases--; runs[me]--;
        if
        :: IS_OURS -> back_to_queue()
        :: else
@@ -188,7 +205,13 @@ finish:
   :: atomic { kills > 0 -> kills--; goto killed }
   fi;
 killed: /* another one takes its place; its name makes no difference here */
-  atomic { runs[me] = false; token = 0; goto read }
+  atomic {
+    if
+    :: token > 0 -> runs[me]--
+    :: else
+    fi;
+    token = 0; goto read
+  }
 }
 
 /* XAUTOCLAIM: what was read and never acknowledged comes back, at the latest when nothing else is to be had. */
@@ -235,12 +258,27 @@ end:
        cancels > 0 && answered -> cancels--;
        if
        :: state == queued -> publish(attempt)
-       :: state == running -> cancel_requested = true
+       :: state == running -> cancel_requested = true; soft = false
        :: else
        fi
      }
   :: atomic { /* retry_job: the result goes, the row comes back, in one statement */
-       retries > 0 && state == ended -> retries--; results = 0; cancel_requested = false; state = queued; ring()
+       retries > 0 && state == ended -> retries--; results = 0; told = 0; cancel_requested = false; state = queued; soft = false; ring()
+     }
+  od
+}
+
+/* What was not on the disk has not been: the row is as it was before. Whoever holds the job hears nothing of it. */
+proctype postgres() {
+end:
+  do
+  :: atomic {
+       crashes > 0 && soft -> crashes--; soft = false;
+       if
+       :: state == running -> attempt--
+       :: else -> results = 0
+       fi;
+       state = queued; owner = NOBODY; lease_over = false
      }
   od
 }
@@ -253,7 +291,11 @@ proctype redis() {
 }
 
 init {
-  atomic { run api(); run worker(0); run worker(1); run takeover(); run time(); run sweeper(); run backend(); run client(); run redis() }
+  atomic { run api(); run worker(0); run worker(1); run takeover(); run time(); run sweeper(); run backend(); run client(); run postgres(); run redis();
+#ifdef TWICE
+    run worker(0)
+#endif
+  }
 }
 
 ltl no_loss { [] (answered -> <> (state == ended)) }

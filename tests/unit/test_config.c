@@ -73,7 +73,7 @@ static void defaults_fit_the_machine(void **state) {
   assert_string_equal(config.database_url, "");
   assert_string_equal(config.log_level, "info");
   assert_in_range(config.slots, 1, 64);
-  assert_int_equal(config.api_loops, config.slots);
+  assert_int_equal(config.api_loops, (config.slots + 1) / 2);
   assert_int_equal(config.sandbox_warm, config.slots);
   assert_int_equal(config.sandbox_memory_mb, 1024);
   assert_false(config.enable_faults);

@@ -1,13 +1,11 @@
-/* The queue's small decisions: how far ahead to claim, connection strings with settings; echo, and ends made by the supervisor. */
+/* The queue's small decisions: how far ahead to claim, echo, and ends made by the supervisor. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 // cmocka wants the four above first
 #include <cmocka.h>
-#include <libpq-fe.h>
 
-#include "worker/conninfo.h"
 #include "worker/kinds.h"
 #include "worker/queue.h"
 #include "worker/task.h"
@@ -23,46 +21,8 @@ static void brief_jobs_make_twenty_milliseconds_of_work(void **state) {
   (void)state;
   assert_int_equal(queue_ahead(20, 2), 2);
   assert_int_equal(queue_ahead(4, 2), 10);
-  assert_int_equal(queue_ahead(0.05, 2), 64);
-  assert_int_equal(queue_ahead(0, 1), 64);
-}
-
-/* What libpq reads back from it. */
-static char *option_of(const char *conninfo, const char *keyword) {
-  char *made = conninfo_with(conninfo, "-c a=1"), *value = NULL;
-  assert_non_null(made);
-  PQconninfoOption *options = PQconninfoParse(made, NULL);
-  assert_non_null(options);
-  for (const PQconninfoOption *option = options; option->keyword; option++)
-    if (strcmp(option->keyword, keyword) == 0 && option->val) value = strdup(option->val);
-  PQconninfoFree(options);
-  free(made);
-  return value;
-}
-
-static void assert_option(const char *conninfo, const char *keyword, const char *want) {
-  char *got = option_of(conninfo, keyword);
-  assert_non_null(got);
-  assert_string_equal(got, want);
-  free(got);
-}
-
-static void conninfo_keeps_what_it_held(void **state) {
-  (void)state;
-  assert_option("postgresql://me:p%27w%5C%20x@127.0.0.1:5433/db", "password", "p'w\\ x");
-  assert_option("postgresql://me:p@127.0.0.1:5433/db", "port", "5433");
-  assert_option("host=/tmp dbname='a b'", "dbname", "a b");
-  assert_null(conninfo_with("not a conninfo", ""));
-}
-
-static void conninfo_gains_settings(void **state) {
-  (void)state;
-  char *options = option_of("host=/tmp options='-c work_mem=1MB'", "options");
-  assert_non_null(strstr(options, "-c work_mem=1MB -c a=1"));
-  free(options);
-  options = option_of("postgresql://127.0.0.1/db", "options");
-  assert_non_null(strstr(options, "-c a=1"));
-  free(options);
+  assert_int_equal(queue_ahead(0.05, 2), 128);
+  assert_int_equal(queue_ahead(0, 1), 128);
 }
 
 static json_t *run_echo(const char *payload, bool faults, enum status *ret_status, struct error *err) {
@@ -124,7 +84,6 @@ static void an_end_made_here_is_json(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(long_jobs_are_not_claimed_ahead), cmocka_unit_test(brief_jobs_make_twenty_milliseconds_of_work),
-      cmocka_unit_test(conninfo_keeps_what_it_held),     cmocka_unit_test(conninfo_gains_settings),
       cmocka_unit_test(echo_gives_back_its_payload),     cmocka_unit_test(echo_fails_only_where_faults_are_enabled),
       cmocka_unit_test(unknown_kinds_have_no_handler),   cmocka_unit_test(an_end_made_here_is_json),
   };

@@ -1,5 +1,5 @@
-/* conninfo.c - adds server settings to a connection string; libpq takes it apart, so every form and quoting is understood. */
-#include "worker/conninfo.h"
+/* pgsettings.c - libpq takes the string apart, so every form and quoting is understood; see pgsettings.h. */
+#include "common/pgsettings.h"
 
 #include <libpq-fe.h>
 
@@ -14,7 +14,7 @@ static void put_value(struct buf *out, const char *value) {
   }
 }
 
-char *conninfo_with(const char *conninfo, const char *settings) {
+char *pgsettings_add(const char *conninfo, const char *settings) {
   PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
   if (!options) return NULL;
   struct buf out;
