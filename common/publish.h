@@ -2,7 +2,8 @@
  *
  * Goes behind a WITH list whose query `done` returns the rows it took out of the queue:
  *   id, owner_id, kind, attempt, state (the final one), callback_url, body json, error json, started_at, progress json, failures, crashes
- * A job that is retried by its owner publishes anew under its higher attempt. */
+ * A job that is retried by its owner publishes anew under its higher attempt. Should it end as it did before, that is another event, which
+ * receivers must be able to tell from the first: the delivery's id then names the moment, too. */
 #ifndef AUTODB_PUBLISH_H
 #define AUTODB_PUBLISH_H
 
@@ -13,10 +14,13 @@
   " started_at = excluded.started_at, progress = excluded.progress, failures = excluded.failures, crashes = excluded.crashes, created_at " \
   "= now() WHERE r.attempt < excluded.attempt), "                                                                                          \
   "told AS (INSERT INTO autodb.deliveries (id, job_id, owner_id, webhook_id, url, event)"                                                  \
-  " SELECT d.id || '_job_' || d.state || '_' || coalesce(w.id::text, 'callback'), d.id, d.owner_id, w.id, w.url, 'job.' || d.state"        \
+  " SELECT t.name || CASE WHEN EXISTS (SELECT FROM autodb.deliveries e WHERE e.id = t.name)"                                               \
+  " THEN '_' || (extract(epoch FROM now()) * 1000000)::bigint ELSE '' END, t.id, t.owner_id, t.webhook_id, t.url, t.event FROM ("          \
+  "SELECT d.id || '_job_' || d.state || '_' || coalesce(w.id::text, 'callback') AS name, d.id, d.owner_id, w.id AS webhook_id, w.url,"     \
+  " 'job.' || d.state AS event"                                                                                                            \
   " FROM done d CROSS JOIN LATERAL (SELECT NULL::uuid AS id, d.callback_url AS url WHERE d.callback_url IS NOT NULL UNION ALL"             \
   " SELECT h.id, h.url FROM autodb.webhooks h WHERE h.owner_id = d.owner_id AND h.deleted_at IS NULL AND h.disabled_at IS NULL"            \
-  " AND 'job.' || d.state = ANY (h.events) AND (h.kinds = '{}' OR d.kind = ANY (h.kinds))) w"                                              \
+  " AND 'job.' || d.state = ANY (h.events) AND (h.kinds = '{}' OR d.kind = ANY (h.kinds))) w) t"                                           \
   " ON CONFLICT (id) DO NOTHING) "
 
 /* Neither the kind nor the lane of the queue's row is paused. The array is read once per statement, and nearly always empty. */

@@ -81,15 +81,17 @@ static const struct rule {
     {"dead jobs with budget left", "SELECT count(*) FROM autodb.results r JOIN autodb.jobs j ON j.id = r.job_id WHERE r.state = 'dead' AND "
                                    "r.failures < j.max_attempts AND"
                                    " r.crashes < " TEXT(LIMIT_CRASHES)},
-    {"ends with a callback_url and no delivery",
-     "SELECT count(*) FROM (SELECT DISTINCT job_id, state FROM chaos.history WHERE what = 'result') e JOIN autodb.jobs j ON j.id = e.job_id"
-     " WHERE j.callback_url IS NOT NULL AND NOT EXISTS (SELECT FROM autodb.deliveries d WHERE d.job_id = j.id AND d.event = 'job.' || "
-     "e.state)"},
+    {"ends with a callback_url and no delivery of their own",
+     "SELECT count(*) FROM (SELECT job_id, state, count(*) AS times FROM chaos.history WHERE what = 'result' GROUP BY 1, 2) e"
+     " JOIN autodb.jobs j ON j.id = e.job_id WHERE j.callback_url IS NOT NULL AND e.times > (SELECT count(*) FROM autodb.deliveries d"
+     " WHERE d.job_id = j.id AND d.event = 'job.' || e.state AND d.webhook_id IS NULL)"},
     {"deliveries of something that did not happen", "SELECT count(*) FROM autodb.deliveries d WHERE NOT EXISTS (SELECT FROM chaos.history "
                                                     "e WHERE e.what = 'result' AND e.job_id = d.job_id"
                                                     " AND d.event = 'job.' || e.state)"},
     {"job events with several deliveries to one receiver",
-     "SELECT count(*) FROM (SELECT FROM autodb.deliveries GROUP BY job_id, event, webhook_id HAVING count(*) > 1) x"},
+     "SELECT count(*) FROM (SELECT job_id, event, count(*) AS times FROM autodb.deliveries GROUP BY job_id, event, webhook_id) d"
+     " WHERE times > (SELECT count(*) FROM chaos.history e WHERE e.what = 'result' AND e.job_id = d.job_id AND d.event = 'job.' || "
+     "e.state)"},
 };
 
 /* --- promises into the database --- */

@@ -233,6 +233,28 @@ static void only_what_was_asked_for(void **state) {
 
 /* --- secrets --- */
 
+static void a_second_failure_is_another_event(void **state) {
+  (void)state;
+  struct http_double *server = http_double_new(fine, 1);
+  struct hook hook = add_hook(http_double_url(server), "");
+  char first[256], second[256], path[96];
+  static const char *const wait[] = {"Prefer: wait=20", NULL};
+  REPLY_AUTO job = {0}, again = {0};
+  harness_http(h, "POST", "/api/v1/jobs/echo", wait, "{\"payload\":1,\"fail\":\"error\"}", &job);
+  await_requests(server, 1, 10000);
+  snprintf(path, sizeof path, "/api/v1/jobs/%s/retry", harness_text(job.json, "data.job_id"));
+  harness_http(h, "POST", path, wait, NULL, &again);
+  assert_int_equal(again.status, 200);
+  await_requests(server, 2, 10000);
+  http_double_header(http_double_seen(server, 0), "webhook-id", first, sizeof first);
+  http_double_header(http_double_seen(server, 1), "webhook-id", second, sizeof second);
+  assert_string_not_equal(first, second);
+  assert_memory_equal(first, second, strlen(first)); /* the same name, and the moment behind it */
+  assert_int_equal(signed_by(http_double_seen(server, 1), hook.secret), 1);
+  assert_non_null(strstr(http_double_seen(server, 1)->body, "\"attempt\":2"));
+  http_double_free(server);
+}
+
 static void both_secrets_sign_after_a_rotation(void **state) {
   (void)state;
   struct http_double *server = http_double_new(fine, 1);
@@ -736,6 +758,7 @@ int main(void) {
       TEST(tells_the_end_of_a_job),
       TEST(leaves_large_results_out),
       TEST(only_what_was_asked_for),
+      TEST(a_second_failure_is_another_event),
       TEST(both_secrets_sign_after_a_rotation),
       TEST(callbacks_are_signed_by_their_owners_secret),
       TEST(an_answer_decides),
