@@ -13,8 +13,9 @@
 
 #define CLIENT_ANSWER_MAX (128 * 1024 * 1024)
 #define CLIENT_UPLOAD_SECONDS 1800
-#define CLIENT_WAIT_SECONDS 20 /* of one long poll … */
-#define CLIENT_LOOK_SECONDS 2  /* … and of one while somebody watches the progress */
+#define CLIENT_SILENT_SECONDS 60L /* without a byte of an event stream: the connection is dead */
+#define CLIENT_WAIT_SECONDS 20    /* of one long poll … */
+#define CLIENT_LOOK_SECONDS 2     /* … and of one while somebody watches the progress */
 
 struct client {
   CURL *curl;
@@ -222,6 +223,64 @@ enum status client_download(struct client *client, const char *path, FILE *out, 
   curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &http);
   if (!status && http != 200) status = unwrap(client, &download.refusal, &none, err);
   buf_free(&download.refusal);
+  return status;
+}
+
+/* --- event streams --- */
+
+struct stream {
+  CURL *curl;
+  bool (*bytes)(void *arg, const char *bytes, size_t len);
+  void *arg;
+  struct buf refusal; /* an answer that is no stream */
+};
+
+static size_t pass_on(char *data, size_t size, size_t count, void *arg) {
+  struct stream *stream = arg;
+  long http = 0;
+  curl_easy_getinfo(stream->curl, CURLINFO_RESPONSE_CODE, &http);
+  bool taken = http == 200 ? stream->bytes(stream->arg, data, size * count) : buf_append(&stream->refusal, data, size * count);
+  return taken ? size * count : 0;
+}
+
+static enum status stream_end(struct client *client, CURLcode code, const char *reason, const struct stream *stream, bool *ret_over,
+                              struct error *err) {
+  long http = 0;
+  curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &http);
+  if (code == CURLE_WRITE_ERROR) return error_set(err, ERR_INTERNAL, "%s sent an event that is too large", client->url);
+  if (code != CURLE_OK) return error_set(err, ERR_UNAVAILABLE, "%s: %s", client->url, *reason ? reason : curl_easy_strerror(code));
+  if (http == 200 || http == 204) {
+    *ret_over = http == 204;
+    return OK;
+  }
+  json_t *envelope = json_loadb(buf_str(&stream->refusal), stream->refusal.len, 0, NULL);
+  enum status status = refused(client, http, envelope, err);
+  json_decref(envelope);
+  return status;
+}
+
+enum status client_stream(struct client *client, const char *path, const char *last_id, int64_t timeout_ms,
+                          bool (*bytes)(void *arg, const char *bytes, size_t len), void *arg, bool *ret_over, struct error *err) {
+  BUF_AUTO url, last;
+  char reason[CURL_ERROR_SIZE] = "", accept[] = "Accept: text/event-stream";
+  struct stream stream = {.curl = client->curl, .bytes = bytes, .arg = arg};
+  buf_init(&url, 8192);
+  buf_init(&last, 256);
+  buf_init(&stream.refusal, CLIENT_ANSWER_MAX);
+  buf_printf(&last, "Last-Event-ID: %s", last_id);
+  if (!buf_ok(&last) || (*last_id && !header_safe(last_id))) return error_set(err, ERR_INTERNAL, "an event has an id that can't be sent");
+  struct curl_slist from = {.data = last.data, .next = client->headers},
+                    want = {.data = accept, .next = *last_id ? &from : client->headers};
+  enum status status = prepare(client, path, &url, reason, err);
+  if (status) return status;
+  curl_easy_setopt(client->curl, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
+  curl_easy_setopt(client->curl, CURLOPT_HTTPHEADER, &want);
+  curl_easy_setopt(client->curl, CURLOPT_LOW_SPEED_LIMIT, 1L); /* the server gives a sign of life more often */
+  curl_easy_setopt(client->curl, CURLOPT_LOW_SPEED_TIME, CLIENT_SILENT_SECONDS);
+  curl_easy_setopt(client->curl, CURLOPT_WRITEFUNCTION, pass_on);
+  curl_easy_setopt(client->curl, CURLOPT_WRITEDATA, &stream);
+  status = stream_end(client, curl_easy_perform(client->curl), reason, &stream, ret_over, err);
+  buf_free(&stream.refusal);
   return status;
 }
 

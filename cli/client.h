@@ -2,6 +2,7 @@
 #ifndef AUTODB_CLIENT_H
 #define AUTODB_CLIENT_H
 
+#include <stdint.h>
 #include <stdio.h>
 
 #include "common/error.h"
@@ -27,6 +28,10 @@ MUST_CHECK enum status client_upload(struct client *client, const char *path, co
                                      struct error *err);
 /* GETs bytes that are in no envelope, as they come. */
 MUST_CHECK enum status client_download(struct client *client, const char *path, FILE *out, struct error *err);
+/* An event stream: what arrives goes to `bytes`, which says whether to go on. last_id ("" for none) is the Last-Event-ID. OK when the
+ * server ended it (ret_over: and said that there is no more); ERR_UNAVAILABLE when the connection was lost, or after timeout_ms. */
+MUST_CHECK enum status client_stream(struct client *client, const char *path, const char *last_id, int64_t timeout_ms,
+                                     bool (*bytes)(void *arg, const char *bytes, size_t len), void *arg, bool *ret_over, struct error *err);
 
 /* Waits by long polls until the job has ended, however. Shows its progress on standard error when that is a terminal. `take_job` is the job
  * as answered by the call that made it. */

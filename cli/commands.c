@@ -79,8 +79,10 @@ static const struct cli_command commands[] = {
      "  --delete-missing      forget documents of this prefix whose object is gone\n"
      "  --requester-pays      we pay for the requests\n\n"
      "What is unchanged is not read again. Exit 1 when an object failed.\n" CONNECTION_HELP REMOTE_HELP},
-    {"job", "ID [--retry] [--json] [--timeout SECONDS]", remote_job, "wait for a job and print its outcome",
-     "--retry queues a failed, cancelled or dead one again first; an execution goes on where it stopped.\n" REMOTE_HELP},
+    {"job", "ID [--retry] [--follow] [--json] [--timeout SECONDS]", remote_job, "wait for a job and print its outcome",
+     "--retry queues a failed, cancelled or dead one again first; an execution goes on where it stopped. --follow prints each change of "
+     "its "
+     "state\nand progress on standard error as it happens, over restarts of the server.\n" REMOTE_HELP},
     {"webhook add", "URL [--event EVENT]… [--kind KIND]… [--description TEXT] [--json]", webhook_add, "have a server told when jobs end",
      "Prints the webhook's id and, this once, the secret that signs what it gets (Standard Webhooks 1.0). EVENT: job.succeeded, "
      "job.failed,\n"

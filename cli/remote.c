@@ -6,6 +6,7 @@
 
 #include "cli/cli.h"
 #include "cli/execution.h"
+#include "cli/follow.h"
 #include "cli/report.h"
 #include "cli/term.h"
 #include "cli/token_file.h"
@@ -244,24 +245,37 @@ int remote_analyze(const struct cli_command *self, int argc, char **argv) {
   return token_file ? keep_token(job, token_file, file, id) : code;
 }
 
+/* The job once it has ended. */
+static enum status await_job(struct client *client, const char *id, bool retry, bool follow, int seconds, json_t **ret_job,
+                             struct error *err) {
+  char path[96], again[128];
+  json_t *first = NULL;
+  snprintf(path, sizeof path, "/api/v1/jobs/%s", id);
+  snprintf(again, sizeof again, "%s/retry", path);
+  enum status status = client_call(client, retry ? "POST" : "GET", retry ? again : path, NULL, NULL, &first, err);
+  if (!status && follow) {
+    json_decref(first);
+    status = follow_job(client, id, seconds, err);
+    if (!status) status = client_call(client, "GET", path, NULL, NULL, &first, err);
+  }
+  return status ? status : client_end(client, first, seconds, ret_job, err);
+}
+
 int remote_job(const struct cli_command *self, int argc, char **argv) {
   const char *id = NULL, *timeout = "900";
-  bool as_json = false, retry = false;
+  bool as_json = false, retry = false, follow = false;
   int count = 0, seconds = 0;
-  const struct cli_option options[] = {
-      {"--json", NULL, &as_json, NULL}, {"--retry", NULL, &retry, NULL}, {"--timeout", &timeout, NULL, NULL}};
-  if (!cli_args(self, argc, argv, options, 3, &id, 1, &count)) return CLI_USAGE;
+  const struct cli_option options[] = {{"--json", NULL, &as_json, NULL},
+                                       {"--retry", NULL, &retry, NULL},
+                                       {"--follow", NULL, &follow, NULL},
+                                       {"--timeout", &timeout, NULL, NULL}};
+  if (!cli_args(self, argc, argv, options, 4, &id, 1, &count)) return CLI_USAGE;
   if (count != 1 || !id_like(id)) return cli_usage(self, "the id of a job is needed");
   if (!parse_timeout(timeout, &seconds)) return cli_usage(self, "--timeout is a number of seconds from 1 to 86400");
   ERROR_AUTO err = {0};
   CLIENT_AUTO *client = NULL;
-  json_t *first = NULL;
   JSON_AUTO *job = NULL;
-  char path[96];
-  snprintf(path, sizeof path, "/api/v1/jobs/%s%s", id, retry ? "/retry" : "");
-  if (client_new(&client, &err) || client_call(client, retry ? "POST" : "GET", path, NULL, NULL, &first, &err) ||
-      client_end(client, first, seconds, &job, &err))
-    return remote_failed(&err);
+  if (client_new(&client, &err) || await_job(client, id, retry, follow, seconds, &job, &err)) return remote_failed(&err);
   if (strcmp(json_str(job, "kind", ""), "migration.execute") == 0) return execution_show(job, as_json);
   return client_outcome(job, &err) ? remote_failed(&err) : print_job(job, as_json);
 }

@@ -110,6 +110,14 @@ static void follows_a_job(void **state) {
   json_decref(job);
   expect(1, (const char *[]){"autodb", "job", "0190a5f0-0000-7000-8000-000000000001", NULL}, NULL);
   expect(2, (const char *[]){"autodb", "job", "no/such", NULL}, NULL);
+  REPLY_AUTO made = {0};
+  harness_http(h, "POST", "/api/v1/jobs/echo", NULL, "{\"payload\":{\"answer\":43},\"sleep_ms\":700}", &made);
+  char id[40];
+  snprintf(id, sizeof id, "%s", harness_text(made.json, "data.job_id"));
+  expect(0, (const char *[]){"autodb", "job", id, "--follow", NULL}, (const char *[]){"%  sleep", "succeeded\n", "\"answer\": 43", NULL});
+  expect(0, (const char *[]){"autodb", "job", id, "--follow", NULL},
+         (const char *[]){"succeeded\n", "\"answer\": 43", NULL}); /* ended before */
+  expect(1, (const char *[]){"autodb", "job", "0190a5f0-0000-7000-8000-000000000001", "--follow", NULL}, NULL);
 }
 
 static void says_what_to_do_without_server_or_key(void **state) {
