@@ -53,6 +53,15 @@ static const struct cli_command commands[] = {
      "  --timeout SECONDS        how long to wait for the end (3600); the run goes on without us, and `autodb job ID` waits again\n"
      "  --json                   print the job as the server gave it\n\n"
      "Exit 0: it ran as asked.\n" CONNECTION_HELP REMOTE_HELP},
+    {"explain", "FILE [--json]", remote_explain, "read a plan: what EXPLAIN printed, as text or JSON",
+     "FILE \"-\" reads standard input: psql's output, a paste from a tool, auto_explain's log lines. Prints each node's own time (or "
+     "cost), how "
+     "far\n"
+     "its estimate was off, and what is worth doing. No connection is needed.\n" REMOTE_HELP},
+    {"optimize", "FILE [--analyze] [--connection ID] [--json]", remote_optimize,
+     "plan a query on the database and say what is wrong with it",
+     "FILE holds one statement; \"-\" reads standard input. --analyze runs it, read-only and rolled back, to measure instead of "
+     "guess.\n" CONNECTION_HELP REMOTE_HELP},
     {"introspect", "[--connection ID] [--schemas a,b] [--json]", remote_introspect, "read a database's schema into a new snapshot",
      CONNECTION_HELP REMOTE_HELP},
     {"connection add", "--name NAME [--type postgresql] [--no-verify] CONNECTION_STRING", remote_connection_add,

@@ -1,0 +1,89 @@
+/* A plan in a terminal: figures, the tree, conditions, findings; nothing wider than the terminal, nothing that steers it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+// cmocka wants the four above first
+#include <cmocka.h>
+#include <string.h>
+
+#include "cli/plan.h"
+
+static char *printed(const char *json) {
+  char *text = NULL;
+  size_t len = 0;
+  FILE *out = open_memstream(&text, &len);
+  struct term term = {.out = out, .width = 80};
+  json_t *result = json_loads(json, 0, NULL);
+  assert_non_null(result);
+  plan_print(&term, result);
+  json_decref(result);
+  fclose(out);
+  return text;
+}
+
+static size_t widest(const char *text) {
+  size_t most = 0, columns = 0;
+  for (; *text; text++) {
+    columns = *text == '\n' ? 0 : columns + (((unsigned char)*text & 0xc0) != 0x80);
+    if (columns > most) most = columns;
+  }
+  return most;
+}
+
+static const char measured[] = "{\"execution_plan\":{\"analyzed\":true,\"planning_time_ms\":0.2,\"execution_time_ms\":100,\"total_cost\":"
+                               "50,\"root\":{\"node_type\":\"Hash Join\","
+                               "\"join_type\":\"Left\",\"exclusive_time_ms\":10,\"total_rows\":5,\"actual_loops\":1,\"estimate_factor\":1,"
+                               "\"hash_cond\":\"(a.id = b.id)\",\"children\":["
+                               "{\"node_type\":\"Seq "
+                               "Scan\",\"schema\":\"shop\",\"relation_name\":\"orders\",\"alias\":\"o\",\"exclusive_time_ms\":90,\"total_"
+                               "rows\":2000000,\"actual_loops\":1,"
+                               "\"estimate_factor\":2000,\"estimate_direction\":\"under\",\"filter\":\"(note = 'a very long text that goes "
+                               "on and on and on and on and on until it is cut')\","
+                               "\"rows_removed_by_filter\":99990,\"children\":[]},{\"node_type\":\"Index "
+                               "Scan\",\"index_name\":\"b_pkey\",\"relation_name\":\"b\",\"exclusive_time_ms\":0,"
+                               "\"total_rows\":0,\"actual_loops\":0,\"children\":[]}]}},\"findings\":[{\"code\":\"seq-selective\","
+                               "\"severity\":\"warning\",\"message\":\"m\\u001b[31m\","
+                               "\"advice\":\"do it\",\"time_at_stake_ms\":80.5}]}";
+
+static void a_measured_plan(void **state) {
+  (void)state;
+  char *text = printed(measured);
+  assert_non_null(strstr(text, "    10.00  10%      5       Hash Join (Left)\n"));
+  assert_non_null(strstr(text, "    90.00  90%  2000k x2000   Seq Scan on shop.orders o\n"));
+  assert_non_null(strstr(text, " never "));
+  assert_non_null(strstr(text, "where (a.id = b.id)\n"));
+  assert_non_null(strstr(text, "seq-selective  80.5 ms at stake\n"));
+  assert_null(strchr(text, '\033'));
+  assert_true(widest(text) <= 80);
+  free(text);
+}
+
+static void a_planned_one(void **state) {
+  (void)state;
+  char *text = printed("{\"execution_plan\":{\"analyzed\":false,\"total_cost\":100,\"root\":{\"node_type\":\"Seq "
+                       "Scan\",\"relation_name\":\"t\",\"plan_rows\":7,"
+                       "\"exclusive_cost\":100,\"children\":[]}},\"findings\":[]}");
+  assert_non_null(strstr(text, "own cost"));
+  assert_non_null(strstr(text, "      100 100%      7       Seq Scan on t\n"));
+  assert_non_null(strstr(text, "Nothing to complain of."));
+  free(text);
+}
+
+static void deep(void **state) {
+  (void)state;
+  json_t *node = json_pack("{s:s, s:[]}", "node_type", "Result", "children");
+  for (int i = 0; i < 500; i++) node = json_pack("{s:s, s:[o]}", "node_type", "Limit", "children", node);
+  json_t *result = json_pack("{s:{s:b, s:o}}", "execution_plan", "analyzed", 0, "root", node);
+  char *json = json_dumps(result, 0), *text = printed(json);
+  assert_true(widest(text) <= 80);
+  json_decref(result);
+  free(json);
+  free(text);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(a_measured_plan), cmocka_unit_test(a_planned_one), cmocka_unit_test(deep)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
