@@ -7,6 +7,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 
+#include "common/json.h"
 #include "worker/query/allow_impl.h"
 #include "worker/query/resolve_impl.h"
 
@@ -255,13 +256,33 @@ static void check_all_seen(struct check *check, const struct query_resolution *r
 
 /* ---- operators ---- */
 
-static bool user_operator(const struct snapshot *snapshot, const char *name) {
-  const json_t *own = json_object_get(snapshot->json, "operators");
-  for (size_t i = 0; i < json_array_size(own); i++) {
-    const char *other = json_string_value(json_object_get(json_array_get(own, i), "name"));
-    if (other && strcmp(other, name) == 0) return true;
+/* Why an operator somebody made is not to be called; NULL: it may be. It is one more way to call its function. */
+static const char *refuses(const struct check *check, const json_t *own) {
+  const json_t *function = json_object_get(own, "function");
+  const char *place = json_str(function, "schema", ""), *name = json_str(function, "name", "");
+  if (!check->rules->trusting && !added(check->rules->functions, place, name)) return "is not PostgreSQL's own";
+  const char *volatility = json_str(function, "volatility", "");
+  if (strcmp(volatility, "immutable") != 0 && strcmp(volatility, "stable") != 0) return "is VOLATILE: it may write";
+  if (!json_is_false(json_object_get(function, "security_definer"))) return "is SECURITY DEFINER: it runs with its owner's rights";
+  return trusted_language(json_str(function, "language", "")) ? NULL : "is written in a language that can reach beyond the database";
+}
+
+/* Which of those of the name PostgreSQL takes hangs on the types of its sides: each must do. */
+static bool judge_user_operators(struct check *check, const struct query_operator *op, bool *ret_found) {
+  const json_t *list = json_object_get(check->snapshot->json, "operators");
+  const char *name = strcmp(op->name, "!=") == 0 ? "<>" : op->name;
+  for (size_t i = 0; i < json_array_size(list); i++) {
+    const json_t *own = json_array_get(list, i), *function = json_object_get(own, "function");
+    const char *place = json_str(own, "schema", "");
+    if (strcmp(json_str(own, "name", ""), name) != 0 || (op->schema && strcmp(op->schema, place) != 0)) continue;
+    *ret_found = true;
+    const char *why = refuses(check, own);
+    if (!why) continue;
+    guard_refuse(check, "function", "operator-not-allowed", op->position, not_named, "operator %s may be %s.%s, whose function %s.%s() %s",
+                 op->name, place, name, json_str(function, "schema", "?"), json_str(function, "name", "?"), why);
+    return false;
   }
-  return false;
+  return true;
 }
 
 static bool trusted_operator(const struct snapshot *snapshot, const char *name) {
@@ -273,9 +294,10 @@ static bool trusted_operator(const struct snapshot *snapshot, const char *name) 
 }
 
 static void judge_operator(struct check *check, const struct query_operator *op) {
-  bool named = check->rules->trusting || added(check->rules->functions, NULL, op->name);
+  bool found = false;
+  if (!judge_user_operators(check, op, &found) || found) return;
   bool builtin = op->builtin || strcmp(op->name, "!=") == 0;
-  if (named || (builtin && !user_operator(check->snapshot, op->name))) return;
+  if (builtin || check->rules->trusting || added(check->rules->functions, NULL, op->name)) return;
   if (!builtin && trusted_operator(check->snapshot, op->name)) return;
   guard_refuse(check, "function", "operator-not-allowed", op->position, "operators of PostgreSQL itself",
                "operator %s is, or may be, one that somebody made: it calls a function", op->name);

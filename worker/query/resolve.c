@@ -55,15 +55,21 @@ struct walk {
 static void see_sublink(struct walk *walk, const PgQuery__SubLink *link) {
   resolve_expression(walk->r, walk->scope, link->testexpr);
   if (link->n_oper_name) resolve_operator(walk->r, link->n_oper_name, link->oper_name, link->location);
+  if (!link->n_oper_name && link->testexpr) resolve_implied_operator(walk->r, "=", link->location); /* IN (SELECT …) */
   resolve_expression(walk->r, walk->scope, link->subselect);
 }
 
-static bool is_operator(PgQuery__AExprKind kind) {
-  switch (kind) {
-  case PG_QUERY__A__EXPR__KIND__AEXPR_OP:
-  case PG_QUERY__A__EXPR__KIND__AEXPR_OP_ANY:
-  case PG_QUERY__A__EXPR__KIND__AEXPR_OP_ALL: return true;
-  default: return false; /* LIKE, IN, BETWEEN, DISTINCT, NULLIF: operators of the language */
+/* LIKE, IN, DISTINCT and NULLIF carry the operator's name, which the server looks up like one that is written; BETWEEN carries its own. */
+static void see_operator(struct resolver *r, const PgQuery__AExpr *expr) {
+  static const char *const between[] = {"<", "<=", ">", ">="};
+  switch (expr->kind) {
+  case PG_QUERY__A__EXPR__KIND__AEXPR_BETWEEN:
+  case PG_QUERY__A__EXPR__KIND__AEXPR_NOT_BETWEEN:
+  case PG_QUERY__A__EXPR__KIND__AEXPR_BETWEEN_SYM:
+  case PG_QUERY__A__EXPR__KIND__AEXPR_NOT_BETWEEN_SYM:
+    for (size_t i = 0; i < sizeof between / sizeof *between; i++) resolve_implied_operator(r, between[i], expr->location);
+    break;
+  default: resolve_operator(r, expr->n_name, expr->name, expr->location);
   }
 }
 
@@ -77,8 +83,9 @@ static bool see(void *arg, PgQuery__Node *node) {
   case PG_QUERY__NODE__NODE_FUNC_CALL: resolve_call(r, node->func_call); return true;
   case PG_QUERY__NODE__NODE_SELECT_STMT: resolve_select(r, node->select_stmt, walk->scope); return false;
   case PG_QUERY__NODE__NODE_SUB_LINK: see_sublink(walk, node->sub_link); return false;
-  case PG_QUERY__NODE__NODE_A_EXPR:
-    if (is_operator(node->a_expr->kind)) resolve_operator(r, node->a_expr->n_name, node->a_expr->name, node->a_expr->location);
+  case PG_QUERY__NODE__NODE_A_EXPR: see_operator(r, node->a_expr); return true;
+  case PG_QUERY__NODE__NODE_CASE_EXPR:
+    if (node->case_expr->arg) resolve_implied_operator(r, "=", node->case_expr->location);
     return true;
   case PG_QUERY__NODE__NODE_TYPE_CAST: resolve_type(r, node->type_cast->type_name); return true;
   case PG_QUERY__NODE__NODE_COLUMN_DEF: resolve_type(r, node->column_def->type_name); return true;

@@ -352,6 +352,7 @@ static void from_join(struct resolver *r, struct query_scope *scope, const PgQue
   left.to = right.from = scope->rte_count;
   from_item(r, scope, expr->rarg);
   right.to = scope->rte_count;
+  if (merges) resolve_implied_operator(r, "=", -1);
   if (r->oom) return;
   bool full = expr->jointype == PG_QUERY__JOIN_TYPE__JOIN_FULL;
   if (full || expr->jointype == PG_QUERY__JOIN_TYPE__JOIN_LEFT) mark_outer(scope, right);

@@ -151,6 +151,11 @@ static bool extension_has(const struct resolver *r, bool (*has)(const char *exte
   return r->unknown_extension;
 }
 
+void resolve_implied_operator(struct resolver *r, const char *name, int position) {
+  struct query_operator *made = RESOLVE_ADD(r, r->out->operators, r->out->operator_count);
+  if (made) *made = (struct query_operator){NULL, name, true, position};
+}
+
 void resolve_operator(struct resolver *r, size_t count, PgQuery__Node *const *parts, int position) {
   const char *schema, *name;
   sql_name_split(count, parts, &schema, &name);

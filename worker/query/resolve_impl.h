@@ -53,6 +53,8 @@ const char *resolve_dotted(struct resolver *r, size_t count, PgQuery__Node *cons
 void resolve_call(struct resolver *r, const PgQuery__FuncCall *call);
 /* t.name where t has no such column: notes a call when such a function could be meant. */
 bool resolve_attribute_call(struct resolver *r, const char *name, int position);
+/* One of PostgreSQL's that a construct of the language looks up by name: IN, CASE x WHEN, USING. */
+void resolve_implied_operator(struct resolver *r, const char *name, int position);
 void resolve_operator(struct resolver *r, size_t count, PgQuery__Node *const *name, int position);
 void resolve_type(struct resolver *r, const PgQuery__TypeName *type);
 struct builtin_found {

@@ -290,6 +290,7 @@ static enum status take_fingerprint(struct catalog_reader *reader, struct error 
   json_object_set(reader->root, "database", reader->database);
   json_object_set_new(reader->root, "warnings", json_array());
   json_object_set_new(reader->root, "roles", json_array());
+  json_object_set_new(reader->root, "operators", json_array());
   return OK;
 }
 

@@ -292,6 +292,17 @@ static const char roles[] =
   "  UNION SELECT n.nspowner FROM pg_namespace n WHERE " IN_SCHEMAS("n.oid") " UNION SELECT x.grantee FROM pg_namespace n, aclexplode(n.nspacl) x WHERE "
   IN_SCHEMAS("n.oid") ") ORDER BY r.rolname";
 
+/* Every operator somebody made, in whatever schema: what a name in a query may call. Those of extensions go by the extension's name. */
+static const char operators[] =
+  "SELECT NULL, NULL, 'operators', json_build_object('schema', n.nspname, 'name', o.oprname, "
+  "  'left', CASE WHEN o.oprleft <> 0 THEN format_type(o.oprleft, NULL) END, 'right', CASE WHEN o.oprright <> 0 THEN format_type(o.oprright, NULL) END, "
+  "  'function', json_build_object('schema', pn.nspname, 'name', p.proname, "
+  "    'volatility', CASE p.provolatile WHEN 'i' THEN 'immutable' WHEN 's' THEN 'stable' ELSE 'volatile' END, "
+  "    'security_definer', p.prosecdef, 'language', l.lanname)) "
+  "FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace JOIN pg_proc p ON p.oid = o.oprcode "
+  "JOIN pg_namespace pn ON pn.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang "
+  "WHERE $1::oid[] IS NOT NULL AND o.oid >= 16384 AND " NOT_EXTENSION("pg_operator", "o.oid") " ORDER BY n.nspname, o.oprname, o.oid";
+
 /* Before 14 a table never analysed has 0 pages and 0 rows; since then -1 rows. */
 static const char row_estimates[] =
   "SELECT NULL, c.oid, NULL, json_build_object('estimated_rows', CASE WHEN c.reltuples = 0 AND c.relpages = 0 AND current_setting('server_version_num')::integer < 140000 "
@@ -368,6 +379,7 @@ const struct catalog_query catalog_queries[] = {
     {"publications", 13, 14, true, publications_13},
     {"publications", 15, 99, true, publications_15},
     {"roles", ANY_MAJOR, false, roles},
+    {"operators", ANY_MAJOR, false, operators},
     {"row estimates", ANY_MAJOR, false, row_estimates},
     {"estimated sizes", ANY_MAJOR, false, sizes_estimated},
     {"sizes", ANY_MAJOR, false, sizes},
