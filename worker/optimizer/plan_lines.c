@@ -61,7 +61,8 @@ bool plan_line_is_known(const char *text) {
 
 struct open_node {
   json_t *json, *plans;
-  int arrow; /* column of its "->"; -1 of the root */
+  int arrow;  /* column of its "->"; -1 of the root */
+  int inputs; /* children so far that are no InitPlan or SubPlan */
 };
 
 struct reader {
@@ -95,11 +96,8 @@ static enum status too_large(struct reader *reader, const char *what, int most) 
 }
 
 /* Its "Parent Relationship" and "Subplan Name", as far as text tells. */
-static void relate(struct reader *reader, json_t *node, const json_t *parent, const json_t *siblings) {
+static void relate(struct reader *reader, json_t *node, const json_t *parent, int inputs) {
   const char *type = json_str(parent, "Node Type", ""), *label = reader->label;
-  size_t index, inputs = 0;
-  const json_t *sibling;
-  json_array_foreach(siblings, index, sibling) inputs += json_object_get(sibling, "Subplan Name") == NULL;
   const char *relation = inputs == 0 ? "Outer" : inputs == 1 ? "Inner" : "Member";
   if (begins(type, "Append") || begins(type, "Merge Append") || begins(type, "Bitmap") || (begins(type, "ModifyTable") && inputs))
     relation = "Member";
@@ -121,7 +119,8 @@ static enum status place(struct reader *reader, json_t *node, int arrow) {
   if (++reader->nodes > LIMIT_PLAN_NODES) return too_large(reader, "there are more nodes than", LIMIT_PLAN_NODES);
   struct open_node *parent = &reader->open[reader->depth - 1];
   if (!parent->plans) json_object_set_new(parent->json, "Plans", parent->plans = json_array());
-  relate(reader, node, parent->json, parent->plans);
+  relate(reader, node, parent->json, parent->inputs);
+  parent->inputs += reader->label == NULL;
   if (json_array_append(parent->plans, node)) return error_oom(reader->err);
   reader->open[reader->depth++] = (struct open_node){.json = node, .arrow = arrow};
   return OK;
