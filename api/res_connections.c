@@ -2,6 +2,7 @@
  *
  * A connection string is parsed and held against the network policy before anything else, kept only encrypted (bound to the row's id), and
  * erased by DELETE. What is not one owner's is 404 to another. */
+#include "api/connection_aws.h"
 #include "api/connection_ref.h"
 #include "api/cursor.h"
 #include "api/jobview.h"
@@ -24,6 +25,7 @@
   "'capabilities', "                                                                                                                    \
   "json_build_object('hypopg', c.capabilities->'hypopg', 'pg_stat_statements', c.capabilities->'pg_stat_statements', "                  \
   "'is_superuser', c.capabilities->'is_superuser', 'can_write', c.capabilities->'can_write'), 'introspect_every', c.introspect_every, " \
+  "'has_aws_credentials', c.aws_secret IS NOT NULL, "                                                                                   \
   "'created_at', " SQL_TIME("c.created_at") ", 'last_introspected_at', " SQL_TIME("c.last_introspected_at") ")"
 
 static void put_view(struct buf *out, const PGresult *res, int row) {
@@ -42,6 +44,7 @@ struct draft { /* the request's state */
   struct id id;
   struct clientdb_target target; /* target.normalized NULL: no new connection string */
   struct buf sealed;
+  struct connection_aws aws;
   struct clientdb_facts facts;
   bool known;           /* facts */
   const char *excluded; /* array literal; NULL = not given */
@@ -79,7 +82,8 @@ static enum status make_draft(struct request *req, const struct id *id, struct d
     if (status != OK) return status;
   }
   *ret_draft = draft;
-  return take_excluded(req, draft, err);
+  enum status taken = connection_aws_take(req, id, &draft->aws, err);
+  return taken == OK ? take_excluded(req, draft, err) : taken;
 }
 
 static enum status seal(struct request *req, struct draft *draft, struct error *err) {
@@ -109,7 +113,7 @@ static enum status verify_then(struct request *req, struct draft *draft, offload
   return offload_run(req, verify, store, draft, err);
 }
 
-/* The parameters POST and PATCH share, in the same places: $3 … $13. */
+/* The parameters POST and PATCH share, in the same places: $3 … $14. */
 static void put_draft(struct pg_params *params, const struct request *req, const struct draft *draft) {
   const struct clientdb_target *target = &draft->target;
   bool has = target->normalized != NULL;
@@ -132,6 +136,7 @@ static void put_draft(struct pg_params *params, const struct request *req, const
                                              draft->facts.hypopg ? "true" : "false", draft->facts.pg_stat_statements ? "true" : "false",
                                              draft->facts.is_superuser ? "true" : "false", draft->facts.can_write ? "true" : "false");
   pg_param_text(params, facts ? facts : "{}");
+  connection_aws_put(params, req, &draft->aws);
 }
 
 /* --- create --- */
@@ -143,17 +148,19 @@ static const struct json_field create_fields[] = {
     {.name = "db_type", .want = JSON_WANT_STRING, .required = true, .choices = db_types},
     {.name = "connection_string", .want = JSON_WANT_STRING, .required = true, .min = 1, .max = 8192},
     {.name = "excluded_schemas", .want = JSON_WANT_STRING_ARRAY, .min = 0, .max = NAMES_MAX},
-    {.name = "introspect_every", .want = JSON_WANT_INT, .min = 0, .max = INTROSPECT_MOST}};
+    {.name = "introspect_every", .want = JSON_WANT_INT, .min = 0, .max = INTROSPECT_MOST},
+    {.name = "aws", .want = JSON_WANT_OBJECT}};
 static const struct param verify_params[] = {{.name = "verify", .want = PARAM_BOOL}, {0}};
 
-static const struct pg_stmt insert_connection = {
-    "insert_connection",
-    "INSERT INTO autodb.connections AS c (id, owner_id, name, host, port, database_name, "
-    "excluded_schemas, secret, secret_key_id, server_version, "
-    "capabilities, db_type, introspect_every, next_introspect_at) VALUES ($1::uuid, $2::uuid, $3::text, $4::text, $5::int4, "
-    "$6::text, coalesce($7::text[], '{}'), $8::bytea, $9::text, $10::text, "
-    "$11::jsonb, $12::text, coalesce($13::int4, 0), autodb.next_introspection($13::int4)) RETURNING " VIEW,
-    13};
+static const struct pg_stmt insert_connection = {"insert_connection",
+                                                 "INSERT INTO autodb.connections AS c (id, owner_id, name, host, port, database_name, "
+                                                 "excluded_schemas, secret, secret_key_id, server_version, "
+                                                 "capabilities, db_type, introspect_every, next_introspect_at, aws_secret, "
+                                                 "aws_secret_key_id) VALUES ($1::uuid, $2::uuid, $3::text, $4::text, $5::int4, "
+                                                 "$6::text, coalesce($7::text[], '{}'), $8::bytea, $9::text, $10::text, "
+                                                 "$11::jsonb, $15::text, coalesce($16::int4, 0), autodb.next_introspection($16::int4), "
+                                                 "CASE WHEN $12::text = 'true' THEN $13::bytea END, $14::text) RETURNING " VIEW,
+                                                 16};
 
 static void put_every(struct pg_params *params, const struct request *req) {
   const json_t *every = json_object_get(req->body, "introspect_every");
@@ -227,7 +234,8 @@ static enum status get_connection(struct request *req, struct error *err) {
 static const struct json_field patch_fields[] = {{.name = "name", .want = JSON_WANT_STRING, .min = 1, .max = 200},
                                                  {.name = "connection_string", .want = JSON_WANT_STRING, .min = 1, .max = 8192},
                                                  {.name = "excluded_schemas", .want = JSON_WANT_STRING_ARRAY, .min = 0, .max = NAMES_MAX},
-                                                 {.name = "introspect_every", .want = JSON_WANT_INT, .min = 0, .max = INTROSPECT_MOST}};
+                                                 {.name = "introspect_every", .want = JSON_WANT_INT, .min = 0, .max = INTROSPECT_MOST},
+                                                 {.name = "aws", .want = JSON_WANT_OBJECT}};
 
 /* A new string without a look at its server leaves nothing known about it. */
 static const struct pg_stmt update_connection = {
@@ -238,10 +246,12 @@ static const struct pg_stmt update_connection = {
     "coalesce($9::text, c.secret_key_id), "
     "server_version = CASE WHEN $8::bytea IS NULL THEN c.server_version ELSE $10::text END, "
     "capabilities = CASE WHEN $8::bytea IS NULL THEN c.capabilities ELSE $11::jsonb END, updated_at = now(), "
-    "introspect_every = coalesce($12::int4, c.introspect_every), "
-    "next_introspect_at = CASE WHEN $12::int4 IS NULL THEN c.next_introspect_at ELSE autodb.next_introspection($12::int4) END "
+    "aws_secret = CASE WHEN $12::text = 'true' THEN $13::bytea ELSE c.aws_secret END, "
+    "aws_secret_key_id = CASE WHEN $12::text = 'true' THEN $14::text ELSE c.aws_secret_key_id END, "
+    "introspect_every = coalesce($15::int4, c.introspect_every), "
+    "next_introspect_at = CASE WHEN $15::int4 IS NULL THEN c.next_introspect_at ELSE autodb.next_introspection($15::int4) END "
     "WHERE c.id = $1::uuid AND c.owner_id = $2::uuid AND c.deleted_at IS NULL RETURNING " VIEW,
-    12};
+    15};
 
 static enum status change(struct request *req, void *arg, struct error *err) {
   struct draft *draft = arg;
@@ -262,7 +272,7 @@ static enum status on_changeable(struct request *req, const PGresult *res, struc
 
 static enum status patch_connection(struct request *req, struct error *err) {
   if (json_object_size(req->body) == 0)
-    return error_add_field(err, "body", "must hold name, connection_string, excluded_schemas or introspect_every");
+    return error_add_field(err, "body", "must hold name, connection_string, excluded_schemas, introspect_every or aws");
   PG_PARAMS_AUTO params;
   id_and_owner(&params, req);
   return request_query(req, &get_one, &params, on_changeable, err);
@@ -272,7 +282,8 @@ static enum status patch_connection(struct request *req, struct error *err) {
 
 static const struct pg_stmt delete_one = {
     "delete_connection",
-    "UPDATE autodb.connections SET deleted_at = now(), updated_at = now(), secret = NULL, secret_key_id = NULL "
+    "UPDATE autodb.connections SET deleted_at = now(), updated_at = now(), secret = NULL, secret_key_id = NULL, "
+    "aws_secret = NULL, aws_secret_key_id = NULL "
     "WHERE id = $1::uuid AND owner_id = $2::uuid AND deleted_at IS NULL RETURNING id",
     2};
 

@@ -108,6 +108,8 @@ static const struct row rows[] = {
     STRING("AUTODB_DOCUMENT_STORE", document_store, ".autodb/documents", 1024,
            "where the originals of documents are kept: a directory that API and workers share"),
     STRING("AUTODB_SPOOL_DIR", spool_dir, ".autodb/spool", 1024, "directory for uploads that are still arriving"),
+    STRING("AUTODB_S3_ENDPOINT", s3_endpoint, "", 2048,
+           "S3-compatible server that objects are read from when a request names none; empty = AWS"),
     STRING("AUTODB_S3_ALLOW_ENDPOINTS", s3_allow_endpoints, "", 16384,
            "URLs of S3-compatible servers that a request may name besides AWS, comma-separated"),
     CHOICE("AUTODB_LOG_LEVEL", log_level, "info", "debug|info|warn|error", "least level that is logged"),

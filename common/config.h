@@ -67,6 +67,7 @@ struct config {
   /* documents */
   const char *document_store;     /* AUTODB_DOCUMENT_STORE: a directory, or s3://bucket/prefix */
   const char *spool_dir;          /* AUTODB_SPOOL_DIR */
+  const char *s3_endpoint;        /* AUTODB_S3_ENDPOINT, "" = AWS */
   const char *s3_allow_endpoints; /* AUTODB_S3_ALLOW_ENDPOINTS: URLs, comma-separated */
   /* logging */
   const char *log_level; /* AUTODB_LOG_LEVEL, default info */

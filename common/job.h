@@ -33,6 +33,7 @@ struct job_kind {
   bool brief; /* ends in about a millisecond and has no effect but its result: may be claimed ahead of a free slot, and by a claim that a
                  crash of Postgres may forget (worker/claim.c) */
 };
+#define JOB_KIND_PART "s3.batch"                        /* part of another job: webhooks are told of it only when they name it */
 const struct job_kind *job_kind_find(const char *name); /* NULL when there is none */
 const struct job_kind *job_kind_at(size_t index);       /* NULL past the end */
 

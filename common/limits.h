@@ -142,7 +142,14 @@
 #define LIMIT_S3_TRIES 6      /* of one call, while the service says that another may help */
 #define LIMIT_S3_PAUSE_MS 200 /* before the second: random(0, pause * 2^tries), at most the cap; or what the service asks for */
 #define LIMIT_S3_PAUSE_CAP_MS 10000
-#define LIMIT_S3_CALL_MS 30000                /* of one try, and a second more for every 64 KiB */
-#define LIMIT_S3_LIST_BYTES (8 * 1024 * 1024) /* of one page of a listing: 1000 keys of 1 KiB, encoded */
+#define LIMIT_S3_CALL_MS 30000                   /* of one try, and a second more for every 64 KiB */
+#define LIMIT_S3_LIST_BYTES (8 * 1024 * 1024)    /* of one page of a listing: 1000 keys of 1 KiB, encoded */
+#define LIMIT_S3_THREADS 8                       /* that read objects for one batch */
+#define LIMIT_S3_FLIGHT_BYTES (16 * 1024 * 1024) /* read and not yet ingested, of one batch; or one object */
+#define LIMIT_S3_BATCH_OBJECTS 250               /* of one job */
+#define LIMIT_S3_BATCH_BYTES (64 * 1024 * 1024)  /* of one job; or one object */
+#define LIMIT_S3_OBJECT_TRIES 3                  /* begun and not settled; then it is reported as failed */
+#define LIMIT_S3_STALLS 3                        /* jobs of a batch that ended and changed nothing; then its objects are */
+#define LIMIT_S3_FAILED_SHOWN 100                /* in a result, which says how many there are */
 
 #endif

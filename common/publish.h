@@ -7,6 +7,8 @@
 #ifndef AUTODB_PUBLISH_H
 #define AUTODB_PUBLISH_H
 
+#include "job.h"
+
 #define SQL_PUBLISH                                                                                                                        \
   "stored AS (INSERT INTO autodb.results AS r (job_id, attempt, state, body, error, started_at, progress, failures, crashes)"              \
   " SELECT id, attempt, state, body, error, started_at, progress, failures, crashes FROM done"                                             \
@@ -20,7 +22,7 @@
   " 'job.' || d.state AS event"                                                                                                            \
   " FROM done d CROSS JOIN LATERAL (SELECT NULL::uuid AS id, d.callback_url AS url WHERE d.callback_url IS NOT NULL UNION ALL"             \
   " SELECT h.id, h.url FROM autodb.webhooks h WHERE h.owner_id = d.owner_id AND h.deleted_at IS NULL AND h.disabled_at IS NULL"            \
-  " AND 'job.' || d.state = ANY (h.events) AND (h.kinds = '{}' OR d.kind = ANY (h.kinds))) w) t"                                           \
+  " AND 'job.' || d.state = ANY (h.events) AND (h.kinds = '{}' AND d.kind <> '" JOB_KIND_PART "' OR d.kind = ANY (h.kinds))) w) t"         \
   " ON CONFLICT (id) DO NOTHING) "
 
 /* Neither the kind nor the lane of the queue's row is paused. The array is read once per statement, and nearly always empty. */

@@ -21,6 +21,7 @@ struct job {
   const struct keyring *keyring;
   const char *keeper_socket; /* where warm sandboxes are to be had (sandbox/sandbox.h); NULL: start one */
   PGconn *db;                /* AutoDB's own database, connected; the slot reconnects between jobs when it broke */
+  int park_ms;               /* set by job_park */
 };
 
 /* OK and a new reference in ret_result, or a failure: ERR_UNAVAILABLE is retried with backoff until max_attempts, every other
@@ -29,6 +30,10 @@ typedef enum status (*job_handler)(struct job *job, json_t **ret_result, struct 
 
 /* Shown while the job runs; cheap, may be called often (coalesced by the supervisor). message may be NULL. */
 void job_progress(const struct job *job, int percent, const char *step, const char *message);
+
+/* For a job that waits for others: the handler returns what this returns, and its slot is free. The job is queued again, at no cost to its
+ * budget, and its next attempt begins when delay_ms are over, or somebody sets its run_at. */
+MUST_CHECK enum status job_park(struct job *job, int delay_ms, struct error *err);
 
 /* The handlers, one row each in worker/kinds.c. */
 job_handler kind_handler(const char *kind); /* NULL: this worker can't run it */

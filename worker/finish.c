@@ -1,12 +1,14 @@
 /* finish.c - batched, guarded ends of attempts; see finish.h.
  *
- * Two statements. `finals` publishes results. `returns` gives jobs back: a release is free of charge, a retry or a crash costs one failure
- * and comes back after full jitter, or is dead once the budget is used up. Flush rule: at once when none of the statement is in flight,
- * else when that ends or a full batch has gathered - so an idle worker answers without delay and a busy one shares commits.
+ * Two statements. `finals` publishes results. `returns` gives jobs back: a release is free of charge, and so is parking; a retry or a crash
+ * costs one failure and comes back after full jitter, or is dead once the budget is used up. Flush rule: at once when none of the statement
+ * is in flight, else when that ends or a full batch has gathered - so an idle worker answers without delay and a busy one shares commits.
  *
  * A batch that Postgres refuses because of one row's content is tried again row by row; a row refused alone becomes a failure that
  * says so. Rows are sent in id order, as heartbeats lock them, so the two can't deadlock. */
 #include "worker/finish.h"
+
+#include <stdlib.h>
 
 #include "common/limits.h"
 #include "common/log.h"
@@ -45,7 +47,9 @@ static const struct pg_stmt returns_stmt = {
                        "f.crashed,"
                        " run_at = CASE WHEN f.failed = 1 THEN now() + interval '1 millisecond' * random() * least(f.cap, f.base * 2 ^ "
                        "least(q.failures, 30))"
-                       " ELSE q.run_at END, dispatched_at = CASE WHEN f.failed = 0 THEN now() ELSE q.dispatched_at END, lease_owner = "
+                       " WHEN f.base > 0 THEN now() + interval '1 millisecond' * f.base"
+                       " ELSE q.run_at END, dispatched_at = CASE WHEN f.failed = 0 AND f.base = 0 THEN now() ELSE q.dispatched_at END, "
+                       "lease_owner = "
                        "NULL, lease_until = NULL"
                        " FROM found f WHERE q.id = f.id AND f.verdict = 'queued' RETURNING q.id, q.state), "
                        "done AS (DELETE FROM autodb.queue q USING found f WHERE q.id = f.id AND f.verdict <> 'queued'"
@@ -115,14 +119,19 @@ static void put_body(struct pg_params *p, const struct task *task) {
     put_null(p);
 }
 static void put_error(struct pg_params *p, const struct task *task) {
-  if (task->outcome != OUTCOME_SUCCEEDED)
+  if (task->outcome != OUTCOME_SUCCEEDED && task->outcome != OUTCOME_PARKED)
     put_answer(p, task);
   else
     put_null(p);
 }
-static void put_failed(struct pg_params *p, const struct task *task) { pg_param_array_int(p, task->outcome != OUTCOME_RELEASE); }
+static bool is_free(const struct task *task) { return task->outcome == OUTCOME_RELEASE || task->outcome == OUTCOME_PARKED; }
+static void put_failed(struct pg_params *p, const struct task *task) { pg_param_array_int(p, !is_free(task)); }
 static void put_crashed(struct pg_params *p, const struct task *task) { pg_param_array_int(p, task->outcome == OUTCOME_CRASH); }
-static void put_base(struct pg_params *p, const struct task *task) { pg_param_array_int(p, task->kind.retry_base_ms); }
+/* Of one given back free of charge: for how long it is parked, or 0. */
+static void put_base(struct pg_params *p, const struct task *task) {
+  int parked_ms = task->outcome == OUTCOME_PARKED ? (int)strtol(buf_str(&task->answer), NULL, 10) : 0;
+  pg_param_array_int(p, is_free(task) ? parked_ms : task->kind.retry_base_ms);
+}
 static void put_cap(struct pg_params *p, const struct task *task) { pg_param_array_int(p, task->kind.retry_cap_ms); }
 
 static void put_array(struct pg_params *params, const struct batch *batch, enum pg_elem type, put_item put) {
@@ -155,7 +164,7 @@ static void settle(struct finish *finish, struct task *task) {
 }
 
 static void tell(struct finish *finish, const struct task *task, const char *state) {
-  static const enum log_level levels[] = {LOG_DEBUG, LOG_INFO, LOG_INFO, LOG_INFO, LOG_WARN, LOG_INFO};
+  static const enum log_level levels[] = {LOG_DEBUG, LOG_INFO, LOG_INFO, LOG_INFO, LOG_WARN, LOG_INFO, LOG_DEBUG};
   bool queued = strcmp(state, "queued") == 0;
   if (queued)
     bell_changed(finish->bell, &task->id);

@@ -59,6 +59,17 @@ static void answer_frame(struct slot *slot, enum wire_type type, const void *bod
   answer(slot);
 }
 
+enum status job_park(struct job *job, int delay_ms, struct error *err) {
+  job->park_ms = delay_ms < 1 ? 1 : delay_ms;
+  return error_set_code(err, ERR_UNAVAILABLE, "JOB_PARKED", "the job waits for others, and is looked at again in %d ms", delay_ms);
+}
+
+static void answer_parked(struct slot *slot, int delay_ms) {
+  char text[16];
+  int len = snprintf(text, sizeof text, "2%d", delay_ms);
+  answer_frame(slot, WIRE_ERROR, text, (size_t)len);
+}
+
 static void answer_error(struct slot *slot, const struct error *err) {
   json_t *json = error_json(err);
   char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
@@ -120,7 +131,7 @@ static enum status connect_db(struct slot *slot, struct error *err) {
   return slot->db ? OK : pg_connect(slot->cfg->database_url, "slot", &slot->db, err);
 }
 
-static enum status run_handler(struct slot *slot, const struct wire_job *wire, json_t **ret_result, struct error *err) {
+static enum status run_handler(struct slot *slot, const struct wire_job *wire, int *ret_park_ms, json_t **ret_result, struct error *err) {
   const struct kind *kind = kind_find(wire->kind);
   if (!kind)
     return error_set_code(err, ERR_UNAVAILABLE, "KIND_UNKNOWN", "this worker (version %s) can't run jobs of kind %s", AUTODB_VERSION,
@@ -142,6 +153,7 @@ static enum status run_handler(struct slot *slot, const struct wire_job *wire, j
                     .keeper_socket = *slot->keeper_socket ? slot->keeper_socket : NULL,
                     .db = slot->db};
   status = kind->handler(&job, ret_result, err);
+  *ret_park_ms = job.park_ms;
   json_decref(payload);
   return status;
 }
@@ -155,10 +167,14 @@ static void run_job(struct slot *slot, const struct wire_job *wire) {
   log_context("trace_id", *trace_id_of(wire->trace, trace_id) ? trace_id : NULL);
   log_event(LOG_DEBUG, "job begins", "kind", wire->kind, NULL);
   limit_memory(slot, wire->kind);
-  enum status status = run_handler(slot, wire, &result, &err);
+  int park_ms = 0;
+  enum status status = run_handler(slot, wire, &park_ms, &result, &err);
   if (status == OK) status = answer_result(slot, result, &err);
   log_event(LOG_DEBUG, "job ends", "error", status == OK ? NULL : err.code, NULL);
-  if (status != OK) answer_error(slot, &err);
+  if (status != OK && park_ms)
+    answer_parked(slot, park_ms);
+  else if (status != OK)
+    answer_error(slot, &err);
   json_decref(result);
   arena_reset(slot->arena);
   log_context("trace_id", NULL);

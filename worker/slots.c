@@ -245,6 +245,8 @@ static void on_event(struct bufferevent *bev, short what, void *arg) {
 
 /* --- answers --- */
 
+static enum outcome how_it_ended(char how) { return how == '1' ? OUTCOME_RETRY : how == '2' ? OUTCOME_PARKED : OUTCOME_FAILED; }
+
 /* False when the slot sent what it mustn't. */
 static bool on_answer(struct slot *slot, enum wire_type type, const char *body, size_t len) {
   if (!slot->count || (type == WIRE_ERROR && !len)) return false;
@@ -269,7 +271,7 @@ static bool on_answer(struct slot *slot, enum wire_type type, const char *body, 
   else if (stop == STOP_KILL)
     task_end(task, killed_as, NULL, 0);
   else
-    task_end(task, stop == STOP_CANCEL ? OUTCOME_CANCELLED : *body == '1' ? OUTCOME_RETRY : OUTCOME_FAILED, body + 1, len - 1);
+    task_end(task, stop == STOP_CANCEL ? OUTCOME_CANCELLED : how_it_ended(*body), body + 1, len - 1);
   slot->slots->hooks.ended(slot->slots->hooks.arg, task, ran_us);
   return true;
 }

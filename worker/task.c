@@ -10,7 +10,7 @@
 #include "common/limits.h"
 #include "worker/wire.h"
 
-const char *const outcome_names[] = {"succeeded", "failed", "cancelled", "retry", "crash", "release", "lost"};
+const char *const outcome_names[] = {"succeeded", "failed", "cancelled", "retry", "crash", "release", "parked", "lost"};
 
 struct task *task_new(void) {
   struct task *task = calloc(1, sizeof *task);

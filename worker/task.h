@@ -14,7 +14,16 @@
 enum task_state { TASK_READY, TASK_SENT, TASK_RUNNING, TASK_ENDED };
 
 /* How an attempt ended. The first three are final; the others give the job back, and the finish statement decides what becomes of it. */
-enum outcome { OUTCOME_SUCCEEDED, OUTCOME_FAILED, OUTCOME_CANCELLED, OUTCOME_RETRY, OUTCOME_CRASH, OUTCOME_RELEASE, OUTCOME_LOST };
+enum outcome {
+  OUTCOME_SUCCEEDED,
+  OUTCOME_FAILED,
+  OUTCOME_CANCELLED,
+  OUTCOME_RETRY,
+  OUTCOME_CRASH,
+  OUTCOME_RELEASE,
+  OUTCOME_PARKED,
+  OUTCOME_LOST
+};
 extern const char *const outcome_names[]; /* "succeeded", …; "lost": another owner has it, nothing is written */
 
 struct task {
@@ -39,7 +48,7 @@ struct task {
   bool progress_new;
   int64_t progress_ms; /* monotonic: when it was last written */
   enum outcome outcome;
-  struct buf answer; /* JSON: the result, or the error */
+  struct buf answer; /* JSON: the result, or the error; parked: for how long, ms in digits */
   bool alone;        /* its batch was refused: it is tried by itself */
 };
 TAILQ_HEAD(task_list, task);

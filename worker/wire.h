@@ -15,7 +15,7 @@ enum wire_type {
   WIRE_REVOKE = 'V',   /* down: empty */
   WIRE_HELLO = 'H',    /* up: empty, once, when the slot can take jobs */
   WIRE_RESULT = 'R',   /* up: JSON */
-  WIRE_ERROR = 'E',    /* up: '1' when a retry may help, else '0'; then {"code","message","details"} */
+  WIRE_ERROR = 'E',    /* up: '1' when a retry may help, else '0'; then {"code","message","details"}. '2': parked; then ms in digits */
   WIRE_DROPPED = 'D',  /* up: empty; a revoked job */
   WIRE_PROGRESS = 'P', /* up: JSON, about the job that runs */
 };
