@@ -18,6 +18,8 @@ struct docstore {
 
 enum status docstore_new(const struct config *cfg, struct docstore **ret_store, struct error *err) {
   size_t kind = 0;
+  if (strstr(cfg->document_store, "://"))
+    return error_set(err, ERR_VALIDATION, "AUTODB_DOCUMENT_STORE must be a directory; buckets can't hold originals in this version");
   while (strncmp(cfg->document_store, drivers[kind]->scheme, strlen(drivers[kind]->scheme)) != 0) kind++;
   struct docstore *store = calloc(1, sizeof *store);
   if (!store) return error_oom(err);

@@ -266,8 +266,20 @@ static void more_than_a_batch_is_swept(void **state) {
   assert_int_equal(get(key, 100, text, sizeof text), ERR_NOT_FOUND);
 }
 
+/* Taken for a directory's name, originals would lie somewhere else than was meant. */
+static void buckets_are_refused(void **state) {
+  (void)state;
+  ERROR_AUTO err = {0};
+  struct docstore *store = NULL;
+  const struct config cfg = {.document_store = "s3://bucket/originals"};
+  assert_int_equal(docstore_new(&cfg, &store, &err), ERR_VALIDATION);
+  assert_non_null(strstr(err.message, "AUTODB_DOCUMENT_STORE"));
+  assert_null(store);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(buckets_are_refused),
       cmocka_unit_test(what_is_put_comes_back),
       cmocka_unit_test(a_file_is_moved_in_and_may_be_there_already),
       cmocka_unit_test(a_file_from_elsewhere_is_copied),
