@@ -270,11 +270,11 @@ static void more_than_a_batch_is_swept(void **state) {
 static void buckets_are_refused(void **state) {
   (void)state;
   ERROR_AUTO err = {0};
-  struct docstore *store = NULL;
+  struct docstore *none = NULL;
   const struct config cfg = {.document_store = "s3://bucket/originals"};
-  assert_int_equal(docstore_new(&cfg, &store, &err), ERR_VALIDATION);
+  assert_int_equal(docstore_new(&cfg, &none, &err), ERR_VALIDATION);
   assert_non_null(strstr(err.message, "AUTODB_DOCUMENT_STORE"));
-  assert_null(store);
+  assert_null(none);
 }
 
 int main(void) {
