@@ -146,8 +146,8 @@ static void collect(struct probe *p) {
 
 /* --- the snapshot's own lists --- */
 
-static char *fold(struct arena *arena, const char *text) {
-  char *out = arena_strdup(arena, tokens_lower(arena, text, strlen(text)));
+static char *fold(struct arena *arena, const char *text) { /* NULL in, NULL out */
+  char *out = text ? arena_strdup(arena, tokens_lower(arena, text, strlen(text))) : NULL;
   for (char *c = out; c && *c; c++)
     if (*c == '_' || *c == '-') *c = ' ';
   return out;
