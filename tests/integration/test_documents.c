@@ -581,7 +581,9 @@ static void memory_is_flat_while_large_files_arrive(void **state) {
   upload(h, NULL, parts, count, 202, &reply);
   long grown = status_kb(api->pid, "VmHWM") - before;
   printf("%zu MB in %lld ms; the API's peak grew by %ld kB\n", count * 10, (long long)(harness_now_ms() - began), grown);
+#ifndef __SANITIZE_ADDRESS__ /* which keeps what was freed, to find who uses it again */
   assert_true(grown < 8 * 1024);
+#endif
   assert_int_equal(spooled(h), 0);
 }
 
