@@ -303,9 +303,8 @@ static void huge(void **state) {
   json_decref(relations);
   const json_t *all = plan(&stage, whatif_session(stage.whatif), "SELECT * FROM shop.orders");
   assert_true(near(rows(all), 1e9, 0.001) && cost(all) > 3e6);
-  assert_string_equal(
-      json_str(plan(&stage, whatif_session(stage.whatif), "SELECT * FROM shop.orders WHERE customer_id = 3"), "Node Type", ""),
-      "Bitmap Heap Scan");
+  const json_t *one = plan(&stage, whatif_session(stage.whatif), "SELECT * FROM shop.orders WHERE customer_id = 3");
+  assert_string_not_equal(json_str(one, "Node Type", ""), "Seq Scan");
   stage_close(&stage);
 }
 
