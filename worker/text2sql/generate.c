@@ -181,10 +181,8 @@ static json_t *names_of(const struct error *err, const char *kind) {
   return names;
 }
 
-static json_t *strings(const char *const *items, size_t count) { return count ? json_strings(items, count) : json_array(); }
-
 static json_t *tables_read(const struct pipeline *pipeline) {
-  if (!pipeline->guarded) return strings(pipeline->answer.tables, pipeline->answer.table_count);
+  if (!pipeline->guarded) return json_strings(pipeline->answer.tables, pipeline->answer.table_count);
   json_t *tables = json_array();
   const struct query_resolution *resolution = pipeline->guarded->resolution;
   for (size_t i = 0; i < resolution->relation_count; i++) {
@@ -199,11 +197,11 @@ static json_t *tables_read(const struct pipeline *pipeline) {
 
 static json_t *clarification_json(const struct generator_clarification *clarify) {
   if (!clarify) return json_null();
-  return json_pack("{s:s, s:o}", "question", clarify->question, "choices", strings(clarify->choices, clarify->choice_count));
+  return json_pack("{s:s, s:o}", "question", clarify->question, "choices", json_strings(clarify->choices, clarify->choice_count));
 }
 
 static json_t *warnings_json(const struct pipeline *pipeline) {
-  json_t *warnings = strings(pipeline->answer.warnings, pipeline->answer.warning_count);
+  json_t *warnings = json_strings(pipeline->answer.warnings, pipeline->answer.warning_count);
   for (size_t i = 0; pipeline->guarded && i < pipeline->guarded->warning_count; i++)
     json_append_str(warnings, pipeline->guarded->warnings[i]);
   if (pipeline->retrieval.warning) json_append_str(warnings, pipeline->retrieval.warning);
