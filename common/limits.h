@@ -145,6 +145,7 @@
 #define LIMIT_S3_CALL_MS 30000                   /* of one try, and a second more for every 64 KiB */
 #define LIMIT_S3_LIST_BYTES (8 * 1024 * 1024)    /* of one page of a listing: 1000 keys of 1 KiB, encoded */
 #define LIMIT_S3_THREADS 8                       /* that read objects for one batch */
+#define LIMIT_S3_AHEAD 16                        /* objects of one batch that are begun or read, besides the one that is ingested */
 #define LIMIT_S3_FLIGHT_BYTES (16 * 1024 * 1024) /* read and not yet ingested, of one batch; or one object */
 #define LIMIT_S3_BATCH_OBJECTS 250               /* of one job */
 #define LIMIT_S3_BATCH_BYTES (64 * 1024 * 1024)  /* of one job; or one object */
