@@ -9,7 +9,7 @@
 
 #define PIECE (64 * 1024)
 
-static const struct docstore_driver *const drivers[] = {&docstore_dir}; /* the one without a scheme last */
+static const struct docstore_driver *const drivers[] = {&docstore_s3, &docstore_dir}; /* the one without a scheme last */
 
 struct docstore {
   const struct docstore_driver *driver;
@@ -18,9 +18,9 @@ struct docstore {
 
 enum status docstore_new(const struct config *cfg, struct docstore **ret_store, struct error *err) {
   size_t kind = 0;
-  if (strstr(cfg->document_store, "://"))
-    return error_set(err, ERR_VALIDATION, "AUTODB_DOCUMENT_STORE must be a directory; buckets can't hold originals in this version");
   while (strncmp(cfg->document_store, drivers[kind]->scheme, strlen(drivers[kind]->scheme)) != 0) kind++;
+  if (!*drivers[kind]->scheme && strstr(cfg->document_store, "://"))
+    return error_add_field(err, "AUTODB_DOCUMENT_STORE", "must be a directory, or s3://bucket/prefix");
   struct docstore *store = calloc(1, sizeof *store);
   if (!store) return error_oom(err);
   store->driver = drivers[kind];

@@ -22,6 +22,6 @@ struct docstore_driver {
   enum status (*remove_old)(void *self, const char *key, int grace_seconds, struct error *err); /* unless it is young again */
 };
 
-extern const struct docstore_driver docstore_dir;
+extern const struct docstore_driver docstore_s3, docstore_dir;
 
 #endif
