@@ -16,7 +16,7 @@
 #include "common/buf.h"
 #include "process.h"
 
-#define TEMPLATE_REVISION 2 /* raise it when anything below changes */
+#define TEMPLATE_REVISION 3 /* raise it when anything below changes */
 #define TEMPLATE_STEP_MS 60000
 
 /* Durability off: a sandbox that crashes is thrown away. Nothing runs beside the sessions; memory and temporary files are bounded.
@@ -45,6 +45,10 @@ static const char prepare_sql[] = "CREATE ROLE migrator LOGIN NOSUPERUSER NOCREA
                                   "REVOKE ALL ON DATABASE sandbox FROM PUBLIC\n"
                                   "UPDATE pg_database SET datistemplate = false\n"
                                   "DROP DATABASE template0\n";
+/* Since 16 whoever may create roles has power over those alone; before, over every role that is no superuser, and through them over files
+ * and programs (manual, "Role Attributes"). */
+#define CREATEROLE_SINCE 16
+static const char createrole_sql[] = "ALTER ROLE migrator CREATEROLE\n";
 /* pg_dump reads all comments; those on the server's own functions and operators, thousands, are never of interest here. */
 static const char finish_sql[] = "DROP DATABASE template1\n"
                                  "DELETE FROM pg_description WHERE objoid < 12000 AND classoid <> 'pg_namespace'::regclass\n"
@@ -113,6 +117,7 @@ static enum status make(const struct server *server, const char *data, struct er
   if (!write_file(data, "postgresql.conf", settings) || !write_file(data, "pg_hba.conf", "local all all trust\n"))
     return error_set(err, ERR_UNAVAILABLE, "can't write settings to %s: %s", data, strerror(errno));
   status = single_user(server, data, "template1", prepare_sql, err);
+  if (!status && server->major >= CREATEROLE_SINCE) status = single_user(server, data, "sandbox", createrole_sql, err);
   return status ? status : single_user(server, data, "sandbox", finish_sql, err);
 }
 
