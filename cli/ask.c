@@ -64,7 +64,7 @@ int remote_ask(const struct cli_command *self, int argc, char **argv) {
   json_t *made = NULL;
   JSON_AUTO *job = NULL, *body = json_pack("{s:s, s:b, s:I}", "query", question, "execute", !only_sql, "row_limit", (json_int_t)limit);
   if (!body) return cli_usage(self, "the question is not UTF-8 text");
-  if (client_new(&client, &err) || remote_connection(client, connection, id, &err)) return remote_failed(&err);
+  if (client_new(&client, &err) || remote_connection(client, connection, REMOTE_READS, id, &err)) return remote_failed(&err);
   snprintf(path, sizeof path, "/api/v1/connections/%s/queries/generate", id);
   if (client_call(client, "POST", path, body, NULL, &made, &err) || client_wait(client, made, TIMEOUT_SECONDS, &job, &err))
     return remote_failed(&err);

@@ -35,7 +35,7 @@ static bool is_id(const char *text) {
 static enum status reach(const char *connection, const char *rest, struct client **ret_client, char path[256], struct error *err) {
   char id[64];
   enum status status = client_new(ret_client, err);
-  if (!status) status = remote_connection(*ret_client, connection, id, err);
+  if (!status) status = remote_connection(*ret_client, connection, REMOTE_READS, id, err);
   if (!status) snprintf(path, 256, "/api/v1/connections/%s/%s", id, rest);
   return status;
 }

@@ -107,7 +107,8 @@ int remote_execute(const struct cli_command *self, int argc, char **argv) {
   char connection[64];
   JSON_AUTO *body = make_body(&wanted, options, &err);
   if (!body) return cli_fail(&err, NULL);
-  if (client_new(&client, &err) || remote_connection(client, wanted.connection, connection, &err)) return remote_failed(&err);
+  if (client_new(&client, &err) || remote_connection(client, wanted.connection, REMOTE_CHANGES, connection, &err))
+    return remote_failed(&err);
   json_set_str(body, "connection_id", connection);
   if (client_call(client, "POST", "/api/v1/migrations/execute", body, "respond-async", &made, &err)) return fail(&err);
   if (client_end(client, made, (int)wanted.seconds, &job, &err)) return fail(&err);

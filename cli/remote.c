@@ -43,7 +43,20 @@ static bool parse_timeout(const char *text, int *ret_seconds) {
 /* Ids go into paths: only what an id is made of. */
 static bool id_like(const char *text) { return *text && strlen(text) <= 40 && strspn(text, "0123456789abcdefABCDEF-") == strlen(text); }
 
-enum status remote_connection(struct client *client, const char *named, char out[64], struct error *err) {
+/* Of several connections the only one whose role can do what is wanted, and no more: questions run as one that may not write. */
+static const json_t *only_fit(const json_t *items, enum remote_need need) {
+  const json_t *found = NULL, *item;
+  size_t index, fits = 0;
+  json_array_foreach(items, index, item) {
+    const json_t *writes = json_object_get(json_object_get(item, "capabilities"), "can_write");
+    if (need == REMOTE_READS ? !json_is_false(writes) : !json_is_true(writes)) continue;
+    found = item;
+    fits++;
+  }
+  return fits == 1 ? found : NULL;
+}
+
+enum status remote_connection(struct client *client, const char *named, enum remote_need need, char out[64], struct error *err) {
   if (!named) named = getenv("AUTODB_CONNECTION_ID");
   if (named && *named) {
     if (!id_like(named)) return error_set(err, ERR_VALIDATION, "%.64s is not a connection's id", named);
@@ -51,13 +64,17 @@ enum status remote_connection(struct client *client, const char *named, char out
     return OK;
   }
   JSON_AUTO *list = NULL;
-  enum status status = client_call(client, "GET", "/api/v1/connections?limit=2", NULL, NULL, &list, err);
+  enum status status = client_call(client, "GET", "/api/v1/connections?limit=200", NULL, NULL, &list, err);
   if (status) return status;
-  const json_t *items = json_object_get(list, "items");
-  if (json_array_size(items) == 0) return error_set(err, ERR_NOT_FOUND, "there is no connection yet: `autodb connection add` makes one");
-  if (json_array_size(items) > 1)
-    return error_set(err, ERR_VALIDATION, "there are several connections: say which by --connection ID (`autodb connection list`)");
-  snprintf(out, 64, "%s", json_str(json_array_get(items, 0), "id", ""));
+  const json_t *items = json_object_get(list, "items"), *only = json_array_get(items, 0);
+  if (!only) return error_set(err, ERR_NOT_FOUND, "there is no connection yet: `autodb connection add` makes one");
+  if (json_array_size(items) > 1) {
+    only = only_fit(items, need);
+    if (!only)
+      return error_set(err, ERR_VALIDATION, "there are several connections: say which by --connection ID (`autodb connection list`)");
+    fprintf(stderr, "on \"%s\"\n", json_str(only, "name", ""));
+  }
+  snprintf(out, 64, "%s", json_str(only, "id", ""));
   return OK;
 }
 
@@ -170,7 +187,7 @@ int remote_introspect(const struct cli_command *self, int argc, char **argv) {
   BUF_AUTO path;
   char id[64];
   buf_init(&path, 4096);
-  if (client_new(&client, &err) || remote_connection(client, connection, id, &err)) return remote_failed(&err);
+  if (client_new(&client, &err) || remote_connection(client, connection, REMOTE_CHANGES, id, &err)) return remote_failed(&err);
   char *escaped = curl_easy_escape(NULL, schemas ? schemas : "", 0);
   buf_printf(&path, "/api/v1/connections/%s/introspect%s%s", id, schemas ? "?schemas=" : "", escaped ? escaped : "");
   curl_free(escaped);
@@ -238,7 +255,7 @@ int remote_analyze(const struct cli_command *self, int argc, char **argv) {
   JSON_AUTO *body = json_pack("{s:s%}", "sql", sql, len), *job = NULL;
   free(sql);
   if (!body) return cli_usage(self, "%s is not UTF-8 text", file);
-  if (client_new(&client, &err) || remote_connection(client, connection, id, &err)) return remote_failed(&err);
+  if (client_new(&client, &err) || remote_connection(client, connection, REMOTE_CHANGES, id, &err)) return remote_failed(&err);
   snprintf(path, sizeof path, "/api/v1/connections/%s/migrations/analyze%s", id, no_sandbox ? "?sandbox=false" : "");
   if (run_job(client, path, body, seconds, &job, &err)) return remote_failed(&err);
   int code = print_job(job, as_json);

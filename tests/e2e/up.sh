@@ -27,7 +27,7 @@ up 'deploy/up ends well' --reset --detach
 holds 'the report is printed' "$out" 'Risk ' 'Blast radius' 'Sandbox' 'passed on postgres' 'Rollback' 'AccessExclusiveLock' 'shop.orders'
 holds 'a busy default port is avoided, and said' "$out" 'port 8080 is in use'
 . .autodb/env
-for name in AUTODB_URL AUTODB_API_KEY AUTODB_METRICS_URL AUTODB_DATABASE_URL AUTODB_REDIS_URL DEMO_DATABASE_URL DEMO_CONNECTION_ID; do
+for name in AUTODB_URL AUTODB_API_KEY AUTODB_METRICS_URL AUTODB_DATABASE_URL AUTODB_REDIS_URL DEMO_DATABASE_URL DEMO_CONNECTION_ID DEMO_READER_CONNECTION_ID; do
   check ".autodb/env names $name" test -n "${!name:-}"
 done
 for file in env api-key master-key state; do check ".autodb/$file is for its owner alone" test "$(stat -c %a ".autodb/$file")" = 600; done
@@ -47,6 +47,8 @@ check 'an echo comes back' grep -q '"status" *: *"succeeded"' <(call -H 'Prefer:
 grep '^  curl ' "$out" | while read -r line; do
   if bash -c "$line -s" 2>/dev/null | grep -q '"success" *: *true'; then ok "works as printed: ${line:0:60}…"; else no "works as printed: $line"; exit 1; fi
 done || bad=1
+
+check 'a question is answered from the demo' grep -q 'Customer' <(build/release/autodb ask 'Which five customers spent the most?' 2>/dev/null)
 
 echo 'again'
 key=$AUTODB_API_KEY connection=$DEMO_CONNECTION_ID api=$(pid_of api) from=$SECONDS

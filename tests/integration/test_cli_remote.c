@@ -84,6 +84,25 @@ static void introspects_the_only_connection(void **state) {
   expect(1, (const char *[]){"autodb", "introspect", "--connection", "../jobs", NULL}, (const char *[]){"not a connection's id", NULL});
 }
 
+/* Questions go to the role that may only read, migrations to the one that may change things. */
+static void takes_the_connection_that_fits(void **state) {
+  (void)state;
+  char reader_url[HARNESS_URL], reader_id[64];
+  char *output = NULL;
+  harness_sql(client_url, "CREATE ROLE reader LOGIN PASSWORD 'reader'; GRANT SELECT ON orders, items TO reader");
+  snprintf(reader_url, sizeof reader_url, "postgresql://reader:reader@127.0.0.1:%d/client", h->pg[0].port);
+  if (run_cli((const char *[]){"autodb", "connection", "add", "--name", "to read", reader_url, NULL}, &output) != 0) fail_msg("%s", output);
+  snprintf(reader_id, sizeof reader_id, "%.36s", output);
+  free(output);
+  expect(0, (const char *[]){"autodb", "ask", "How many orders are there?", NULL}, (const char *[]){"on \"to read\"", "1000", NULL});
+  expect(0, (const char *[]){"autodb", "introspect", NULL}, (const char *[]){"on \"client\"", "\"table_count\": 2", NULL});
+  expect(1, (const char *[]){"autodb", "ask", "How many orders are there?", "--connection", connection_id, NULL},
+         (const char *[]){"superuser", "CREATE ROLE", NULL});
+  if (run_cli((const char *[]){"autodb", "connection", "add", "--name", "again", reader_url, NULL}, &output) != 0) fail_msg("%s", output);
+  free(output);
+  expect(1, (const char *[]){"autodb", "ask", "How many orders are there?", NULL}, (const char *[]){"several connections", NULL});
+}
+
 static void analyses_a_file_and_prints_the_report(void **state) {
   (void)state;
   const char *path = put_file("m.sql", "ALTER TABLE orders ADD COLUMN token uuid NOT NULL DEFAULT gen_random_uuid();\n");
@@ -142,6 +161,7 @@ int main(void) {
       cmocka_unit_test(adds_and_lists_connections),
       cmocka_unit_test(tells_why_a_connection_is_refused),
       cmocka_unit_test(introspects_the_only_connection),
+      cmocka_unit_test(takes_the_connection_that_fits),
       cmocka_unit_test(analyses_a_file_and_prints_the_report),
       cmocka_unit_test(follows_a_job),
       cmocka_unit_test(says_what_to_do_without_server_or_key),
