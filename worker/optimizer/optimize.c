@@ -4,7 +4,6 @@
 #include <pg_query.h>
 
 #include "common/json.h"
-#include "worker/optimizer/advice.h"
 #include "worker/query/resolve.h"
 #include "worker/query/session.h"
 #include "worker/schema/store.h"
@@ -14,9 +13,7 @@ static const struct stage {
   const char *name; /* of the progress it shows */
   int percent;
   enum status (*run)(struct optimization *optimization, struct error *err);
-} stages[] = {
-    {"indexes", 60, advise_indexes},
-};
+} stages[] = {{NULL, 0, NULL}};
 
 void optimize_warn(struct optimization *o, const char *fmt, ...) {
   va_list args;

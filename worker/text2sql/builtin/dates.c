@@ -68,7 +68,7 @@ enum date_unit dates_unit(const char *lower) {
 }
 
 const char *dates_unit_name(enum date_unit unit) {
-  static const char *const names[] = {"", "hour", "day", "week", "month", "quarter", "year", "isodow"};
+  static const char *const names[] = {"", "hour", "day", "week", "month", "quarter", "year", "isodow", "hour"};
   return names[unit];
 }
 
@@ -117,6 +117,13 @@ static size_t read_month(const struct date_reader *r, size_t at, struct stretch 
   if (day) return 0; /* a day of which year? */
   if (strcmp(word(r, p - 1), "may") == 0 && !r->tokens->items[p - 1].capital) return 0;
   if (ANY(word(r, p - 1), "march", "mar", "dec", "sun", "jan") && !r->tokens->items[p - 1].capital && at == 0) return 0;
+  size_t list = p; /* "June or July 2023": the year is of both */
+  while (ANY(word(r, list), "or", "and", ",") && month_of(word(r, list + 1))) list += 2;
+  if (list > p) list += ANY(word(r, list), ",", "of") ? 1 : 0;
+  if (list > p && year_at(r, list)) {
+    *ret = whole_months(r->arena, year_at(r, list), month, 1);
+    return p - at;
+  }
   *ret = (struct stretch){.month = month};
   return p - at;
 }
@@ -145,11 +152,30 @@ static size_t read_quarter(const struct date_reader *r, size_t at, struct stretc
   return p - at;
 }
 
+/* "the first half of 2023", "H2 2023". */
+static size_t read_half(const struct date_reader *r, size_t at, struct stretch *ret) {
+  size_t p = at;
+  int half = ANY(word(r, p), "first") ? 1 : ANY(word(r, p), "second", "last") ? 2 : 0;
+  if (half && ANY(word(r, p + 1), "half")) {
+    p += 2;
+  } else if (ANY(word(r, p), "h") && (count_at(r, p + 1) == 1 || count_at(r, p + 1) == 2)) {
+    half = count_at(r, p + 1);
+    p += 2;
+  } else {
+    return 0;
+  }
+  p += ANY(word(r, p), "of", "in", ",") ? 1 : 0;
+  if (!year_at(r, p)) return 0;
+  *ret = whole_months(r->arena, year_at(r, p), half == 1 ? 1 : 7, 6);
+  return p + 1 - at;
+}
+
 static size_t read_absolute(const struct date_reader *r, size_t at, struct stretch *ret) {
   if (at >= r->tokens->count) return 0;
   const struct token *token = &r->tokens->items[at];
   size_t skip = strcmp(word(r, at), "the") == 0 ? 1 : 0;
   size_t n = read_quarter(r, at + skip, ret);
+  if (!n) n = read_half(r, at + skip, ret);
   if (n) return n + skip;
   if (strcmp(word(r, at + skip), "month") == 0 && strcmp(word(r, at + skip + 1), "of") == 0) skip += 2;
   n = read_month(r, at + skip, ret);
@@ -277,23 +303,33 @@ static size_t read_bounded(const struct date_reader *r, size_t at, struct date_r
   return p + n - at;
 }
 
+static size_t read_plain(const struct date_reader *r, size_t at, bool preposition, struct date_range *ret_range) {
+  struct stretch one;
+  size_t n = read_stretch(r, at, &one);
+  if (!n) return 0;
+  bool bare_year = n == 1 && year_at(r, at);
+  if (bare_year && !preposition) return 0; /* "2020 orders": a number like others */
+  if (one.month && !preposition) return 0;
+  if (one.month) {
+    *ret_range = (struct date_range){.month = one.month};
+    return n;
+  }
+  if (one.from == one.to && one.from) one.to = arena_printf(r->arena, "%s + INTERVAL '1 day'", one.from);
+  set(ret_range, one.from, one.to, one.from_year, one.to_year);
+  return n;
+}
+
+size_t dates_continue(const struct tokens *tokens, size_t at, struct arena *arena, struct date_range *ret_range) {
+  struct date_reader r = {tokens, arena};
+  return read_plain(&r, at, true, ret_range);
+}
+
 size_t dates_read(const struct tokens *tokens, size_t at, struct arena *arena, struct date_range *ret_range) {
   struct date_reader r = {tokens, arena};
   size_t n = read_bounded(&r, at, ret_range), p = at;
   if (n) return n;
   bool preposition = ANY(word(&r, p), "in", "during", "for", "of", "from", "within", "throughout", "on", "over");
   if (preposition) p++;
-  struct stretch one;
-  n = read_stretch(&r, p, &one);
-  if (!n) return 0;
-  bool bare_year = n == 1 && year_at(&r, p);
-  if (bare_year && !preposition) return 0; /* "2020 orders": a number like others */
-  if (one.month && !preposition) return 0;
-  if (one.month) {
-    *ret_range = (struct date_range){.month = one.month};
-    return p + n - at;
-  }
-  if (one.from == one.to && one.from) one.to = arena_printf(arena, "%s + INTERVAL '1 day'", one.from);
-  set(ret_range, one.from, one.to, one.from_year, one.to_year);
-  return p + n - at;
+  n = read_plain(&r, p, preposition, ret_range);
+  return n ? p + n - at : 0;
 }

@@ -5,7 +5,7 @@
 
 #include "worker/text2sql/builtin/tokens.h"
 
-enum date_unit { UNIT_NONE, UNIT_HOUR, UNIT_DAY, UNIT_WEEK, UNIT_MONTH, UNIT_QUARTER, UNIT_YEAR, UNIT_WEEKDAY };
+enum date_unit { UNIT_NONE, UNIT_HOUR, UNIT_DAY, UNIT_WEEK, UNIT_MONTH, UNIT_QUARTER, UNIT_YEAR, UNIT_WEEKDAY, UNIT_HOUR_OF_DAY };
 struct date_range {
   const char *from, *to;  /* SQL: at or after from, before to; NULL: open */
   int from_year, to_year; /* for columns that hold only years: first and last year in it; 0: open or not whole years */
@@ -15,6 +15,8 @@ struct date_range {
 
 /* Reads a stretch of time at a token, its preposition included. Returns the tokens taken, 0 when there is none. */
 size_t dates_read(const struct tokens *tokens, size_t at, struct arena *arena, struct date_range *ret_range);
+/* The same where a stretch of time stands before it: "in 2022 or 2023", "in June and July". */
+size_t dates_continue(const struct tokens *tokens, size_t at, struct arena *arena, struct date_range *ret_range);
 enum date_unit dates_unit(const char *lower);     /* "month", "months", "monthly" */
 const char *dates_unit_name(enum date_unit unit); /* as date_trunc() takes it */
 

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "worker/text2sql/builtin/study.h"
+#include "worker/text2sql/builtin/read.h"
 
 #define SPAN_WORDS 5
 #define LEAST 0.5       /* a worse match is none */
@@ -153,6 +153,11 @@ static void link_opposites(struct study *study) {
   }
 }
 
+/* "number of rooms" counts rooms: it is no room number. */
+static bool counting_words(const struct study *study, size_t from, size_t to) {
+  return to > from + 2 && study_phrase(study, from, "number of|numbers of|count of") > 0;
+}
+
 static void link_names(struct study *study) {
   size_t *hits = arena_calloc(study->arena, study->names.count + 1, sizeof *hits);
   if (!hits) {
@@ -171,6 +176,8 @@ static void link_names(struct study *study) {
       for (size_t i = 0; n && i < hit_count; i++) {
         const struct name *name = &study->names.items[hits[i]];
         double score = n <= name->count ? names_match(name, words, n) : 0;
+        if (counting_words(study, from, to) && name->column && (!column_numeric(name->column) || column_key(name->table, name->column)))
+          continue;
         if (name->owned && (score < 0.99 || plural(study->tokens.items[from].lower))) continue; /* "products cost" is a sentence */
         if (score >= LEAST) link_name(study, from, to, name, score);
       }
@@ -249,6 +256,25 @@ static bool participle(const struct token *token) {
   return false;
 }
 
+/* "team plays", "does each referee lead": a verb that a synonym makes a table of. */
+static bool verb_form(const struct study *study, size_t at, const struct mention *mention) {
+  const struct link *table = mention_best(mention, LINK_TABLE);
+  if (!table || table->score >= 0.95 || at == 0 || !verb_neutral(study, at)) return false;
+  const struct mention *before = NULL;
+  for (size_t back = 1; back <= 3 && back <= at && !before; back++)
+    if (study->at[at - back] && study->at[at - back]->to == at) before = study->at[at - back];
+  return before && mention_best(before, LINK_TABLE) && !before->verb;
+}
+
+/* The words of a span that count: "names of users" are two. A value counts as it stands. */
+static size_t weight(const struct study *study, size_t at, size_t len) {
+  size_t n = len;
+  if (mention_best(current->items[at][len], LINK_VALUE)) return len;
+  for (size_t i = at + 1; i + 1 < at + len; i++)
+    if (study->tokens.items[i].kind == TOKEN_WORD && study_glue(study->tokens.items[i].lower)) n--;
+  return n;
+}
+
 static void cut(struct study *study) {
   size_t n = study->tokens.count;
   double best[TOKENS_MAX + 1] = {0};
@@ -257,7 +283,7 @@ static void cut(struct study *study) {
     best[at] = best[at + 1];
     for (size_t len = 1; len <= SPAN_WORDS && at + len <= n; len++) {
       const struct mention *mention = current->items[at][len];
-      double worth = mention ? best_score(mention) * (double)len - PIECE_COST + best[at + len] : 0;
+      double worth = mention ? best_score(mention) * (double)weight(study, at, len) - PIECE_COST + best[at + len] : 0;
       if (mention && worth > best[at]) best[at] = worth, take[at] = len;
     }
   }
@@ -267,7 +293,8 @@ static void cut(struct study *study) {
     if (!take[at]) continue;
     struct mention *mention = current->items[at][take[at]];
     keep_best(mention);
-    mention->verb = mention->to == at + 1 && study->tokens.items[at].kind == TOKEN_WORD && participle(&study->tokens.items[at]);
+    mention->verb = mention->to == at + 1 && study->tokens.items[at].kind == TOKEN_WORD &&
+                    (participle(&study->tokens.items[at]) || verb_form(study, at, mention));
     study->at[at] = mention;
     study->mention_count++;
   }

@@ -6,21 +6,22 @@
 #include "worker/text2sql/builtin/write.h"
 
 static const read_rule rules[] = {
-    rule_date,    rule_order,       rule_ratio, rule_absence, rule_having, rule_match, rule_null,  rule_flag,
-    rule_compare, rule_superlative, rule_group, rule_measure, rule_value,  rule_role,  rule_table, rule_column,
+    rule_date, rule_order,   rule_ratio,       rule_time,  rule_absence, rule_having, rule_match, rule_null,  rule_flag,
+    rule_rate, rule_compare, rule_superlative, rule_group, rule_measure, rule_value,  rule_role,  rule_table, rule_column,
 };
 
 /* Words that say nothing about which rows: what one calls a result, and verbs of having and being somewhere. */
-static const char benign[] = " information info detail details data record records entry entries result results list database table value "
-                             "values respectively overall available different following place placed places make makes made "
-                             "belong belongs belonging associate associated relate related correspond corresponding exist exists existing "
-                             "locate located live lives living base based work works working come comes coming contain "
-                             "contains involve involved occur occurred happen happened call called name named use used uses receive "
-                             "received get gets got getting hold holds held include included including total please along "
-                             "calculate compute count report query question answer order ordered sort sorted group grouped column columns "
-                             "row rows field fields system registered recorded stored listed given output number amount "
-                             "offer offers offered take takes taken took provide provided handled handle assigned placing making currently "
-                             "present people person whole entire full complete each sum summary overview ";
+static const char benign[] =
+    " information info detail details data record records entry entries result results list database table value "
+    "values respectively overall available different following place placed places make makes made "
+    "belong belongs belonging associate associated relate related correspond corresponding exist exists existing "
+    "locate located live lives living base based work works working come comes coming came through together contain "
+    "contains involve involved occur occurred happen happened call called name named use used uses receive "
+    "received get gets got getting hold holds held include included including total please along "
+    "calculate compute count report query question answer order ordered sort sorted group grouped column columns "
+    "row rows field fields system registered recorded stored listed given output number amount "
+    "offer offers offered take takes taken took provide provided handled handle assigned placing making currently "
+    "present people person whole entire full complete each sum summary overview ";
 
 /* --- tokens --- */
 
@@ -102,9 +103,28 @@ struct measure *add_item(struct reader *reader, struct measure measure) {
   }
   ADD(reader, items, item_count, measure);
 }
+/* Only glue, and an "or", between the condition before and this one. */
+static bool behind_or(struct reader *reader, const struct filter *filter, size_t at) {
+  const struct reading *out = reader->out;
+  const struct filter *last = out->filter_count ? &out->filters[out->filter_count - 1] : NULL;
+  size_t or = TOKENS_MAX;
+  if (!last || last->branch != filter->branch || !last->end) return false;
+  for (size_t i = last->end; i < at; i++) {
+    if (token_is(reader, i, "and|but|,")) return false;
+    if (token_is(reader, i, "or")) or = i;
+  }
+  if (or == TOKENS_MAX) return false;
+  reader->study->explained[or] = true;
+  for (size_t back = 1; back <= 4 && back <= last->at; back++)
+    if (token_is(reader, last->at - back, "either|whether")) reader->study->explained[last->at - back] = true;
+  if (last->negated || filter->negated) study_doubt(reader->study, NULL, "Does the negation hold for both sides of the \u201cor\u201d?");
+  return true;
+}
+
 struct filter *add_filter(struct reader *reader, struct filter filter, size_t at) {
   filter.branch = filter.branch ? filter.branch : reader->branch;
   filter.at = at;
+  filter.either |= behind_or(reader, &filter, at);
   ADD(reader, filters, filter_count, filter);
 }
 struct group *add_group(struct reader *reader, struct group group) {
@@ -197,10 +217,35 @@ static void mark_mentioned(struct reader *reader) {
   }
 }
 
+bool person_like(const struct study *study, size_t table) {
+  static const char *const people[] = {"custom",  "customer", "passeng", "user",       "employee", "employe",  "agent",  "student",
+                                       "teacher", "patient",  "doctor",  "player",     "member",   "guest",    "author", "driver",
+                                       "client",  "person",   "request", "staff",      "actor",    "director", "seller", "owner",
+                                       "tenant",  "donor",    "artist",  "instructor", "contact",  "account"};
+  size_t count = study->names.table_counts[table];
+  for (size_t i = 0; count && i < sizeof people / sizeof *people; i++)
+    if (strcmp(study->names.table_words[table][count - 1]->text, people[i]) == 0) return true;
+  return false;
+}
+
+/* "Who spent the most on tickets?": people that the table named belongs to, when there is one kind of them. */
+static size_t person_asked(struct reader *reader, size_t table) {
+  struct study *study = reader->study;
+  if (!token_is(reader, 0, "who") || table == NO_TABLE || study->doubt || person_like(study, table)) return table;
+  size_t found = NO_TABLE;
+  for (size_t i = 0; i < study->graph.edge_count; i++) {
+    const struct join_edge *edge = &study->graph.edges[i];
+    if (edge->from != table || !person_like(study, edge->to)) continue;
+    if (found != NO_TABLE && found != edge->to) return table;
+    found = edge->to;
+  }
+  return found == NO_TABLE ? table : found;
+}
+
 static void find_subject(struct reader *reader) {
   mark_mentioned(reader);
   reader->out->subject = NO_TABLE;
-  reader->out->subject = first_table(reader);
+  reader->out->subject = person_asked(reader, first_table(reader));
   for (size_t at = 0; at < reader->study->tokens.count && reader->out->subject == NO_TABLE; at++) {
     const struct link *term = mention_best(mention_at(reader, at), LINK_TERM);
     if (term) reader->out->subject = term_root(reader->study, term->term);
@@ -213,7 +258,8 @@ static void find_subject(struct reader *reader) {
 
 static void note_clause(struct reader *reader, size_t at) {
   if (token_is(reader, at, "with|whose|that|who|which|where|having|from|in|for|when|if") && at > 0 &&
-      !(token_is(reader, at, "for|in|with") && at < 2)) {
+      !(token_is(reader, at, "for|in|with") && at < 2) &&
+      !(token_is(reader, at, "who|which") && token_is(reader, at + 1, "is|are|was|were") && token_is(reader, at + 2, "the"))) {
     if (!token_is(reader, at - 1, "in|of|for") || !token_is(reader, at, "which")) reader->where = true;
     if (token_is(reader, at, "with") && token_is(reader, at + 1, "their|its|the|his")) reader->where = false;
   }
@@ -250,7 +296,8 @@ static bool joins_things(const struct study *study, size_t at) {
                                         "disliked", "rejected",  "missed",     "missing",  "failed",   "fired",      "left",
                                         "lacking",  "excluding", "terminated", "avoided",  "skipped",  "dropped",    "deleted",
                                         "removed",  "expired",   "overdue",    "delayed",  "ended",    "stopped"};
-  static const char *const ties[] = {"in", "with", "by", "for", "at", "on", "from", "to", "the", "of", "as"};
+  static const char *const ties[] = {"in", "with", "by",   "for",   "at",   "on",   "from",    "to",   "the",     "of",       "as", "a",
+                                     "an", "any",  "more", "fewer", "less", "over", "exactly", "only", "several", "multiple", "no"};
   const char *lower = study->tokens.items[at].lower;
   size_t len = strlen(lower);
   bool verb = (len > 4 && (strcmp(lower + len - 2, "ed") == 0 || strcmp(lower + len - 3, "ing") == 0)) ||
@@ -258,6 +305,7 @@ static bool joins_things(const struct study *study, size_t at) {
   for (size_t i = 0; i < sizeof against / sizeof *against; i++)
     if (strcmp(against[i], lower) == 0) return false;
   struct date_range range;
+  if (at > 1 && study_phrase(study, at - 2, "much was|much were|many was|many were")) return false; /* "how much was deposited" */
   if (!verb || at == 0 || at + 1 >= study->tokens.count || dates_read(&study->tokens, at + 1, study->arena, &range)) return false;
   const struct mention *next = study->at[at + 1];
   bool tied = mention_best(next, LINK_VALUE) != NULL;
@@ -265,9 +313,83 @@ static bool joins_things(const struct study *study, size_t at) {
   return tied;
 }
 
+/* Verbs that only say that two things belong together, by stem. */
+bool verb_neutral(const struct study *study, size_t at) {
+  static const char *const stems[] = {
+      "oper",    "run",   "lead",   "handl",  "manag",  "make",    "play",   "write",  "teach",   "serv",    "offer",  "host",
+      "hold",    "take",  "fli",    "direct", "produc", "publish", "releas", "record", "perform", "conduct", "employ", "carri",
+      "cover",   "drive", "submit", "post",   "creat",  "contain", "score",  "own",    "have",    "work",    "depart", "arriv",
+      "process", "treat", "see",    "teach",  "attend", "use",     "coach",  "receiv", "get",     "come"};
+  const struct token *token = at < study->tokens.count ? &study->tokens.items[at] : NULL;
+  for (size_t i = 0; token && token->kind == TOKEN_WORD && i < sizeof stems / sizeof *stems; i++)
+    if (strcmp(token->word->text, stems[i]) == 0) return true;
+  return false;
+}
+
+/* "how many flights does each airline operate", "airlines that fly to Japan", "scored a penalty". */
+static bool ties_together(const struct study *study, size_t at) {
+  bool asked = false;
+  if (at == 0 || !verb_neutral(study, at)) return false;
+  for (size_t i = 0; i < at; i++) asked |= study_phrase(study, i, "do|does|did|have|has|had|that|which|who|whom|never|not") > 0;
+  return asked;
+}
+
+/* "business class", "gold tier": the noun behind a value that says what kind of thing it is. */
+static bool classifies(const struct study *study, size_t at) {
+  if (!study_phrase(study, at,
+                    "class|classes|type|types|kind|kinds|tier|tiers|plan|plans|level|status|grade|segment|channel|team|label|group|member|"
+                    "members|holders"))
+    return false;
+  for (size_t back = 1; back <= 3 && back <= at; back++)
+    if (study->at[at - back] && study->at[at - back]->to == at && study->explained[at - back])
+      return mention_best(study->at[at - back], LINK_VALUE) != NULL;
+  return false;
+}
+
+/* "in the league", "does our bank have": all of it. */
+static bool whole_place(const struct study *study, size_t at) {
+  return at > 0 && study_phrase(study, at - 1, "the|our|this|your|my") &&
+         study_phrase(
+             study, at,
+             "bank|company|library|league|shop|store|school|hospital|clinic|organization|organisation|university|college|firm|business|"
+             "system|"
+             "platform|app|site|website|club|airline|hotel|chain|network|catalog|catalogue|warehouse|world|market|country|dataset");
+}
+
+/* "tickets were sold": what happened to every row of a table that is nothing but such events. */
+static bool happened_to_all(const struct study *study, size_t at) {
+  if (at < 2 || !study_phrase(study, at - 1, "was|were|been|are|is|be") || study->reading.subject == NO_TABLE) return false;
+  if (!study_phrase(study, at,
+                    "sold|made|placed|created|bought|issued|booked|played|held|submitted|filed|logged|raised|recorded|taken|given"))
+    return false;
+  for (size_t i = 0; i < study->graph.edge_count; i++)
+    if (study->graph.edges[i].to == study->reading.subject) return false;
+  return true;
+}
+
+/* "fare revenue", "earn more than 30": a word for money beside what it is about. */
+static bool money_beside(const struct study *study, size_t at) {
+  if (study_phrase(study, at, "earn|earns|cost|costs|pay|pays|weigh|weighs|make|makes|charge|charges") &&
+      study_phrase(study, at + 1, "more|less|over|under|above|below|at|between|the|exactly"))
+    return true;
+  if (at == 0 || !study_phrase(study, at, "revenue|income|earnings|amount|value|values|total|figures|numbers")) return false;
+  for (size_t back = 1; back <= 3 && back <= at; back++) {
+    const struct mention *before = study->at[at - back];
+    if (!before || before->to != at || !study->explained[at - back]) continue;
+    const struct link *column = mention_best(before, LINK_COLUMN);
+    return column && column_numeric(column->column);
+  }
+  return false;
+}
+
 static bool is_benign(const struct study *study, size_t at) {
   const struct token *token = &study->tokens.items[at];
   if (token->kind == TOKEN_MARK) return true;
+  if (study->at[at] == NULL && (classifies(study, at) || happened_to_all(study, at) || ties_together(study, at) || whole_place(study, at)))
+    return true;
+  if (ties_together(study, at) && study_phrase(study, at, "depart|departs|arrive|arrives") && study_phrase(study, at + 1, "from|at|to|in"))
+    return true;
+  if (money_beside(study, at)) return true;
   if (token->kind != TOKEN_WORD || weighty(token->lower)) return false;
   if (study_glue(token->lower) && !(token->capital && strlen(token->lower) > 2 && at > 1)) return true;
   if (token->capital && !study_glue(token->lower)) return false;
@@ -283,7 +405,9 @@ static void read_all(struct reader *reader) {
   for (size_t at = 0; at < study->tokens.count && !study->doubt && !study->oom;) {
     size_t taken = 0;
     note_clause(reader, at);
+    size_t filters = reader->out->filter_count;
     for (size_t i = 0; i < sizeof rules / sizeof *rules && !taken && !study->doubt; i++) taken = rules[i](reader, at);
+    for (size_t i = filters; i < reader->out->filter_count; i++) reader->out->filters[i].end = at + taken;
     if (taken) {
       explain(study, at, taken);
       at += taken;
@@ -299,6 +423,14 @@ static void read_all(struct reader *reader) {
 
 static void finish_pending(struct reader *reader) {
   struct reading *out = reader->out;
+  struct place amount;
+  if (reader->pending == MEASURE_SUM && !out->item_count && !reader->study->doubt &&
+      out->subject != NO_TABLE && /* "how much was deposited" */
+      find_concept(reader, out->subject, "amount total revenue sales", WANT_NUMBER, &amount)) {
+    add_item(reader, (struct measure){.kind = MEASURE_SUM, .of = amount});
+    out->listed = false;
+    reader->pending = MEASURE_NONE;
+  }
   if (reader->pending == MEASURE_COUNT && out->subject != NO_TABLE) {
     add_item(reader, (struct measure){.kind = MEASURE_COUNT, .of.table = out->subject});
     out->listed = false;
@@ -382,8 +514,14 @@ static void finish_groups(struct reader *reader) {
   }
   out->item_count = kept;
   bool grouped = false;
-  for (size_t i = 0; i < out->group_count; i++) grouped |= out->groups[i].of.table == out->subject && !out->groups[i].bucket;
+  bool ranked = out->limit && out->key_count && out->keys[0].by.kind != MEASURE_NONE; /* "top 3 guests for each country" */
+  for (size_t i = 0; i < out->group_count; i++)
+    grouped |=
+        out->groups[i].of.table == out->subject && !out->groups[i].bucket && !(ranked && out->groups[i].each && out->groups[i].of.column);
   if (out->listed && !grouped) add_group(reader, (struct group){.of.table = out->subject});
+  size_t within = 0; /* "top 3 products in each category by sales" */
+  for (size_t i = 0; i < out->group_count; i++) within += out->groups[i].each;
+  if (within && within < out->group_count && out->limit && out->key_count) out->each = true;
   for (size_t i = 0; i < out->key_count; i++)
     if (out->keys[i].by.kind != MEASURE_NONE || out->keys[i].by.term) add_item(reader, out->keys[i].by);
 }
@@ -392,8 +530,13 @@ static void finish_groups(struct reader *reader) {
 static void finish_distinct(struct reader *reader) {
   struct reading *out = reader->out;
   if (out->listed || !out->item_count || has_aggregate(out) || out->ratio || reader->study->mentioned[out->subject]) return;
-  for (size_t i = 0; i < out->item_count; i++)
+  const struct snap_column *display[2];
+  size_t shown_by = study_display(reader->study, out->subject, display);
+  for (size_t i = 0; i < out->item_count; i++) {
     if (!out->items[i].of.column || !wanted_fits(out->items[i].of.column, WANT_TEXT)) return;
+    for (size_t d = 0; d < shown_by && out->filter_count; d++)
+      if (out->items[i].of.column == display[d]) return; /* "names of gold members" */
+  }
   for (size_t k = 0; k < out->key_count; k++) {
     bool shown = false;
     for (size_t i = 0; i < out->item_count; i++) shown |= out->items[i].of.column == out->keys[k].by.of.column;
@@ -456,6 +599,7 @@ void study_read(struct study *study) {
   study->graph.mentioned = study->mentioned;
   study->graph.drawn = study->drawn;
   read_all(&reader);
+  if (!study->doubt) finish_times(&reader);
   if (!study->doubt) finish_pending(&reader);
   if (!study->doubt) finish_groups(&reader);
   if (!study->doubt) judge_coverage(study);

@@ -17,6 +17,7 @@ struct reader {
   bool grouping;         /* a list of groups goes on: "by month and country" */
   bool ordering;
   bool per;      /* groups were asked for by "per", "by", "monthly" */
+  bool timed;    /* a stretch of time is what is asked for: "which month" */
   size_t branch; /* that conditions belong to; 0: the whole */
   size_t last_table;
   size_t qualifiers[READING_ROWS], qualifier_count; /* tables named only to say where something is from */
@@ -59,7 +60,9 @@ size_t rule_measure(struct reader *reader, size_t at);     /* read_list.c: "how 
 size_t rule_superlative(struct reader *reader, size_t at); /* read_order.c: "top 5", "the cheapest", "the most" */
 size_t rule_group(struct reader *reader, size_t at);       /* read_list.c: "per month", "for each customer" */
 size_t rule_order(struct reader *reader, size_t at);       /* read_order.c: "sorted by", "newest first" */
-size_t rule_ratio(struct reader *reader, size_t at);       /* read_list.c: "what percentage of" */
+size_t rule_ratio(struct reader *reader, size_t at);       /* read_ratio.c: "what percentage of", "ratio of … to …" */
+size_t rule_rate(struct reader *reader, size_t at);        /* read_ratio.c: "cancellation rate" */
+size_t rule_time(struct reader *reader, size_t at);        /* read_time.c: "which month", "the busiest day", "year over year" */
 size_t rule_table(struct reader *reader, size_t at);       /* read_list.c */
 size_t rule_column(struct reader *reader, size_t at);      /* read_list.c */
 size_t rule_role(struct reader *reader, size_t at);        /* read_list.c: "their manager" */
@@ -67,10 +70,27 @@ size_t rule_date(struct reader *reader, size_t at);        /* read_where.c: "sin
 size_t rule_absence(struct reader *reader, size_t at);     /* read_rows.c: "without orders", "never" */
 size_t rule_having(struct reader *reader, size_t at);      /* read_rows.c: "with more than 3 orders" */
 size_t rule_compare(struct reader *reader, size_t at);     /* read_where.c: "price over 100" */
-size_t rule_value(struct reader *reader, size_t at);       /* read_where.c: "in Berlin", "status is 'open'" */
+size_t rule_value(struct reader *reader, size_t at);       /* read_value.c: "in Berlin", "status is 'open'" */
 size_t rule_match(struct reader *reader, size_t at);       /* read_where.c: "contains 'x'" */
 size_t rule_null(struct reader *reader, size_t at);        /* read_where.c: "is missing" */
 size_t rule_flag(struct reader *reader, size_t at);        /* read_where.c: "active" */
+
+/* The date column that a verb before `at` is about: "hired", "closed". */
+bool date_by_verb(struct reader *reader, size_t at, size_t table, struct place *ret_place);
+bool negated_before(const struct reader *reader, size_t at);          /* "not in", "except": marks what it found as explained */
+const struct token *token_at(const struct reader *reader, size_t at); /* never NULL: beyond the end stands a mark that is nothing */
+bool participle_like(const char *lower);                              /* "booked", "booking" */
+/* A verb that says only that two things belong together: "operates", "wrote", "led". */
+bool verb_neutral(const struct study *study, size_t at);
+/* Rows that are worth something near the subject: what "revenue" and "spent" add up. */
+bool find_revenue(struct reader *reader, struct measure *ret);
+bool person_like(const struct study *study, size_t table); /* customers, employees, … */
+/* A value of the subject's own that only elsewhere is the name of a column. */
+bool only_a_value_here(const struct reader *reader, size_t at);
+/* Settles the dates of buckets that were named before what is counted; read_time.c. */
+void finish_times(struct reader *reader);
+/* Of several keys from one table to another the one that "from" or "to" before `at` means; NULL: neither was said, or no key says so. */
+const struct join_edge *role_said_before(const struct reader *reader, size_t at, size_t from, size_t to);
 
 /* "more than|over|…" at a place: the operator, and the tokens it takes; 0: none. */
 size_t read_comparison(const struct reader *reader, size_t at, const char **ret_op);

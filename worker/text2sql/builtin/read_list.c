@@ -8,7 +8,7 @@ static const struct {
   enum measure_kind kind;
 } aggregates[] = {
     {"how many|number of|total number of|total count of|count of|count the number of|count the|count how many|count|counts of|numbers "
-     "of|quantity of distinct|amount of distinct",
+     "of|quantity of distinct|amount of distinct|distribution of|breakdown of|volume of",
      MEASURE_COUNT},
     {"how much|sum of the|sum of|sum|total sum of|total|combined|overall|cumulative", MEASURE_SUM},
     {"average|mean|avg|typical", MEASURE_AVG},
@@ -31,10 +31,26 @@ static bool money_like(const struct reader *reader, size_t at) {
   return token_is(reader, at, "sales|revenue|payments|donations|spending|spend|spent|turnover|earnings|expenses|income");
 }
 
+/* Something that happened once: it has a date, belongs to something, and nothing belongs to it. Its price was paid. */
+static bool is_event(struct study *study, size_t table) {
+  const struct snap_table *snap = study_table(study, table);
+  bool dated = false, belongs = false;
+  for (size_t c = 0; c < snap->column_count; c++) {
+    dated |= column_temporal(&snap->columns[c]);
+    if (strstr(snap->columns[c].name, "quantity") || strstr(snap->columns[c].name, "qty")) return false;
+  }
+  for (size_t i = 0; i < study->graph.edge_count; i++) {
+    if (study->graph.edges[i].to == table) return false;
+    belongs |= study->graph.edges[i].from == table;
+  }
+  return dated && belongs;
+}
+
 /* Rows that are worth something: their amount; else the product of how many and for how much. */
 static bool find_worth(struct reader *reader, size_t table, struct measure *ret) {
   struct place place, times;
-  if (find_concept(reader, table, "revenue sales amount total spent subtotal", WANT_NUMBER, &place)) {
+  if (find_concept(reader, table, "revenue sales amount total spent subtotal", WANT_NUMBER, &place) ||
+      (is_event(reader->study, table) && find_concept(reader, table, "fare fee charge price", WANT_NUMBER, &place))) {
     *ret = (struct measure){.kind = MEASURE_SUM, .of = place};
     return true;
   }
@@ -57,7 +73,7 @@ static bool adds_up(struct study *study, size_t table) {
 }
 
 /* The table whose rows make the revenue: the only one near that has amounts, or quantities and prices. */
-static bool find_revenue(struct reader *reader, struct measure *ret) {
+bool find_revenue(struct reader *reader, struct measure *ret) {
   struct study *study = reader->study;
   double best = 99;
   bool tie = false;
@@ -118,7 +134,7 @@ static size_t read_interval(struct reader *reader, size_t at, struct measure *re
   size_t q = skip_glue(reader, p + m + 1), k = measured_mention(reader, q, WANT_DATE, until);
   if (!k || until->table != from.table) return 0;
   *ret = (struct measure){.of = from, .until = until};
-  return q + k - at;
+  return q + k + study_phrase(study, q + k, "in days") - at;
 }
 
 static size_t read_term(struct reader *reader, size_t at, struct measure *ret) {
@@ -133,6 +149,13 @@ static size_t read_term(struct reader *reader, size_t at, struct measure *ret) {
 static size_t measured(struct reader *reader, size_t at, enum measure_kind kind, bool distinct, struct measure *ret) {
   struct place place;
   size_t n;
+  const struct link *role = mention_best(mention_at(reader, at), LINK_ROLE);
+  const struct link *noun = role ? mention_best(mention_at(reader, mention_at(reader, at)->to), LINK_TABLE) : NULL;
+  if (noun && noun->table == role->edge->from && noun->score >= 0.95) { /* "how many home matches" */
+    size_t taken = mention_at(reader, at)->to - at;
+    n = measured(reader, at + taken, kind, distinct, ret);
+    return n ? taken + n : 0;
+  }
   if (kind != MEASURE_COUNT && (n = read_interval(reader, at, ret))) {
     ret->kind = kind;
     return n;
@@ -194,21 +217,70 @@ size_t read_measure(struct reader *reader, size_t at, struct measure *ret_measur
   }
   if ((n = read_term(reader, at, ret_measure))) return at + n - start;
   const struct link *amount = mention_best(mention_at(reader, at), LINK_COLUMN);
-  if (money_like(reader, at) && !(amount && amount->score >= 0.9) && mention_at(reader, at) && mention_at(reader, at)->to == at + 1 &&
-      find_revenue(reader, ret_measure)) {
+  const struct mention *money = mention_at(reader, at);
+  if (money_like(reader, at) && !(amount && amount->score >= 0.9) && (!money || money->to == at + 1) && find_revenue(reader, ret_measure)) {
     const struct mention *mention = mention_at(reader, at);
     return (mention ? mention->to : at + 1) - start;
   }
   return 0;
 }
 
+/* "cheapest and most expensive rate": extremes, where several stand in a row. */
+static size_t extreme_at(const struct reader *reader, size_t at, enum measure_kind *ret_kind) {
+  size_t n = aggregate_at(reader, at, ret_kind);
+  if (n) return n;
+  size_t most = study_phrase(reader->study, at, "highest|largest|biggest|most expensive|longest|greatest|latest|newest"),
+         least = study_phrase(reader->study, at, "lowest|smallest|cheapest|least expensive|shortest|earliest|oldest");
+  *ret_kind = most ? MEASURE_MAX : MEASURE_MIN;
+  return most + least;
+}
+
+/* "min, max and average price": several of one column. */
+static size_t read_several(struct reader *reader, size_t at) {
+  enum measure_kind kinds[6];
+  size_t count = 0, p = at, n;
+  while (count < 6 && (n = extreme_at(reader, p, &kinds[count])) && kinds[count] != MEASURE_COUNT) {
+    p += n;
+    count++;
+    size_t q = p;
+    while (token_is(reader, q, "and|,|/|or|the")) q++;
+    if (q == p || !extreme_at(reader, q, &(enum measure_kind){0})) break;
+    p = q;
+  }
+  struct measure measure;
+  n = count > 1 ? measured(reader, skip_glue(reader, p), kinds[count - 1], false, &measure) : 0;
+  if (!n || !measure.of.column) return 0;
+  for (size_t i = 0; i < count; i++) {
+    measure.kind = kinds[i];
+    add_item(reader, measure);
+  }
+  return skip_glue(reader, p) + n - at;
+}
+
+/* What was asked for is shown anyway: ", and how much is it?" */
+static size_t read_echo(struct reader *reader, size_t at) {
+  size_t n =
+      at > 2 ? study_phrase(reader->study, at,
+                            "how much is it|how much was it|how much is that|how many is it|how many is that|what is it|how much|how many")
+             : 0;
+  size_t end = at + n;
+  while (token_is(reader, end, "?|.|is|it|that|did|they|spend|have|are|there")) end++;
+  return n && end >= reader->study->tokens.count && wants_rows(reader) && reader->out->key_count ? end - at : 0;
+}
+
 size_t rule_measure(struct reader *reader, size_t at) {
   struct measure measure;
   enum measure_kind kind = MEASURE_NONE;
   struct study *study = reader->study;
+  size_t several = read_several(reader, at);
+  if (several || study->doubt) return several;
+  if ((several = read_echo(reader, at))) return several;
   const struct mention *mention = mention_at(reader, at);
   size_t n = aggregate_at(reader, at, &kind);
-  if (reader->pending != MEASURE_NONE && mention && !n) { /* what it was waiting for, behind adjectives */
+  const struct link *role = mention_best(mention, LINK_ROLE),
+                    *noun = role ? mention_best(mention_at(reader, mention->to), LINK_TABLE) : NULL;
+  if (noun && noun->table == role->edge->from && noun->score >= 0.95) return 0; /* "how many home matches" */
+  if (reader->pending != MEASURE_NONE && mention && !n) {                       /* what it was waiting for, behind adjectives */
     n = measured(reader, at, reader->pending, reader->pending_distinct, &measure);
     if (!n) return 0;
     reader->pending = MEASURE_NONE;
@@ -303,7 +375,9 @@ static size_t read_group(struct reader *reader, size_t at) {
                     *role = mention_best(mention, LINK_ROLE);
   if (!table && !column && role) {
     add_group(reader, (struct group){.of = {.table = role->table, .role = role->edge}});
-    return mention->to - at;
+    const struct mention *same = mention_at(reader, mention->to); /* "destination airport" */
+    bool again = same && mention_best(same, LINK_TABLE) && mention_best(same, LINK_TABLE)->table == role->table;
+    return (again ? same->to : mention->to) - at;
   }
   if (!table && !column) return 0;
   bool settled = column && settle_column(reader, mention, WANT_ANY, &place);
@@ -326,12 +400,17 @@ static size_t read_group(struct reader *reader, size_t at) {
     }
     if (next && !next->verb && mention_best(next, LINK_TABLE)) return mention->to - at + read_group(reader, mention->to);
     if (study->doubt) return 0;
-    add_group(reader, (struct group){.of.table = which});
+    add_group(reader, (struct group){.of = {.table = which, .role = role_said_before(reader, at, reader->out->subject, which)}});
     return mention->to - at;
   }
   if (!settled) return 0;
   add_group(reader, (struct group){.of = entity_of(reader, mention, place)});
   return mention->to - at;
+}
+
+static bool plural(const char *lower) {
+  size_t len = strlen(lower);
+  return len > 3 && lower[len - 1] == 's' && lower[len - 2] != 's';
 }
 
 /* "list customers by name" is an order; "customers by country" are groups. */
@@ -343,6 +422,28 @@ static bool orders_list(const struct reader *reader) {
     if (reader->out->items[i].kind != MEASURE_NONE || reader->out->items[i].term || column_numeric(reader->out->items[i].of.column))
       return false;
   return true;
+}
+
+/* "largest aircraft by seats": what it is ranked by already. */
+static bool said_already(struct reader *reader, size_t at) {
+  struct place place;
+  const struct mention *mention = mention_at(reader, at);
+  const struct key *last = reader->out->key_count ? &reader->out->keys[reader->out->key_count - 1] : NULL;
+  return last && mention && !mention->verb && mention_best(mention, LINK_COLUMN) && settle_column(reader, mention, WANT_ANY, &place) &&
+         place.column == last->by.of.column;
+}
+
+/* "came in by phone": a value of what is asked about, a column only elsewhere. */
+bool only_a_value_here(const struct reader *reader, size_t at) {
+  const struct mention *mention = mention_at(reader, at);
+  bool value = false, column = false;
+  for (size_t i = 0; mention && i < mention->count; i++) {
+    const struct link *link = &mention->links[i];
+    if (link->table != reader->out->subject) continue;
+    value |= link->kind == LINK_VALUE && link->score >= 0.9;
+    column |= link->kind == LINK_COLUMN || link->kind == LINK_TABLE;
+  }
+  return value && !column;
 }
 
 size_t rule_group(struct reader *reader, size_t at) {
@@ -362,48 +463,35 @@ size_t rule_group(struct reader *reader, size_t at) {
     n = 1;
   if (!n) return 0;
   size_t p = skip_glue(reader, at + n);
+  if (token_is(reader, at, "by") && only_a_value_here(reader, p)) return 0;
   if (token_is(reader, at, "by") && (mention_best(mention_at(reader, p), LINK_VALUE) && !mention_best(mention_at(reader, p), LINK_COLUMN) &&
                                      !mention_best(mention_at(reader, p), LINK_TABLE)))
     return 0;
+  if (at > 0 && token_is(reader, at, "by") && said_already(reader, p)) return mention_at(reader, p)->to - at;
+  const struct mention *whom = mention_at(reader, p);
+  if (at > 0 && token_is(reader, at, "by") && mention_best(whom, LINK_TABLE) && plural(token_lower(reader, p)) &&
+      participle_like(token_lower(reader, at - 1)))
+    return 0; /* "booked by guests": who did it */
   if (at > 0 && token_is(reader, at, "by") && orders_list(reader)) {
     struct place place;
     const struct mention *mention = mention_at(reader, p);
+    if (mention_best(mention, LINK_TABLE) && mention_best(mention, LINK_COLUMN) &&
+        mention_best(mention, LINK_TABLE)->score > mention_best(mention, LINK_COLUMN)->score)
+      return 0;
     if (!mention_best(mention, LINK_COLUMN) || !settle_column(reader, mention, WANT_ANY, &place)) return 0;
     add_key(reader, (struct measure){.of = place}, false);
     reader->ordering = true;
     return mention->to - at;
   }
-  size_t m = read_group(reader, p);
+  size_t groups = reader->out->group_count, m = read_group(reader, p);
   if (!m) return 0;
+  bool each = study_phrase(
+                  study, at,
+                  "per|each|every|in each|for each|in every|for every|of each|of every|within each|from each|at each|by each|per each") > 0;
+  for (size_t i = groups; i < reader->out->group_count; i++) reader->out->groups[i].each = each;
   reader->grouping = true;
   reader->per |= !token_is(reader, at, "each|for|every|of|with|from");
   return p + m - at;
-}
-
-/* --- shares --- */
-
-size_t rule_ratio(struct reader *reader, size_t at) {
-  struct study *study = reader->study;
-  size_t n = study_phrase(study, at,
-                          "what percentage of|percentage of|percent of|what percent of|what % of|% of|what share of|share of|what "
-                          "proportion of|proportion of|what fraction of|fraction of|percentages of|rate of");
-  if (!n || token_is(reader, at, "rate") || reader->out->ratio) return 0;
-  size_t p = skip_glue(reader, at + n);
-  reader->out->percent = !study_phrase(study, at, "proportion of|what proportion of|fraction of|what fraction of");
-  reader->out->ratio = true;
-  reader->out->ratio_from = p;
-  reader->out->ratio_noun = TOKENS_MAX;
-  reader->out->ratio_verb = TOKENS_MAX;
-  for (size_t i = p; i < study->tokens.count; i++) {
-    if (reader->out->ratio_noun == TOKENS_MAX && mention_best(mention_at(reader, i), LINK_TABLE) && !mention_at(reader, i)->verb)
-      reader->out->ratio_noun = i;
-    if (reader->out->ratio_verb == TOKENS_MAX && i > p &&
-        token_is(reader, i,
-                 "are|were|is|was|have|has|had|that|who|which|with|did|been|come|comes|belong|whose|ended|cost|costs|earn|get|got"))
-      reader->out->ratio_verb = i;
-  }
-  reader->pending = MEASURE_NONE;
-  return p - at;
 }
 
 /* --- plain mentions --- */
@@ -413,9 +501,16 @@ size_t rule_role(struct reader *reader, size_t at) {
   const struct mention *mention = mention_at(reader, at);
   const struct link *role = mention_best(mention, LINK_ROLE), *table = mention_best(mention, LINK_TABLE),
                     *column = mention_best(mention, LINK_COLUMN);
-  if (!role || mention->verb || (table && table->score > role->score) || (column && column->score > role->score + 0.05)) return 0;
-  const struct mention *next = mention_at(reader, mention->to);
+  const struct mention *next = role ? mention_at(reader, mention->to) : NULL;
   struct place place;
+  bool theirs = next && !next->verb && role->edge->from == reader->out->subject &&
+                mention_best(next, LINK_COLUMN) && /* "destination country" */
+                (!mention_best(next, LINK_TABLE) || mention_best(next, LINK_TABLE)->score < mention_best(next, LINK_COLUMN)->score) &&
+                find_concept(reader, role->table, study->tokens.items[next->from].lower, WANT_ANY, &place);
+  const struct link *noun = mention_best(next, LINK_TABLE);
+  if (role && noun && !next->verb && noun->table == role->edge->from && noun->score >= 0.95) return mention->to - at; /* "home matches" */
+  if (!role || mention->verb || (!theirs && ((table && table->score > role->score) || (column && column->score > role->score + 0.05))))
+    return 0;
   if (next && mention_best(next, LINK_TABLE) && settle_table(reader, next) == role->table) return mention->to - at;
   if (study->doubt) return 0;
   if (next && mention_best(next, LINK_COLUMN) &&
@@ -459,6 +554,8 @@ size_t rule_table(struct reader *reader, size_t at) {
   }
   size_t n = mention->to - at;
   reader->last_table = which;
+  if (mention->verb && table->score < 0.95 && verb_neutral(study, at)) return n;                              /* "team plays" */
+  if (!mention->verb && which == out->subject && !reader->where && money_like(reader, mention->to)) return n; /* "ticket revenue" */
   if (mention->verb) {
     reader->last_verb = mention;
     if (which == out->subject && at == 1 && token_is(reader, 0, "who")) out->listed = true;
@@ -466,6 +563,7 @@ size_t rule_table(struct reader *reader, size_t at) {
     if (which != out->subject && table->score >= 0.75) add_related(reader, which);
     return n;
   }
+  if (reader->branch && out->branches[reader->branch - 1].table == which && !mention->verb) return n; /* said once more */
   if (reader->where && which != out->subject) {
     if (!only_qualifies(reader, at) || mention_best(mention_at(reader, mention->to), LINK_VALUE) == NULL) add_related(reader, which);
     return n;

@@ -3,6 +3,7 @@
 
 #include "worker/text2sql/builtin/read.h"
 
+#define RATED "rating score"
 /* Adjectives that rank by themselves: what they rank by. Concepts of a second kind are tried when there are none of the first. */
 static const struct {
   const char *phrases;
@@ -11,22 +12,28 @@ static const struct {
   enum wanted wanted;
   const char *otherwise; /* dates, ranked the other way round */
 } adjectives[] = {
-    {"most expensive|priciest|costliest|highest priced|most costly", true, "price cost amount total fee rate value", WANT_NUMBER, NULL},
-    {"cheapest|least expensive|lowest priced|most affordable", false, "price cost amount total fee rate value", WANT_NUMBER, NULL},
+    {"most expensive|priciest|costliest|highest priced|most costly", true, "price cost fare amount total fee rate value", WANT_NUMBER,
+     NULL},
+    {"most valuable|highest valued", true, "value worth price", WANT_NUMBER, NULL},
+    {"least valuable|lowest valued", false, "value worth price", WANT_NUMBER, NULL},
+    {"cheapest|least expensive|lowest priced|most affordable", false, "price cost fare amount total fee rate value", WANT_NUMBER, NULL},
     {"oldest|eldest", true, "age", WANT_NUMBER, "birth"},
     {"youngest", false, "age", WANT_NUMBER, "birth"},
-    {"longest running|longest|lengthiest", true, "duration length runtime minutes seconds time distance", WANT_NUMBER, NULL},
-    {"shortest", false, "duration length runtime minutes seconds time distance height", WANT_NUMBER, NULL},
+    {"longest running|longest|lengthiest", true, "duration length runtime distance minutes seconds time", WANT_NUMBER, NULL},
+    {"shortest", false, "duration length runtime distance minutes seconds time height", WANT_NUMBER, NULL},
     {"heaviest", true, "weight mass", WANT_NUMBER, NULL},
     {"lightest", false, "weight mass", WANT_NUMBER, NULL},
     {"tallest", true, "height elevation", WANT_NUMBER, NULL},
-    {"largest|biggest", true, "size area square population capacity total amount", WANT_NUMBER, NULL},
-    {"smallest", false, "size area square population capacity total amount", WANT_NUMBER, NULL},
+    {"largest|biggest", true, "size area square population capacity total amount principal balance employees headcount seats", WANT_NUMBER,
+     NULL},
+    {"smallest", false, "size area square population capacity total amount principal balance employees headcount seats", WANT_NUMBER, NULL},
+    {"most delayed", true, "delay", WANT_NUMBER, NULL},
     {"most populous|most populated", true, "population", WANT_NUMBER, NULL},
-    {"highest paid|best paid|highest earning|top earning|top paid|best earning", true, "salary wage", WANT_NUMBER, NULL},
-    {"lowest paid|worst paid", false, "salary wage", WANT_NUMBER, NULL},
-    {"highest rated|best rated|top rated|best reviewed", true, "rating score stars", WANT_NUMBER, NULL},
-    {"lowest rated|worst rated", false, "rating score stars", WANT_NUMBER, NULL},
+    {"highest paid|best paid|highest earning|top earning|top paid|best earning", true, "salary wage pay compensation income rate",
+     WANT_NUMBER, NULL},
+    {"lowest paid|worst paid", false, "salary wage pay compensation income rate", WANT_NUMBER, NULL},
+    {"highest rated|best rated|top rated|best reviewed", true, RATED, WANT_NUMBER, NULL},
+    {"lowest rated|worst rated|worst reviewed", false, RATED, WANT_NUMBER, NULL},
     {"highest scoring|top scoring", true, "score points goals", WANT_NUMBER, NULL},
     {"most recent|latest|newest|most recently", true, NULL, WANT_DATE, NULL},
     {"earliest|least recent", false, NULL, WANT_DATE, NULL},
@@ -69,6 +76,24 @@ static bool per_group(struct reader *reader, size_t at) {
   return reader->out->group_count > 0;
 }
 
+/* The one table of reviews within reach, and their score. */
+static bool find_reviews(struct reader *reader, size_t table, struct place *ret_place) {
+  struct study *study = reader->study;
+  size_t found = 0;
+  for (size_t t = 0; t < study->snapshot->table_count; t++) {
+    size_t count = study->names.table_counts[t];
+    const char *name = count ? study->names.table_words[t][count - 1]->text : "";
+    bool reviews =
+        strncmp(name, "review", 6) == 0 || strcmp(name, "rating") == 0 || strcmp(name, "feedback") == 0 || strncmp(name, "evalu", 5) == 0;
+    struct place place;
+    if (!reviews || t == table || !table_readable(study_table(study, t)) || study_distance(study, table, t) > 6) continue;
+    if (!find_concept(reader, t, "rating score stars grade", WANT_NUMBER, &place)) continue;
+    *ret_place = place;
+    found++;
+  }
+  return found == 1;
+}
+
 static size_t rank_by_adjective(struct reader *reader, size_t at) {
   struct study *study = reader->study;
   for (size_t i = 0; i < sizeof adjectives / sizeof *adjectives; i++) {
@@ -82,6 +107,24 @@ static size_t rank_by_adjective(struct reader *reader, size_t at) {
     struct place place;
     bool falling = adjectives[i].falling, found;
     const struct mention *next = mention_at(reader, p); /* "latest order date": an extreme, not a rank */
+    const struct mention *behind = next ? mention_at(reader, next->to) : NULL;
+    if (adjectives[i].wanted == WANT_DATE && next && next->verb && behind && mention_best(behind, LINK_TABLE) && !behind->verb &&
+        date_by_verb(reader, next->to, table, &place)) { /* "the most recently hired agent" */
+      add_key(reader, (struct measure){.of = place}, falling);
+      reader->out->listed = true;
+      if (count) reader->out->limit = count;
+      set_limit(reader, behind->to - 1);
+      return next->to - at;
+    }
+    bool column = next && !next->verb && adjectives[i].wanted == WANT_NUMBER && mention_best(next, LINK_COLUMN) &&
+                  mention_best(next, LINK_COLUMN)->score > 0.9 && !mention_best(next, LINK_TABLE);
+    bool named = next && mention_best(next, LINK_TABLE) && !next->verb && behind && !behind->verb && mention_best(behind, LINK_COLUMN) &&
+                 !mention_best(behind, LINK_TABLE) && adjectives[i].wanted == WANT_NUMBER;
+    if ((named || column) && !count && !wants_rows(reader) && settle_column(reader, named ? behind : next, WANT_NUMBER, &place)) {
+      add_item(reader, (struct measure){.kind = falling ? MEASURE_MAX : MEASURE_MIN, .of = place}); /* "longest flight distance" */
+      return (named ? behind : next)->to - at;
+    }
+    if (study->doubt) return 0;
     if (adjectives[i].wanted == WANT_DATE && next && mention_best(next, LINK_COLUMN) &&
         (!mention_best(next, LINK_TABLE) || mention_best(next, LINK_TABLE)->score < mention_best(next, LINK_COLUMN)->score) &&
         settle_column(reader, next, WANT_DATE, &place)) {
@@ -102,11 +145,22 @@ static size_t rank_by_adjective(struct reader *reader, size_t at) {
     if (next && mention_best(next, LINK_COLUMN) && mention_best(next, LINK_COLUMN)->score > 0.9 && !mention_best(next, LINK_TABLE))
       return 0; /* "longest duration": by name */
     if (adjectives[i].wanted == WANT_DATE) {
-      found = settle_date(reader, at, table, &place);
+      found = settle_date(reader, at, table, &place) || (!study->doubt && find_concept(reader, table, "year", WANT_NUMBER, &place));
     } else {
       found = find_concept(reader, table, adjectives[i].concepts, adjectives[i].wanted, &place);
+      bool rated = !found && strcmp(adjectives[i].concepts, RATED) == 0;
+      if (rated && find_reviews(reader, table, &place)) { /* by what was said of them, on the average */
+        if (count) reader->out->limit = count;
+        add_key(reader, (struct measure){.kind = MEASURE_AVG, .of = place}, falling);
+        reader->out->listed = table == reader->out->subject;
+        set_limit(reader, noun);
+        reader->top = false;
+        return p - at;
+      }
+      if (rated) found = find_concept(reader, table, "stars grade", WANT_NUMBER, &place);
       if (!found && adjectives[i].otherwise) {
         found = find_concept(reader, table, adjectives[i].otherwise, WANT_DATE, &place);
+        if (!found && !person_like(study, table)) found = find_concept(reader, table, "year", WANT_NUMBER, &place);
         if (!found) found = settle_date(reader, at, table, &place);
         falling = !falling;
       }
@@ -155,15 +209,33 @@ static size_t ranking_measure(struct reader *reader, size_t at, bool count, bool
       return next->to - at;
     }
     size_t which = study->doubt ? NO_TABLE : settle_table(reader, mention);
-    if (which == NO_TABLE || which == reader->out->subject) return 0;
+    bool grouped = reader->out->group_count > 0; /* "which country do most guests come from" */
+    for (size_t i = 0; !reader->out->listed && i < reader->out->item_count; i++)
+      grouped |= reader->out->items[i].kind == MEASURE_NONE && reader->out->items[i].of.column != NULL;
+    if (which == NO_TABLE || (which == reader->out->subject && !grouped)) return 0;
     if (!count) return 0;
     *ret = (struct measure){.kind = MEASURE_COUNT, .of.table = which};
     return mention->to - at;
   }
   if (!column || !settle_column(reader, mention, WANT_MEASURABLE, &place)) return 0;
+  if (count && column_temporal(place.column) && plural(reader, p)) { /* "the most bookings", of booked_at */
+    *ret = (struct measure){.kind = MEASURE_COUNT, .of.table = place.table};
+    return mention->to - at;
+  }
   bool own = place.table == reader->out->subject;
   *ret = (struct measure){.kind = own ? MEASURE_NONE : count ? MEASURE_SUM : falling ? MEASURE_MAX : MEASURE_MIN, .of = place};
   return mention->to - at;
+}
+
+/* "spent the most": money, whatever it is called here. */
+static bool by_money(struct reader *reader, size_t at, struct measure *ret) {
+  size_t p = at;
+  while (p > 0 && token_is(reader, p - 1, "the|us|in|total")) p--;
+  if (p == 0 || !token_is(reader, p - 1, "spent|spend|spends|spending|paid|pay|pays|earned|generated|generates|brought|made")) return false;
+  if (!find_revenue(reader, ret)) return false;
+  reader->study->explained[p - 1] = true;
+  if (token_is(reader, at + 1, "money|revenue|sales")) reader->study->explained[at + 1] = true;
+  return true;
 }
 
 static size_t rank_by_noun(struct reader *reader, size_t at, bool falling) {
@@ -175,10 +247,13 @@ static size_t rank_by_noun(struct reader *reader, size_t at, bool falling) {
   struct measure by;
   size_t n = ranking_measure(reader, p, counting, falling, &by);
   if (study->doubt) return 0;
-  if (!n && counting && by_last_verb(reader, &by))
-    n = p - at == 1 ? 0 : 0;
-  else if (!n)
-    return 0;
+  if (!n && !(counting && (by_last_verb(reader, &by) || by_money(reader, at, &by)))) return 0;
+  if (study->doubt) return 0;
+  if (n && !wants_rows(reader) && reader->out->group_count && !reader->timed && by.kind == MEASURE_SUM && by.of.column &&
+      study_phrase(study, p, "number of|amount of")) { /* "for each maker the largest number of seats" */
+    by.kind = falling ? MEASURE_MAX : MEASURE_MIN;
+  }
+  if (reader->timed && by.kind == MEASURE_NONE && !by.term && !by.until) by.kind = falling ? MEASURE_MAX : MEASURE_MIN;
   if (n && token_is(reader, 0, "who") && !wants_rows(reader)) reader->out->listed = true;
   for (size_t i = 0; n && counting && by.kind == MEASURE_NONE && by.of.column && !reader->out->listed && i < reader->out->item_count; i++)
     if (reader->out->items[i].kind == MEASURE_NONE && reader->out->items[i].of.table != by.of.table)
@@ -195,7 +270,7 @@ static size_t rank_by_noun(struct reader *reader, size_t at, bool falling) {
     }
     reader->out->listed = true;
   }
-  if (!wants_rows(reader) && !reader->out->group_count && by.kind != MEASURE_NONE && (by.kind == MEASURE_MAX || by.kind == MEASURE_MIN)) {
+  if (!wants_rows(reader) && !reader->timed && (by.kind == MEASURE_MAX || by.kind == MEASURE_MIN)) {
     add_item(reader, by);
     return p + n - at;
   }
@@ -270,6 +345,42 @@ static size_t read_top_key(struct reader *reader, size_t at) {
 }
 
 /* "the most common diseases": values by how many rows have them. */
+/* "the most popular service": by how many rows belong to each, where there is one kind of such rows. */
+static size_t rank_by_popularity(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  size_t most = study_phrase(study, at, "most popular|most used|most frequently used|most in demand|most requested|most sought after"),
+         least = study_phrase(study, at, "least popular|least used|least requested");
+  size_t p = at + most + least;
+  long count = p < study->tokens.count && study->tokens.items[p].kind == TOKEN_NUMBER ? (long)study->tokens.items[p++].number : 0;
+  const struct mention *mention = most + least ? mention_at(reader, p) : NULL;
+  const struct link *table = mention_best(mention, LINK_TABLE), *column = mention_best(mention, LINK_COLUMN);
+  if (!table || (column && column->score > table->score) || study->doubt) return 0;
+  static const char *const uses[] = {"item",    "line", "sale",   "order",  "book",    "rental", "rent",   "loan",     "enrol",
+                                     "purchas", "play", "stream", "listen", "registr", "ticket", "servic", "prescript"};
+  size_t which = settle_table(reader, mention), found = NO_TABLE, all = 0, used = 0, any = NO_TABLE;
+  for (size_t t = 0; which != NO_TABLE && t < study->snapshot->table_count; t++) {
+    bool child = false, use = false;
+    for (size_t i = 0; i < study->graph.edge_count; i++)
+      child |= study->graph.edges[i].to == which && study->graph.edges[i].from == t && t != which;
+    for (size_t w = 0; child && w < study->names.table_counts[t]; w++)
+      for (size_t u = 0; u < sizeof uses / sizeof *uses; u++)
+        use |= strncmp(study->names.table_words[t][w]->text, uses[u], strlen(uses[u])) == 0;
+    if (child) all++, any = t;
+    if (use) used++, found = t;
+  }
+  if (all == 1) found = any, used = 1;
+  if (used != 1) {
+    study_doubt(study, NULL, "Popular by what: which rows are to be counted?");
+    return 0;
+  }
+  if (count) reader->out->limit = count;
+  reader->out->listed = true;
+  add_key(reader, (struct measure){.kind = MEASURE_COUNT, .of.table = found}, most != 0);
+  set_limit(reader, mention->to - 1);
+  reader->top = false;
+  return mention->to - at;
+}
+
 static size_t rank_by_frequency(struct reader *reader, size_t at) {
   size_t most = study_phrase(reader->study, at, "most common|most frequent|most frequently occurring"),
          least = study_phrase(reader->study, at, "least common|least frequent|rarest");
@@ -283,10 +394,35 @@ static size_t rank_by_frequency(struct reader *reader, size_t at) {
   return mention->to - at;
 }
 
+/* "the largest aircraft by seats": the way only, what by comes later. "Which mountains are the highest?" */
+static size_t rank_plainly(struct reader *reader, size_t at, bool falling, bool rising) {
+  struct study *study = reader->study;
+  if (!falling && !rising && !token_is(reader, at, "largest|biggest|smallest|highest|lowest")) return 0;
+  falling |= token_is(reader, at, "largest|biggest|highest");
+  const struct mention *next = mention_at(reader, at + 1);
+  bool last = at + 1 >= study->tokens.count || token_is(reader, at + 1, "?|.");
+  struct place place;
+  if (last && token_is(reader, at, "highest|lowest") && wants_rows(reader) &&
+      find_concept(reader, reader->out->subject, "elevation altitude height", WANT_NUMBER, &place)) {
+    add_key(reader, (struct measure){.of = place}, falling);
+    set_limit(reader, TOKENS_MAX);
+    return 1;
+  }
+  if (token_is(reader, at, "most|least|fewest") || !next || next->verb || !mention_best(next, LINK_TABLE)) return 0;
+  bool by = false;
+  for (size_t i = next->to; i < study->tokens.count && i < next->to + 6; i++) by |= study_phrase(study, i, "by|in terms of|based on") > 0;
+  if (!by || reader->out->key_count) return 0;
+  reader->top = true;
+  reader->top_falling = falling;
+  if (!reader->out->limit) reader->out->limit = 1;
+  return 1;
+}
+
 size_t rule_superlative(struct reader *reader, size_t at) {
   struct study *study = reader->study;
   size_t common = rank_by_frequency(reader, at);
   if (common || study->doubt) return common;
+  if ((common = rank_by_popularity(reader, at)) || study->doubt) return common;
   size_t n = read_top(reader, at);
   if (n || study->doubt) return n;
   if (reader->top && (n = read_top_key(reader, at))) return n;
@@ -297,6 +433,7 @@ size_t rule_superlative(struct reader *reader, size_t at) {
   bool falling = token_is(reader, at + skip, falling_words), rising = token_is(reader, at + skip, rising_words);
   const struct mention *mention = mention_at(reader, at + skip);
   if (!n && !study->doubt && (falling || rising) && !(mention && mention->to > at + skip + 1)) n = rank_by_noun(reader, at + skip, falling);
+  if (!n && !study->doubt) n = rank_plainly(reader, at + skip, falling, rising);
   if (!n || study->doubt) return 0;
   if (nth) {
     if (!reader->out->key_count) return 0;
@@ -310,12 +447,14 @@ size_t rule_superlative(struct reader *reader, size_t at) {
 static bool direction_at(const struct reader *reader, size_t at, size_t *ret_taken, bool *ret_falling) {
   struct study *study = reader->study;
   static const char falls[] = "in descending order|descending order|descending|desc|from highest to lowest|from high to low|highest "
-                              "first|highest to lowest|largest first|biggest first|from largest to smallest|from most to least|from most "
+                              "first|highest to lowest|largest first|biggest first|from largest to smallest|best first|from best to "
+                              "worst|from most to least|from most "
                               "expensive to cheapest|newest first|latest first|most recent first|most expensive first|"
                               "in reverse order|most first|largest to smallest|high to low|from newest to oldest|newest to oldest|z to "
                               "a|in reverse alphabetical order|in decreasing order|decreasing|from z to a";
   static const char rises[] =
-      "in ascending order|ascending order|ascending|asc|from lowest to highest|from low to high|lowest first|lowest to highest|smallest "
+      "in ascending order|ascending order|ascending|asc|from lowest to highest|from low to high|lowest first|lowest to highest|worst "
+      "first|from worst to best|smallest "
       "first|from smallest to largest|from least to most|from cheapest to most expensive|oldest first|earliest first|cheapest first|fewest "
       "first|smallest to largest|low to high|from oldest to newest|oldest to newest|a to z|from a to z|in increasing order|increasing|in "
       "alphabetical order|alphabetically|in chronological order|chronologically";
@@ -344,7 +483,8 @@ static bool implied_column(struct reader *reader, size_t at, struct place *ret_p
   if (study_phrase(study, at,
                    "newest first|latest first|most recent first|oldest first|earliest first|from newest to oldest|from oldest to "
                    "newest|newest to oldest|oldest to newest|in chronological order|chronologically"))
-    return settle_date(reader, 0, table, ret_place);
+    return settle_date(reader, 0, table, ret_place) ||
+           (!study->doubt && find_concept(reader, table, "year founded", WANT_NUMBER, ret_place));
   if (study_phrase(study, at, "most expensive first|cheapest first|from cheapest to most expensive|from most expensive to cheapest"))
     return find_concept(reader, table, "price cost amount total fee", WANT_NUMBER, ret_place);
   return false;
@@ -383,7 +523,11 @@ size_t rule_order(struct reader *reader, size_t at) {
   bool falling = false;
   struct place place;
   if (direction_at(reader, at + n, &taken, &falling) && implied_column(reader, at + n, &place)) {
-    add_key(reader, (struct measure){.of = place}, falling);
+    struct key *last = reader->out->key_count ? &reader->out->keys[reader->out->key_count - 1] : NULL;
+    if (last && last->by.of.column == place.column) /* "by join date, most recent first" */
+      last->falling = falling;
+    else
+      add_key(reader, (struct measure){.of = place}, falling);
     return n + taken;
   }
   if (study->doubt) return 0;

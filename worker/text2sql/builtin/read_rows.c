@@ -9,6 +9,7 @@ static const struct mention *next_mention(const struct reader *reader, size_t at
     const struct mention *mention = mention_at(reader, p);
     if (mention) return mention;
     size_t len = strlen(token_lower(reader, p));
+    if (verb_neutral(reader->study, p)) continue;
     if (len > 4 && strcmp(token_lower(reader, p) + len - 2, "ed") == 0) continue; /* "assigned to any" */
     if (!token_is(reader, p,
                   "any|a|an|the|single|teach|attend|own|use|visit|buy|order|sell|write|work|take|rent|borrow|publish|supply|manage|lead|"
@@ -82,11 +83,22 @@ size_t rule_absence(struct reader *reader, size_t at) {
         if (settle_table(reader, after) != reader->out->subject) object = after;
         break;
       }
+      size_t behind = after ? after->to + (token_is(reader, after->to, "class|type|kind|tier|plan|level") ? 1 : 0) : 0;
+      if (after && mention_best(after, LINK_VALUE) && !after->verb && mention_best(mention_at(reader, behind), LINK_TABLE)) {
+        size_t which = settle_table(reader, mention_at(reader, behind)); /* "never booked a first class ticket" */
+        if (which != NO_TABLE && which != reader->out->subject && add_branch(reader, (struct branch){.table = which, .absent = true})) {
+          reader->branch = reader->out->branch_count;
+          reader->last_table = which;
+          return q - at;
+        }
+      }
       if (after || !token_is(reader, q, "any|a|an|the|been|in|by|to|single|for|from|of|on")) break;
     }
     study->doubt = NULL;
   }
-  size_t own = lack ? absent_role(reader, object, at) : 0;
+  bool possessed = never && (token_is(reader, p, "have|has|had") || token_is(reader, p > 0 ? p - 1 : 0, "have|has|had"));
+  for (size_t q = at; q < mention->from; q++) possessed |= token_is(reader, q, "have|has|had") && token_is(reader, q + 1, "a|an|any");
+  size_t own = lack || possessed ? absent_role(reader, object, at) : 0;
   if (own) return own;
   const struct link *table = mention_best(object, LINK_TABLE), *column = mention_best(object, LINK_COLUMN),
                     *value = mention_best(object, LINK_VALUE), *flag = mention_best(object, LINK_FLAG);
@@ -107,8 +119,9 @@ size_t rule_absence(struct reader *reader, size_t at) {
   size_t role = absent_role(reader, object, at);
   if (role) return role;
   struct place place;
-  if ((lack || token_is(reader, p > 0 ? p - 1 : 0, "have|has|had") || token_is(reader, p, "have|has|had")) && column &&
-      settle_column(reader, object, WANT_ANY, &place)) {
+  bool given = lack || token_is(reader, p > 0 ? p - 1 : 0, "have|has|had") || token_is(reader, p, "have|has|had") ||
+               (never && column && !object->verb && column->table == reader->out->subject && !column->column->not_null);
+  if (given && column && settle_column(reader, object, WANT_ANY, &place)) {
     add_filter(reader, (struct filter){.kind = FILTER_NULL, .of = place}, at);
     return object->to - at;
   }
@@ -195,15 +208,17 @@ static size_t having_measure(struct reader *reader, size_t at) {
   size_t m = read_comparison(reader, p, &op);
   p += m;
   if (!m || p >= study->tokens.count || study->tokens.items[p].kind != TOKEN_NUMBER) return 0;
+  size_t end = p + 1; /* "over 45 minutes" */
+  end += token_is(reader, end, "minutes|hours|days|years|seconds|dollars|euros|percent|points|stars|km|kg|cm|units") ? 1 : 0;
   if (by.of.table == reader->out->subject && !group_like(reader, by.of.table)) {
     if (!by.of.column) return 0;
     add_filter(reader, (struct filter){.kind = FILTER_COMPARE, .of = by.of, .op = op, .literal = study->tokens.items[p].lower}, at);
-    return p + 1 - at;
+    return end - at;
   }
   if (!add_branch(reader, (struct branch){.table = by.of.table, .measure = by, .op = op, .literal = study->tokens.items[p].lower}))
     return 0;
   study->mentioned[by.of.table] = true;
-  return p + 1 - at;
+  return end - at;
 }
 
 size_t rule_having(struct reader *reader, size_t at) {

@@ -33,9 +33,11 @@ static const struct {
     {"heavier than", ">", "weight"},
     {"lighter than", "<", "weight"},
     {"taller than", ">", "height"},
-    {"cheaper than", "<", "price cost"},
-    {"more expensive than|pricier than", ">", "price cost"},
-    {"less expensive than", "<", "price cost"},
+    {"cheaper than", "<", "price cost fare rate fee"},
+    {"more expensive than|pricier than|costlier than", ">", "price cost fare rate fee"},
+    {"less expensive than", "<", "price cost fare rate fee"},
+    {"larger than|bigger than", ">", "size area capacity population"},
+    {"smaller than", "<", "size area capacity population"},
     {"worth more than|worth over|worth at least", ">", "amount total value price"},
     {"rated above|rated over|rated higher than|rated more than", ">", "rating score stars"},
     {"rated below|rated under|rated lower than", "<", "rating score stars"},
@@ -56,7 +58,7 @@ size_t read_comparison(const struct reader *reader, size_t at, const char **ret_
 }
 
 /* Never NULL: beyond the end stands a mark that is nothing. */
-static const struct token *token_at(const struct reader *reader, size_t at) {
+const struct token *token_at(const struct reader *reader, size_t at) {
   static const struct token nothing = {.kind = TOKEN_MARK, .lower = ""};
   return at < reader->study->tokens.count ? &reader->study->tokens.items[at] : &nothing;
 }
@@ -78,11 +80,11 @@ static size_t trailing(const struct reader *reader, size_t at, const char **ret_
 }
 
 static size_t skip_units(const struct reader *reader, size_t at) {
-  return at +
-         (token_is(reader, at,
-                   "dollars|euros|usd|eur|percent|kg|km|minutes|minute|cents|pounds|points|stars|years|units|grams|meters|metres|bucks")
-              ? 1
-              : 0);
+  return at + (token_is(reader, at,
+                        "dollars|euros|usd|eur|percent|kg|km|cm|feet|minutes|minute|cents|pounds|points|stars|years|units|grams|meters|"
+                        "metres|bucks|times|time")
+                   ? 1
+                   : 0);
 }
 
 /* A number against a column; `negative` turns it round. */
@@ -182,6 +184,8 @@ static size_t compare_after(struct reader *reader, size_t start, size_t at, stru
   return 0;
 }
 
+static size_t compare_told(struct reader *reader, size_t at, size_t number_at_token, const char *op, const char *number);
+
 /* "older than 30", also of a birth date. */
 static size_t compare_adjective(struct reader *reader, size_t at) {
   struct study *study = reader->study;
@@ -205,7 +209,14 @@ static size_t compare_adjective(struct reader *reader, size_t at) {
       const char *then = arena_printf(study->arena, "CURRENT_DATE - INTERVAL '%d years'", (int)token_at(reader, p)->number);
       return compare_number(reader, at, place, *compared[i].op == '>' ? "<" : ">", then, skip_units(reader, p + 1) - at);
     }
-    return 0;
+    size_t q = skip_glue(reader, p);
+    const struct mention *mention =
+        token_is(reader, q, "average|mean|avg") ? mention_at(reader, q + 1) : NULL; /* "than the average rate" */
+    if (mention && mention_best(mention, LINK_COLUMN) && settle_column(reader, mention, WANT_NUMBER, &place)) {
+      add_filter(reader, (struct filter){.kind = FILTER_AVERAGE, .of = place, .op = compared[i].op}, at);
+      return mention->to - at;
+    }
+    return number_at(reader, p) && !study->doubt ? compare_told(reader, at, p, compared[i].op, token_at(reader, p)->lower) : 0;
   }
   return 0;
 }
@@ -225,6 +236,76 @@ static size_t compare_split(struct reader *reader, size_t at) {
   return mention->to + 1 + n - at;
 }
 
+/* "earn more than 30", "above 1000 feet": the verb before or the unit behind says which column. */
+static size_t compare_told(struct reader *reader, size_t at, size_t number_at_token, const char *op, const char *number) {
+  static const struct {
+    const char *words, *concepts;
+  } verbs[] = {{"earn|earns|earned|earning|make|makes|making|paid", "salary wage pay compensation income rate"},
+               {"cost|costs|costing|charge|charges|charging|charged|priced", "price cost fee fare rate charge"},
+               {"weigh|weighs|weighing|weighed", "weight"},
+               {"last|lasts|lasted|lasting|take|takes|took", "duration length runtime minutes"},
+               {"hold|holds|seat|seats|seating|accommodate|accommodates", "capacity seats"}},
+    units[] = {{"feet|foot|ft", "feet ft elevation altitude height"},
+               {"km|kilometers|kilometres", "km kilometers distance length"},
+               {"miles|mile", "miles distance"},
+               {"kg|kilos|kilograms", "kg weight"},
+               {"cm|centimeters|centimetres", "cm height"},
+               {"meters|metres|m", "meters elevation height length"},
+               {"minutes|minute|mins", "minutes duration runtime length"},
+               {"days", "days"},
+               {"months|month", "months term"},
+               {"weeks", "weeks"},
+               {"hours", "hours"},
+               {"years", "years term age"}};
+  struct study *study = reader->study;
+  struct place place;
+  size_t table = reader->where && reader->last_table != NO_TABLE ? reader->last_table : reader->out->subject, end = number_at_token + 1;
+  const struct link *named = mention_best(mention_at(reader, end), LINK_COLUMN);
+  if (named && named->score >= 0.9) return 0;
+  for (size_t i = 0; at > 0 && i < sizeof verbs / sizeof *verbs; i++) {
+    if (!token_is(reader, at - 1, verbs[i].words)) continue;
+    if (!find_concept(reader, table, verbs[i].concepts, WANT_NUMBER, &place)) continue;
+    end = skip_units(reader, end);
+    end += study_phrase(study, end, "per hour|an hour|a year|per year|per month|a month|per night|per day|annually");
+    study->explained[at - 1] = true;
+    return compare_number(reader, at, place, op, number, end - at);
+  }
+  for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+    if (token_is(reader, end, units[i].words) && find_concept(reader, table, units[i].concepts, WANT_NUMBER, &place))
+      return compare_number(reader, at, place, op, number, end + 1 - at);
+  return 0;
+}
+
+/* "orders over 100", "deposits of more than 2500": right behind the rows themselves. */
+static bool behind_rows(const struct reader *reader, size_t at) {
+  size_t p = at;
+  while (p > 0 && token_is(reader, p - 1, "of|worth|for|totaling|totalling")) p--;
+  for (size_t back = 1; back <= 4 && back <= p; back++) {
+    const struct mention *before = mention_at(reader, p - back);
+    if (!before || before->to != p || before->verb) continue;
+    for (size_t i = 0; i < before->count; i++)
+      if (before->links[i].table == reader->out->subject && (before->links[i].kind == LINK_TABLE || before->links[i].kind == LINK_VALUE))
+        return true;
+  }
+  return false;
+}
+
+/* "five star hotels", "3-bedroom flats": a number, its column in the singular, and the rows. */
+static size_t compare_attribute(struct reader *reader, size_t at) {
+  struct place place;
+  if (!number_at(reader, at)) return 0;
+  size_t p = at + 1 + (token_is(reader, at + 1, "-") ? 1 : 0);
+  const struct mention *column = mention_at(reader, p), *rows = column ? mention_at(reader, column->to) : NULL;
+  const struct link *table = mention_best(rows, LINK_TABLE);
+  const char *lower = token_lower(reader, p);
+  size_t len = strlen(lower);
+  if (!table || rows->verb || !mention_best(column, LINK_COLUMN) || mention_best(column, LINK_COLUMN)->score < 0.95 || !len ||
+      lower[len - 1] == 's')
+    return 0;
+  if (!settle_column(reader, column, WANT_NUMBER, &place) || place.table != table->table) return 0;
+  return compare_number(reader, at, place, "=", token_at(reader, at)->lower, column->to - at);
+}
+
 static size_t compare_before(struct reader *reader, size_t at) {
   struct study *study = reader->study;
   size_t split = compare_split(reader, at);
@@ -241,6 +322,12 @@ static size_t compare_before(struct reader *reader, size_t at) {
   }
   if (!number_at(reader, p)) return 0;
   const char *number = token_at(reader, p)->lower;
+  const struct filter *last = reader->out->filter_count ? &reader->out->filters[reader->out->filter_count - 1] : NULL;
+  if (n && at > 0 && last && last->kind == FILTER_COMPARE && last->end == at - 1 && token_is(reader, at - 1, "or|and|but") &&
+      last->branch == reader->branch && !last->until && !mention_at(reader, skip_units(reader, p + 1))) /* "over 100 or under 50" */
+    return compare_number(reader, at, last->of, op, number, skip_units(reader, p + 1) - at);
+  size_t told = n ? compare_told(reader, at, p, op, number) : 0;
+  if (told || study->doubt) return told;
   bool dollar = token_at(reader, p)->from > 0 && study->tokens.text[token_at(reader, p)->from - 1] == '$';
   size_t q = p + 1, t = n ? 0 : trailing(reader, q, &op);
   q += t;
@@ -255,8 +342,9 @@ static size_t compare_before(struct reader *reader, size_t at) {
   const struct mention *verb = at > 0 ? mention_at(reader, at - 1) : NULL; /* "cost more than 50", "paid over 100" */
   if (verb && verb->to == at && mention_best(verb, LINK_COLUMN) && settle_column(reader, verb, WANT_NUMBER, &place))
     return compare_number(reader, at, place, op, number, units - at);
-  bool money = dollar || token_is(reader, q, "dollars|euros|usd|eur");
-  if (study->doubt || (!money && !token_is(reader, at > 0 ? at - 1 : 0, "orders|payments|invoices|sales|transactions|products"))) return 0;
+  bool money = dollar || token_is(reader, q, "dollars|euros|usd|eur|chf|gbp|pounds");
+  if (study->doubt) return 0;
+  if (!money && !behind_rows(reader, at)) return 0;
   size_t table = reader->last_table != NO_TABLE ? reader->last_table : reader->out->subject;
   if (!find_concept(reader, table, "total amount price value cost", WANT_NUMBER, &place) &&
       !find_concept(reader, reader->out->subject, "total amount price value cost", WANT_NUMBER, &place))
@@ -278,6 +366,7 @@ size_t rule_compare(struct reader *reader, size_t at) {
   if (stock || study->doubt) return stock;
   size_t n = compare_adjective(reader, at);
   if (n || study->doubt) return n;
+  if ((n = compare_attribute(reader, at)) || study->doubt) return n;
   if ((n = compare_before(reader, at)) || study->doubt) return n;
   const struct mention *mention = mention_at(reader, at);
   const struct link *column = mention_best(mention, LINK_COLUMN);
@@ -306,7 +395,7 @@ static bool year_filter(struct reader *reader, size_t at, size_t table, const st
     if (by_verb) study->explained[at - back] = true;
   }
   if (!by_verb && !find_concept(reader, table, "year", WANT_NUMBER, &place)) return false;
-  struct filter filter = {.kind = FILTER_COMPARE, .of = place};
+  struct filter filter = {.kind = FILTER_COMPARE, .of = place, .range = *range};
   bool both = range->from_year && range->to_year;
   filter.op = both ? (range->from_year == range->to_year ? "=" : "BETWEEN") : range->from_year ? ">=" : "<=";
   filter.literal = arena_printf(study->arena, "%d", range->from_year ? range->from_year : range->to_year);
@@ -315,9 +404,31 @@ static bool year_filter(struct reader *reader, size_t at, size_t table, const st
   return true;
 }
 
+/* "in March or April 2024", "in 2022 and 2023": of the date before, either. */
+static size_t another_date(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  struct reading *out = reader->out;
+  struct filter *last = out->filter_count ? &out->filters[out->filter_count - 1] : NULL;
+  struct date_range range;
+  size_t p = at;
+  while (token_is(reader, p, "or|and|,")) p++;
+  p += token_is(reader, p, "in|during|on") && p > at ? 1 : 0;
+  bool years = last && last->kind == FILTER_COMPARE && last->range.years;
+  if (p == at || !last || last->end != at || (last->kind != FILTER_DATE && !years) || last->branch != reader->branch) return 0;
+  size_t n = dates_continue(&study->tokens, p, study->arena, &range);
+  if (!n || (years && !(range.from_year && range.from_year == range.to_year))) return 0;
+  struct filter filter = {.kind = last->kind, .of = last->of, .range = range, .either = true};
+  if (years) filter.op = "=", filter.literal = arena_printf(study->arena, "%d", range.from_year);
+  for (size_t i = at; i < p; i++) study->explained[i] = true;
+  add_filter(reader, filter, p);
+  return p + n - at;
+}
+
 size_t rule_date(struct reader *reader, size_t at) {
   struct study *study = reader->study;
   struct date_range range;
+  size_t another = another_date(reader, at);
+  if (another) return another;
   size_t n = dates_read(&study->tokens, at, study->arena, &range);
   if (!n) return 0;
   size_t table = reader->branch ? reader->out->branches[reader->branch - 1].table : reader->out->subject;
@@ -331,6 +442,10 @@ size_t rule_date(struct reader *reader, size_t at) {
     if (mention_at(reader, at - back) && mention_at(reader, at - back)->verb && at > back &&
         token_is(reader, at - back - 1, "was|were|been|are|is"))
       near = false;
+  bool done = false; /* "enrolled in 2020" of enroll_year */
+  for (size_t back = 1; range.years && !reader->branch && back <= 2 && back <= at && !done; back++)
+    done = !study_glue(token_lower(reader, at - back)) && find_concept(reader, table, token_lower(reader, at - back), WANT_NUMBER, &place);
+  if (done && year_filter(reader, at, table, &range)) return n;
   bool found = near && settle_date(reader, at, last, &place);
   if (!found && study->doubt && !near) return 0;
   if (!found) study->doubt = kept;
@@ -346,198 +461,6 @@ size_t rule_date(struct reader *reader, size_t at) {
   return n;
 }
 
-/* --- values --- */
-
-static bool negated_before(const struct reader *reader, size_t at) {
-  for (size_t back = 1; back <= 4 && back <= at; back++) {
-    if (token_is(reader, at - back, "not|except|excluding|exclude|besides|without|outside|non|neither|than|never"))
-      reader->study->explained[at - back] = true;
-    if (token_is(reader, at - back, "not|except|excluding|exclude|besides|without|outside|non|neither|isn")) return true;
-    if (token_is(reader, at - back, "than") && token_is(reader, at - back - (at > back), "other")) return true;
-    if (!token_is(reader, at - back, "in|from|the|a|of|for|is|are|yet|been|to|by|be|with")) return false;
-  }
-  return false;
-}
-
-/* Among the columns a word is a value of, the one meant here: the noun beside it, else what is near. */
-static const struct link *settle_value(struct reader *reader, const struct mention *mention, const struct mention *noun) {
-  struct study *study = reader->study;
-  const struct link *best = NULL, *rival = NULL;
-  double most = -9, next = -9;
-  size_t subject = reader->out->subject;
-  for (size_t i = 0; i < mention->count; i++) {
-    const struct link *link = &mention->links[i];
-    if (link->kind != LINK_VALUE) continue;
-    double worth = link->score + (link->table == subject ? 0.3 : 0) + (study->mentioned[link->table] ? 0.12 : 0);
-    double distance = link->table == subject ? 0 : study_distance(study, subject, link->table);
-    worth -= distance > 8 ? 1 : 0.09 * distance;
-    for (size_t k = 0; noun && k < noun->count; k++) {
-      const struct link *other = &noun->links[k];
-      if (other->kind == LINK_COLUMN && other->column == link->column) worth += 0.6 * other->score;
-      if (other->kind == LINK_TABLE && other->table == link->table) worth += 0.35 * other->score;
-    }
-    const struct snap_table *table = study_table(study, link->table);
-    if (table->kind == SNAP_VIEW || table->kind == SNAP_MATVIEW) worth -= 0.12;
-    const struct snap_column *display[2];
-    size_t shown = study_display(study, link->table, display);
-    for (size_t d = 0; d < shown; d++) worth += display[d] == link->column ? 0.03 : 0;
-    if (worth > most) {
-      next = most, rival = best;
-      most = worth, best = link;
-    } else if (worth > next) {
-      next = worth, rival = link;
-    }
-  }
-  if (best && rival && most - next < 0.04) {
-    const char *const choices[] = {arena_printf(study->arena, "%s.%s", study_table(study, best->table)->qualified, best->column->name),
-                                   arena_printf(study->arena, "%s.%s", study_table(study, rival->table)->qualified, rival->column->name),
-                                   NULL};
-    study_doubt(study, choices, "Where is %s meant: in which column?", study_words(study, mention->from, mention->to));
-    return NULL;
-  }
-  return most > 0.2 ? best : NULL;
-}
-
-/* The noun that says what a value is: "Sales department", "category Toys", "status is 'open'". `ret_to`: behind both. */
-static const struct mention *value_noun(const struct reader *reader, const struct mention *value, size_t *ret_to) {
-  *ret_to = value->to;
-  const struct mention *after = mention_at(reader, value->to);
-  if (after && !after->verb && (mention_best(after, LINK_COLUMN) || mention_best(after, LINK_TABLE))) {
-    for (size_t i = 0; i < value->count; i++)
-      for (size_t k = 0; value->links[i].kind == LINK_VALUE && k < after->count; k++) {
-        const struct link *link = &after->links[k];
-        bool same = link->kind == LINK_COLUMN
-                        ? link->column == value->links[i].column
-                        : link->kind == LINK_TABLE && link->table == value->links[i].table && link->table != reader->out->subject;
-        if (same && link->score >= 0.6) {
-          *ret_to = after->to;
-          return after;
-        }
-      }
-  }
-  for (size_t back = 1; back <= 4 && back <= value->from; back++) {
-    const struct mention *before = mention_at(reader, value->from - back);
-    if (before && !before->verb) return before;
-    if (!token_is(reader, value->from - back, "is|are|was|of|the|in|a|=|named|called|to|equals|like|:")) return NULL;
-  }
-  return NULL;
-}
-
-/* "Germany, France or Spain": more values of the same column. */
-static size_t more_values(struct reader *reader, size_t at, const struct link *first, const char **values, size_t *count) {
-  size_t p = at;
-  for (;;) {
-    size_t q = p;
-    while (token_is(reader, q, ",|or|and|nor|in|from|the")) q++;
-    const struct mention *next = q > p ? mention_at(reader, q) : NULL;
-    const struct link *found = NULL;
-    for (size_t i = 0; next && i < next->count; i++)
-      if (next->links[i].kind == LINK_VALUE && next->links[i].column == first->column) found = &next->links[i];
-    if (!found || *count == 16) return p - at;
-    values[(*count)++] = found->value;
-    p = next->to;
-  }
-}
-
-static size_t known_value(struct reader *reader, size_t at, const struct mention *mention) {
-  struct study *study = reader->study;
-  size_t to;
-  const struct mention *noun = value_noun(reader, mention, &to);
-  const struct link *value = settle_value(reader, mention, noun);
-  if (!value) return 0;
-  const struct mention *owner = at > 1 && token_is(reader, at - 1, "by") ? mention_at(reader, at - 2) : NULL;
-  if (owner && !owner->verb && value->table == reader->out->subject && mention_best(owner, LINK_TABLE) &&
-      settle_table(reader, owner) != reader->out->subject) {
-    study_doubt(study, NULL, "Is %s who is asked for, or whose %s are meant?", study_words(study, mention->from, mention->to),
-                study_words(study, owner->from, owner->to));
-    return 0;
-  }
-  const char **values = arena_calloc(study->arena, 17, sizeof *values);
-  if (!values) return 0;
-  size_t count = 0;
-  for (size_t i = 0; i < mention->count; i++) /* "Phone" and "phone": every spelling that is stored */
-    if (mention->links[i].kind == LINK_VALUE && mention->links[i].column == value->column &&
-        mention->links[i].score >= value->score - 0.01 && count < 8)
-      values[count++] = mention->links[i].value;
-  size_t more = more_values(reader, to, value, values, &count);
-  bool negated = negated_before(reader, at) || value->negative;
-  struct place place = {value->table, value->column, NULL};
-  for (size_t i = 0; i < study->graph.edge_count; i++) { /* "billing city Berlin": the role was said */
-    const struct join_edge *edge = &study->graph.edges[i];
-    if (edge->said && edge->role_count && edge->to == value->table && edge->from == reader->out->subject) place.role = edge;
-  }
-  if (!add_filter(reader, (struct filter){.kind = FILTER_IN, .of = place, .values = values, .value_count = count, .negated = negated}, at))
-    return 0;
-  return to + more - at;
-}
-
-/* "status is 'archived'" where no row says so: taken at its word. */
-static size_t literal_value(struct reader *reader, size_t at) {
-  struct study *study = reader->study;
-  const struct mention *mention = mention_at(reader, at);
-  if (!mention || !mention_best(mention, LINK_COLUMN) || mention->verb) return 0;
-  size_t p = mention->to;
-  bool negated = false, told = false;
-  while (token_is(reader, p, "is|are|was|=|equals|equal|to|not|of|:|named|called|<>|!=")) {
-    negated |= token_is(reader, p, "not|<>|!=");
-    told |= !token_is(reader, p, "of|to");
-    p++;
-  }
-  const struct token *token = token_at(reader, p);
-  struct place place;
-  if (mention_best(mention_at(reader, p), LINK_VALUE)) return 0;
-  bool quoted = token->kind == TOKEN_QUOTED, name = told && token->kind == TOKEN_WORD && token->capital && !mention_at(reader, p);
-  if ((!quoted && !name) || !settle_column(reader, mention, WANT_TEXT, &place)) return 0;
-  size_t end = p + 1;
-  while (name && token_at(reader, end)->kind == TOKEN_WORD && token_at(reader, end)->capital) end++;
-  const char **values = arena_calloc(study->arena, 2, sizeof *values);
-  if (!values) return 0;
-  *values =
-      quoted ? token->lower : arena_strndup(study->arena, study->tokens.text + token->from, study->tokens.items[end - 1].to - token->from);
-  study_note(study, "No row is known to hold the value %s.", *values);
-  add_filter(reader,
-             (struct filter){.kind = FILTER_IN, .of = place, .values = values, .value_count = 1, .negated = negated, .insensitive = true},
-             at);
-  return end - at;
-}
-
-/* A quoted text that is no value: part of what the rows are called by. */
-static size_t quoted_part(struct reader *reader, size_t at) {
-  struct study *study = reader->study;
-  const struct token *token = token_at(reader, at);
-  if (token->kind != TOKEN_QUOTED) return 0;
-  const struct snap_column *display[2];
-  struct place place = reader->last_column;
-  if (!place.column || !column_textual(place.column)) {
-    size_t n = study_display(study, reader->out->subject, display);
-    if (!n || !column_textual(display[0])) return 0;
-    place = (struct place){.table = reader->out->subject, .column = display[0]};
-  }
-  study_note(study, "\u201c%s\u201d is no value that is known: it is looked for within %s.", token->lower, place.column->name);
-  add_filter(reader, (struct filter){.kind = FILTER_LIKE, .of = place, .literal = token->lower, .op = "%x%"}, at);
-  return 1;
-}
-
-size_t rule_value(struct reader *reader, size_t at) {
-  struct study *study = reader->study;
-  const struct mention *mention = mention_at(reader, at);
-  const struct link *value = mention_best(mention, LINK_VALUE);
-  size_t n;
-  if (!value) return (n = literal_value(reader, at)) || study->doubt ? n : quoted_part(reader, at);
-  if (reader->pending != MEASURE_NONE && value->score < 1 && mention_best(mention, LINK_TABLE)) return 0;
-  const struct link *table = mention_best(mention, LINK_TABLE), *column = mention_best(mention, LINK_COLUMN);
-  struct place happened_at; /* "scheduled in April": when, not in which state */
-  if (mention->verb && dates_read(&study->tokens, mention->to, study->arena, &(struct date_range){0}) &&
-      find_concept(reader, reader->out->subject, token_lower(reader, at), WANT_DATE, &happened_at))
-    return 1;
-  if (mention_best(mention, LINK_ROLE) && at > 0 && token_is(reader, at - 1, "their|his|her|its|a|the|whose|and")) return 0;
-  bool name = study->tokens.items[at].capital || study->tokens.items[at].kind == TOKEN_QUOTED;
-  if (!name && ((table && table->score >= value->score - 0.16 && !(reader->where && table->table == reader->out->subject)) ||
-                (column && column->score >= value->score - 0.1)))
-    return 0;
-  return known_value(reader, at, mention);
-}
-
 /* --- texts --- */
 
 size_t rule_match(struct reader *reader, size_t at) {
@@ -550,7 +473,8 @@ size_t rule_match(struct reader *reader, size_t at) {
        "x%"},
       {"ends with|end with|ending with|ends in|ending in", "%x"},
       {"does not contain|do not contain|not containing|doesn contain|not contain", "!%x%"},
-      {"contains the word|containing the word|contain the word|contains the text|includes the word|contains the "
+      {"mentions the word|mentions|mention|mentioning|contains the word|containing the word|contain the word|contains the text|includes "
+       "the word|contains the "
        "string|contains|containing|contain|includes|include|including|is like|are like|like|has the word|matching|matches|with",
        "%x%"},
   };
@@ -562,8 +486,9 @@ size_t rule_match(struct reader *reader, size_t at) {
     size_t longer =
         n ? p + n + (token_is(reader, p + n, "the") && token_is(reader, p + n + 1, "word|letter|text|string|letters") ? 2 : 0) : 0;
     const struct token *token = token_at(reader, longer);
-    if (!n || (i == 3 && !(token->kind == TOKEN_QUOTED ? p > at || !token_is(reader, p, "with")
-                                                       : p > at && token_is(reader, p, "contains|containing|contain"))))
+    if (!n || (i == 3 &&
+               !(token->kind == TOKEN_QUOTED ? p > at || !token_is(reader, p, "with")
+                                             : p > at && token_is(reader, p, "contains|containing|contain|mentions|mention|mentioning"))))
       continue;
     if (token->kind != TOKEN_QUOTED && token->kind != TOKEN_WORD) continue;
     struct place place;

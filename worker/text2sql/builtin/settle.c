@@ -93,14 +93,39 @@ static void doubt_columns(struct reader *reader, const struct mention *mention, 
               study_words(study, mention->from, mention->to));
 }
 
+/* The column's name holds one of the words said, not only others for them. */
+static bool says_word(const struct reader *reader, const struct mention *mention, const struct link *link) {
+  struct study *study = reader->study;
+  const struct word *words[NAME_WORDS];
+  size_t n = names_split(link->column->name, study->arena, study->words, words);
+  for (size_t w = 0; w < n; w++)
+    for (size_t i = mention->from; i < mention->to; i++)
+      if (study->tokens.items[i].kind == TOKEN_WORD && words[w] == study->tokens.items[i].word) return true;
+  return false;
+}
+
+/* Somewhere within reach a column is called so exactly: another word for it elsewhere is no match for that. */
+static bool exact_in_reach(struct reader *reader, const struct mention *mention, enum wanted wanted) {
+  for (size_t i = 0; mention && i < mention->count; i++) {
+    const struct link *link = &mention->links[i];
+    if (link->kind == LINK_COLUMN && link->score >= 0.99 && wanted_fits(link->column, wanted) &&
+        !column_key(study_table(reader->study, link->table), link->column) &&
+        study_distance(reader->study, reader->out->subject, link->table) < 6)
+      return true;
+  }
+  return false;
+}
+
 bool settle_column(struct reader *reader, const struct mention *mention, enum wanted wanted, struct place *ret_place) {
   const struct link *best = NULL, *rival = NULL;
   double most = -9, next = -9;
+  bool exact = exact_in_reach(reader, mention, wanted);
   for (size_t i = 0; mention && i < mention->count; i++) {
     const struct link *link = &mention->links[i];
     if ((link->kind != LINK_COLUMN && link->kind != LINK_FLAG) || !wanted_fits(link->column, wanted)) continue;
     if (best && link->table == best->table && link->column == best->column) continue;
     double worth = column_worth(reader, mention, link);
+    if (exact && !says_word(reader, mention, link)) worth -= 0.5;
     if (worth > most) {
       next = most, rival = best;
       most = worth, best = link;
@@ -145,6 +170,20 @@ size_t settle_table(struct reader *reader, const struct mention *mention) {
   return best->table;
 }
 
+/* "delay_minutes" are no length of the row: a unit counts as a concept alone, or with a word for time or length. */
+static bool unit_of_another(const struct name *name, const struct word *word) {
+  static const char *const units[] = {"minut", "second", "hour", "day"};
+  static const char *const about[] = {"durat", "length", "run", "runtim", "time", "total", "play", "long"};
+  bool unit = false;
+  for (size_t i = 0; i < sizeof units / sizeof *units; i++) unit |= strcmp(word->text, units[i]) == 0;
+  for (size_t w = 0; unit && w < name->count; w++) {
+    bool fine = name->words[w] == word;
+    for (size_t i = 0; i < sizeof about / sizeof *about && !fine; i++) fine = strcmp(name->words[w]->text, about[i]) == 0;
+    if (!fine) return true;
+  }
+  return false;
+}
+
 bool find_concept(struct reader *reader, size_t table, const char *concepts, enum wanted wanted, struct place *ret_place) {
   struct study *study = reader->study;
   char *row = arena_strdup(study->arena, concepts), *rest = NULL;
@@ -160,6 +199,7 @@ bool find_concept(struct reader *reader, size_t table, const char *concepts, enu
         continue;
       bool exact = false;
       for (size_t w = 0; w < name->count; w++) exact |= name->words[w] == word;
+      if (unit_of_another(name, word)) continue;
       double score = exact ? names_match(name, &word, 1) : 0;
       if (score > most) {
         next = best && best->column != name->column ? most : next;
@@ -252,6 +292,10 @@ static double date_rank(struct reader *reader, size_t table, const struct snap_c
         strncmp(text, "load", 4) == 0 || strncmp(text, "birth", 5) == 0)
       return 0.05;
     if (strncmp(text, "creat", 5) == 0 || strncmp(text, "insert", 6) == 0) rank = 0.55;
+    static const char *const begins[] = {"open",  "place", "submit", "start",  "book",    "regist",
+                                         "order", "sign",  "join",   "report", "request", "issu"};
+    for (size_t b = 0; b < sizeof begins / sizeof *begins && rank < 0.5; b++)
+      if (strncmp(text, begins[b], strlen(begins[b])) == 0) rank = 0.5;
     if (own && words_alike(words[i], study->names.table_words[table][own - 1]) > 0) rank = 0.8;
   }
   if (count == 1 && strcmp(words[0]->text, "date") == 0) rank = 0.85;
@@ -267,13 +311,13 @@ static const char *verb_columns(const char *stem, struct words *words) {
   return NULL;
 }
 
-static bool participle_like(const char *lower) {
+bool participle_like(const char *lower) {
   size_t len = strlen(lower);
   return len > 4 && (strcmp(lower + len - 2, "ed") == 0 || strcmp(lower + len - 3, "ing") == 0);
 }
 
 /* By a verb or noun within a few words before the date: "hired in 2020", "delivery date before …". */
-static bool by_verb(struct reader *reader, size_t at, size_t table, struct place *ret_place) {
+bool date_by_verb(struct reader *reader, size_t at, size_t table, struct place *ret_place) {
   struct study *study = reader->study;
   for (size_t back = 1; back <= 5 && back <= at; back++) {
     const struct token *token = &study->tokens.items[at - back];
@@ -322,7 +366,7 @@ static bool parents_date(struct reader *reader, size_t at, size_t table, struct 
     if (edge->from != table || edge->to == table) continue;
     const struct snap_table *to = study_table(reader->study, edge->to);
     struct place place;
-    bool has = by_verb(reader, at, edge->to, &place);
+    bool has = date_by_verb(reader, at, edge->to, &place);
     for (size_t c = 0; !has && c < to->column_count; c++)
       if (column_temporal(&to->columns[c]) && date_rank(reader, edge->to, &to->columns[c]) >= 0.7)
         has = only_date(reader, edge->to, &place);
@@ -345,6 +389,6 @@ bool settle_date(struct reader *reader, size_t at, size_t table, struct place *r
     if (study->doubt) return false;
   }
   if (table == NO_TABLE) return false;
-  return by_verb(reader, at, table, ret_place) || (!study->doubt && only_date(reader, table, ret_place)) ||
+  return date_by_verb(reader, at, table, ret_place) || (!study->doubt && only_date(reader, table, ret_place)) ||
          (!study->doubt && parents_date(reader, at, table, ret_place));
 }

@@ -57,8 +57,10 @@ struct measure { /* what stands in the list, in an order or beside a number */
   bool hidden;                       /* needed, not asked for */
 };
 struct group {
-  struct place of;       /* column NULL: each row of the table */
+  struct place of;       /* column NULL: each row of the table; table NO_TABLE: the date of what is counted, settled at the end */
   enum date_unit bucket; /* of a date */
+  bool each;             /* "in each": what is ranked is ranked within it */
+  size_t at;             /* token of a bucket that waits for its date */
 };
 enum filter_kind {
   FILTER_COMPARE,
@@ -83,9 +85,9 @@ struct filter {
   const struct place *until; /* COMPARE: days from `of` to here */
   const struct generator_term *term;
   bool negated, insensitive;
-  bool either;   /* OR with the filter before it */
-  size_t branch; /* 0: of the whole; else of branches[branch - 1] */
-  size_t at;     /* token, for ratios and for the explanation */
+  bool either;    /* OR with the filter before it */
+  size_t branch;  /* 0: of the whole; else of branches[branch - 1] */
+  size_t at, end; /* tokens, for ratios, "or" and the explanation */
 };
 struct branch { /* rows of another table that there must be, must not be, or be so many of */
   size_t table;
@@ -119,7 +121,9 @@ struct reading {
   bool ratio, percent; /* of the rows, those that filters from `ratio_verb` on hold for */
   bool nested_average; /* the average, over the groups, of the count */
   bool with_none;      /* groups without rows, too */
+  bool change;         /* beside each stretch of time the one before it, and the change in percent */
   size_t ratio_from, ratio_noun, ratio_verb;
+  size_t ratio_to; /* "ratio of A to B": the token between them; 0: a share of all */
 };
 
 struct study {

@@ -127,6 +127,15 @@ static bool number_word(struct scanner *s, const char *lower, size_t from, size_
     if (token) token->number = (double)i;
     return true;
   }
+  const struct token *last = s->out->count ? &s->out->items[s->out->count - 1] : NULL;
+  bool times = strcmp(lower, "once") == 0 || strcmp(lower, "twice") == 0, compared = false; /* "at least once" */
+  static const char *const before[] = {"least", "most", "than", "exactly", "only"};
+  for (size_t i = 0; times && last && i < sizeof before / sizeof *before; i++) compared |= strcmp(last->lower, before[i]) == 0;
+  if (compared) {
+    struct token *token = push(s, TOKEN_NUMBER, from, to, *lower == 'o' ? "1" : "2");
+    if (token) token->number = *lower == 'o' ? 1 : 2;
+    return true;
+  }
   if (strcmp(lower, "dozen") != 0 && strcmp(lower, "twenty") != 0) return false;
   struct token *token = push(s, TOKEN_NUMBER, from, to, lower[1] == 'o' ? "12" : "20");
   if (token) token->number = lower[1] == 'o' ? 12 : 20;

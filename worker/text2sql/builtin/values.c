@@ -122,6 +122,10 @@ static void add_variants(struct probe *p, const char *text, size_t from, size_t 
   } else if (text[len - 1] != 's') {
     add_phrase(p, arena_printf(arena, "%ss", text), from, to, 0.93);
   }
+  if (len > 6 && to == from + 1 && strcmp(text + len - 2, "ed") == 0) { /* "deposited" of 'deposit' */
+    add_phrase(p, arena_strndup(arena, text, len - 2), from, to, 0.9);
+    add_phrase(p, arena_strndup(arena, text, len - 1), from, to, 0.9);
+  }
 }
 
 static void collect(struct probe *p) {

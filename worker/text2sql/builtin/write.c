@@ -209,9 +209,17 @@ static void show_entity(struct scope *scope, struct list *list, size_t table, co
 }
 
 static const char *bucket(struct study *study, enum date_unit unit, const char *column) {
+  if (unit == UNIT_HOUR_OF_DAY) return arena_printf(study->arena, "extract(hour FROM %s)", column);
   if (unit == UNIT_YEAR) return arena_printf(study->arena, "extract(year FROM %s)", column);
   if (unit == UNIT_WEEKDAY) return arena_printf(study->arena, "extract(isodow FROM %s)", column);
   return arena_printf(study->arena, "date_trunc('%s', %s)", dates_unit_name(unit), column);
+}
+
+/* Whose Sunday is 0 and whose is 7 is nothing to guess at: the name stands beside the number. */
+static void show_weekday(struct scope *scope, struct list *list, const struct group *group) {
+  const char *name = arena_printf(scope->study->arena, "to_char(%s, 'FMDay')", write_column(scope, &group->of));
+  list->group_by = cat(scope->study, list->group_by, ", ", name);
+  show(list, name, "weekday_name");
 }
 
 static void show_groups(struct scope *scope, struct list *list) {
@@ -227,6 +235,7 @@ static void show_groups(struct scope *scope, struct list *list) {
     if (group->bucket) column = bucket(study, group->bucket, column);
     if (!shown(list, column)) list->group_by = cat(study, list->group_by, ", ", column);
     show(list, column, group->bucket == UNIT_WEEKDAY ? "weekday" : group->bucket ? dates_unit_name(group->bucket) : NULL);
+    if (group->bucket == UNIT_WEEKDAY) show_weekday(scope, list, group);
     list->groups++;
   }
 }
@@ -337,6 +346,15 @@ static const char *write_list(struct study *study) {
                       where_clause(&scope), order, tail(study));
 }
 
+static const char *names_of_list(const struct list *list) {
+  const char *names = "";
+  for (size_t i = 0; i < list->count; i++) {
+    if (strchr(list->names[i], '"')) return "*"; /* quoted already */
+    names = cat(list->study, names, ", ", sql_ident(list->study->arena, list->names[i]));
+  }
+  return names;
+}
+
 /* The first so many of each group. */
 static const char *write_each(struct study *study) {
   struct scope scope;
@@ -351,10 +369,7 @@ static const char *write_each(struct study *study) {
   if (!study->doubt) write_conditions(&scope, 0, filters, all_filters(study, filters), true);
   if (!study->doubt) write_branches(&scope, false);
   if (study->doubt || !order || !*partition || !*order) return NULL;
-  const char *names = "";
-  for (size_t i = 0; i < list.count; i++) names = cat(study, names, ", ", sql_ident(study->arena, list.names[i]));
-  for (size_t i = 0; i < list.count; i++)
-    if (strchr(list.names[i], '"')) names = "*"; /* quoted already */
+  const char *names = names_of_list(&list);
   return arena_printf(study->arena,
                       "SELECT %s\nFROM (SELECT %s, rank() OVER (PARTITION BY %s%s) AS place\n%s%s) AS ranked\nWHERE place <= %ld", names,
                       list.text, partition, order, scope_from(&scope), where_clause(&scope), r->limit);
@@ -366,6 +381,21 @@ static const char *write_nested(struct study *study, const char *inner_list, str
                       scope_from(scope), where_clause(scope), group_by, having);
 }
 
+/* Beside each stretch of time the number of the one before, and what became of it in percent. */
+static void show_change(struct scope *scope, struct list *list) {
+  struct study *study = scope->study;
+  struct reading *r = &study->reading;
+  if (r->item_count != 1 || r->group_count != 1 || !r->groups[0].bucket) {
+    study_doubt(study, NULL, "The change of which one number, from which stretch of time to the next?");
+    return;
+  }
+  const char *value = write_measure(scope, &r->items[0]), *column = write_column(scope, &r->groups[0].of);
+  if (!value || !column) return;
+  const char *before = arena_printf(study->arena, "lag(%s) OVER (ORDER BY %s)", value, bucket(study, r->groups[0].bucket, column));
+  show(list, before, "previous");
+  show(list, arena_printf(study->arena, "100.0 * (%s - %s) / NULLIF(%s, 0)", value, before, before), "change_percent");
+}
+
 static const char *write_grouped(struct study *study, size_t root) {
   struct scope scope;
   struct list list = {.study = study, .text = "", .group_by = ""};
@@ -375,6 +405,7 @@ static const char *write_grouped(struct study *study, size_t root) {
   show_groups(&scope, &list);
   for (size_t i = 0; i < r->item_count && !study->doubt; i++)
     show(&list, write_measure(&scope, &r->items[i]), write_measure_name(study, &r->items[i]));
+  if (r->change && !study->doubt) show_change(&scope, &list);
   const char *order = study->doubt ? NULL : order_by(&scope, &list, *list.group_by);
   if (!study->doubt) write_conditions(&scope, 0, filters, all_filters(study, filters), true);
   const char *having = study->doubt ? NULL : write_branches(&scope, *list.group_by);
@@ -389,6 +420,39 @@ static const char *write_grouped(struct study *study, size_t root) {
   const char *group = *list.group_by ? arena_printf(study->arena, "\nGROUP BY %s", list.group_by) : "";
   return arena_printf(study->arena, "SELECT %s\n%s%s%s%s%s%s", list.text, scope_from(&scope), where_clause(&scope), group, having,
                       *list.group_by ? order : "", *list.group_by ? tail(study) : "");
+}
+
+/* What is ranked by a count or sum, the first so many within each of the groups that "each" stood before. */
+static const char *write_each_grouped(struct study *study, size_t root) {
+  struct scope scope;
+  struct list list = {.study = study, .text = "", .group_by = ""};
+  struct reading *r = &study->reading;
+  const struct filter *filters[READING_ROWS];
+  struct group groups[READING_ROWS];
+  size_t within = 0, count = 0;
+  for (int each = 1; each >= 0; each--) /* those first */
+    for (size_t g = 0; g < r->group_count; g++)
+      if (r->groups[g].each == (each == 1)) groups[count++] = r->groups[g], within += (size_t)each;
+  if (!scope_open(&scope, study, NULL, root)) return NULL;
+  memcpy(r->groups, groups, count * sizeof *groups);
+  r->group_count = within;
+  show_groups(&scope, &list);
+  const char *partition = list.group_by;
+  memmove(r->groups, groups + within, (count - within) * sizeof *groups);
+  r->group_count = count - within;
+  if (!study->doubt) show_groups(&scope, &list);
+  memcpy(r->groups, groups, count * sizeof *groups);
+  r->group_count = count;
+  for (size_t i = 0; i < r->item_count && !study->doubt; i++)
+    show(&list, write_measure(&scope, &r->items[i]), write_measure_name(study, &r->items[i]));
+  const char *order = study->doubt ? NULL : order_by(&scope, &list, true);
+  if (!study->doubt) write_conditions(&scope, 0, filters, all_filters(study, filters), true);
+  const char *having = study->doubt ? NULL : write_branches(&scope, true);
+  if (study->doubt || !order || !*order || !having || !*partition || within == count) return NULL;
+  return arena_printf(
+      study->arena,
+      "SELECT %s\nFROM (SELECT %s, rank() OVER (PARTITION BY %s%s) AS place\n%s%s\nGROUP BY %s%s) AS ranked\nWHERE place <= %ld",
+      names_of_list(&list), list.text, partition, order, scope_from(&scope), where_clause(&scope), list.group_by, having, r->limit);
 }
 
 /* One measure beside each row, from tables that have only the row in common: a subselect each. */
@@ -448,6 +512,79 @@ static const char *write_apart(struct study *study) {
   return arena_printf(study->arena, "SELECT %s\n%s%s%s%s", list.text, scope_from(&scope), where_clause(&scope), order, tail(study));
 }
 
+/* The conditions in one text, which take rows of the scope alone; "" when there are none. */
+static const char *conditions_of(struct scope *scope, const struct filter *const *filters, size_t count) {
+  const char *outside = scope->where;
+  scope->where = "";
+  write_conditions(scope, 0, filters, count, false);
+  const char *inside = scope->where;
+  scope->where = outside;
+  return inside;
+}
+
+static const char *ratio_tail(struct scope *scope, struct list *list) {
+  const char *order = order_by(scope, list, *list->group_by);
+  struct arena *arena = scope->study->arena;
+  const char *group = *list->group_by ? arena_printf(arena, "\nGROUP BY %s", list->group_by) : "";
+  return order ? arena_printf(arena, "SELECT %s\n%s%s%s%s%s", list->text, scope_from(scope), where_clause(scope), group,
+                              *list->group_by ? order : "", *list->group_by ? tail(scope->study) : "")
+               : NULL;
+}
+
+/* "ratio of business to economy tickets": rows of one kind beside rows of another. */
+static const char *write_ratio_to(struct study *study) {
+  struct reading *r = &study->reading;
+  struct scope scope;
+  struct list list = {.study = study, .text = "", .group_by = ""};
+  const struct filter *sides[2][READING_ROWS], *whole[READING_ROWS];
+  size_t counts[2] = {0}, whole_count = 0, noun = TOKENS_MAX;
+  for (size_t i = r->ratio_to; i < study->tokens.count && noun == TOKENS_MAX; i++)
+    if (mention_best(study->at[i], LINK_TABLE) && !study->at[i]->verb) noun = i;
+  for (size_t i = 0; i < r->filter_count; i++) {
+    const struct filter *filter = &r->filters[i];
+    bool left = filter->at < r->ratio_to, right = !left && (filter->at < noun ? !counts[1] || noun < TOKENS_MAX : false);
+    if (filter->either || filter->branch || (left && filter->at < r->ratio_from))
+      study_doubt(study, NULL, "Which rows are divided by which?");
+    else if ((left || right) && filter->kind != FILTER_DATE)
+      sides[!left][counts[!left]++] = filter;
+    else
+      whole[whole_count++] = filter;
+  }
+  if (!counts[0] || r->branch_count || r->related_count || r->item_count) {
+    study_doubt(study, NULL, "Which rows are divided by which?");
+    return NULL;
+  }
+  if (study->doubt || !scope_open(&scope, study, NULL, r->subject)) return NULL;
+  show_groups(&scope, &list);
+  if (!study->doubt) write_conditions(&scope, 0, whole, whole_count, false);
+  const char *parts[2] = {"count(*)", "count(*)"};
+  for (size_t side = 0; side < 2 && !study->doubt; side++) {
+    const char *text = conditions_of(&scope, sides[side], counts[side]);
+    if (*text) parts[side] = arena_printf(study->arena, "count(*) FILTER (WHERE %s)", text);
+  }
+  if (study->doubt) return NULL;
+  show(&list, arena_printf(study->arena, "%s::numeric / NULLIF(%s, 0)", parts[0], parts[1]), "ratio");
+  return ratio_tail(&scope, &list);
+}
+
+/* "share of orders per status": how all of it is distributed over the groups. */
+static const char *write_distribution(struct study *study, size_t root) {
+  struct reading *r = &study->reading;
+  struct scope scope;
+  struct list list = {.study = study, .text = "", .group_by = ""};
+  const struct filter *whole[READING_ROWS];
+  if (!scope_open(&scope, study, NULL, root)) return NULL;
+  show_groups(&scope, &list);
+  const char *all = study->doubt                                       ? NULL
+                    : r->item_count && r->items[0].kind == MEASURE_SUM ? write_measure(&scope, &r->items[0])
+                                                                       : "count(*)";
+  if (!study->doubt) write_conditions(&scope, 0, whole, all_filters(study, whole), true);
+  if (study->doubt || !all || !*list.group_by) return NULL;
+  show(&list, arena_printf(study->arena, "%s%s / NULLIF(sum(%s) OVER (), 0)", r->percent ? "100.0 * " : "1.0 * ", all, all),
+       r->percent ? "percentage" : "share");
+  return ratio_tail(&scope, &list);
+}
+
 /* Of all rows, the part that the conditions behind the verb hold for. */
 static const char *write_ratio(struct study *study) {
   struct reading *r = &study->reading;
@@ -458,6 +595,7 @@ static const char *write_ratio(struct study *study) {
   size_t root = r->item_count == 1 && r->items[0].kind == MEASURE_SUM ? r->items[0].of.table : r->subject;
   for (size_t i = 0; i < r->filter_count; i++) {
     const struct filter *filter = &r->filters[i];
+    if (filter->either) study_doubt(study, NULL, "Which of the conditions make the part, and which the whole?");
     bool numerator = filter->kind != FILTER_DATE && !filter->branch &&
                      (filter->at >= r->ratio_verb || (filter->at < r->ratio_noun && filter->at >= r->ratio_from));
     if (numerator)
@@ -465,6 +603,7 @@ static const char *write_ratio(struct study *study) {
     else
       whole[whole_count++] = filter;
   }
+  if (!part_count && !r->branch_count && !r->related_count && r->group_count && r->item_count < 2) return write_distribution(study, root);
   if (!part_count && !r->branch_count && !r->related_count) { /* "percentage of customers from Germany" */
     size_t kept = 0;
     for (size_t i = 0; i < whole_count; i++)
@@ -497,16 +636,12 @@ static const char *write_ratio(struct study *study) {
   if (!all) return NULL;
   show(&list, arena_printf(study->arena, "%s%s FILTER (WHERE %s)::numeric / NULLIF(%s, 0)", r->percent ? "100.0 * " : "", all, inside, all),
        r->percent ? "percentage" : "share");
-  const char *order = order_by(&scope, &list, *list.group_by);
-  const char *group = *list.group_by ? arena_printf(study->arena, "\nGROUP BY %s", list.group_by) : "";
-  return order ? arena_printf(study->arena, "SELECT %s\n%s%s%s%s%s", list.text, scope_from(&scope), where_clause(&scope), group,
-                              *list.group_by ? order : "", *list.group_by ? tail(study) : "")
-               : NULL;
+  return ratio_tail(&scope, &list);
 }
 
 const char *study_write(struct study *study) {
   struct reading *r = &study->reading;
-  if (r->ratio) return write_ratio(study);
+  if (r->ratio) return r->ratio_to ? write_ratio_to(study) : write_ratio(study);
   bool aggregated = false;
   for (size_t i = 0; i < r->item_count; i++) aggregated |= r->items[i].kind != MEASURE_NONE || r->items[i].term;
   if (!aggregated && r->each && r->group_count && r->key_count) return write_each(study);
@@ -516,7 +651,7 @@ const char *study_write(struct study *study) {
     if (!counted) study_doubt(study, NULL, "What should be counted or added up for each group?");
   }
   for (size_t b = 0; b < r->branch_count && !aggregated; b++) /* "countries with more than 5 customers" */
-    if (r->branches[b].table == r->subject && !r->branches[b].absent && r->item_count) {
+    if (r->branches[b].table == r->subject && !r->branches[b].absent && (r->item_count || r->group_count)) {
       for (size_t i = 0; i < r->item_count && r->group_count < READING_ROWS; i++)
         r->groups[r->group_count++] = (struct group){.of = r->items[i].of};
       r->items[0] = r->branches[b].measure;
@@ -525,12 +660,13 @@ const char *study_write(struct study *study) {
     }
   if (study->doubt) return NULL;
   if (!aggregated) return write_list(study);
-  if (r->each) {
-    study_doubt(study, NULL, "The first of each group, by a count: can you ask for the groups first?");
-    return NULL;
-  }
   bool apart;
   size_t root = aggregate_root(study, &apart);
   if (study->doubt || root == NO_TABLE) return NULL;
+  if (r->each && (apart || !r->key_count || !r->limit)) {
+    study_doubt(study, NULL, "The first of each group, by what? Name one count or sum.");
+    return NULL;
+  }
+  if (r->each) return write_each_grouped(study, root);
   return apart ? write_apart(study) : write_grouped(study, root);
 }

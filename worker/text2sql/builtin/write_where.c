@@ -146,6 +146,27 @@ static bool joined_already(const struct scope *scope, const struct join_path *pa
   return true;
 }
 
+/* Conditions joined by OR. What they are on must be beside each row: a row without it still may meet the other. */
+static const char *write_either(struct scope *scope, const struct filter *const *filters, size_t count) {
+  struct study *study = scope->study;
+  const char *text = "";
+  bool kept = scope->keep_unmatched;
+  scope->keep_unmatched = true;
+  for (size_t i = 0; i < count && !study->doubt; i++) {
+    struct join_path path = {0};
+    if (filters[i]->kind != FILTER_TERM && !scope_route(scope, filters[i]->of.table, filters[i]->of.role, &path)) break;
+    if (path_many(&path) < path.count && !joined_already(scope, &path))
+      study_doubt(study, NULL, "Only conditions on %s itself can stand beside an \u201cor\u201d. Can you ask for them one by one?",
+                  study_table(study, scope->nodes[0].table)->name);
+    const char *one = study->doubt ? NULL : write_filter(scope, filters[i]);
+    if (one)
+      text = arena_printf(study->arena, "%s%s%s", text, *text ? " OR " : "",
+                          filters[i]->kind == FILTER_DATE ? arena_printf(study->arena, "(%s)", one) : one);
+  }
+  scope->keep_unmatched = kept;
+  return *text && !study->doubt ? arena_printf(study->arena, "(%s)", text) : NULL;
+}
+
 void write_conditions(struct scope *scope, size_t branch, const struct filter *const *filters, size_t count, bool related) {
   struct study *study = scope->study;
   struct far *fars = arena_calloc(study->arena, 2 * READING_ROWS, sizeof *fars);
@@ -153,6 +174,13 @@ void write_conditions(struct scope *scope, size_t branch, const struct filter *c
   for (size_t i = 0; fars && i < count && !study->doubt; i++) {
     struct join_path path = {0};
     if (filters[i]->branch != branch) continue;
+    size_t alternatives = 1;
+    while (i + alternatives < count && filters[i + alternatives]->either && filters[i + alternatives]->branch == branch) alternatives++;
+    if (alternatives > 1) {
+      scope_and(scope, write_either(scope, filters + i, alternatives));
+      i += alternatives - 1;
+      continue;
+    }
     if (filters[i]->kind != FILTER_TERM && !scope_route(scope, filters[i]->of.table, filters[i]->of.role, &path)) return;
     size_t many = path_many(&path);
     if (many == path.count || joined_already(scope, &path))
@@ -197,6 +225,8 @@ const char *write_branch(struct scope *scope, size_t number) {
   struct scope inner;
   if (!scope_route(scope, branch->table, NULL, &path)) return NULL;
   size_t many = path_many(&path);
+  for (size_t i = 0; branch->absent && i < many; i++) /* one to one: still a row that may not be there */
+    if (!path.steps[i].up) many = i;
   if (many == path.count && branch->absent && !n) {
     const char *text = absent_parent(scope, &path);
     if (!text) study_doubt(study, NULL, "What is it that %s should be without?", study_table(study, scope->nodes[0].table)->qualified);

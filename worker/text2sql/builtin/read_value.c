@@ -1,0 +1,236 @@
+/* read_value.c - words that are data: "in Berlin", "status is 'open'", and in which column they are meant. */
+#include <string.h>
+#include <strings.h>
+
+#include "worker/text2sql/builtin/read.h"
+
+bool negated_before(const struct reader *reader, size_t at) {
+  for (size_t back = 1; back <= 4 && back <= at; back++) {
+    if (token_is(reader, at - back, "not|except|excluding|exclude|besides|without|outside|non|neither|than|never"))
+      reader->study->explained[at - back] = true;
+    if (token_is(reader, at - back, "not|except|excluding|exclude|besides|without|outside|non|neither|isn")) return true;
+    if (token_is(reader, at - back, "than") && token_is(reader, at - back - (at > back), "other")) return true;
+    if (!token_is(reader, at - back, "in|from|the|a|of|for|is|are|yet|been|to|by|be|with")) return false;
+  }
+  return false;
+}
+
+/* "from Berlin" of origin_city. */
+static bool says_direction(const struct reader *reader, size_t at, const struct snap_column *column) {
+  static const char *const words[2][6] = {{"origin", "from", "source", "depart", "start", "pickup"},
+                                          {"dest", "to_", "target", "arriv", "end_", "dropoff"}};
+  bool from = token_is(reader, at > 0 ? at - 1 : 0, "from"), to = token_is(reader, at > 0 ? at - 1 : 0, "to|into");
+  for (size_t i = 0; (from || to) && i < 6; i++)
+    if (strncasecmp(column->name, words[to][i], strlen(words[to][i])) == 0) return true;
+  return false;
+}
+
+/* "fly to Japan": the key that "to" means, of the rows the word before it is about; NULL: none. */
+static const struct join_edge *where_to(const struct reader *reader, const struct mention *value, size_t table) {
+  if (value->from < 2 || !token_is(reader, value->from - 1, "to|from|into")) return NULL;
+  for (size_t back = 2; back <= 4 && back <= value->from; back++) {
+    const struct mention *before = mention_at(reader, value->from - back);
+    const struct link *link = mention_best(before, LINK_TABLE);
+    if (link && before->to == value->from - 1 && link->table != reader->out->subject)
+      return role_said_before(reader, value->from, link->table, table);
+  }
+  return NULL;
+}
+
+/* Among the columns a word is a value of, the one meant here: the noun beside it, else what is near. */
+static const struct link *settle_value(struct reader *reader, const struct mention *mention, const struct mention *noun) {
+  struct study *study = reader->study;
+  const struct link *best = NULL, *rival = NULL;
+  double most = -9, next = -9;
+  size_t subject = reader->out->subject;
+  for (size_t i = 0; i < mention->count; i++) {
+    const struct link *link = &mention->links[i];
+    if (link->kind != LINK_VALUE) continue;
+    double worth = link->score + (link->table == subject ? 0.3 : 0) + (study->mentioned[link->table] ? 0.12 : 0);
+    double distance = link->table == subject ? 0 : study_distance(study, subject, link->table);
+    worth -= distance > 8 ? 1 : 0.09 * distance;
+    for (size_t k = 0; noun && k < noun->count; k++) {
+      const struct link *other = &noun->links[k];
+      if (other->kind == LINK_COLUMN && other->column == link->column) worth += 0.6 * other->score;
+      if (other->kind == LINK_TABLE && other->table == link->table) worth += 0.35 * other->score;
+    }
+    const struct snap_table *table = study_table(study, link->table);
+    if (table->kind == SNAP_VIEW || table->kind == SNAP_MATVIEW) worth -= 0.12;
+    if (says_direction(reader, mention->from, link->column)) worth += 0.2;
+    if (where_to(reader, mention, link->table)) worth += 0.8;
+    const struct snap_column *display[2];
+    size_t shown = study_display(study, link->table, display);
+    for (size_t d = 0; d < shown; d++) worth += display[d] == link->column ? 0.03 : 0;
+    if (worth > most) {
+      next = most, rival = best;
+      most = worth, best = link;
+    } else if (worth > next) {
+      next = worth, rival = link;
+    }
+  }
+  if (best && rival && most - next < 0.04) {
+    const char *const choices[] = {arena_printf(study->arena, "%s.%s", study_table(study, best->table)->qualified, best->column->name),
+                                   arena_printf(study->arena, "%s.%s", study_table(study, rival->table)->qualified, rival->column->name),
+                                   NULL};
+    study_doubt(study, choices, "Where is %s meant: in which column?", study_words(study, mention->from, mention->to));
+    return NULL;
+  }
+  return most > 0.2 ? best : NULL;
+}
+
+/* The noun that says what a value is: "Sales department", "category Toys", "status is 'open'". `ret_to`: behind both. */
+static const struct mention *value_noun(const struct reader *reader, const struct mention *value, size_t *ret_to) {
+  *ret_to = value->to;
+  const struct mention *after = mention_at(reader, value->to);
+  if (after && !after->verb && (mention_best(after, LINK_COLUMN) || mention_best(after, LINK_TABLE))) {
+    for (size_t i = 0; i < value->count; i++)
+      for (size_t k = 0; value->links[i].kind == LINK_VALUE && k < after->count; k++) {
+        const struct link *link = &after->links[k];
+        bool same = link->kind == LINK_COLUMN
+                        ? link->column == value->links[i].column
+                        : link->kind == LINK_TABLE && link->table == value->links[i].table && link->table != reader->out->subject;
+        if (same && link->score >= 0.6) {
+          *ret_to = after->to;
+          return after;
+        }
+      }
+  }
+  for (size_t back = 1; back <= 4 && back <= value->from; back++) {
+    const struct mention *before = mention_at(reader, value->from - back);
+    if (before && !before->verb) return before;
+    if (!token_is(reader, value->from - back, "is|are|was|of|the|in|a|=|named|called|to|equals|like|:")) return NULL;
+  }
+  return NULL;
+}
+
+/* "Germany, France or Spain": more values of the same column. */
+static size_t more_values(struct reader *reader, size_t at, const struct link *first, const char **values, size_t *count) {
+  size_t p = at;
+  for (;;) {
+    size_t q = p;
+    while (token_is(reader, q, ",|or|and|nor|in|from|the")) q++;
+    const struct mention *next = q > p ? mention_at(reader, q) : NULL;
+    const struct link *found = NULL;
+    for (size_t i = 0; next && i < next->count; i++)
+      if (next->links[i].kind == LINK_VALUE && next->links[i].column == first->column) found = &next->links[i];
+    if (!found || *count == 16) return p - at;
+    values[(*count)++] = found->value;
+    p = next->to;
+  }
+}
+
+static size_t known_value(struct reader *reader, size_t at, const struct mention *mention) {
+  struct study *study = reader->study;
+  size_t to;
+  const struct mention *noun = value_noun(reader, mention, &to);
+  const struct link *value = settle_value(reader, mention, noun);
+  if (!value) return 0;
+  const struct mention *owner = at > 1 && token_is(reader, at - 1, "by") ? mention_at(reader, at - 2) : NULL;
+  if (owner && !owner->verb && value->table == reader->out->subject && mention_best(owner, LINK_TABLE) &&
+      settle_table(reader, owner) != reader->out->subject) {
+    study_doubt(study, NULL, "Is %s who is asked for, or whose %s are meant?", study_words(study, mention->from, mention->to),
+                study_words(study, owner->from, owner->to));
+    return 0;
+  }
+  const char **values = arena_calloc(study->arena, 17, sizeof *values);
+  if (!values) return 0;
+  size_t count = 0;
+  for (size_t i = 0; i < mention->count; i++) /* "Phone" and "phone": every spelling that is stored */
+    if (mention->links[i].kind == LINK_VALUE && mention->links[i].column == value->column &&
+        mention->links[i].score >= value->score - 0.01 && count < 8)
+      values[count++] = mention->links[i].value;
+  size_t more = more_values(reader, to, value, values, &count);
+  bool negated = negated_before(reader, at) || value->negative;
+  struct place place = {value->table, value->column, where_to(reader, mention, value->table)};
+  if (!place.role) place.role = role_said_before(reader, at, reader->out->subject, value->table);
+  for (size_t i = 0; i < study->graph.edge_count && !place.role; i++) { /* "billing city Berlin": the role was said */
+    const struct join_edge *edge = &study->graph.edges[i];
+    if (edge->said && edge->role_count && edge->to == value->table && edge->from == reader->out->subject) place.role = edge;
+  }
+  if (!add_filter(reader, (struct filter){.kind = FILTER_IN, .of = place, .values = values, .value_count = count, .negated = negated}, at))
+    return 0;
+  return to + more - at;
+}
+
+/* "status is 'archived'" where no row says so: taken at its word. */
+static size_t literal_value(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  const struct mention *mention = mention_at(reader, at);
+  if (!mention || !mention_best(mention, LINK_COLUMN) || mention->verb) return 0;
+  size_t p = mention->to;
+  bool negated = false, told = false;
+  while (token_is(reader, p, "is|are|was|=|equals|equal|to|not|of|:|named|called|<>|!=")) {
+    negated |= token_is(reader, p, "not|<>|!=");
+    told |= !token_is(reader, p, "of|to");
+    p++;
+  }
+  const struct token *token = token_at(reader, p);
+  struct place place;
+  if (mention_best(mention_at(reader, p), LINK_VALUE)) return 0;
+  bool quoted = token->kind == TOKEN_QUOTED, name = told && token->kind == TOKEN_WORD && token->capital && !mention_at(reader, p);
+  if ((!quoted && !name) || !settle_column(reader, mention, WANT_TEXT, &place)) return 0;
+  size_t end = p + 1;
+  while (name && token_at(reader, end)->kind == TOKEN_WORD && token_at(reader, end)->capital) end++;
+  const char **values = arena_calloc(study->arena, 2, sizeof *values);
+  if (!values) return 0;
+  *values =
+      quoted ? token->lower : arena_strndup(study->arena, study->tokens.text + token->from, study->tokens.items[end - 1].to - token->from);
+  study_note(study, "No row is known to hold the value %s.", *values);
+  add_filter(reader,
+             (struct filter){.kind = FILTER_IN, .of = place, .values = values, .value_count = 1, .negated = negated, .insensitive = true},
+             at);
+  return end - at;
+}
+
+/* A quoted text that is no value: part of what the rows are called by. */
+static size_t quoted_part(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  const struct token *token = token_at(reader, at);
+  if (token->kind != TOKEN_QUOTED) return 0;
+  const struct snap_column *display[2];
+  struct place place = reader->last_column;
+  if (!place.column || !column_textual(place.column)) {
+    size_t n = study_display(study, reader->out->subject, display);
+    if (!n || !column_textual(display[0])) return 0;
+    place = (struct place){.table = reader->out->subject, .column = display[0]};
+  }
+  study_note(study, "\u201c%s\u201d is no value that is known: it is looked for within %s.", token->lower, place.column->name);
+  add_filter(reader, (struct filter){.kind = FILTER_LIKE, .of = place, .literal = token->lower, .op = "%x%"}, at);
+  return 1;
+}
+
+static bool doing(const struct reader *reader, size_t at) {
+  const char *lower = token_lower(reader, at);
+  size_t len = strlen(lower);
+  return mention_at(reader, at)->verb || (len > 5 && strcmp(lower + len - 3, "ing") == 0);
+}
+
+/* "in March", "per month". */
+static bool date_follows(const struct reader *reader, size_t at) {
+  const struct tokens *tokens = &reader->study->tokens;
+  if (dates_read(tokens, at, reader->study->arena, &(struct date_range){0})) return true;
+  return (token_is(reader, at, "per|each|every|by") && dates_unit(token_lower(reader, at + 1)) != UNIT_NONE) ||
+         token_is(reader, at, "monthly|daily|weekly|yearly|annually|quarterly");
+}
+
+size_t rule_value(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  const struct mention *mention = mention_at(reader, at);
+  const struct link *value = mention_best(mention, LINK_VALUE);
+  size_t n;
+  if (!value) return (n = literal_value(reader, at)) || study->doubt ? n : quoted_part(reader, at);
+  if (reader->pending != MEASURE_NONE && value->score < 1 && mention_best(mention, LINK_TABLE)) return 0;
+  const struct link *table = mention_best(mention, LINK_TABLE), *column = mention_best(mention, LINK_COLUMN);
+  struct place happened_at; /* "scheduled in April": when, not in which state */
+  if (doing(reader, at) && mention->to == at + 1 && date_follows(reader, mention->to) &&
+      date_by_verb(reader, mention->to, reader->out->subject, &happened_at))
+    return 1;
+  if (mention_best(mention, LINK_ROLE) && at > 0 && token_is(reader, at - 1, "their|his|her|its|a|the|whose|and")) return 0;
+  bool name = study->tokens.items[at].capital || study->tokens.items[at].kind == TOKEN_QUOTED || only_a_value_here(reader, at);
+  if (token_is(reader, at, "depart|departs|arrive|arrives|departing|arriving|leave|leaves") &&
+      token_is(reader, mention->to, "from|at|to|in|for"))
+    return 0; /* a direction, no state */
+  bool own = reader->where && table && table->table == reader->out->subject && value->table == reader->out->subject;
+  if (!name && ((table && table->score >= value->score - 0.16 && !own) || (column && column->score >= value->score - 0.1))) return 0;
+  return known_value(reader, at, mention);
+}
