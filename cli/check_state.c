@@ -147,7 +147,7 @@ const char *check_state_unavailable(const struct check_state *state) { return st
 
 /* --- statistics --- */
 
-static const char *const table_numbers[] = {"estimated_rows", "total_bytes", "activity"};
+static const char *const table_numbers[] = {"estimated_rows", "total_bytes", "heap_bytes", "activity"};
 static const char *const index_numbers[] = {"bytes", "scans"};
 
 static json_t *same_name(const json_t *list, const json_t *item, bool schema_too) {

@@ -61,6 +61,7 @@ int remote_connection_list(const struct cli_command *self, int argc, char **argv
 int remote_introspect(const struct cli_command *self, int argc, char **argv);
 int remote_explain(const struct cli_command *self, int argc, char **argv);
 int remote_optimize(const struct cli_command *self, int argc, char **argv);
+int remote_workload(const struct cli_command *self, int argc, char **argv);
 int remote_ask(const struct cli_command *self, int argc, char **argv);
 int remote_analyze(const struct cli_command *self, int argc, char **argv);
 int remote_job(const struct cli_command *self, int argc, char **argv);

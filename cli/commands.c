@@ -62,6 +62,15 @@ static const struct cli_command commands[] = {
      "plan a query on the database and say what is wrong with it",
      "FILE holds one statement; \"-\" reads standard input. --analyze runs it, read-only and rolled back, to measure instead of "
      "guess.\n" CONNECTION_HELP REMOTE_HELP},
+    {"workload", "[FILE] [--budget SIZE] [--max-indexes N] [--connection ID] [--json]", remote_workload,
+     "one set of indexes for many queries, each tried before it is recommended",
+     "FILE holds statements, or JSON: [{\"sql\": …, \"weight\": how often}]; \"-\" reads standard input. Without FILE: what took most "
+     "time\n"
+     "in the database's pg_stat_statements.\n\n"
+     "  --budget SIZE            bytes that all of them may take together, or a number with kB, MB, GB\n"
+     "  --max-indexes N          at most so many (100)\n\n"
+     "Prints each query's cost before and after, the indexes with their sizes and what they cost writers, and indexes to "
+     "drop.\n" CONNECTION_HELP REMOTE_HELP},
     {"introspect", "[--connection ID] [--schemas a,b] [--json]", remote_introspect, "read a database's schema into a new snapshot",
      CONNECTION_HELP REMOTE_HELP},
     {"connection add", "--name NAME [--type postgresql] [--no-verify] CONNECTION_STRING", remote_connection_add,

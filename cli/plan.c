@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "cli/cli.h"
+#include "cli/indexes.h"
 #include "cli/remote.h"
 #include "common/buf.h"
 #include "common/json.h"
@@ -132,7 +133,7 @@ static void print_findings(const struct term *term, const json_t *findings) {
 }
 
 static void print_proposals(const struct term *term, const json_t *result) {
-  const json_t *alternatives = json_object_get(result, "alternatives"), *indexes = json_object_get(result, "index_recommendations");
+  const json_t *alternatives = json_object_get(result, "alternatives");
   const json_t *warnings = json_object_get(result, "warnings");
   if (json_array_size(alternatives)) term_heading(term, "Other ways to write it");
   for (size_t i = 0; i < json_array_size(alternatives); i++) {
@@ -141,12 +142,7 @@ static void print_proposals(const struct term *term, const json_t *result) {
     term_block(term, 2, TERM_CYAN, json_str(one, "rewritten_sql", ""));
     term_printf(term, TERM_DIM, "  %s\n", json_str(one, "estimated_improvement", ""));
   }
-  if (json_array_size(indexes)) term_heading(term, "Indexes");
-  for (size_t i = 0; i < json_array_size(indexes); i++) {
-    const json_t *one = json_array_get(indexes, i);
-    term_block(term, 0, TERM_CYAN, json_str(one, "create_sql", ""));
-    term_para(term, 2, 2, TERM_PLAIN, "", TERM_PLAIN, json_str(one, "reason", ""));
-  }
+  indexes_print(term, result);
   for (size_t i = 0; i < json_array_size(warnings); i++) {
     const char *text = json_string_value(json_array_get(warnings, i));
     if (text) term_para(term, 0, 9, TERM_YELLOW, "warning", TERM_PLAIN, text);

@@ -25,7 +25,9 @@ static int setup(void **state) {
               "CREATE FUNCTION any_role() RETURNS int LANGUAGE plpgsql AS $$ DECLARE found_id int; BEGIN "
               "SELECT id INTO STRICT found_id FROM roles; RETURN found_id; END $$;"
               "CREATE FUNCTION breaks() RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;"
-              "INSERT INTO roles (name) VALUES ('Admin'), ('Editor')");
+              "CREATE TABLE vacant (id int PRIMARY KEY, word text);"
+              "INSERT INTO roles (name) VALUES ('Admin'), ('Editor');"
+              "INSERT INTO grants (role_id, level) VALUES (1, 5)");
   harness_sql(url, "ANALYZE"); /* in one message with them it would count the rows as changed since */
   REPLY_AUTO reply = {0};
   json_t *body = json_pack("{s:s, s:s, s:s}", "name", "rows", "db_type", "postgresql_local", "connection_string", url);
@@ -99,6 +101,10 @@ static const struct trial trials[] = {
     {"ALTER TABLE words ALTER COLUMN word TYPE int USING word::int, ADD CHECK (nothing > 0)", "42703", false},
     {"ALTER TABLE grants ADD CONSTRAINT high CHECK (level > 1000000)", "23514", false},
     {"CREATE UNIQUE INDEX one ON grants ((1))", "23505", false},
+    {"ALTER TABLE vacant ADD COLUMN n int NOT NULL", "23502", true},
+    {"ALTER TABLE vacant ADD CHECK (id > 1000000)", "23514", true},
+    {"ALTER TABLE vacant ADD CHECK (nothing > 0)", "42703", false},
+    {"CREATE UNIQUE INDEX one ON vacant ((1))", "23505", true},
     {"DO $$ BEGIN INSERT INTO grants (role_id, level) VALUES (4711, 1); END $$", "23503", false},
 };
 
@@ -130,6 +136,13 @@ static void test_in_our_transaction(void **state) {
 static void test_in_their_transaction(void **state) {
   for (size_t i = 0; i < sizeof trials / sizeof *trials; i += 3)
     judge(*state, &trials[i], "BEGIN; CREATE TABLE n (i int); ", " INSERT INTO n VALUES (1); COMMIT;", 2);
+}
+
+/* A table that is empty in production is not any longer when the migration fills it, or may have. */
+static void test_filled_by_the_migration(void **state) {
+  static const struct trial trial = {"ALTER TABLE vacant ADD COLUMN n int NOT NULL", "23502", false};
+  judge(*state, &trial, "INSERT INTO vacant VALUES (-1, 'a'); ", "", 1);
+  judge(*state, &trial, "DO $$ BEGIN INSERT INTO vacant VALUES (-1, 'a'); END $$; ", "", 1);
 }
 
 /* The script's own savepoint stays where it was. */
@@ -207,9 +220,10 @@ static void test_nothing_to_undo(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_in_our_transaction), cmocka_unit_test(test_in_their_transaction),   cmocka_unit_test(test_between_savepoints),
-      cmocka_unit_test(test_the_run_goes_on),    cmocka_unit_test(test_converted_without_rows), cmocka_unit_test(test_deferred_keys_fail),
-      cmocka_unit_test(test_nothing_to_undo),
+      cmocka_unit_test(test_in_our_transaction),      cmocka_unit_test(test_in_their_transaction),
+      cmocka_unit_test(test_filled_by_the_migration), cmocka_unit_test(test_between_savepoints),
+      cmocka_unit_test(test_the_run_goes_on),         cmocka_unit_test(test_converted_without_rows),
+      cmocka_unit_test(test_deferred_keys_fail),      cmocka_unit_test(test_nothing_to_undo),
   };
   return cmocka_run_group_tests(tests, setup, harness_teardown);
 }

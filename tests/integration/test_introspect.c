@@ -646,6 +646,30 @@ static void stored_things_belong_to_their_owner(void **state) {
   client_end(&client);
 }
 
+static void what_was_read_last_is_not_read_again(void **state) {
+  (void)state;
+  struct client client, other;
+  client_with(servers[0], "kept", NULL, &client);
+  client_with(servers[0], "kept_other", NULL, &other);
+  introspect(&client, NULL);
+  introspect(&other, NULL);
+  const struct snapshot *first = latest(&client);
+  assert_ptr_equal(latest(&client), first);
+  const struct snapshot *second = latest(&other);
+  assert_string_not_equal(second->id, first->id);
+  assert_string_not_equal(latest(&client)->id, second->id);
+  assert_true(first->table_count == latest(&client)->table_count); /* replaced, and still ours */
+  struct job stranger = client.job;
+  ERROR_AUTO err = {0};
+  struct snapshot *s = NULL;
+  stranger.owner_id = "00000000-0000-4000-8000-000000000000";
+  assert_int_equal(store_latest(&stranger, first->id, &s, &err), ERR_NOT_FOUND);
+  own_sql("UPDATE autodb.snapshots SET body = '' WHERE connection_id = $1", client.id);
+  assert_int_equal(store_latest(&client.job, NULL, &s, &err), ERR_INTERNAL);
+  client_end(&client);
+  client_end(&other);
+}
+
 static void damage_and_deletion_are_errors(void **state) {
   (void)state;
   struct client client;
@@ -719,6 +743,7 @@ int main(void) {
       cmocka_unit_test(a_failed_pg_dump_is_a_warning),
       cmocka_unit_test(old_snapshots_go_but_approved_ones_stay),
       cmocka_unit_test(stored_things_belong_to_their_owner),
+      cmocka_unit_test(what_was_read_last_is_not_read_again),
       cmocka_unit_test(damage_and_deletion_are_errors),
       cmocka_unit_test(a_thousand_tables),
   };

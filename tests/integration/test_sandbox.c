@@ -184,6 +184,10 @@ static void test_migrator_is_nobody(void **state) {
       {"CREATE ROLE x SUPERUSER", "42501"},
       {"ALTER ROLE migrator SUPERUSER", "42501"},
       {"GRANT pg_execute_server_program TO migrator", "42501"},
+      {"CREATE ROLE x IN ROLE pg_execute_server_program", "42501"},
+      {"CREATE ROLE x REPLICATION", "42501"},
+      {"CREATE ROLE x BYPASSRLS", "42501"},
+      {"ALTER ROLE autodb_tracer PASSWORD 'x'", "42501"},
       {"CREATE DATABASE x", "42501"},
       {"CREATE TABLESPACE x LOCATION '/tmp'", "42501"},
       {"CREATE FUNCTION t() RETURNS event_trigger LANGUAGE plpgsql AS 'begin end'; CREATE EVENT TRIGGER e ON ddl_command_start EXECUTE "
@@ -197,6 +201,10 @@ static void test_migrator_is_nobody(void **state) {
       {"ALTER DATABASE sandbox OWNER TO autodb_tracer", "42501"},
       {"CREATE FOREIGN DATA WRAPPER w", "42501"},
   };
+  if (sandbox_version_num(sandbox) >= 160000)
+    works(conn, "CREATE ROLE app; GRANT app TO migrator");
+  else
+    refused(conn, "CREATE ROLE app", "42501");
   for (size_t i = 0; i < sizeof attempts / sizeof *attempts; i++) refused(conn, attempts[i].sql, attempts[i].sqlstate);
   sandbox_close(sandbox);
 }

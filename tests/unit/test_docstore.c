@@ -267,11 +267,11 @@ static void more_than_a_batch_is_swept(void **state) {
 }
 
 /* Taken for a directory's name, originals would lie somewhere else than was meant. */
-static void buckets_are_refused(void **state) {
+static void other_schemes_are_refused(void **state) {
   (void)state;
   ERROR_AUTO err = {0};
   struct docstore *none = NULL;
-  const struct config cfg = {.document_store = "s3://bucket/originals"};
+  const struct config cfg = {.document_store = "gs://bucket/originals"};
   assert_int_equal(docstore_new(&cfg, &none, &err), ERR_VALIDATION);
   assert_non_null(strstr(err.message, "AUTODB_DOCUMENT_STORE"));
   assert_null(none);
@@ -279,7 +279,7 @@ static void buckets_are_refused(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(buckets_are_refused),
+      cmocka_unit_test(other_schemes_are_refused),
       cmocka_unit_test(what_is_put_comes_back),
       cmocka_unit_test(a_file_is_moved_in_and_may_be_there_already),
       cmocka_unit_test(a_file_from_elsewhere_is_copied),

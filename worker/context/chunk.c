@@ -85,13 +85,19 @@ static bool make_id(struct chunker *chunker, struct chunk *chunk, size_t again) 
   return buf_ok(out);
 }
 
+bool chunk_full(const char *title, const char *heading, const char *body, size_t len, struct buf *out) {
+  size_t before = out->len;
+  if (title) buf_printf(out, "%.*s", TITLE_BYTES, title);
+  if (heading) buf_printf(out, "%s%s", out->len > before ? " > " : "", heading);
+  if (out->len > before) buf_putc(out, '\n');
+  buf_append(out, body, len);
+  return buf_ok(out);
+}
+
 static bool make_full(struct chunker *chunker, struct chunk *chunk) {
   struct buf *out = &chunker->scratch;
   buf_reset(out);
-  if (chunker->title) buf_printf(out, "%.*s", TITLE_BYTES, chunker->title);
-  if (chunk->heading) buf_printf(out, "%s%s", out->len ? " > " : "", chunk->heading);
-  if (out->len) buf_putc(out, '\n');
-  buf_append(out, chunk->body, chunk->body_len);
+  chunk_full(chunker->title, chunk->heading, chunk->body, chunk->body_len, out);
   chunk->full = arena_strndup(chunker->arena, buf_str(out), out->len);
   chunk->full_len = out->len;
   return buf_ok(out) && chunk->full;
@@ -305,6 +311,6 @@ enum status chunk_document(const struct extract *extract, const char *source, co
   part_twins(chunker);
   buf_free(&chunker->scratch);
   if (chunker->status) return chunker->status;
-  *ret_list = (struct chunk_list){chunker->items, chunker->count};
+  *ret_list = (struct chunk_list){chunker->title, chunker->items, chunker->count};
   return OK;
 }

@@ -24,6 +24,7 @@ struct chunk {
   const char **tables; /* NULL-terminated, or NULL */
 };
 struct chunk_list {
+  const char *title; /* in front of what is embedded */
   struct chunk *items;
   size_t count;
 };
@@ -32,5 +33,8 @@ struct chunk_list {
  * LIMIT_DOCUMENT_CHUNKS. */
 MUST_CHECK enum status chunk_document(const struct extract *extract, const char *source, const char *name, struct arena *arena,
                                       struct chunk_list *ret_list, struct error *err);
+
+/* What is embedded of a chunk, appended: its title and heading (NULL: none) in a line, then the text. False: out of memory. */
+bool chunk_full(const char *title, const char *heading, const char *body, size_t len, struct buf *out);
 
 #endif

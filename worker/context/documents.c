@@ -57,7 +57,9 @@ enum status document_ingest_run(struct job *job, json_t **ret_result, struct err
   if (!job->connection_id) return error_add_field(err, "connection_id", "must name a connection");
   enum status status = docstore_new(job->cfg, &store, err);
   if (!status) status = embedder_new(job->cfg, job->db, &embedder, err);
+  ingest_hurry(job->db, true);
   if (!status) status = ingest_all(job, embedder, store, results, err);
+  ingest_hurry(job->db, false);
   if (embedder) tend_index(job, embedder);
   if (status) return status;
   *ret_result = json_pack("{s:O}", "documents", results);

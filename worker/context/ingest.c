@@ -10,7 +10,7 @@
 #include "worker/context/chunk.h"
 #include "worker/context/copy.h"
 #include "worker/context/definitions.h"
-#include "worker/embed/vector.h"
+#include "worker/context/vector_rows.h"
 #include "worker/retrieval/terms.h"
 
 #define SCRATCH_BYTES ((size_t)512 << 20)
@@ -29,36 +29,39 @@ struct ingest {
   struct chunk_list chunks;
   struct definition_list definitions;
   const float *vectors;
+  bool has_rows; /* of content that was ingested before */
 };
 
 /* --- taking it up --- */
 
-/* Of content that was given without a row, the row; `xmax = 0` nobody needs to know. */
-static const char make_sql[] =
-    "INSERT INTO autodb.documents (id, owner_id, connection_id, name, source, content_type, bytes, sha256, etag) "
-    "SELECT $1, $2, c.id, $4, $5, $6, $7, $8, $9 FROM autodb.connections c WHERE c.id = $3 AND c.owner_id = $2 AND c.deleted_at IS NULL "
-    "ON CONFLICT (connection_id, source, name) DO UPDATE SET bytes = excluded.bytes, sha256 = excluded.sha256, etag = excluded.etag, "
-    "updated_at = now() RETURNING id";
+/* Both give: id, name, source, whether its chunks are of this content and made this way, how many, whether there are any. */
+#define TAKEN \
+  " RETURNING d.id, d.name, d.source, d.ingested_sha256 = d.sha256 AND d.ingested_as = $1, d.chunks, d.ingested_sha256 IS NOT NULL"
 static const char take_sql[] =
-    "UPDATE autodb.documents d SET status = 'processing', error = NULL, job_id = $4, attempt = $5, updated_at = now() "
-    "WHERE d.id = $1 AND d.owner_id = $2 AND d.sha256 = $3 AND (d.job_id IS DISTINCT FROM $4::uuid OR d.attempt <= $5::integer) "
-    "RETURNING d.name, d.source, d.ingested_sha256 = d.sha256 AND d.ingested_as = $6, d.chunks";
+    "UPDATE autodb.documents d SET status = 'processing', error = NULL, job_id = $5, attempt = $6, updated_at = now() "
+    "WHERE d.id = $2 AND d.owner_id = $3 AND d.sha256 = $4 AND (d.job_id IS DISTINCT FROM $5::uuid OR d.attempt <= $6::integer)" TAKEN;
+/* Of content that was given without a row. */
+static const char make_sql[] =
+    "INSERT INTO autodb.documents AS d (id, owner_id, connection_id, name, source, content_type, bytes, sha256, etag, status, job_id, "
+    "attempt) "
+    "SELECT $2, $3, c.id, $7, $8, $9, $10, $4, $11, 'processing', $5, $6 FROM autodb.connections c WHERE c.id = $12 AND c.owner_id = $3 "
+    "AND "
+    "c.deleted_at IS NULL ON CONFLICT (connection_id, source, name) DO UPDATE SET bytes = excluded.bytes, sha256 = excluded.sha256, etag = "
+    "excluded.etag, status = 'processing', error = NULL, job_id = excluded.job_id, attempt = excluded.attempt, updated_at = now() "
+    "WHERE d.job_id IS DISTINCT FROM excluded.job_id OR d.attempt <= excluded.attempt" TAKEN;
+static const char overtaken_sql[] =
+    "SELECT d.id FROM autodb.connections c LEFT JOIN autodb.documents d ON d.connection_id = c.id AND d.source = $3 AND d.name = $4 "
+    "WHERE c.id = $1 AND c.owner_id = $2 AND c.deleted_at IS NULL";
 
-static enum status make_row(struct ingest *ingest, const char **ret_id, struct error *err) {
-  const struct ingest_source *source = ingest->source;
-  struct id id;
-  char text[ID_TEXT];
-  id_new(&id);
-  const char *const params[] = {
-      id_format(&id, text), ingest->job->owner_id, ingest->job->connection_id,
-      source->name,         source->source,        source->content_type ? source->content_type : "application/octet-stream",
-      ingest->bytes,        ingest->sha256,        source->etag};
+/* Nothing was made: a later attempt has the document, or there is no connection any more. */
+static enum status find_overtaken(struct ingest *ingest, struct ingest_outcome *outcome, struct error *err) {
+  const char *const params[] = {ingest->job->connection_id, ingest->job->owner_id, ingest->source->source, ingest->source->name};
   PGRESULT_AUTO res = NULL;
-  enum status status = pg_query(ingest->job->db, make_sql, 9, params, &res, err);
+  enum status status = pg_query(ingest->job->db, overtaken_sql, 4, params, &res, err);
   if (status) return status;
   if (!PQntuples(res)) return error_set(err, ERR_NOT_FOUND, "the connection was deleted");
-  *ret_id = arena_strdup(ingest->job->arena, pg_str(res, 0, 0));
-  return *ret_id ? OK : error_oom(err);
+  outcome->document_id = arena_strdup(ingest->job->arena, pg_str(res, 0, 0));
+  return OK;
 }
 
 /* What the chunks are made of and by: documents ingested otherwise are ingested again. */
@@ -69,53 +72,56 @@ static const char *made_as(const struct ingest *ingest) {
 
 static enum status take_up(struct ingest *ingest, struct ingest_outcome *outcome, struct error *err) {
   const struct ingest_source *source = ingest->source;
-  ingest->document_id = source->document_id;
-  enum status status = source->document_id ? OK : make_row(ingest, &ingest->document_id, err);
-  if (status) return status;
-  outcome->document_id = ingest->document_id;
-  const char *const params[] = {ingest->document_id, ingest->job->owner_id, ingest->sha256,
-                                ingest->job->id,     ingest->attempt,       ingest->made_as};
+  struct id id;
+  char text[ID_TEXT];
+  id_new(&id);
+  const char *const params[] = {ingest->made_as,
+                                source->document_id ? source->document_id : id_format(&id, text),
+                                ingest->job->owner_id,
+                                ingest->sha256,
+                                ingest->job->id,
+                                ingest->attempt,
+                                source->name,
+                                source->source,
+                                source->content_type ? source->content_type : "application/octet-stream",
+                                ingest->bytes,
+                                source->etag,
+                                ingest->job->connection_id};
   PGRESULT_AUTO res = NULL;
-  if ((status = pg_query(ingest->job->db, take_sql, 6, params, &res, err))) return status;
-  if (!PQntuples(res)) {
-    outcome->state = INGEST_SUPERSEDED;
-    return OK;
-  }
-  ingest->name = arena_strdup(ingest->arena, pg_str(res, 0, 0));
-  ingest->origin = arena_strdup(ingest->arena, pg_str(res, 0, 1));
-  outcome->state = pg_bool(res, 0, 2) ? INGEST_UNCHANGED : INGEST_READY;
-  outcome->chunks = (int)pg_int(res, 0, 3, 0);
-  return ingest->name && ingest->origin ? OK : error_oom(err);
+  enum status status =
+      pg_query(ingest->job->db, source->document_id ? take_sql : make_sql, source->document_id ? 6 : 12, params, &res, err);
+  if (status) return status;
+  outcome->state = INGEST_SUPERSEDED;
+  outcome->document_id = source->document_id;
+  if (!PQntuples(res)) return source->document_id ? OK : find_overtaken(ingest, outcome, err);
+  outcome->document_id = ingest->document_id = arena_strdup(ingest->job->arena, pg_str(res, 0, 0));
+  ingest->name = arena_strdup(ingest->arena, pg_str(res, 0, 1));
+  ingest->origin = arena_strdup(ingest->arena, pg_str(res, 0, 2));
+  outcome->state = pg_bool(res, 0, 3) ? INGEST_UNCHANGED : INGEST_READY;
+  outcome->chunks = (int)pg_int(res, 0, 4, 0);
+  ingest->has_rows = pg_bool(res, 0, 5);
+  return ingest->document_id && ingest->name && ingest->origin ? OK : error_oom(err);
 }
 
 /* --- how it ends --- */
 
-static const char done_sql[] = "UPDATE autodb.documents SET status = 'ready', error = NULL, chunks = $4, ingested_sha256 = sha256, "
-                               "ingested_as = $5, content_type = $6, "
-                               "ingested_at = now(), updated_at = now() WHERE id = $1 AND job_id = $2 AND attempt = $3 AND sha256 = $7";
-static const char unchanged_sql[] =
-    "UPDATE autodb.documents SET status = 'ready', updated_at = now() WHERE id = $1 AND job_id = $2 AND attempt = $3";
+/* The fence: who was overtaken meanwhile changes no row. */
+#define OURS " WHERE id = $1 AND job_id = $2 AND attempt = $3 AND sha256 = $4"
+static const char done_sql[] =
+    "UPDATE autodb.documents SET status = 'ready', error = NULL, chunks = $5, ingested_sha256 = sha256, ingested_as = $6, content_type = "
+    "$7, "
+    "title = $8, model = $9, changed = pg_current_xact_id(), ingested_at = now(), updated_at = now()" OURS " RETURNING id";
+static const char unchanged_sql[] = "UPDATE autodb.documents SET status = 'ready', updated_at = now()" OURS;
 static const char failed_sql[] =
-    "UPDATE autodb.documents SET status = 'failed', error = $4, chunks = 0, ingested_sha256 = NULL, ingested_as = NULL, updated_at = now() "
-    "WHERE id = $1 AND job_id = $2 AND attempt = $3";
-static const char lock_sql[] =
-    "SELECT FROM autodb.documents WHERE id = $1 AND job_id = $2 AND attempt = $3 AND sha256 = $4 FOR NO KEY UPDATE";
+    "UPDATE autodb.documents SET status = 'failed', error = $5, chunks = 0, model = NULL, ingested_sha256 = NULL, ingested_as = "
+    "NULL, updated_at = now()" OURS " RETURNING id";
 static const char *const clear_sql[] = {"DELETE FROM autodb.chunk_vectors WHERE document_id = $1",
                                         "DELETE FROM autodb.chunks WHERE document_id = $1",
                                         "DELETE FROM autodb.glossary WHERE document_id = $1"};
 
-/* False when somebody else has the document now. */
-static enum status lock(struct ingest *ingest, bool *ret_ours, struct error *err) {
-  const char *const params[] = {ingest->document_id, ingest->job->id, ingest->attempt, ingest->sha256};
-  PGRESULT_AUTO res = NULL;
-  enum status status = pg_query(ingest->job->db, lock_sql, 4, params, &res, err);
-  if (!status) *ret_ours = PQntuples(res) == 1;
-  return status;
-}
-
 static enum status clear(struct ingest *ingest, struct error *err) {
   enum status status = OK;
-  for (size_t i = 0; i < sizeof clear_sql / sizeof *clear_sql && !status; i++)
+  for (size_t i = 0; i < sizeof clear_sql / sizeof *clear_sql && !status && ingest->has_rows; i++)
     status = pg_exec(ingest->job->db, clear_sql[i], 1, &ingest->document_id, err);
   return status;
 }
@@ -156,24 +162,17 @@ static enum status copy_chunks(struct ingest *ingest, struct copy *copy, struct 
 }
 
 static enum status copy_vectors(struct ingest *ingest, struct copy *copy, struct error *err) {
-  static const char sql[] = "COPY autodb.chunk_vectors (connection_id, model, chunk_id, document_id, embedding) FROM STDIN (FORMAT binary)";
   const struct embed_model *model = embedder_model(ingest->embedder);
-  uint8_t *half = arena_alloc(ingest->arena, HALFVEC_BYTES(model->dims));
-  struct id connection, document;
-  enum status status = half ? copy_begin(copy, ingest->job->db, sql, 5, err) : error_oom(err);
-  if (!id_parse(ingest->job->connection_id, &connection) || !id_parse(ingest->document_id, &document))
-    return error_set(err, ERR_INTERNAL, "an id is none");
-  for (size_t i = 0; i < ingest->chunks.count && !status; i++) {
-    halfvec_write(ingest->vectors + i * (size_t)model->dims, model->dims, half);
-    copy_row(copy);
-    copy_bytes(copy, connection.bytes, sizeof connection.bytes);
-    copy_int2(copy, model->id);
-    copy_bytes(copy, ingest->chunks.items[i].id, sizeof ingest->chunks.items[i].id);
-    copy_bytes(copy, document.bytes, sizeof document.bytes);
-    copy_bytes(copy, half, HALFVEC_BYTES(model->dims));
-    status = copy_flush(copy, false, err);
-  }
-  return status ? status : copy_end(copy, err);
+  const uint8_t **ids = arena_calloc(ingest->arena, ingest->chunks.count + 1, sizeof *ids);
+  if (!ids) return error_oom(err);
+  for (size_t i = 0; i < ingest->chunks.count; i++) ids[i] = ingest->chunks.items[i].id;
+  const struct vector_rows rows = {.connection_id = ingest->job->connection_id,
+                                   .document_id = ingest->document_id,
+                                   .model = model,
+                                   .ids = ids,
+                                   .vectors = ingest->vectors,
+                                   .count = ingest->chunks.count};
+  return vector_rows_copy(&rows, ingest->job->db, copy, err);
 }
 
 static enum status copy_glossary(struct ingest *ingest, struct copy *copy, struct error *err) {
@@ -199,44 +198,58 @@ static enum status copy_glossary(struct ingest *ingest, struct copy *copy, struc
   return status ? status : copy_end(copy, err);
 }
 
-static enum status set_done(struct ingest *ingest, struct error *err) {
-  char chunks[16];
+/* Sets the row and takes its lock; false when somebody else has the document now. */
+static enum status set_done(struct ingest *ingest, bool *ret_ours, struct error *err) {
+  char chunks[16], model[16];
   snprintf(chunks, sizeof chunks, "%zu", ingest->chunks.count);
-  const char *const params[] = {ingest->document_id,          ingest->job->id, ingest->attempt, chunks, ingest->made_as,
-                                ingest->extract.content_type, ingest->sha256};
-  return pg_exec(ingest->job->db, done_sql, 7, params, err);
+  snprintf(model, sizeof model, "%d", embedder_model(ingest->embedder)->id);
+  const char *const params[] = {ingest->document_id,
+                                ingest->job->id,
+                                ingest->attempt,
+                                ingest->sha256,
+                                chunks,
+                                ingest->made_as,
+                                ingest->extract.content_type,
+                                ingest->chunks.title,
+                                model};
+  PGRESULT_AUTO res = NULL;
+  enum status status = pg_query(ingest->job->db, done_sql, 9, params, &res, err);
+  if (!status) *ret_ours = PQntuples(res) == 1;
+  return status;
 }
 
-static enum status set_failed(struct ingest *ingest, const char *code, const char *message, struct error *err) {
+static enum status set_failed(struct ingest *ingest, const char *code, const char *message, bool *ret_ours, struct error *err) {
   json_t *json = json_pack("{s:s, s:s}", "code", code, "message", message);
   char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
   json_decref(json);
   if (!text || arena_defer(ingest->arena, free, text)) return error_oom(err);
-  const char *const params[] = {ingest->document_id, ingest->job->id, ingest->attempt, text};
-  return pg_exec(ingest->job->db, failed_sql, 4, params, err);
+  const char *const params[] = {ingest->document_id, ingest->job->id, ingest->attempt, ingest->sha256, text};
+  PGRESULT_AUTO res = NULL;
+  enum status status = pg_query(ingest->job->db, failed_sql, 5, params, &res, err);
+  if (!status) *ret_ours = PQntuples(res) == 1;
+  return status;
 }
 
 /* --- the flip --- */
 
 /* code NULL: the new chunks; else none, and why. */
+static enum status put_rows(struct ingest *ingest, const char *code, const char *message, struct copy *copy, bool *ret_ours,
+                            struct error *err) {
+  enum status status = code ? set_failed(ingest, code, message, ret_ours, err) : set_done(ingest, ret_ours, err);
+  if (status || !*ret_ours) return status;
+  status = clear(ingest, err);
+  if (status || code) return status;
+  status = copy_chunks(ingest, copy, err);
+  if (!status) status = copy_vectors(ingest, copy, err);
+  return status ? status : copy_glossary(ingest, copy, err);
+}
+
 static enum status replace(struct ingest *ingest, const char *code, const char *message, bool *ret_ours, struct error *err) {
   struct copy copy = {0};
-  bool ours = false;
   enum status status = pg_script(ingest->job->db, "BEGIN", err);
   if (status) return status;
-  status = lock(ingest, &ours, err);
-  if (!status && ours) status = clear(ingest, err);
-  if (!status && ours && code) status = set_failed(ingest, code, message, err);
-  if (!status && ours && !code) {
-    status = copy_chunks(ingest, &copy, err);
-    if (!status) status = copy_vectors(ingest, &copy, err);
-    if (!status) status = copy_glossary(ingest, &copy, err);
-    if (!status) status = set_done(ingest, err);
-  }
-  if (!status) {
-    *ret_ours = ours;
-    return pg_script(ingest->job->db, "COMMIT", err);
-  }
+  status = put_rows(ingest, code, message, &copy, ret_ours, err);
+  if (!status) return pg_script(ingest->job->db, "COMMIT", err);
   copy_abort(&copy);
   ERROR_AUTO ignored = {0};
   if (pg_script(ingest->job->db, "ROLLBACK", &ignored)) log_event(LOG_DEBUG, "not rolled back", "reason", ignored.message, NULL);
@@ -282,8 +295,8 @@ static enum status run(struct ingest *ingest, struct ingest_outcome *outcome, st
   enum status status = take_up(ingest, outcome, err);
   if (status || outcome->state == INGEST_SUPERSEDED) return status;
   if (outcome->state == INGEST_UNCHANGED) {
-    const char *const params[] = {ingest->document_id, ingest->job->id, ingest->attempt};
-    return pg_exec(ingest->job->db, unchanged_sql, 3, params, err);
+    const char *const params[] = {ingest->document_id, ingest->job->id, ingest->attempt, ingest->sha256};
+    return pg_exec(ingest->job->db, unchanged_sql, 4, params, err);
   }
   status = read_document(ingest, &fault);
   if (status == ERR_VALIDATION) return refuse(ingest, outcome, &fault, err);
@@ -316,6 +329,12 @@ enum status ingest_document(struct job *job, struct embedder *embedder, const st
   enum status status = run(&ingest, &outcome, err);
   if (!status) *ret_outcome = outcome;
   return status;
+}
+
+void ingest_hurry(PGconn *db, bool hurry) {
+  ERROR_AUTO err = {0}; /* a session that can't be told is lost, as the next statement will find */
+  if (pg_script(db, hurry ? "SET synchronous_commit = off" : "RESET synchronous_commit", &err))
+    log_event(LOG_DEBUG, "commits are as they were", "reason", err.message, NULL);
 }
 
 json_t *ingest_json(const struct ingest_source *source, const struct ingest_outcome *outcome) {

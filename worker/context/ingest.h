@@ -42,6 +42,10 @@ struct ingest_outcome { /* strings in the job's arena */
  * only. */
 MUST_CHECK enum status ingest_document(struct job *job, struct embedder *embedder, const struct ingest_source *source,
                                        struct ingest_outcome *ret_outcome, struct error *err);
+/* Whether the session's commits may return before they are on disk. A crash of the database then forgets the last of them, whole and in
+ * their order; what is built on them is done anew by the job, whose own end always waits for the disk, and for all that was committed
+ * before. */
+void ingest_hurry(PGconn *db, bool hurry);
 /* {document_id, name, status, chunks, bytes, sha256, error: {code, message}|null}: an item of document.ingest's result. */
 json_t *ingest_json(const struct ingest_source *source, const struct ingest_outcome *outcome);
 

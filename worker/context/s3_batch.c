@@ -256,7 +256,10 @@ static enum status run(struct batch *batch, struct error *err) {
   if ((status = load(batch, err)) || (status = leave_deadly(batch, err))) return status;
   if ((status = embedder_new(job->cfg, job->db, &embedder, err))) return status;
   batch->embedder = embedder;
-  if ((status = work(batch, err)) || batch->ended) return status;
+  ingest_hurry(job->db, true);
+  status = work(batch, err);
+  ingest_hurry(job->db, false);
+  if (status || batch->ended) return status;
   if ((status = embedder_account(embedder, job->owner_id, err))) return status;
   return pg_exec(job->db, wake_sql, 1, &batch->ingest, err);
 }

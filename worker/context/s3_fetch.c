@@ -19,12 +19,11 @@ struct s3_fetch {
   pthread_mutex_t lock; /* over what follows */
   pthread_cond_t room, ready;
   size_t begun, taken;
-  int64_t flight;                                /* bytes, as listed, of what is begun and not taken, and of the one taken last */
-  int64_t held;                                  /* the one taken last */
-  struct s3_fetched *done[LIMIT_S3_THREADS * 2]; /* a ring */
+  int64_t flight;                          /* bytes, as listed, of what is begun and not taken, and of the one taken last */
+  int64_t held;                            /* the one taken last */
+  struct s3_fetched *done[LIMIT_S3_AHEAD]; /* a ring */
   size_t done_first, done_count;
 };
-#define RING (LIMIT_S3_THREADS * 2)
 
 static bool is_ended(void *arg) {
   struct s3_fetch *fetch = arg;
@@ -73,8 +72,8 @@ static size_t begin_next(struct s3_fetch *fetch) {
   for (;;) {
     size_t index = fetch->begun;
     bool none = index == fetch->count || is_ended(fetch);
-    bool fits =
-        none || (index - fetch->taken < RING && (!fetch->flight || fetch->flight + fetch->wanted[index].bytes <= LIMIT_S3_FLIGHT_BYTES));
+    bool fits = none || (index - fetch->taken < LIMIT_S3_AHEAD &&
+                         (!fetch->flight || fetch->flight + fetch->wanted[index].bytes <= LIMIT_S3_FLIGHT_BYTES));
     if (fits) {
       if (!none) fetch->flight += fetch->wanted[fetch->begun++].bytes;
       pthread_mutex_unlock(&fetch->lock);
@@ -86,7 +85,7 @@ static size_t begin_next(struct s3_fetch *fetch) {
 
 static void put_done(struct s3_fetch *fetch, struct s3_fetched *fetched) {
   pthread_mutex_lock(&fetch->lock);
-  fetch->done[(fetch->done_first + fetch->done_count++) % RING] = fetched;
+  fetch->done[(fetch->done_first + fetch->done_count++) % LIMIT_S3_AHEAD] = fetched;
   pthread_cond_signal(&fetch->ready);
   pthread_mutex_unlock(&fetch->lock);
 }
@@ -133,7 +132,7 @@ bool s3_fetch_next(struct s3_fetch *fetch, struct s3_fetched *ret_fetched) {
   while (any && !fetch->done_count) pthread_cond_wait(&fetch->ready, &fetch->lock);
   struct s3_fetched *fetched = any ? fetch->done[fetch->done_first] : NULL;
   if (any) {
-    fetch->done_first = (fetch->done_first + 1) % RING;
+    fetch->done_first = (fetch->done_first + 1) % LIMIT_S3_AHEAD;
     fetch->done_count--;
     fetch->taken++;
   }
@@ -153,7 +152,7 @@ void s3_fetch_free(struct s3_fetch *fetch) {
   pthread_mutex_unlock(&fetch->lock);
   for (size_t i = 0; i < fetch->thread_count; i++) pthread_join(fetch->threads[i], NULL);
   for (size_t i = 0; i < fetch->done_count; i++) {
-    struct s3_fetched *fetched = fetch->done[(fetch->done_first + i) % RING];
+    struct s3_fetched *fetched = fetch->done[(fetch->done_first + i) % LIMIT_S3_AHEAD];
     if (fetched) buf_free(&fetched->content);
     free(fetched);
   }

@@ -147,14 +147,40 @@ static enum status find_model(struct embedder *embedder, struct error *err) {
   return !status && !model->id ? error_set(err, ERR_INTERNAL, "the embedding model has no row") : status;
 }
 
+/* --- a model that is stored --- */
+
+static const char stored_sql[] = "SELECT provider, model, dims FROM autodb.embedding_models WHERE id = $1";
+
+/* Settings for that model, of the provider that is configured or of the built-in one; nobody else can be asked. */
+static enum status settings_of(const struct config *cfg, PGconn *db, int model, struct arena *arena, struct config *ret_cfg, int *ret_dims,
+                               struct error *err) {
+  const char *id = arena_printf(arena, "%d", model);
+  PGRESULT_AUTO res = NULL;
+  enum status status = id ? pg_query(db, stored_sql, 1, &id, &res, err) : error_oom(err);
+  if (status) return status;
+  const char *provider = PQntuples(res) ? pg_str(res, 0, 0) : "", *name = PQntuples(res) ? pg_str(res, 0, 1) : "";
+  const struct embed_driver *driver = driver_of(provider);
+  bool here = driver && !driver->base_url && strcmp(driver->model, name) == 0;
+  bool asked = driver && driver->base_url && strcmp(cfg->embed_provider, provider) == 0;
+  if (!here && !asked)
+    return error_set(err, ERR_VALIDATION, "vectors of the model %s/%s can't be made with the settings there are", provider, name);
+  *ret_cfg = *cfg;
+  ret_cfg->embed_provider = driver->name;
+  ret_cfg->embed_model = here ? "" : arena_strdup(arena, name);
+  if (here) ret_cfg->embed_dims = 0;
+  *ret_dims = (int)pg_int(res, 0, 2, 0);
+  return ret_cfg->embed_model ? OK : error_oom(err);
+}
+
 /* --- life --- */
 
-enum status embedder_new(const struct config *cfg, PGconn *db, struct embedder **ret_embedder, struct error *err) {
+static enum status embedder_make(const struct config *cfg, PGconn *db, int dims, struct embedder **ret_embedder, struct error *err) {
   struct embedder *embedder = calloc(1, sizeof *embedder);
   if (!embedder) return error_oom(err);
   embedder->db = db;
   embedder->arena = arena_new(SETTINGS_BYTES);
   enum status status = embedder->arena ? read_settings(embedder, cfg, err) : error_oom(err);
+  if (!status && dims) embedder->target.dims = dims;
   if (!status && embedder->driver->base_url) status = embed_sender_new(&embedder->sender, err);
   if (!status) status = find_model(embedder, err);
   if (status) {
@@ -163,6 +189,18 @@ enum status embedder_new(const struct config *cfg, PGconn *db, struct embedder *
   }
   *ret_embedder = embedder;
   return OK;
+}
+
+enum status embedder_new(const struct config *cfg, PGconn *db, struct embedder **ret_embedder, struct error *err) {
+  return embedder_make(cfg, db, 0, ret_embedder, err);
+}
+
+enum status embedder_new_of(const struct config *cfg, PGconn *db, int model, struct embedder **ret_embedder, struct error *err) {
+  ARENA_AUTO arena = arena_new(SETTINGS_BYTES);
+  struct config settings;
+  int dims = 0;
+  enum status status = arena ? settings_of(cfg, db, model, arena, &settings, &dims, err) : error_oom(err);
+  return status ? status : embedder_make(&settings, db, dims, ret_embedder, err);
 }
 
 void embedder_free(struct embedder *embedder) {
@@ -329,10 +367,11 @@ static enum status keep_one(struct run *run, size_t text, uint8_t *bytes, struct
   return PQresultStatus(res) == PGRES_COMMAND_OK ? OK : pg_error(embedder->db, res, err);
 }
 
-/* In one transaction: a commit a vector would cost more than the rest. */
+/* In one transaction: a commit a vector would cost more than the rest. It waits for the disk, whatever the session's others do: this was
+ * paid for. */
 static enum status keep(struct run *run, const size_t *open, size_t count, struct error *err) {
   uint8_t *bytes = arena_alloc(run->arena, HALFVEC_BYTES(run->embedder->model.dims));
-  enum status status = bytes ? pg_script(run->embedder->db, "BEGIN", err) : error_oom(err);
+  enum status status = bytes ? pg_script(run->embedder->db, "BEGIN; SET LOCAL synchronous_commit = on", err) : error_oom(err);
   if (status) return status;
   for (size_t i = 0; i < count && !status; i++) status = keep_one(run, open[i], bytes, err);
   if (!status) return pg_script(run->embedder->db, "COMMIT", err);

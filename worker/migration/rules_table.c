@@ -362,9 +362,10 @@ const struct rule rules_table[] = {
     {"depends-on-rows", W, FACT_DEPENDS_ON_ROWS, NULL,
      "this {name} failed over the clone's rows, which are made up ({detail}): whether production's let it pass was not tried",
      "Keys it refers to, rows it looks up and values it converts are production's, and the sandbox holds none of those: its failure there "
-     "proves nothing, nor does a run to the end that passed it over, or ran it without rows.",
-     "Look whether the rows it needs are there, or try it on a copy that holds them", .anchor = "observed", .on_new = true,
-     .observed = true},
+     "proves nothing, nor does a run to the end that passed it over, or ran it without rows, as on a table that is empty in production "
+     "for now.",
+     "Look whether the rows it needs are there, and the table still empty that was; or try it on a copy that holds them",
+     .anchor = "observed", .on_new = true, .observed = true},
     /* about comments in the script */
     {"ignore-without-reason", W, FACT_IGNORE_UNREASONED, NULL, "{detail} {name} gives no reason, so nothing is silenced",
      "Whoever reads the migration later must be able to judge whether the reason still holds.",

@@ -2,7 +2,8 @@
  *
  * Keys that are missing or taken, look-ups that find no row or too many: with production's rows it may end otherwise. A value that the text
  * itself gives is the same everywhere: a CHECK it violates is violated there, too, and so is a NOT NULL by a NULL that is written down or
- * left out. Of definitions only those that convert values are excused: "x4f1" is no integer, but a column that becomes one holds digits. */
+ * left out. Definitions are excused when they convert values ("x4f1" is no integer, but a column that becomes one holds digits), and when
+ * the table they look at held nothing in production and the migration has put nothing there. */
 #include "worker/migration/sandbox_rows.h"
 
 #include "common/json.h"
@@ -174,9 +175,9 @@ bool sandbox_rows_decide(PgQuery__Node *node, const struct error *error) {
   return false;
 }
 
-/* --- values that are converted --- */
+/* --- definitions --- */
 
-bool sandbox_rows_converted(const PgQuery__Node *node) {
+static bool converts(const PgQuery__Node *node) {
   if (node->node_case != PG_QUERY__NODE__NODE_ALTER_TABLE_STMT) return false;
   for (size_t i = 0; i < node->alter_table_stmt->n_cmds; i++) {
     const PgQuery__Node *cmd = node->alter_table_stmt->cmds[i];
@@ -187,29 +188,68 @@ bool sandbox_rows_converted(const PgQuery__Node *node) {
   return false;
 }
 
-static bool is_about_a_value(const char *sqlstate) {
-  static const char *const states[] = {
-      "22P02", /* invalid_text_representation */
-      "22001", /* string_data_right_truncation */
-      "22003", /* numeric_value_out_of_range */
-      "22007", /* invalid_datetime_format */
-      "22008", /* datetime_field_overflow */
-      "22026", /* string_data_length_mismatch: of bit(n) */
-      "22023", /* invalid_parameter_value */
-      "22P03", /* invalid_binary_representation */
-      "23514", /* check_violation: of the domain it becomes */
-  };
-  for (size_t i = 0; i < sizeof states / sizeof *states; i++)
-    if (strcmp(states[i], sqlstate) == 0) return true;
+static const PgQuery__RangeVar *defined(const PgQuery__Node *node) {
+  if (node->node_case == PG_QUERY__NODE__NODE_ALTER_TABLE_STMT) return node->alter_table_stmt->relation;
+  if (node->node_case == PG_QUERY__NODE__NODE_INDEX_STMT && !node->index_stmt->concurrent) return node->index_stmt->relation;
+  return NULL;
+}
+
+static const struct snap_table *empty_in_production(const struct analysis *analysis, const struct statement *statement) {
+  const PgQuery__RangeVar *range = defined(statement->source->node);
+  const struct snap_table *table = range ? snapshot_table(analysis->snapshot, sql_or_null(range->schemaname), range->relname) : NULL;
+  return table && table->kind == SNAP_TABLE && table->empty ? table : NULL;
+}
+
+bool sandbox_rows_defined(const struct analysis *analysis, const struct statement *statement) {
+  return converts(statement->source->node) || empty_in_production(analysis, statement);
+}
+
+static bool is_one_of(const char *sqlstate, const char *const *states) {
+  while (*states && strcmp(*states, sqlstate) != 0) states++;
+  return *states;
+}
+
+static const char *const about_a_value[] = {"22P02", /* invalid_text_representation */
+                                            "22001", /* string_data_right_truncation */
+                                            "22003", /* numeric_value_out_of_range */
+                                            "22007", /* invalid_datetime_format */
+                                            "22008", /* datetime_field_overflow */
+                                            "22026", /* string_data_length_mismatch: of bit(n) */
+                                            "22023", /* invalid_parameter_value */
+                                            "22P03", /* invalid_binary_representation */
+                                            "23514", /* check_violation: of the domain it becomes */
+                                            NULL};
+static const char *const about_a_row[] = {"23502", "23503", "23505", "23514", "23P01", NULL}; /* not null, key, unique, check, exclusion */
+
+/* Whether it may have put rows into that table: by name, or by code whose effect isn't known. */
+static bool may_fill(const struct statement *statement, const struct snap_table *table) {
+  switch (statement->source->node->node_case) {
+  case PG_QUERY__NODE__NODE_INSERT_STMT:
+  case PG_QUERY__NODE__NODE_MERGE_STMT:
+  case PG_QUERY__NODE__NODE_COPY_STMT: return list_has(statement->tables.items, statement->tables.count, table->qualified);
+  default: return statement->effect.opaque || sandbox_rows_only(statement->source->node);
+  }
+}
+
+static bool filled_before(const struct analysis *analysis, const struct statement *statement, const struct snap_table *table) {
+  for (const struct statement *before = analysis->statements; before < statement; before++)
+    if (may_fill(before, table)) return true;
   return false;
 }
 
-const char *sandbox_rows_removal(const struct statement *statement, struct arena *arena, const struct error *error) {
-  const char *sqlstate = json_str(error->details, "sqlstate", "");
-  if (!sandbox_rows_converted(statement->source->node) || !is_about_a_value(sqlstate)) return NULL;
+static bool known_to_fail(const struct statement *statement) {
   for (size_t i = 0; i < statement->effect.checks.count; i++)
-    if (statement->effect.checks.items[i].verdict == VERDICT_WILL_FAIL) return NULL;
-  const PgQuery__RangeVar *table = statement->source->node->alter_table_stmt->relation;
-  const char *name = *table->schemaname ? sql_qualified(arena, table->schemaname, table->relname) : sql_ident(arena, table->relname);
-  return arena_printf(arena, "TRUNCATE %s CASCADE", name);
+    if (statement->effect.checks.items[i].verdict == VERDICT_WILL_FAIL) return true;
+  return false;
+}
+
+const char *sandbox_rows_removal(const struct analysis *analysis, const struct statement *statement, const struct error *error) {
+  const char *sqlstate = json_str(error->details, "sqlstate", "");
+  const PgQuery__RangeVar *table = defined(statement->source->node);
+  const struct snap_table *empty = is_one_of(sqlstate, about_a_row) ? empty_in_production(analysis, statement) : NULL;
+  bool value = is_one_of(sqlstate, about_a_value) && converts(statement->source->node) && !known_to_fail(statement);
+  if (!table || (!value && (!empty || filled_before(analysis, statement, empty)))) return NULL;
+  const char *name =
+      *table->schemaname ? sql_qualified(analysis->arena, table->schemaname, table->relname) : sql_ident(analysis->arena, table->relname);
+  return arena_printf(analysis->arena, "TRUNCATE %s CASCADE", name);
 }

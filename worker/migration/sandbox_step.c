@@ -78,18 +78,20 @@ static enum status run_without_rows(struct sandbox_trace *trace, struct statemen
 }
 
 /* A failure that the clone's rows alone may have brought about is undone, and the run goes on. */
-static enum status pass_over(struct sandbox_trace *trace, struct statement *statement, struct arena *arena, struct error *err) {
+static enum status pass_over(struct sandbox_trace *trace, const struct analysis *analysis, struct statement *statement, struct error *err) {
   const struct sandbox_step *step = statement->step;
   const PgQuery__Node *node = statement->source->node;
-  const char *removal = step->at_commit ? NULL : sandbox_rows_removal(statement, arena, &step->error);
-  if (removal) return run_without_rows(trace, statement, arena, removal, err);
+  const char *removal = step->at_commit ? NULL : sandbox_rows_removal(analysis, statement, &step->error);
+  if (removal) return run_without_rows(trace, statement, analysis->arena, removal, err);
   if (step->at_commit || !sandbox_rows_only(node) || !sandbox_rows_decide((PgQuery__Node *)(uintptr_t)node, &step->error)) return OK;
   statement->row_error = step->error;
   statement->depends_on_rows = true;
   return sandbox_trace_undo(trace, err);
 }
 
-static bool rows_may_decide(const PgQuery__Node *node) { return sandbox_rows_only(node) || sandbox_rows_converted(node); }
+static bool rows_may_decide(const struct analysis *analysis, const struct statement *statement) {
+  return sandbox_rows_only(statement->source->node) || sandbox_rows_defined(analysis, statement);
+}
 
 static enum status trace_statements(struct sandbox_trace *trace, struct analysis *analysis, struct sandbox_failure *failure,
                                     struct error *err) {
@@ -97,10 +99,10 @@ static enum status trace_statements(struct sandbox_trace *trace, struct analysis
     struct statement *statement = &analysis->statements[i];
     struct sandbox_step *step = ARENA_NEW(analysis->arena, struct sandbox_step);
     if (!step) return error_oom(err);
-    if (rows_may_decide(statement->source->node)) sandbox_trace_guard(trace);
+    if (rows_may_decide(analysis, statement)) sandbox_trace_guard(trace);
     enum status status = sandbox_trace_step(trace, statement->source->text, statement->transaction != 0, SANDBOX_STATEMENT_MS, step, err);
     statement->step = status ? NULL : step;
-    if (!status && !step->ok) status = pass_over(trace, statement, analysis->arena, err);
+    if (!status && !step->ok) status = pass_over(trace, analysis, statement, err);
     if (status) return status;
     if (!step->ok && !statement->depends_on_rows) {
       *failure = (struct sandbox_failure){true, i, step->error};

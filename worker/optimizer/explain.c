@@ -128,11 +128,9 @@ enum status explain_choose_values(struct optimization *o, struct error *err) {
   return OK;
 }
 
-/* The text with literals in place of $1…; itself when there are none. */
-static const char *with_values(const struct optimization *o, const char *sql) {
+const char *explain_replace(struct arena *arena, const char *sql, const char *const *values, int count) {
   struct sql_tokens tokens;
-  if (!o->values) return sql;
-  if (!sql_tokenize(sql, o->arena, &tokens)) return NULL;
+  if (!sql_tokenize(sql, arena, &tokens)) return NULL;
   BUF_AUTO out;
   buf_init(&out, 4 * LIMIT_SQL_BYTES);
   size_t at = 0;
@@ -140,11 +138,15 @@ static const char *with_values(const struct optimization *o, const char *sql) {
     if (tokens.items[i].kind != PG_QUERY__TOKEN__PARAM) continue;
     long number = strtol(sql + tokens.items[i].start + 1, NULL, 10);
     buf_append(&out, sql + at, (size_t)tokens.items[i].start - at);
-    buf_puts(&out, number >= 1 && number <= o->parameter_count ? o->values[number - 1] : "NULL");
+    buf_puts(&out, number >= 1 && number <= count ? values[number - 1] : "NULL");
     at = (size_t)tokens.items[i].end;
   }
   buf_puts(&out, sql + at);
-  return buf_ok(&out) ? arena_strdup(o->arena, buf_str(&out)) : NULL;
+  return buf_ok(&out) ? arena_strdup(arena, buf_str(&out)) : NULL;
+}
+
+const char *explain_with_values(const struct optimization *o, const char *sql) {
+  return o->values ? explain_replace(o->arena, sql, o->values, o->parameter_count) : sql;
 }
 
 /* --- plans --- */
@@ -182,7 +184,8 @@ static enum status ask_generic(struct optimization *o, const char *sql, json_t *
   buf_puts(&execute, ")");
   const char *prepare = arena_printf(o->arena, "PREPARE autodb_generic AS %s", sql);
   if (!prepare || !buf_ok(&execute)) return error_oom(err);
-  enum status status = query_session_query(o->session, "SET LOCAL plan_cache_mode = force_generic_plan", 0, NULL, &set, err);
+  enum status status = query_session_own_settings(o->session, err);
+  if (!status) status = query_session_query(o->session, "SET LOCAL plan_cache_mode = force_generic_plan", 0, NULL, &set, err);
   if (!status) status = query_session_query(o->session, prepare, 0, NULL, &prepared, err);
   if (!status) status = query_session_query(o->session, buf_str(&execute), 0, NULL, &res, err);
   if (status) return status;
@@ -216,10 +219,10 @@ static enum status refused(struct error *err) {
 }
 
 enum status optimize_explain(struct optimization *o, const char *sql, bool analyze, struct query_plan **ret_plan, struct error *err) {
-  const char *text = with_values(o, sql);
+  const char *text = explain_with_values(o, sql);
   json_t *json = NULL;
   if (!text) return error_oom(err);
-  struct query_explain how = {.analyze = analyze, .buffers = analyze, .settings = true, .statement_ms = STATEMENT_MS};
+  struct query_explain how = {.analyze = analyze, .buffers = analyze, .settings = true, .own_settings = true, .statement_ms = STATEMENT_MS};
   enum status status;
   if (o->parameter_count > 0 && !o->values)
     status = explain_generic(o, text, &json, err);

@@ -4,6 +4,7 @@
 #include <pg_query.h>
 
 #include "common/json.h"
+#include "worker/optimizer/advice.h"
 #include "worker/query/resolve.h"
 #include "worker/query/session.h"
 #include "worker/schema/store.h"
@@ -13,7 +14,9 @@ static const struct stage {
   const char *name; /* of the progress it shows */
   int percent;
   enum status (*run)(struct optimization *optimization, struct error *err);
-} stages[] = {{NULL, 0, NULL}};
+} stages[] = {
+    {"indexes", 60, advise_indexes},
+};
 
 void optimize_warn(struct optimization *o, const char *fmt, ...) {
   va_list args;

@@ -58,6 +58,8 @@ void optimize_warn(struct optimization *optimization, const char *fmt, ...) PRIN
 /* query.optimize: payload {sql, analyze, options: {rewrite_check, hypothetical, parameters, allow_dml_analyze}}; the result is the
  * contract's (section 5). */
 enum status optimize_run(struct job *job, json_t **ret_result, struct error *err);
+/* workload.optimize: payload {source, queries: [{sql, weight}], budget_bytes, max_indexes}; the result is said in workload.c. */
+enum status workload_run(struct job *job, json_t **ret_result, struct error *err);
 /* plan.parse: payload {plan, sql?}; the result is {execution_plan, findings}. */
 enum status plan_parse_run(struct job *job, json_t **ret_result, struct error *err);
 

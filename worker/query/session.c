@@ -223,6 +223,13 @@ enum status query_session_query(struct query_session *session, const char *sql, 
   return session_finish(session, session_wait(session, sql, nparams, params, NULL, NULL, ret_res, err), err);
 }
 
+enum status query_session_own_settings(struct query_session *session, struct error *err) {
+  static const char sql[] = "SELECT pg_catalog.set_config(name, reset_val, true) FROM pg_catalog.pg_settings"
+                            " WHERE name IN ('jit', 'work_mem', 'max_parallel_workers_per_gather')";
+  PGRESULT_AUTO res = NULL;
+  return query_session_query(session, sql, 0, NULL, &res, err);
+}
+
 enum status query_session_end(struct query_session *session, struct error *err) {
   if (!session->in_transaction || !session->conn) return OK;
   session->in_transaction = false;

@@ -79,8 +79,9 @@ json_t *query_value_json(enum query_type type, const struct query_cell *cell);
 
 struct query_explain {
   bool analyze, buffers, verbose, settings;
-  bool generic;     /* GENERIC_PLAN (16 and later): the statement has $1 in it; not with analyze */
-  int statement_ms; /* 0: default */
+  bool own_settings; /* planned, and run, with the role's own jit, work_mem and workers */
+  bool generic;      /* GENERIC_PLAN (16 and later): the statement has $1 in it; not with analyze */
+  int statement_ms;  /* 0: default */
 };
 /* EXPLAIN (FORMAT JSON) of one SELECT, INSERT, UPDATE, DELETE or MERGE, in the transaction that is open or one of its own: the parsed
  * array; new reference. ANALYZE runs the statement: refused (GUARDRAIL_VIOLATION, SCHEMA_VALIDATION_FAILED) for everything but a SELECT
@@ -93,6 +94,8 @@ MUST_CHECK enum status query_session_explain(struct query_session *session, cons
 MUST_CHECK enum status query_session_begin(struct query_session *session, const char *added_path, int statement_ms, struct error *err);
 MUST_CHECK enum status query_session_query(struct query_session *session, const char *sql, int nparams, const char *const *params,
                                            PGresult **ret_res, struct error *err);
+/* What plans depend on, as the role and the database have it rather than as begin has limited it (jit, work_mem, workers): for EXPLAIN. */
+MUST_CHECK enum status query_session_own_settings(struct query_session *session, struct error *err);
 /* ROLLBACK and DISCARD ALL; the connection is dropped when the server does not say that the transaction was ours to the end, and the error
  * is then GUARDRAIL_VIOLATION (layer "transaction"). Does nothing outside one. */
 MUST_CHECK enum status query_session_end(struct query_session *session, struct error *err);

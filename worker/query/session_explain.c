@@ -67,7 +67,8 @@ enum status query_session_explain(struct query_session *session, const struct sn
   if (!explain) return error_oom(err);
   bool own = !session->in_transaction;
   if (own && (status = query_session_begin(session, NULL, how->statement_ms, err))) return status;
-  status = ask(session, explain, ret_plan, err);
+  status = how->own_settings ? query_session_own_settings(session, err) : OK;
+  if (!status) status = ask(session, explain, ret_plan, err);
   if (!own) return status;
   if (status) return session_finish(session, status, err);
   status = query_session_end(session, err);

@@ -310,10 +310,11 @@ static const char row_estimates[] =
   "  'populated', c.relispopulated) "
   "FROM pg_class c WHERE c.relkind IN ('r', 'p', 'f', 'm') AND " IN_SCHEMAS("c.relnamespace");
 
-/* By page counts of the last VACUUM or ANALYZE: no relation is opened. Replaced by the next query where that may run. */
+/* By page counts of the last VACUUM or ANALYZE: no relation is opened. Replaced by the next query where that may run. A heap of no bytes is
+ * never estimated: 0 is measured, and says that the table was empty. */
 static const char sizes_estimated[] =
   "SELECT NULL, c.oid, NULL, CASE c.relkind WHEN 'i' THEN json_build_object('bytes', c.relpages::bigint * b.size) WHEN 'I' THEN json_build_object('bytes', 0) "
-  "  ELSE json_build_object('total_bytes', (c.relpages::bigint + coalesce(t.relpages, 0) + coalesce(x.pages, 0)) * b.size, 'heap_bytes', c.relpages::bigint * b.size) END "
+  "  ELSE json_build_object('total_bytes', (c.relpages::bigint + coalesce(t.relpages, 0) + coalesce(x.pages, 0)) * b.size, 'heap_bytes', CASE WHEN c.relpages > 0 THEN c.relpages::bigint * b.size END) END "
   "FROM (SELECT current_setting('block_size')::bigint AS size) b, pg_class c LEFT JOIN pg_class t ON t.oid = c.reltoastrelid "
   "LEFT JOIN (SELECT i.indrelid, sum(ic.relpages)::bigint AS pages FROM pg_index i JOIN pg_class ic ON ic.oid = i.indexrelid GROUP BY 1) x ON x.indrelid = c.oid "
   "WHERE c.relkind IN ('r', 'p', 'f', 'm', 'i', 'I') AND " IN_SCHEMAS("c.relnamespace");

@@ -192,6 +192,7 @@ static void fill_table(struct load *load, const json_t *json, struct snap_table 
                                .owner = text(json, "owner"),
                                .rows = json_int(json, "estimated_rows", -1),
                                .bytes = json_int(json, "total_bytes", 0),
+                               .empty = json_int(json, "heap_bytes", -1) == 0,
                                .activity = activity_of(json_object_get(json, "activity")),
                                .partition_of = text(json, "partition_of"),
                                .partition_bound = text(json, "partition_bound"),

@@ -84,6 +84,7 @@ struct snap_table { /* tables, partitioned tables, foreign tables; also views an
   const char *comment, *owner;
   int64_t rows;  /* reltuples estimate; -1 when never analysed */
   int64_t bytes; /* pg_total_relation_size */
+  bool empty;    /* known to have held nothing: its heap was measured, and has no page */
   struct snap_activity activity;
   const char *partition_of;    /* "schema.name" of the parent, or NULL */
   const char *partition_bound; /* "FOR VALUES …" or "DEFAULT" */

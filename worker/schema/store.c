@@ -17,6 +17,7 @@
 #include "common/pg.h"
 #include "worker/schema/changed.h"
 #include "worker/schema/introspect.h"
+#include "worker/schema/kept.h"
 
 /* ---- zlib ---- */
 
@@ -116,16 +117,19 @@ enum status store_connection_string(struct job *job, const char **ret_string, ch
 /* ---- reading snapshots ---- */
 
 static const char latest_sql[] =
-    "SELECT s.id, s.body FROM autodb.snapshots s JOIN autodb.connections c ON c.id = s.connection_id "
+    "SELECT k.key, CASE WHEN k.key <> $4 THEN s.body END FROM autodb.snapshots s JOIN autodb.connections c ON c.id = s.connection_id, "
+    "LATERAL (SELECT s.id::text || ' ' || s.xmin::text AS key) k "
     "WHERE s.connection_id = $1 AND c.owner_id = $2 AND ($3::uuid IS NULL OR s.id = $3::uuid) ORDER BY s.id DESC LIMIT 1";
 static const char dump_sql[] = "SELECT s.dump, s.dump_error FROM autodb.snapshots s JOIN autodb.connections c ON c.id = s.connection_id "
                                "WHERE s.connection_id = $1 AND c.owner_id = $2 AND s.id = $3::uuid";
 
-static enum status query_snapshot(struct job *job, const char *sql, const char *snapshot_id, PGresult **ret_res, struct error *err) {
-  const char *const params[] = {job->connection_id, job->owner_id, snapshot_id};
+/* `known`: the parameter a statement may have besides. */
+static enum status query_snapshot(struct job *job, const char *sql, const char *snapshot_id, const char *known, PGresult **ret_res,
+                                  struct error *err) {
+  const char *const params[] = {job->connection_id, job->owner_id, snapshot_id, known};
   PGRESULT_AUTO res = NULL;
   enum status status = require_connection(job, err);
-  if (status || (status = pg_query(job->db, sql, 3, params, &res, err))) return status;
+  if (status || (status = pg_query(job->db, sql, known ? 4 : 3, params, &res, err))) return status;
   if (PQntuples(res) == 0)
     return snapshot_id
                ? error_set_code(err, ERR_NOT_FOUND, "NO_SNAPSHOT", "there is no snapshot %s of this connection (any more)", snapshot_id)
@@ -146,16 +150,18 @@ enum status store_latest(struct job *job, const char *snapshot_id, struct snapsh
   PGRESULT_AUTO res = NULL;
   BUF_AUTO text = {0};
   buf_init(&text, LIMIT_SNAPSHOT_BYTES);
-  enum status status = query_snapshot(job, latest_sql, snapshot_id, &res, err);
-  if (status || (status = unpack(job, res, 1, &text, err))) return status;
-  json_t *json = arena_json(job->arena, json_loadb(buf_str(&text), text.len, 0, NULL));
+  enum status status = query_snapshot(job, latest_sql, snapshot_id, kept_key(), &res, err);
+  if (status) return status;
+  if (PQgetisnull(res, 0, 1)) return (*ret_snapshot = kept_take(pg_str(res, 0, 0), job->arena)) ? OK : error_oom(err);
+  if ((status = unpack(job, res, 1, &text, err))) return status;
+  json_t *json = json_loadb(buf_str(&text), text.len, 0, NULL);
   if (!json) return error_set(err, ERR_INTERNAL, "the stored snapshot is damaged: introspect the connection again");
-  return snapshot_load(json, job->arena, ret_snapshot, err);
+  return kept_load(pg_str(res, 0, 0), json, text.len, job->arena, ret_snapshot, err);
 }
 
 enum status store_dump(struct job *job, const char *snapshot_id, const char **ret_sql, struct error *err) {
   PGRESULT_AUTO res = NULL;
-  enum status status = query_snapshot(job, dump_sql, snapshot_id, &res, err);
+  enum status status = query_snapshot(job, dump_sql, snapshot_id, NULL, &res, err);
   if (status) return status;
   if (PQgetisnull(res, 0, 0))
     return error_set_code(err, ERR_NOT_FOUND, "NO_DUMP", "the snapshot has no schema dump: %s",

@@ -1,0 +1,333 @@
+/* choice.c - see choice.h. */
+#include "worker/optimizer/choice.h"
+
+#include <math.h>
+
+#include "common/clock.h"
+
+#define ROUNDS 3           /* in which a query's candidates are thinned out: what the planner takes, then what it takes instead, … */
+#define ENTRY_COST 0.5     /* of one index entry written, in the planner's units: about a tuple's share of a page and its descent */
+#define COLD_UPDATES 0.3   /* of UPDATEs that set no column of an index, that write an entry all the same */
+#define LEAST_OF_ALL 0.002 /* of the cost at the beginning: less is not worth an index */
+#define LEAST_COVERING 0.1 /* INCLUDE makes an index much larger: it has to save that much more */
+#define LEAST_BYTES 65536  /* an index is not smaller for what it may save per byte */
+
+/* --- sets --- */
+
+static bool set_within(const struct index_set *a, const struct index_set *b) {
+  for (size_t i = 0; i < CHOICE_WORDS; i++)
+    if (a->words[i] & ~b->words[i]) return false;
+  return true;
+}
+
+static struct candidate *at(const struct choice *choice, size_t index) { return choice->candidates->list.items[index]; }
+static size_t candidate_count(const struct choice *choice) { return choice->candidates->list.count; }
+
+static bool concerns(const struct workload_query *query, const struct candidate *candidate) {
+  for (size_t i = 0; i < query->tables.count; i++)
+    if (query->tables.items[i] == candidate->spec.table) return true;
+  return false;
+}
+
+/* --- one query --- */
+
+static const struct planned *known_plan(const struct workload_query *query, const struct index_set *set) {
+  for (size_t i = 0; i < query->planned.count; i++) {
+    const struct planned *planned = &query->planned.items[i];
+    if (set_within(&planned->used, set) && set_within(set, &planned->there)) return planned;
+  }
+  return NULL;
+}
+
+static enum status show_only(struct choice *choice, const struct workload_query *query, const struct index_set *set, struct error *err) {
+  enum status status = OK;
+  for (size_t i = 0; !status && i < candidate_count(choice); i++) {
+    struct candidate *candidate = at(choice, i);
+    bool wanted = index_set_has(set, i);
+    if (!concerns(query, candidate) || (!candidate->tried && !wanted)) continue;
+    status = candidate->tried ? trial_show(choice->trial, candidate, wanted, err) : trial_add(choice->trial, candidate, err);
+  }
+  return status;
+}
+
+static enum status plan_with(struct choice *choice, struct workload_query *query, const struct index_set *set, struct error *err) {
+  struct query_plan *plan = NULL;
+  enum status status = show_only(choice, query, set, err);
+  if (!status) status = trial_plan(choice->trial, &query->how, &plan, err);
+  if (status) return status;
+  struct planned *slot = LIST_PUSH(choice->arena, &query->planned);
+  if (!slot) return error_oom(err);
+  *slot = (struct planned){.there = *set, .cost = plan->total_cost, .plan = plan};
+  for (size_t i = 0; i < candidate_count(choice); i++)
+    if (index_set_has(set, i) && at(choice, i)->tried && !at(choice, i)->refused && trial_uses(plan, at(choice, i)))
+      index_set_put(&slot->used, i, true);
+  return OK;
+}
+
+static struct index_set relevant(const struct choice *choice, const struct workload_query *query, const struct index_set *set) {
+  struct index_set out = {0};
+  for (size_t i = 0; i < candidate_count(choice); i++)
+    if (index_set_has(set, i) && concerns(query, at(choice, i)) && !at(choice, i)->refused) index_set_put(&out, i, true);
+  return out;
+}
+
+enum status choice_query(struct choice *choice, struct workload_query *query, const struct index_set *set,
+                         const struct planned **ret_planned, struct error *err) {
+  struct index_set mine = relevant(choice, query, set);
+  const struct planned *planned = known_plan(query, &mine);
+  if (!planned) {
+    enum status status = plan_with(choice, query, &mine, err);
+    if (status) return status;
+    planned = &query->planned.items[query->planned.count - 1];
+  }
+  *ret_planned = planned;
+  return OK;
+}
+
+/* --- all of them --- */
+
+static bool sets_column(const struct workload_query *query, const struct candidate *candidate, struct arena *arena) {
+  if (query->statement->node_case != PG_QUERY__NODE__NODE_UPDATE_STMT) return false;
+  const PgQuery__UpdateStmt *update = query->statement->update_stmt;
+  for (size_t i = 0; i < update->n_target_list; i++) {
+    const PgQuery__Node *target = update->target_list[i];
+    if (target->node_case == PG_QUERY__NODE__NODE_RES_TARGET && index_spec_mentions(arena, &candidate->spec, target->res_target->name))
+      return true;
+  }
+  return false;
+}
+
+/* What keeping the index costs one run of a query that writes. */
+static double maintenance(const struct choice *choice, const struct workload_query *query, const struct candidate *candidate) {
+  if (query->written != candidate->spec.table) return 0;
+  double rows = query->written_rows;
+  switch (query->statement->node_case) {
+  case PG_QUERY__NODE__NODE_DELETE_STMT: return 0;
+  case PG_QUERY__NODE__NODE_UPDATE_STMT: {
+    if (!sets_column(query, candidate, choice->arena)) return rows * COLD_UPDATES * ENTRY_COST;
+    return rows * ENTRY_COST * (1 + (double)query->written->index_count); /* it is HOT no more: all indexes get an entry */
+  }
+  default: return rows * ENTRY_COST;
+  }
+}
+
+enum status choice_cost(struct choice *choice, const struct index_set *set, double *ret_cost, struct error *err) {
+  double sum = 0;
+  for (size_t q = 0; q < choice->queries->count; q++) {
+    struct workload_query *query = &choice->queries->items[q];
+    const struct planned *planned = NULL;
+    if (query->skipped) continue;
+    enum status status = choice_query(choice, query, set, &planned, err);
+    if (status) return status;
+    double cost = planned->cost;
+    for (size_t i = 0; query->written && i < candidate_count(choice); i++)
+      if (index_set_has(set, i)) cost += maintenance(choice, query, at(choice, i));
+    sum += cost * query->factor;
+  }
+  *ret_cost = sum;
+  return OK;
+}
+
+/* --- before --- */
+
+static void note_writes(struct choice *choice, struct workload_query *query, const struct query_plan *plan) {
+  for (size_t i = 0; i < plan->count && !query->written; i++) {
+    const struct plan_node *node = plan->nodes[i];
+    if (!plan_is(node, "ModifyTable")) continue;
+    query->written = query->tables.count ? query->tables.items[0] : NULL;
+    query->written_rows = node->child_count ? fmax(1, node->children[0]->plan_rows) : 1;
+  }
+  (void)choice;
+}
+
+static enum status plan_before(struct choice *choice, struct workload_query *query, struct error *err) {
+  static const struct index_set none;
+  ERROR_AUTO refused = {0};
+  const struct planned *planned = NULL;
+  enum status status = choice_query(choice, query, &none, &planned, &refused);
+  if (status == ERR_VALIDATION) {
+    query->skipped = arena_strdup(choice->arena, refused.message);
+    return query->skipped ? OK : error_oom(err);
+  }
+  if (status) return error_set(err, status, "%s", refused.message);
+  query->before = query->after = planned->plan;
+  query->factor = query->total_ms > 0 && planned->cost > 0 ? query->total_ms / planned->cost : query->weight;
+  note_writes(choice, query, planned->plan);
+  return OK;
+}
+
+enum status choice_plan(struct choice *choice, struct error *err) {
+  static const struct index_set none;
+  enum status status = OK;
+  for (size_t q = 0; !status && q < choice->queries->count; q++)
+    if (!choice->queries->items[q].skipped) status = plan_before(choice, &choice->queries->items[q], err);
+  if (!status) status = choice_cost(choice, &none, &choice->cost_before, err);
+  choice->cost_after = choice->cost_before;
+  return status;
+}
+
+/* --- thinning out --- */
+
+static enum status thin_query(struct choice *choice, struct workload_query *query, struct index_set *kept, struct error *err) {
+  struct index_set left = {0};
+  for (size_t i = 0; i < candidate_count(choice); i++)
+    if (concerns(query, at(choice, i)) && !at(choice, i)->refused) index_set_put(&left, i, true);
+  for (int round = 0; round < ROUNDS; round++) {
+    const struct planned *planned = NULL;
+    enum status status = choice_query(choice, query, &left, &planned, err);
+    if (status) return status;
+    bool any = false;
+    for (size_t i = 0; i < candidate_count(choice); i++) {
+      if (!index_set_has(&planned->used, i)) continue;
+      index_set_put(kept, i, true);
+      index_set_put(&left, i, false);
+      any = true;
+    }
+    if (!any || planned->cost > 0.98 * query->before->total_cost) break;
+  }
+  return OK;
+}
+
+static enum status thin_out(struct choice *choice, struct index_set *kept, struct error *err) {
+  enum status status = OK;
+  for (size_t q = 0; !status && q < choice->queries->count; q++) {
+    if (choice->progress) choice->progress(choice->arg, q, choice->queries->count);
+    if (!choice->queries->items[q].skipped) status = thin_query(choice, &choice->queries->items[q], kept, err);
+  }
+  return status;
+}
+
+/* --- steps --- */
+
+struct step {
+  struct index_set set;
+  double cost, score;
+  size_t added; /* the first of them */
+};
+
+static double bytes_of(const struct choice *choice, const struct index_set *set) {
+  double bytes = 0;
+  for (size_t i = 0; i < candidate_count(choice); i++)
+    if (index_set_has(set, i)) bytes += at(choice, i)->size.bytes;
+  return bytes;
+}
+
+static size_t size_of(const struct choice *choice, const struct index_set *set) {
+  size_t count = 0;
+  for (size_t i = 0; i < candidate_count(choice); i++) count += index_set_has(set, i);
+  return count;
+}
+
+/* The set with the candidate, with those of its bundle, and without those it makes superfluous. */
+static struct index_set extended(const struct choice *choice, size_t added) {
+  struct index_set set = choice->chosen;
+  int bundle = at(choice, added)->bundle;
+  index_set_put(&set, added, true);
+  for (size_t i = 0; i < candidate_count(choice); i++) {
+    if (bundle && at(choice, i)->bundle == bundle && !at(choice, i)->refused) index_set_put(&set, i, true);
+    if (i != added && index_set_has(&set, i) && index_spec_covers(&at(choice, added)->spec, &at(choice, i)->spec))
+      index_set_put(&set, i, false);
+  }
+  return set;
+}
+
+static bool allowed(const struct choice *choice, const struct index_set *set) {
+  if (choice->budget_bytes > 0 && bytes_of(choice, set) > choice->budget_bytes) return false;
+  return !choice->max_indexes || size_of(choice, set) <= choice->max_indexes;
+}
+
+static double least_gain(const struct choice *choice, const struct candidate *candidate) {
+  double share = candidate->spec.include.count ? fmax(choice->min_gain, LEAST_COVERING) : choice->min_gain;
+  return fmax(share * choice->cost_after, LEAST_OF_ALL * choice->cost_before);
+}
+
+static enum status try_step(struct choice *choice, size_t added, struct step *best, struct error *err) {
+  struct step step = {.set = extended(choice, added), .added = added};
+  if (!allowed(choice, &step.set)) return OK;
+  enum status status = choice_cost(choice, &step.set, &step.cost, err);
+  if (status) return status;
+  double gain = choice->cost_after - step.cost, bytes = bytes_of(choice, &step.set) - bytes_of(choice, &choice->chosen);
+  if (gain < least_gain(choice, at(choice, added))) return OK;
+  step.score = gain / fmax(LEAST_BYTES, bytes);
+  if (step.score > best->score) *best = step;
+  return OK;
+}
+
+static enum status grow(struct choice *choice, const struct index_set *kept, struct error *err) {
+  for (size_t round = 0; round < CANDIDATES_MAX; round++) {
+    struct step best = {0};
+    for (size_t i = 0; i < candidate_count(choice); i++) {
+      if (!index_set_has(kept, i) || index_set_has(&choice->chosen, i) || at(choice, i)->refused) continue;
+      enum status status = try_step(choice, i, &best, err);
+      if (status) return status;
+    }
+    if (best.score <= 0) return OK;
+    choice->out_of_time = choice->deadline_ms && clock_mono_ms() > choice->deadline_ms;
+    if (choice->out_of_time) return OK;
+    choice->chosen = best.set;
+    choice->cost_after = best.cost;
+  }
+  return OK;
+}
+
+/* --- going without --- */
+
+static enum status shrink(struct choice *choice, struct error *err) {
+  for (;;) {
+    size_t least = SIZE_MAX;
+    double cheapest = INFINITY;
+    for (size_t i = 0; i < candidate_count(choice); i++) {
+      struct index_set without = choice->chosen;
+      double cost = 0;
+      if (!index_set_has(&choice->chosen, i)) continue;
+      index_set_put(&without, i, false);
+      enum status status = choice_cost(choice, &without, &cost, err);
+      if (status) return status;
+      if (cost < cheapest) cheapest = cost, least = i;
+    }
+    if (least == SIZE_MAX ||
+        cheapest - choice->cost_after >= fmax(choice->min_gain * choice->cost_after, LEAST_OF_ALL * choice->cost_before))
+      return OK;
+    index_set_put(&choice->chosen, least, false);
+    choice->cost_after = cheapest;
+  }
+}
+
+/* --- the end --- */
+
+static enum status rank(struct choice *choice, struct error *err) {
+  double gains[CANDIDATES_MAX];
+  for (size_t i = 0; i < candidate_count(choice); i++) {
+    struct index_set without = choice->chosen;
+    double cost = 0;
+    if (!index_set_has(&choice->chosen, i)) continue;
+    index_set_put(&without, i, false);
+    enum status status = choice_cost(choice, &without, &cost, err);
+    if (status) return status;
+    size_t place = choice->count++;
+    for (; place > 0 && gains[place - 1] < cost - choice->cost_after; place--) {
+      gains[place] = gains[place - 1];
+      choice->order[place] = choice->order[place - 1];
+    }
+    gains[place] = cost - choice->cost_after;
+    choice->order[place] = i;
+  }
+  return OK;
+}
+
+enum status choice_make(struct choice *choice, struct error *err) {
+  struct index_set kept = {0};
+  enum status status = thin_out(choice, &kept, err);
+  if (!status) status = grow(choice, &kept, err);
+  if (!status) status = shrink(choice, err);
+  if (!status) status = rank(choice, err);
+  choice->bytes = bytes_of(choice, &choice->chosen);
+  for (size_t q = 0; !status && q < choice->queries->count; q++) {
+    struct workload_query *query = &choice->queries->items[q];
+    const struct planned *planned = NULL;
+    if (query->skipped) continue;
+    status = choice_query(choice, query, &choice->chosen, &planned, err);
+    if (!status) query->after = planned->plan;
+  }
+  return status;
+}

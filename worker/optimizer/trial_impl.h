@@ -1,0 +1,32 @@
+/* trial_impl.h - the two places where indexes are tried, and what they share. */
+#ifndef AUTODB_OPTIMIZER_TRIAL_IMPL_H
+#define AUTODB_OPTIMIZER_TRIAL_IMPL_H
+
+#include "sandbox/whatif.h"
+#include "worker/optimizer/trial.h"
+
+struct trial_driver {
+  const char *name;
+  enum status (*open)(struct trial *trial, struct error *err);
+  void (*close)(struct trial *trial);
+  /* One statement. ERR_VALIDATION: the server refused it, and the next may be asked. */
+  enum status (*ask)(struct trial *trial, const char *sql, PGresult **ret_res, struct error *err);
+  enum status (*add)(struct trial *trial, struct candidate *candidate, struct error *err);
+  enum status (*show)(struct trial *trial, struct candidate *candidate, bool shown, struct error *err);
+  enum status (*hide)(struct trial *trial, const char *schema, const char *index, bool hidden, struct error *err);
+};
+extern const struct trial_driver trial_whatif, trial_hypopg;
+
+struct trial {
+  const struct trial_driver *driver;
+  struct trial_setup setup;
+  struct arena *arena;
+  json_t *problems;
+  /* of the what-if server */
+  struct sandbox *sandbox;
+  struct whatif *whatif;
+  /* of HypoPG */
+  int64_t began_ms; /* of the transaction; 0 none */
+};
+
+#endif

@@ -1,0 +1,193 @@
+/* trial_whatif.c - a sandbox with the snapshot's schema, found prepared or made, given production's statistics. */
+#include <math.h>
+
+#include "common/buf.h"
+#include "common/crypto.h"
+#include "common/json.h"
+#include "common/limits.h"
+#include "common/log.h"
+#include "common/pg.h"
+#include "worker/optimizer/trial_impl.h"
+#include "worker/schema/store.h"
+
+#define WHATIF_FORMAT 1 /* raise it when what is kept changes */
+#define NAMED_MAX 5     /* problems that are spelled out */
+
+/* --- opening --- */
+
+/* As sandbox_setup.c's: of owner, connection and content; lengths keep neighbouring texts apart. */
+static bool make_key(const struct trial *trial, const char *dump, char key[SHA256_HEX]) {
+  const struct job *job = trial->setup.job;
+  const struct snapshot *snapshot = trial->setup.snapshot;
+  const char *const parts[] = {job->owner_id, job->connection_id, snapshot->timezone, snapshot->search_path};
+  BUF_AUTO text;
+  buf_init(&text, LIMIT_DUMP_BYTES + 65536);
+  buf_printf(&text, "whatif %d ", WHATIF_FORMAT);
+  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+    buf_printf(&text, "%zu %s ", parts[i] ? strlen(parts[i]) + 1 : 0, parts[i] ? parts[i] : "");
+  buf_puts(&text, dump);
+  if (buf_ok(&text)) crypto_sha256_hex(buf_str(&text), text.len, key);
+  return buf_ok(&text);
+}
+
+static void note_problems(struct trial *trial, const json_t *problems) {
+  size_t index;
+  json_t *problem;
+  json_array_foreach((json_t *)(uintptr_t)problems, index, problem) {
+    const char *text = index < NAMED_MAX
+                           ? arena_printf(trial->arena, "the what-if server lacks what a statement of the schema makes: %.200s",
+                                          json_str(problem, "message", "?"))
+                           : NULL;
+    if (text) json_append_str(trial->problems, text);
+  }
+}
+
+static enum status clone(struct trial *trial, const char *dump, struct error *err) {
+  ERROR_AUTO ignored = {0};
+  struct sandbox_clone_report report = {0};
+  const struct snapshot *snapshot = trial->setup.snapshot;
+  enum status status = sandbox_clone(trial->sandbox, dump, snapshot->timezone, snapshot->search_path, trial->arena, &report, err);
+  if (status) return status;
+  note_problems(trial, report.problems);
+  char *note = json_dumps(trial->problems, JSON_COMPACT);
+  if (note && sandbox_save(trial->sandbox, note, &ignored))
+    log_event(LOG_INFO, "a sandbox is not kept for later", "reason", ignored.message, NULL);
+  free(note);
+  return OK;
+}
+
+static enum status obtain(struct trial *trial, const char *dump, bool fresh, struct error *err) {
+  char key[SHA256_HEX];
+  const char *note = NULL;
+  const struct job *job = trial->setup.job;
+  int major = sandbox_pick_major(trial->setup.snapshot->server_version_num);
+  if (!major)
+    return error_set(err, ERR_UNAVAILABLE,
+                     "no PostgreSQL server is installed for the sandbox: install postgresql-17, or set AUTODB_PG_BIN_<major>");
+  if (!make_key(trial, dump, key)) return error_oom(err);
+  enum status status = sandbox_open_prepared(job->cfg, job->keeper_socket, major, key, fresh, trial->arena, &trial->sandbox, &note, err);
+  if (status) return status;
+  if (!note) return clone(trial, dump, err);
+  json_t *kept = arena_json(trial->arena, json_loads(note, 0, NULL));
+  if (!json_is_array(kept)) return error_set(err, ERR_UNAVAILABLE, "the note of a prepared sandbox is damaged");
+  trial->problems = kept;
+  return OK;
+}
+
+static enum status fill(struct trial *trial, struct error *err) {
+  const struct facts *facts = trial->setup.facts;
+  struct whatif_report report = {0};
+  enum status status = whatif_new(trial->sandbox, facts->settings, trial->arena, &trial->whatif, err);
+  return status ? status : whatif_import(trial->whatif, facts->relations, facts->columns, &report, err);
+}
+
+static void close_whatif(struct trial *trial) {
+  whatif_freep(&trial->whatif);
+  sandbox_closep(&trial->sandbox);
+}
+
+static enum status open_whatif(struct trial *trial, struct error *err) {
+  const char *dump = NULL;
+  enum status status = store_dump(trial->setup.job, trial->setup.snapshot->id, &dump, err);
+  if (status) return status;
+  status = obtain(trial, dump, false, err);
+  if (!status) status = fill(trial, err);
+  if (!status || !trial->sandbox || !sandbox_is_copy(trial->sandbox)) return status;
+  error_clear(err); /* a copy that does not work is made anew, once */
+  close_whatif(trial);
+  status = obtain(trial, dump, true, err);
+  return status ? status : fill(trial, err);
+}
+
+static enum status ask(struct trial *trial, const char *sql, PGresult **ret_res, struct error *err) {
+  return pg_query(whatif_session(trial->whatif), sql, 0, NULL, ret_res, err);
+}
+
+/* --- indexes --- */
+
+/* Statistics of an expression come with ANALYZE; till then the planner takes it for anything. What it is made of tells more: as many values
+ * as its column has, and as many NULLs. */
+static enum status guess_expressions(struct trial *trial, const struct candidate *candidate, const char *index, struct error *err) {
+  static const char sql[] = "SELECT a.attname FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid JOIN "
+                            "pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid WHERE "
+                            "n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 AND i.indkey[a.attnum - 1] = 0 ORDER BY a.attnum";
+  const struct index_spec *spec = &candidate->spec;
+  PGRESULT_AUTO res = NULL;
+  enum status status = pg_query(whatif_session(trial->whatif), sql, 2, (const char *const[]){spec->table->schema, index}, &res, err);
+  json_t *columns = arena_json(trial->arena, json_array());
+  int row = 0;
+  for (size_t i = 0; !status && i < spec->keys.count; i++) {
+    if (spec->keys.items[i].column || row >= PQntuples(res)) continue;
+    const char *expression = spec->keys.items[i].expression, *name = pg_str(res, row++, 0);
+    for (size_t k = 0; k < spec->table->column_count; k++) {
+      struct index_spec probe = {.table = spec->table, .method = "btree", .predicate = expression};
+      if (!index_spec_mentions(trial->arena, &probe, spec->table->columns[k].name)) continue;
+      struct column_facts base = facts_column(trial->setup.facts, spec->table, spec->table->columns[k].name);
+      if (!base.json) break;
+      json_array_append_new(columns, json_pack("{s:s, s:s, s:s, s:b, s:f, s:i, s:O}", "s", spec->table->schema, "t", index, "c", name,
+                                               "inh", 0, "null", base.null_fraction, "width", (int)fmax(1, base.width), "distinct",
+                                               json_object_get(base.json, "distinct")));
+      break;
+    }
+  }
+  struct whatif_report report = {0};
+  if (!status && json_array_size(columns)) status = whatif_columns(trial->whatif, columns, &report, err);
+  return status;
+}
+
+/* "schema.index" of one of these tables. */
+static json_t *split_name(const struct snap_table *table, const char *qualified) {
+  size_t len = strlen(table->schema);
+  if (strncmp(qualified, table->schema, len) != 0 || qualified[len] != '.') {
+    const char *dot = strchr(qualified, '.');
+    len = dot ? (size_t)(dot - qualified) : 0;
+  }
+  return json_pack("{s:s%, s:s}", "s", qualified, len, "n", qualified + len + 1);
+}
+
+/* Sizes of one index, or of each partition's: an equal share. */
+static enum status give_size(struct trial *trial, struct candidate *candidate, const json_t *made, struct error *err) {
+  double parts = (double)json_array_size(made);
+  struct whatif_report report = {0};
+  json_t *sizes = arena_json(trial->arena, json_array());
+  size_t index;
+  json_t *qualified;
+  if (!sizes) return error_oom(err);
+  if (parts < 1) return OK;
+  json_array_foreach((json_t *)(uintptr_t)made, index, qualified) {
+    json_t *name = split_name(candidate->spec.table, json_string_value(qualified)), *size = json_copy(name);
+    json_object_set_new(size, "pages", json_real(ceil(fmax(1, candidate->size.pages / parts))));
+    json_object_set_new(size, "rows", json_real(candidate->size.rows / parts));
+    json_array_append_new(sizes, size);
+    json_array_append_new(candidate->made, name);
+  }
+  enum status status = whatif_sizes(trial->whatif, sizes, &report, err);
+  if (status || parts > 1) return status;
+  return guess_expressions(trial, candidate, json_str(json_array_get(candidate->made, 0), "n", ""), err);
+}
+
+static enum status add(struct trial *trial, struct candidate *candidate, struct error *err) {
+  json_t *made = NULL;
+  const char *sql = index_spec_create(trial->arena, &candidate->spec, candidate->name, false);
+  candidate->made = arena_json(trial->arena, json_array());
+  if (!sql || !candidate->made) return error_oom(err);
+  enum status status = whatif_create_index(trial->whatif, candidate->spec.table->schema, candidate->spec.table->name, sql, &made, err);
+  return status ? status : give_size(trial, candidate, made, err);
+}
+
+static enum status show(struct trial *trial, struct candidate *candidate, bool shown, struct error *err) {
+  size_t index;
+  json_t *name;
+  enum status status = OK;
+  json_array_foreach(candidate->made, index, name) {
+    if (!status) status = whatif_hide_index(trial->whatif, json_str(name, "s", ""), json_str(name, "n", ""), !shown, err);
+  }
+  return status;
+}
+
+static enum status hide(struct trial *trial, const char *schema, const char *index, bool hidden, struct error *err) {
+  return whatif_hide_index(trial->whatif, schema, index, hidden, err);
+}
+
+const struct trial_driver trial_whatif = {
+    .name = "whatif", .open = open_whatif, .close = close_whatif, .ask = ask, .add = add, .show = show, .hide = hide};
