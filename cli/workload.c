@@ -123,7 +123,7 @@ static int run(const char *connection, const json_t *body, bool as_json) {
   json_t *made = NULL;
   JSON_AUTO *job = NULL;
   char id[64], path[160];
-  if (client_new(&client, &err) || remote_connection(client, connection, id, &err)) return remote_failed(&err);
+  if (client_new(&client, &err) || remote_connection(client, connection, REMOTE_READS, id, &err)) return remote_failed(&err);
   snprintf(path, sizeof path, "/api/v1/connections/%s/workload/optimize", id);
   if (client_call(client, "POST", path, body, NULL, &made, &err) || client_wait(client, made, TIMEOUT_SECONDS, &job, &err))
     return remote_failed(&err);
