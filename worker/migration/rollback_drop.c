@@ -86,10 +86,11 @@ static void add_setvals(struct rollback *rollback, const struct source_keys *gon
   }
 }
 
-/* Dropped by an earlier statement, whose way back comes later. */
-static bool is_earlier(struct rollback *rollback, const struct source_statement *statement) {
+bool rollback_is_earlier(struct rollback *rollback, const struct source_statement *statement) {
   for (size_t i = 0; i < statement->of.count; i++)
     if (rollback_is_dropped(rollback, statement->of.items[i])) return true;
+  for (size_t i = 0; i < statement->makes.count; i++)
+    if (rollback_is_dropped(rollback, statement->makes.items[i])) return true;
   return false;
 }
 
@@ -105,7 +106,7 @@ bool rollback_recreate(struct rollback *rollback, struct source_keys *gone, bool
   for (int now = 0; now < 3; now++)
     for (size_t i = 0; i < source->count; i++) {
       const struct source_statement *statement = &source->statements[i];
-      if (!statement->taken || phase(statement, gone) != now || is_earlier(rollback, statement)) continue;
+      if (!statement->taken || phase(statement, gone) != now || rollback_is_earlier(rollback, statement)) continue;
       found |= statement->role == SOURCE_MAKES;
       rollback_add(rollback, "%s", rollback_substitute(rollback, without_no_data(rollback, statement)));
       after_create(rollback, statement);

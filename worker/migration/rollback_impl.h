@@ -99,6 +99,9 @@ const char *rollback_rel_words(const struct rel *rel);
 bool rollback_recreate(struct rollback *rollback, struct source_keys *gone, bool cascade);
 bool rollback_recreate_one(struct rollback *rollback, const char *key);
 
+/* What the statement of the dump makes, or is about, was dropped by an earlier statement of the migration, whose way back comes later. */
+bool rollback_is_earlier(struct rollback *rollback, const struct source_statement *statement);
+
 /* A statement of the dump with the names of now. */
 const char *rollback_substitute(struct rollback *rollback, const char *text);
 

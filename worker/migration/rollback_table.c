@@ -60,7 +60,9 @@ static void restore_column_parts(struct undo *undo, const char *column) {
     size_t at;
     const json_t *one;
     const char *name = json_str(check, "name", "");
-    const struct source_statement *own = source_find(source, SOURCE_MAKES, rollback_part_key(rollback, "constraint", undo->rel, name));
+    const char *key = rollback_part_key(rollback, "constraint", undo->rel, name);
+    const struct source_statement *own = source_find(source, SOURCE_MAKES, key);
+    if (rollback_is_dropped(rollback, key)) continue;
     if (own && own->node->node_case == PG_QUERY__NODE__NODE_ALTER_TABLE_STMT) continue;
     json_array_foreach(json_object_get(check, "columns"), at, one) if (strcmp(json_string_value(one), column) == 0)
         rollback_add(rollback, "ALTER TABLE %s ADD CONSTRAINT %s %s", undo->table, q(rollback, name), json_str(check, "definition", ""));
@@ -70,7 +72,8 @@ static void restore_column_parts(struct undo *undo, const char *column) {
     bool grants = source_has(&one->of, table) && grants_column(one, column);
     bool makes = one->role == SOURCE_MAKES && one->node->node_case != PG_QUERY__NODE__NODE_CREATE_STMT && source_has(&one->of, table) &&
                  names_column(one, column);
-    if (grants || makes || (one->role != SOURCE_MAKES && source_has(&one->of, part))) rollback_add(rollback, "%s", one->text);
+    bool about = one->role != SOURCE_MAKES && source_has(&one->of, part);
+    if ((grants || makes || about) && !rollback_is_earlier(rollback, one)) rollback_add(rollback, "%s", one->text);
   }
 }
 
@@ -424,6 +427,7 @@ static void undo_add_constraint(struct undo *undo) {
 
 static void undo_drop_constraint(struct undo *undo) {
   const char *name = undo->command->name, *key = rollback_part_key(undo->rollback, "constraint", undo->rel, name);
+  rollback_note(undo->rollback, key, true); /* this far back in the statement it is there again */
   const struct snap_constraint *constraint = shadow_constraint(undo->rel, name);
   const struct snap_fk *fk = shadow_fk(undo->rel, name);
   bool cascade = undo->command->behavior == PG_QUERY__DROP_BEHAVIOR__DROP_CASCADE;
@@ -616,6 +620,14 @@ static void alter_index(struct rollback *rollback, const PgQuery__AlterTableStmt
   }
 }
 
+static void note_dropped_constraints(struct rollback *rollback, const struct rel *rel, const PgQuery__AlterTableStmt *statement) {
+  for (size_t i = 0; i < statement->n_cmds; i++) {
+    const PgQuery__Node *command = statement->cmds[i];
+    if (command->node_case == PG_QUERY__NODE__NODE_ALTER_TABLE_CMD && command->alter_table_cmd->subtype == AT(DropConstraint))
+      rollback_note(rollback, rollback_part_key(rollback, "constraint", rel, command->alter_table_cmd->name), false);
+  }
+}
+
 void rollback_alter_table(struct rollback *rollback, PgQuery__Node *node) {
   const PgQuery__AlterTableStmt *statement = node->alter_table_stmt;
   if (statement->objtype == PG_QUERY__OBJECT_TYPE__OBJECT_TYPE) {
@@ -632,10 +644,12 @@ void rollback_alter_table(struct rollback *rollback, PgQuery__Node *node) {
     return;
   }
   rollback->rel = rel;
+  note_dropped_constraints(rollback, rel, statement);
   for (size_t i = statement->n_cmds; i-- > 0;) {
     if (statement->cmds[i]->node_case != PG_QUERY__NODE__NODE_ALTER_TABLE_CMD) continue;
     struct undo undo = {rollback, rel, rollback_name(rollback, rel), statement->cmds[i]->alter_table_cmd, rollback_rel_words(rel),
                         NULL,     NULL};
     if (!rel->created || reaches_out(undo.command)) undo_command(&undo);
   }
+  note_dropped_constraints(rollback, rel, statement);
 }

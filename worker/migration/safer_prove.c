@@ -156,7 +156,7 @@ static bool seen_block(const struct proving *proving, size_t index) {
 
 static bool holds_in_sandbox(struct proving *proving, const struct sandbox_failure *failure) {
   if (failure->failed) {
-    blame(proving, failure->statement, failure->error.message);
+    blame(proving, failure->statement, arena_strdup(proving->safer->job->arena, failure->error.message));
     return false;
   }
   for (size_t i = 0; i < proving->analysis->count; i++) {
