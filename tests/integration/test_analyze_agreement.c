@@ -34,6 +34,7 @@ static int setup(void **state) {
 static const char *const forms[] = {
     "ALTER TABLE t ADD COLUMN z int CHECK (z > 0)",
     "ALTER TABLE t ADD COLUMN z int REFERENCES parent (id)",
+    "ALTER TABLE t ADD COLUMN z int; ALTER TABLE t ADD CONSTRAINT z_parent FOREIGN KEY (z) REFERENCES parent (id)",
     "ALTER TABLE t ADD COLUMN z int GENERATED ALWAYS AS (a * 2) STORED",
     "ALTER TABLE t ADD COLUMN z bigint GENERATED ALWAYS AS IDENTITY",
     "ALTER TABLE t ADD COLUMN z int PRIMARY KEY",

@@ -77,7 +77,10 @@ static const struct trial trials[] = {
     {"SELECT role_id('nobody made this up')", "P0002", true},
     {"SELECT any_role()", "P0003", true},
     {"INSERT INTO grants (role_id, level) VALUES (role_id('nobody made this up'), 1)", "P0002", true},
+    {"UPDATE words SET word = (word::json ->> 0)", "22P02", true},
+    {"UPDATE words SET known = 'long' WHERE 1 / (id - id) > 0", "22012", true},
     /* with any rows */
+    {"UPDATE words SET word = 'a' WHERE 'x'::int > 0", "22P02", false},
     {"INSERT INTO grants (role_id, level) SELECT id, 0 FROM roles", "23514", false},
     {"UPDATE grants SET level = -1", "23514", false},
     {"INSERT INTO grants (role_id, level) VALUES (NULL, 1)", "23502", false},

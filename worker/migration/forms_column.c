@@ -155,6 +155,8 @@ void alter_add_column(struct alter *alter, const PgQuery__AlterTableCmd *command
   form_default_of(form, definition);
   if (CLAUSE(definition, GENERATED)) columns_need(form, rel, CLAUSE(definition, GENERATED)->raw_expr);
   form_add_column_to(form, rel, definition);
+  struct snap_column *column = snap_table_column(rel->t, name);
+  if (column) column->unset = !has_value;
   add_below(form, rel, definition, 0);
   inline_constraints(form, rel, definition, !has_value);
 }

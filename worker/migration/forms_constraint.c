@@ -145,6 +145,17 @@ static void keys_compare(struct form *form, const struct rel *rel, const struct 
   }
 }
 
+/* No row asks for a partner: one NULL is enough (MATCH SIMPLE). */
+static bool key_is_unset(const struct rel *rel, const PgQuery__Constraint *constraint, const char *const *columns, size_t count) {
+  if (rel->empty) return true;
+  if (rel->written || strcmp(constraint->fk_matchtype, "s") != 0) return false;
+  for (size_t i = 0; i < count; i++) {
+    const struct snap_column *column = snap_table_column(rel->t, columns[i]);
+    if (column && column->unset) return true;
+  }
+  return false;
+}
+
 static void add_foreign_key(struct form *form, struct rel *rel, const PgQuery__Constraint *constraint, const char *column,
                             bool new_column_null) {
   struct rel *ref = shadow_range(form->shadow, constraint->pktable);
@@ -182,9 +193,10 @@ static void add_foreign_key(struct form *form, struct rel *rel, const PgQuery__C
   bool reads = !constraint->skip_validation && !new_column_null && rel != form->effect->making;
   if (reads) {
     form_scan_tree(form, rel);
-    if (!rel->empty) form_scan_tree(form, ref); /* no row asks for a partner */
+    bool unset = key_is_unset(rel, constraint, columns, count);
+    if (!unset) form_scan_tree(form, ref);
     if (!column) effect_fact(form->effect, FACT_FK_SCAN, rel, name, ref->t->qualified);
-    bool proven = feasibility_key_proven(rel, ref, columns, count);
+    bool proven = unset || feasibility_key_proven(rel, ref, columns, count);
     effect_check(form->effect, arena_printf(form->arena, "foreign_key %s.%s", rel->t->qualified, name),
                  proven ? VERDICT_PROVEN : form_verdict(rel, VERDICT_MAY_FAIL), "23503",
                  orphans_query(form, rel, ref, columns, ref_columns, ref_count < count ? ref_count : count));

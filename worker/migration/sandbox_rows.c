@@ -154,20 +154,40 @@ static bool when_it_reads(PgQuery__Node *node, const struct error *error) {
   return reads_rows(node);
 }
 
+static bool see_value(void *arg, PgQuery__Node *node) {
+  bool *reads = arg;
+  *reads |= node->node_case == PG_QUERY__NODE__NODE_COLUMN_REF;
+  return !*reads;
+}
+
+/* A value that was made up is no JSON array, no number, zero. */
+static bool when_it_reads_values(PgQuery__Node *node, const struct error *error) {
+  (void)error;
+  bool reads = false;
+  sql_walk(node, see_value, &reads);
+  return reads;
+}
+
 bool sandbox_rows_decide(PgQuery__Node *node, const struct error *error) {
   static const struct {
     const char *sqlstate;
     bool (*decide)(PgQuery__Node *node, const struct error *error);
   } rows[] = {
-      {"23503", always},        /* foreign_key_violation */
-      {"23001", always},        /* restrict_violation: what 18 says of ON DELETE RESTRICT */
-      {"23505", always},        /* unique_violation */
-      {"23P01", always},        /* exclusion_violation */
-      {"23502", null_is_read},  /* not_null_violation */
-      {"21000", when_it_reads}, /* cardinality_violation: a sub-select gave more than one row */
-      {"P0002", always},        /* no_data_found: a function's SELECT INTO STRICT */
-      {"P0003", always},        /* too_many_rows */
-      {"02000", always},        /* no_data */
+      {"23503", always},               /* foreign_key_violation */
+      {"23001", always},               /* restrict_violation: what 18 says of ON DELETE RESTRICT */
+      {"23505", always},               /* unique_violation */
+      {"23P01", always},               /* exclusion_violation */
+      {"23502", null_is_read},         /* not_null_violation */
+      {"21000", when_it_reads},        /* cardinality_violation: a sub-select gave more than one row */
+      {"P0002", always},               /* no_data_found: a function's SELECT INTO STRICT */
+      {"P0003", always},               /* too_many_rows */
+      {"02000", always},               /* no_data */
+      {"22P02", when_it_reads_values}, /* invalid_text_representation */
+      {"22023", when_it_reads_values}, /* invalid_parameter_value */
+      {"22003", when_it_reads_values}, /* numeric_value_out_of_range */
+      {"22007", when_it_reads_values}, /* invalid_datetime_format */
+      {"22008", when_it_reads_values}, /* datetime_field_overflow */
+      {"22012", when_it_reads_values}, /* division_by_zero */
   };
   const char *sqlstate = json_str(error->details, "sqlstate", "");
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)

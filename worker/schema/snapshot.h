@@ -19,6 +19,7 @@ struct snap_column {
   const char *identity;  /* "always", "by default" or NULL */
   const char *generated; /* expression when generated, else NULL */
   bool not_null;
+  bool unset;          /* known to be NULL in every row: a migration has just added it; never so in a snapshot as it is stored */
   double null_frac;    /* pg_stats; -1 when unknown */
   double n_distinct;   /* as pg_stats; 0 when unknown */
   double avg_width;    /* bytes; -1 when unknown */
