@@ -124,7 +124,8 @@
 #define LIMIT_DOCUMENT_BLOCKS 400000                 /* paragraphs, rows, items of one document; beyond: it fails as TOO_LARGE */
 #define LIMIT_DOCUMENT_CHUNKS 20000                  /* of one document; beyond: it fails as TOO_LARGE */
 #define LIMIT_CHUNK_BYTES 8192                       /* of a text that is embedded */
-#define LIMIT_SCANNED_PASSAGES 20000           /* of one connection whose vectors are all looked at; beyond: an index is made for it */
+#define LIMIT_SCANNED_PASSAGES 2000            /* of one connection whose vectors the database looks at; beyond: slots keep them in short */
+#define LIMIT_KEPT_PASSAGES 400000             /* of one connection kept so, in 540 bytes each; beyond: an index is made for it */
 #define LIMIT_RETRIEVAL_RESULTS 50             /* of tables, and of passages, in one answer */
 #define LIMIT_RETRIEVAL_TEXT_BYTES (64 * 1024) /* of a question that are looked at */
 #define LIMIT_GLOSSARY_ENTRIES 500             /* offered to one question; of one document */

@@ -3,6 +3,7 @@
 #include "tests/integration/context_fixture.h"
 
 #include "common/docstore.h"
+#include "common/limits.h"
 #include "worker/context/documents.h"
 #include "worker/context/query.h"
 
@@ -251,6 +252,54 @@ static void one_document_that_fails_fails_alone(void **state) {
   arena_free(job.job.arena);
 }
 
+/* A document of that many passages about machines, each with a number of its own. */
+static const char *machines(struct context_job *job, int from, int count) {
+  BUF_AUTO text;
+  buf_init(&text, 8 << 20);
+  for (int i = from; i < from + count; i++) {
+    buf_printf(&text, "## Machine %d\n\nThe machine called unit%dx stands in hall %d. ", i, i, i % 7);
+    for (int line = 0; line < 9; line++)
+      buf_printf(&text, "Its valve %d of line %d is turned by hand%d when part%d is worn. ", line, i % 13, line, (i * line) % 101);
+    buf_puts(&text, "\n\n");
+  }
+  return arena_strndup(job->job.arena, buf_str(&text), text.len);
+}
+
+/* Beyond what the database looks at itself, searches keep vectors of their own: they see what was ingested, replaced and deleted since. */
+static void many_passages_are_seen_as_they_are(void **state) {
+  (void)state;
+  struct context_job job;
+  char sql[200], name[32];
+  context_job(&fixture, &job);
+  for (int i = 0; i < 6; i++) {
+    snprintf(name, sizeof name, "machines-%d.md", i);
+    assert_int_equal(context_ingest_text(&fixture, &job, name, machines(&job, i * 500, 500)).state, INGEST_READY);
+  }
+  snprintf(sql, sizeof sql, "SELECT count(*) FROM autodb.chunks WHERE connection_id = '%s'", job.connection_id);
+  assert_true(count_of(sql) > LIMIT_SCANNED_PASSAGES);
+  assert_string_equal(first(&job, "where does unit1234x stand")->heading, "Machine 1234");
+  struct ingest_outcome late = context_ingest_text(&fixture, &job, "late.md", machines(&job, 9000, 3));
+  assert_string_equal(first(&job, "where does unit9001x stand")->name, "late.md");
+  job.job.attempt++;
+  assert_int_equal(context_ingest_text(&fixture, &job, "machines-2.md", machines(&job, 7000, 500)).state, INGEST_READY);
+  assert_string_equal(first(&job, "where does unit7234x stand")->name, "machines-2.md");
+  struct retrieval found = context_search(&job, NULL, (struct retrieval_query){.text = "unit1234x", .max_documents = 50});
+  for (size_t i = 0; i < found.document_count; i++) assert_string_not_equal(found.documents[i].heading, "Machine 1234");
+  const char *ids[] = {late.document_id};
+  found = context_search(
+      &job, NULL, (struct retrieval_query){.text = "machine valve hall", .max_documents = 9, .document_ids = ids, .document_id_count = 1});
+  assert_int_equal(found.document_count, 3);
+  snprintf(sql, sizeof sql,
+           "DELETE FROM autodb.documents WHERE connection_id = '%s' AND name LIKE 'machines-%%' AND name <> 'machines-5.md'",
+           job.connection_id);
+  harness_sql(fixture.h->database_url, sql);
+  found = context_search(&job, NULL, (struct retrieval_query){.text = "unit234x machine valve hall part", .max_documents = 50});
+  assert_int_equal(found.document_count, 50);
+  for (size_t i = 0; i < found.document_count; i++)
+    assert_true(strcmp(found.documents[i].name, "late.md") == 0 || strcmp(found.documents[i].name, "machines-5.md") == 0);
+  arena_free(job.job.arena);
+}
+
 static void reports_get_what_speaks_of_their_tables(void **state) {
   (void)state;
   struct context_job job;
@@ -298,6 +347,7 @@ int main(void) {
       cmocka_unit_test(the_same_bytes_make_the_same_rows),
       cmocka_unit_test(glossaries),
       cmocka_unit_test(one_document_that_fails_fails_alone),
+      cmocka_unit_test(many_passages_are_seen_as_they_are),
       cmocka_unit_test(reports_get_what_speaks_of_their_tables),
       cmocka_unit_test(deleting_a_document_takes_all_of_it),
   };

@@ -376,8 +376,8 @@ static void deleting_takes_the_chunks_at_once(void **state) {
   upload(h, NULL, &(struct form_part){.file = "a.md", .text = "a"}, 1, 202, &reply);
   first_document(h, id);
   snprintf(sql, sizeof sql,
-           "INSERT INTO autodb.chunks (connection_id, id, document_id, ordinal, first_byte, last_byte, body, terms) VALUES "
-           "('%s', gen_random_uuid(), '%s', 0, 0, 1, 'a', '{1}')",
+           "INSERT INTO autodb.chunks (connection_id, id, document_id, ordinal, first_byte, last_byte, body, terms, words) VALUES "
+           "('%s', gen_random_uuid(), '%s', 0, 0, 1, 'a', '{1}', '')",
            connection, id);
   harness_sql(h->database_url, sql);
   snprintf(path, sizeof path, "/api/v1/documents/%s", id);

@@ -71,10 +71,14 @@ static const struct http_reply *keep(struct http_double *server, char *request) 
   return &server->replies[index < server->reply_count ? index : server->reply_count - 1];
 }
 
-static void answer(const struct http_double *server, int fd, const struct http_reply *reply) {
+/* It waits no longer once its answer begins: the client may ask anew before this thread runs again. */
+static void answer(struct http_double *server, int fd, const struct http_reply *reply) {
   char head[4096];
   const char *body = reply->body ? reply->body : "";
   if (reply->stall_ms) wait_readable(server, -1, reply->stall_ms);
+  pthread_mutex_lock(&server->lock);
+  server->busy--;
+  pthread_mutex_unlock(&server->lock);
   if (reply->hang_up) return;
   int len = snprintf(head, sizeof head, "HTTP/1.1 %d Scripted\r\nConnection: close\r\nContent-Length: %zu\r\n%s\r\n", reply->status,
                      strlen(body), reply->headers ? reply->headers : "");
@@ -94,7 +98,6 @@ static void *serve_one(void *arg) {
   if (request) answer(server, visit.fd, keep(server, request));
   close(visit.fd);
   pthread_mutex_lock(&server->lock);
-  server->busy -= request != NULL;
   if (--server->threads == 0) pthread_cond_signal(&server->idle);
   pthread_mutex_unlock(&server->lock);
   free(request);

@@ -28,6 +28,7 @@ struct ingest {
   struct extract extract;
   struct chunk_list chunks;
   struct definition_list definitions;
+  struct term_list *terms; /* a list and a vector for each chunk */
   const float *vectors;
   bool has_rows; /* of content that was ingested before */
 };
@@ -131,16 +132,14 @@ static enum status clear(struct ingest *ingest, struct error *err) {
 static enum status copy_chunks(struct ingest *ingest, struct copy *copy, struct error *err) {
   static const char sql[] =
       "COPY autodb.chunks (connection_id, id, document_id, ordinal, page, first_byte, last_byte, heading, body, tables, "
-      "terms) FROM STDIN (FORMAT binary)";
+      "terms, words) FROM STDIN (FORMAT binary)";
   struct id connection, document;
-  enum status status = copy_begin(copy, ingest->job->db, sql, 11, err);
+  enum status status = copy_begin(copy, ingest->job->db, sql, 12, err);
   if (!id_parse(ingest->job->connection_id, &connection) || !id_parse(ingest->document_id, &document))
     return error_set(err, ERR_INTERNAL, "an id is none");
   for (size_t i = 0; i < ingest->chunks.count && !status; i++) {
     const struct chunk *chunk = &ingest->chunks.items[i];
-    size_t count = 0;
-    const int32_t *terms = terms_of(chunk->full, chunk->full_len, ingest->job->connection_id, ingest->arena, &count);
-    if (!terms) return error_oom(err);
+    const struct term_list *terms = &ingest->terms[i];
     copy_row(copy);
     copy_bytes(copy, connection.bytes, sizeof connection.bytes);
     copy_bytes(copy, chunk->id, sizeof chunk->id);
@@ -155,7 +154,8 @@ static enum status copy_chunks(struct ingest *ingest, struct copy *copy, struct 
     copy_text(copy, chunk->heading);
     copy_bytes(copy, chunk->body, chunk->body_len);
     copy_text_array(copy, chunk->tables);
-    copy_int4_array(copy, terms, count);
+    copy_int4_array(copy, terms->terms, terms->count);
+    copy_bytes(copy, terms->words, terms->count * TERM_BYTES);
     status = copy_flush(copy, false, err);
   }
   return status ? status : copy_end(copy, err);
@@ -258,12 +258,33 @@ static enum status replace(struct ingest *ingest, const char *code, const char *
 
 /* --- the whole --- */
 
+/* The words of each chunk, as the search by word has them; and its vector, where vectors are made of words. */
+static enum status read_words(struct ingest *ingest, float *vectors, struct error *err) {
+  struct lexicon *lexicon = lexicon_shared();
+  size_t dims = (size_t)embedder_model(ingest->embedder)->dims;
+  ingest->terms = arena_calloc(ingest->arena, ingest->chunks.count + 1, sizeof *ingest->terms);
+  if (!lexicon || !ingest->terms) return error_oom(err);
+  for (size_t i = 0; i < ingest->chunks.count; i++) {
+    const struct chunk *chunk = &ingest->chunks.items[i];
+    struct lexicon_list list;
+    if (!lexicon_read(lexicon, chunk->full, chunk->full_len, &list)) return error_oom(err);
+    if (!terms_of(&list, ingest->job->connection_id, ingest->arena, &ingest->terms[i])) return error_oom(err);
+    if (vectors) embedder_words(ingest->embedder, &list, vectors + i * dims);
+  }
+  return OK;
+}
+
 static enum status embed(struct ingest *ingest, struct error *err) {
-  struct embed_text *texts = arena_calloc(ingest->arena, ingest->chunks.count + 1, sizeof *texts);
-  if (!texts) return error_oom(err);
-  for (size_t i = 0; i < ingest->chunks.count; i++)
-    texts[i] = (struct embed_text){ingest->chunks.items[i].full, ingest->chunks.items[i].full_len};
-  return embedder_run(ingest->embedder, EMBED_PASSAGE, texts, ingest->chunks.count, EMBED_MS, ingest->arena, &ingest->vectors, err);
+  size_t count = ingest->chunks.count, dims = (size_t)embedder_model(ingest->embedder)->dims;
+  bool of_words = embedder_takes_words(ingest->embedder);
+  float *vectors = of_words ? arena_calloc(ingest->arena, count * dims + 1, sizeof *vectors) : NULL;
+  struct embed_text *texts = arena_calloc(ingest->arena, count + 1, sizeof *texts);
+  if (!texts || (of_words && !vectors)) return error_oom(err);
+  enum status status = read_words(ingest, vectors, err);
+  ingest->vectors = vectors;
+  if (status || of_words) return status;
+  for (size_t i = 0; i < count; i++) texts[i] = (struct embed_text){ingest->chunks.items[i].full, ingest->chunks.items[i].full_len};
+  return embedder_run(ingest->embedder, EMBED_PASSAGE, texts, count, EMBED_MS, ingest->arena, &ingest->vectors, err);
 }
 
 /* The document's own faults are those that its bytes cause. */

@@ -1,8 +1,8 @@
 /* vector_index.c - see vector_index.h.
  *
  * An index that several connections shared would walk through the largest one's vectors to find a small one's, and give up before
- * (pgvector's filters come after the walk). So each has its own, partial, by its own predicate; and none below the number where looking at
- * everything is as fast. */
+ * (pgvector's filters come after the walk). So each has its own, partial, by its own predicate; and none below the number
+ * that slots can look at all of (worker/retrieval/nearest.h). */
 #include "worker/context/vector_index.h"
 
 #include "common/id.h"
@@ -16,8 +16,8 @@
 
 static const char look_sql[] =
     "SELECT (SELECT count(*) FROM (SELECT FROM autodb.chunk_vectors v WHERE v.connection_id = $1 AND v.model = $2 LIMIT " TEXT(
-        LIMIT_SCANNED_PASSAGES) " + 1) AS some_of), (SELECT i.indisvalid FROM pg_catalog.pg_index i WHERE i.indexrelid = "
-                                "to_regclass('autodb.' || $3))";
+        LIMIT_KEPT_PASSAGES) " + 1) AS some_of), (SELECT i.indisvalid FROM pg_catalog.pg_index i WHERE i.indexrelid = "
+                             "to_regclass('autodb.' || $3))";
 static const char lock_sql[] = "SELECT pg_try_advisory_lock(hashtext('autodb.vector_index'), hashtext($1))";
 static const char unlock_sql[] = "SELECT pg_advisory_unlock(hashtext('autodb.vector_index'), hashtext($1))";
 
@@ -50,8 +50,8 @@ static enum status tend(struct job *job, const char *name, const char *connectio
   if (status) return status;
   long long count = pg_int(res, 0, 0, 0);
   bool exists = pg_str(res, 0, 1) != NULL, valid = pg_bool(res, 0, 1);
-  if (count > LIMIT_SCANNED_PASSAGES) return valid ? OK : build(job, name, connection, model, exists, err);
-  if (!exists || count > LIMIT_SCANNED_PASSAGES / 2) return OK;
+  if (count > LIMIT_KEPT_PASSAGES) return valid ? OK : build(job, name, connection, model, exists, err);
+  if (!exists || count > LIMIT_KEPT_PASSAGES / 2) return OK;
   const char *drop = arena_printf(job->arena, "DROP INDEX CONCURRENTLY IF EXISTS autodb.%s", name);
   return drop ? pg_script(job->db, drop, err) : error_oom(err);
 }

@@ -11,20 +11,24 @@
 
 #define DIMS 1024
 
-static void add(float *vector, int dims, uint32_t hash, float weight) { vector[hash % (uint32_t)dims] += hash >> 31 ? -weight : weight; }
+static void add(float *vector, uint32_t hash, float weight) { vector[hash % DIMS] += hash >> 31 ? -weight : weight; }
 
-static void add_word(float *vector, int dims, const struct lexeme *lexeme, float weight) {
-  add(vector, dims, lexeme->term, weight);
+static void add_word(float *vector, const struct lexeme *lexeme, float weight) {
+  add(vector, lexeme->term, weight);
   float piece = weight / sqrtf((float)lexeme->piece_count);
-  for (size_t i = 0; i < lexeme->piece_count; i++) add(vector, dims, lexeme->pieces[i], piece);
+  for (size_t i = 0; i < lexeme->piece_count; i++) add(vector, lexeme->pieces[i], piece);
 }
 
-static void normalise(float *vector, int dims) {
-  double sum = 0;
-  for (int i = 0; i < dims; i++) sum += (double)vector[i] * vector[i];
-  if (sum <= 0) return;
-  float scale = (float)(1 / sqrt(sum));
-  for (int i = 0; i < dims; i++) vector[i] *= scale;
+/* 1 + ln(times); most words occur once or twice. */
+static double times_weight(int times) { return times == 1 ? 1 : times == 2 ? 1 + M_LN2 : 1 + log(times); }
+
+static void add_words(const struct lexicon_list *words, const struct embedder *embedder, int dims, float *vector) {
+  (void)dims; /* it has one number of them */
+  for (size_t i = 0; i < words->count; i++) {
+    double weight = times_weight(words->words[i].count);
+    if (embedder) weight *= embed_weight(embedder, words->words[i].lexeme->term);
+    add_word(vector, words->words[i].lexeme, (float)weight);
+  }
 }
 
 static bool make(const struct embedder *embedder, const struct embed_batch *batch, int dims, float *vectors) {
@@ -32,14 +36,8 @@ static bool make(const struct embedder *embedder, const struct embed_batch *batc
   if (!lexicon) return false;
   for (size_t i = 0; i < batch->count; i++) {
     struct lexicon_list list;
-    float *vector = vectors + i * (size_t)dims;
     if (!lexicon_read(lexicon, batch->texts[i].text, batch->texts[i].len, &list)) return false;
-    for (size_t w = 0; w < list.count; w++) {
-      double weight = 1 + log(list.words[w].count);
-      if (batch->purpose == EMBED_QUESTION) weight *= embed_weight(embedder, list.words[w].lexeme->term);
-      add_word(vector, dims, list.words[w].lexeme, (float)weight);
-    }
-    normalise(vector, dims);
+    add_words(&list, batch->purpose == EMBED_QUESTION ? embedder : NULL, dims, vectors + i * (size_t)dims);
   }
   return true;
 }
@@ -50,4 +48,5 @@ const struct embed_driver embed_builtin = {.name = "builtin",
                                            .max_texts = 256,
                                            .max_tokens = SIZE_MAX,
                                            .text_bytes = SIZE_MAX,
-                                           .make = make};
+                                           .make = make,
+                                           .add_words = add_words};

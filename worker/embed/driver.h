@@ -30,6 +30,7 @@ struct embed_reply { /* count vectors, in the order of the texts; in the arena *
   int64_t tokens;
 };
 
+struct lexicon_list;
 struct embed_driver {
   const char *name;
   const char *base_url; /* default; %s is replaced by the AWS region. NULL: nobody is asked, `make` does it here */
@@ -44,6 +45,8 @@ struct embed_driver {
   bool (*read)(const json_t *reply, size_t count, struct arena *arena, struct embed_reply *ret_reply);
   /* Instead of both: vectors (zeroed) are filled in. False: out of memory. */
   bool (*make)(const struct embedder *embedder, const struct embed_batch *batch, int dims, float *vectors);
+  /* NULL, or the same of words that were read; weighed by what they count in a question unless `embedder` is NULL. */
+  void (*add_words)(const struct lexicon_list *words, const struct embedder *embedder, int dims, float *vector);
 };
 
 extern const struct embed_driver embed_builtin, embed_bedrock, embed_openai;

@@ -277,6 +277,14 @@ static enum status make_here(struct embedder *embedder, const struct embed_batch
   return OK;
 }
 
+bool embedder_takes_words(const struct embedder *embedder) { return embedder->driver->add_words != NULL; }
+
+void embedder_words(struct embedder *embedder, const struct lexicon_list *words, float *out) {
+  embedder->usage.texts++;
+  embedder->driver->add_words(words, NULL, embedder->target.dims, out);
+  settle(out, embedder->target.dims);
+}
+
 /* vectors NULL: only the dimensions are wanted. */
 static enum status ask(struct embedder *embedder, enum embed_purpose purpose, const struct embed_text *texts, size_t count, int timeout_ms,
                        struct arena *arena, float *vectors, struct error *err) {

@@ -1,25 +1,23 @@
 /* passages.c - see passages.h.
  *
- * By word: how often each word of the question occurs is counted, up to COMMON passages; rare words name the candidates, common ones only
- * by occurring together. BM25 is computed here, from the rows' own words. By vector: every vector of the connection is looked at, unless it
- * has so many that an index of its own was made (worker/context/vector_index.h): that one is walked until enough are found, and put in
- * order here. Nothing of another connection is read either way: the words are salted, the vectors' indexes begin with the connection. */
+ * By word: lexical.h. By vector: every vector of the connection is looked at, of a few in the
+ * database, of more by what the process keeps of them (nearest.h), unless there are so many that an index of its own was made
+ * (worker/context/vector_index.h): that one is walked until enough are found, and put in order here. Nothing of another connection is read
+ * either way: the words are salted, the vectors' indexes begin with the connection. */
 #include "worker/retrieval/passages.h"
 
 #include "common/limits.h"
 #include "common/log.h"
 #include "common/pg.h"
 #include "worker/embed/vector.h"
+#include "worker/retrieval/lexical.h"
+#include "worker/retrieval/nearest.h"
 #include "worker/retrieval/rank.h"
-#include "worker/retrieval/terms.h"
 
-#define COMMON 200 /* passages with a word that make it common */
-#define COMMON_TEXT "200"
-#define PAIRED 6  /* common words that are looked for in pairs */
 #define PLACES 50 /* of each ranking that are looked at */
 #define PLACES_TEXT "50"
-#define WORDS 16 /* of the question that are looked for */
-#define CANDIDATES_TEXT "2000"
+#define TEXT_OF(number) #number
+#define TEXT(limit) TEXT_OF(limit)
 #define ID_BYTES 16
 #define ALIKE 0.05 /* less similarity is chance */
 
@@ -35,10 +33,8 @@ struct search {
   const char *filter;  /* uuid[] of the documents wanted; NULL: all */
   const char *indexed; /* name of the vectors' own index; NULL: none */
   double passages;     /* of the connection, about */
-  int32_t terms[WORDS];
-  double idf[WORDS];
-  bool common[WORDS];
-  size_t term_count;
+  bool few;            /* of them: not worth keeping */
+  struct lexical lexical;
   struct hit fused[2 * PLACES];
   size_t fused_count;
 };
@@ -57,8 +53,11 @@ static const char scope_sql[] =
     "  FROM autodb.documents d WHERE d.connection_id = c.id AND ($3::uuid[] IS NULL OR d.id = ANY ($3::uuid[])) "
     "  AND ($4::text IS NULL OR starts_with(d.source, $4))) END, "
     "EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indexrelid = to_regclass('autodb.' || $5) AND i.indisvalid), "
-    "(SELECT coalesce(sum(s.chunks), 0) FROM (SELECT d.chunks FROM autodb.documents d WHERE d.connection_id = c.id LIMIT 2000) s) "
-    "FROM autodb.connections c WHERE c.id = $1 AND c.owner_id = $2 AND c.deleted_at IS NULL";
+    "s.chunks, s.chunks <= " TEXT(LIMIT_SCANNED_PASSAGES) " AND s.documents < 2000 "
+                                                          "FROM autodb.connections c, LATERAL (SELECT coalesce(sum(f.chunks), 0) AS "
+                                                          "chunks, count(*) AS documents FROM (SELECT d.chunks FROM "
+                                                          "autodb.documents d WHERE d.connection_id = c.id LIMIT 2000) f) s WHERE c.id = "
+                                                          "$1 AND c.owner_id = $2 AND c.deleted_at IS NULL";
 
 void passages_index_name(const char *connection_id, int model, char out[PASSAGES_INDEX_NAME]) {
   char compact[33];
@@ -85,85 +84,13 @@ static enum status find_scope(struct search *search, struct error *err) {
   search->filter = arena_strdup(arena, pg_str(res, 0, 0));
   search->indexed = pg_bool(res, 0, 1) && !search->filter ? arena_strdup(arena, name) : NULL;
   search->passages = (double)pg_int(res, 0, 2, 0);
+  search->few = pg_bool(res, 0, 3);
+  size_t known = embedder ? nearest_known(search->job->connection_id, embedder_model(embedder)->id) : 0;
+  if ((double)known > search->passages) search->passages = (double)known;
   return OK;
 }
 
-/* --- by word --- */
-
-static const char count_sql[] = "SELECT (SELECT count(*) FROM (SELECT FROM autodb.chunks c WHERE c.terms @> ARRAY[t.term] AND "
-                                "c.connection_id IS NOT DISTINCT FROM $1::uuid "
-                                "LIMIT " COMMON_TEXT ") AS few) FROM unnest($2::integer[]) WITH ORDINALITY AS t (term, n) ORDER BY t.n";
-
-/* An integer[] literal of the terms that are (or are not) common; NULL when there are none. */
-static const char *terms_literal(const struct search *search, int common) {
-  BUF_AUTO text;
-  buf_init(&text, 16 * (WORDS + 2));
-  for (size_t i = 0; i < search->term_count; i++)
-    if (common < 0 || search->common[i] == common) buf_printf(&text, "%s%d", text.len ? "," : "{", search->terms[i]);
-  if (!text.len) return NULL;
-  buf_putc(&text, '}');
-  return arena_strndup(search->job->arena, buf_str(&text), text.len);
-}
-
-/* The words that can tell passages apart; those that ask are left out unless there are no others. */
-static void choose_terms(struct search *search) {
-  const struct question *question = search->question;
-  for (int pass = 0; pass < 2 && !search->term_count; pass++)
-    for (size_t i = 0; i < question->word_count && search->term_count < WORDS; i++)
-      if (pass || question->words[i].weight >= 0.5)
-        search->terms[search->term_count++] = terms_salted(search->job->connection_id, question->words[i].term);
-}
-
-static enum status count_terms(struct search *search, struct error *err) {
-  const char *const params[] = {search->job->connection_id, terms_literal(search, -1)};
-  PGRESULT_AUTO res = NULL;
-  enum status status = pg_query(search->job->db, count_sql, 2, params, &res, err);
-  if (status) return status;
-  size_t kept = 0;
-  for (size_t i = 0; i < search->term_count; i++) {
-    double df = (double)pg_int(res, (int)i, 0, 0);
-    if (df == 0) continue;
-    search->terms[kept] = search->terms[i];
-    search->common[kept] = df >= COMMON;
-    if (df >= COMMON && search->passages / 10 > df) df = search->passages / 10; /* nobody counted on */
-    search->idf[kept++] = rank_idf(search->passages > df ? search->passages : df, df);
-  }
-  search->term_count = kept;
-  return OK;
-}
-
-/* "c.terms && '{rare}'", "c.terms @> '{a,b}'" for each pair of common ones; a single common one only when there is nothing else. Numbers
- * alone: nothing that came from outside is in the text. */
-static bool put_condition(const struct search *search, struct buf *out) {
-  size_t common[PAIRED], count = 0;
-  const char *rare = terms_literal(search, 0);
-  for (size_t i = 0; i < search->term_count && count < PAIRED; i++)
-    if (search->common[i]) common[count++] = i;
-  if (rare) buf_printf(out, "c.terms && '%s'", rare);
-  for (size_t i = 0; i < count; i++)
-    for (size_t k = i + 1; k < count; k++)
-      buf_printf(out, "%sc.terms @> '{%d,%d}'", out->len ? " OR " : "", search->terms[common[i]], search->terms[common[k]]);
-  if (!out->len && count) buf_printf(out, "c.terms @> '{%d}'", search->terms[common[0]]);
-  return buf_ok(out) && out->len;
-}
-
-static int32_t read32(const char *bytes) {
-  const uint8_t *p = (const uint8_t *)bytes;
-  return (int32_t)((uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]);
-}
-
-/* An integer[] in binary format, without nulls: dimensions, flags, type, length, lower bound; then 4 and 4 bytes a value. */
-static double score_terms(const struct search *search, const char *array, int len, double average) {
-  int count = len >= 20 ? read32(array + 12) : 0;
-  double times[WORDS] = {0}, score = 0;
-  for (int i = 0; i < count && 20 + 8 * i + 8 <= len; i++) {
-    int32_t term = read32(array + 20 + 8 * i + 4);
-    for (size_t t = 0; t < search->term_count; t++) times[t] += search->terms[t] == term;
-  }
-  for (size_t t = 0; t < search->term_count; t++)
-    if (times[t] > 0) score += rank_bm25(search->idf[t], times[t], count, average);
-  return score;
-}
+/* --- rankings --- */
 
 /* Adds what a ranking's places are worth; hits come best first. */
 static void fuse(struct search *search, const struct hit *hits, size_t count) {
@@ -183,49 +110,28 @@ static int compare_hits(const void *a, const void *b) {
   return memcmp(left->id, right->id, ID_BYTES);
 }
 
-static enum status score_candidates(struct search *search, const PGresult *res, struct error *err) {
-  int rows = PQntuples(res);
-  struct hit *hits = arena_calloc(search->job->arena, (size_t)rows + 1, sizeof *hits);
-  double words = 0;
-  if (!hits) return error_oom(err);
-  for (int i = 0; i < rows; i++) words += PQgetlength(res, i, 1) / 8.0;
-  for (int i = 0; i < rows; i++) {
-    memcpy(hits[i].id, PQgetvalue(res, i, 0), ID_BYTES);
-    hits[i].score = score_terms(search, PQgetvalue(res, i, 1), PQgetlength(res, i, 1), words / rows);
-  }
-  if (rows) qsort(hits, (size_t)rows, sizeof *hits, compare_hits);
-  fuse(search, hits, rows < PLACES ? (size_t)rows : PLACES);
-  return OK;
-}
+/* --- by word --- */
 
 static enum status search_words(struct search *search, struct error *err) {
-  BUF_AUTO condition;
-  buf_init(&condition, 8192);
-  choose_terms(search);
-  if (!search->term_count) return OK;
-  enum status status = count_terms(search, err);
-  if (status || !search->term_count) return status;
-  if (!put_condition(search, &condition)) return error_oom(err);
-  const char *sql =
-      arena_printf(search->job->arena,
-                   "SELECT c.id, c.terms FROM autodb.chunks c WHERE (%s) AND c.connection_id IS NOT DISTINCT FROM $1::uuid AND "
-                   "($2::uuid[] IS NULL OR c.document_id = ANY ($2::uuid[])) LIMIT " CANDIDATES_TEXT,
-                   buf_str(&condition));
-  if (!sql) return error_oom(err);
-  const char *const params[] = {search->job->connection_id, search->filter};
-  PGRESULT_AUTO res = PQexecParams(search->job->db, sql, 2, NULL, params, NULL, NULL, 1);
-  if (PQresultStatus(res) != PGRES_TUPLES_OK) return pg_error(search->job->db, res, err);
-  return score_candidates(search, res, err);
+  struct lexical_hit found[PLACES];
+  struct hit hits[PLACES];
+  size_t count = 0;
+  search->lexical = (struct lexical){
+      .connection_id = search->job->connection_id, .documents = search->filter, .passages = search->passages, .few = search->few};
+  enum status status = lexical_find(search->job->db, search->question, &search->lexical, search->job->arena, found, PLACES, &count, err);
+  for (size_t i = 0; i < count && !status; i++) {
+    memcpy(hits[i].id, found[i].id, ID_BYTES);
+    hits[i].score = found[i].score;
+  }
+  if (!status) fuse(search, hits, count);
+  return status;
 }
 
 /* --- by vector --- */
 
 static double word_weight(void *arg, uint32_t term) {
   const struct search *search = arg;
-  int32_t salted = terms_salted(search->job->connection_id, term);
-  for (size_t i = 0; i < search->term_count; i++)
-    if (search->terms[i] == salted) return search->idf[i];
-  return rank_idf(search->passages, 0.5);
+  return lexical_weight(&search->lexical, term);
 }
 
 static const char *vector_sql(struct search *search, const struct embed_model *model) {
@@ -263,10 +169,8 @@ static void take_vectors(struct search *search, const PGresult *res) {
   fuse(search, hits, count);
 }
 
-static enum status search_vectors(struct search *search, struct error *err) {
-  const float *vector = question_vector(search->question, word_weight, search);
-  if (!vector) return OK;
-  const struct embed_model *model = embedder_model(search->question->embedder);
+/* In the database: all of them, or along the index. */
+static enum status scan(struct search *search, const float *vector, const struct embed_model *model, struct error *err) {
   uint8_t *half = arena_alloc(search->job->arena, HALFVEC_BYTES(model->dims));
   const char *sql = vector_sql(search, model);
   char id[16];
@@ -281,6 +185,28 @@ static enum status search_vectors(struct search *search, struct error *err) {
   if (PQresultStatus(res) != PGRES_TUPLES_OK) return pg_error(search->job->db, res, err);
   take_vectors(search, res);
   return OK;
+}
+
+static enum status look_up(struct search *search, const float *vector, const struct embed_model *model, struct error *err) {
+  const struct nearest_query query = {search->job->connection_id, model, vector, search->filter};
+  struct nearest_hit near[PLACES];
+  struct hit hits[PLACES];
+  size_t count = 0, kept = 0;
+  enum status status = nearest_find(search->job->db, &query, search->job->arena, near, PLACES, &count, err);
+  for (size_t i = 0; i < count && !status; i++) {
+    if (!(near[i].score > ALIKE)) continue;
+    memcpy(hits[kept].id, near[i].id, ID_BYTES);
+    hits[kept++].score = near[i].score;
+  }
+  if (!status) fuse(search, hits, kept);
+  return status;
+}
+
+static enum status search_vectors(struct search *search, struct error *err) {
+  const float *vector = question_vector(search->question, word_weight, search);
+  if (!vector) return OK;
+  const struct embed_model *model = embedder_model(search->question->embedder);
+  return search->few || search->indexed ? scan(search, vector, model, err) : look_up(search, vector, model, err);
 }
 
 /* --- what was found --- */
