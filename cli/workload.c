@@ -44,23 +44,25 @@ static void print_query(const struct term *term, const json_t *query) {
   else
     buf_printf(&line, "%12s %12s %4.0f%%  ", indexes_number(number(query, "cost_before", 0), before),
                indexes_number(number(query, "cost_after", 0), after), number(query, "improvement_percent", 0));
-  put_query(&line, json_str(query, "sql", ""), (size_t)term->width - 35);
+  put_query(&line, json_str(query, "sql", ""), (size_t)term->width - 36);
   double saved = number(query, "improvement_percent", 0);
   term_printf(term, skipped ? TERM_DIM : saved >= 50 ? TERM_GREEN : TERM_PLAIN, "%s\n", buf_str(&line));
   if (skipped) term_para(term, 33, 33, TERM_DIM, "", TERM_DIM, skipped);
 }
 
 void workload_print(const struct term *term, const json_t *result) {
-  char before[40], after[40], bytes[24];
+  char before[40], after[40], bytes[24], text[400];
   size_t index;
   json_t *one;
   term_heading(term, "Queries");
   term_printf(term, TERM_DIM, "%12s %12s %5s\n", "cost before", "after", "less");
   json_array_foreach(json_object_get(result, "queries"), index, one) print_query(term, one);
-  term_printf(term, TERM_BOLD, "\nAll together: %s to %s (%s), %.1f %% less, with %zu indexes of %s.\n",
-              indexes_number(number(result, "cost_before", 0), before), indexes_number(number(result, "cost_after", 0), after),
-              json_str(result, "cost_unit", ""), number(result, "improvement_percent", 0),
-              json_array_size(json_object_get(result, "index_recommendations")), indexes_bytes(number(result, "total_bytes", 0), bytes));
+  snprintf(text, sizeof text, "All together: %s to %s (%s), %.1f %% less, with %zu indexes of %s.",
+           indexes_number(number(result, "cost_before", 0), before), indexes_number(number(result, "cost_after", 0), after),
+           json_str(result, "cost_unit", ""), number(result, "improvement_percent", 0),
+           json_array_size(json_object_get(result, "index_recommendations")), indexes_bytes(number(result, "total_bytes", 0), bytes));
+  putc('\n', term->out);
+  term_para(term, 0, 0, TERM_BOLD, "", TERM_BOLD, text);
   indexes_print(term, result);
   json_array_foreach(json_object_get(result, "warnings"), index, one)
       term_para(term, 0, 9, TERM_YELLOW, "warning", TERM_PLAIN, json_string_value(one) ? json_string_value(one) : "");

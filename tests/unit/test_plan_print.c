@@ -8,20 +8,23 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "cli/indexes.h"
 #include "cli/plan.h"
 
-static char *printed(const char *json) {
+static char *printed_by(void (*print)(const struct term *term, const json_t *result), const char *json) {
   char *text = NULL;
   size_t len = 0;
   FILE *out = open_memstream(&text, &len);
   struct term term = {.out = out, .width = 80};
   json_t *result = json_loads(json, 0, NULL);
   assert_non_null(result);
-  plan_print(&term, result);
+  print(&term, result);
   json_decref(result);
   fclose(out);
   return text;
 }
+
+static char *printed(const char *json) { return printed_by(plan_print, json); }
 
 static size_t widest(const char *text) {
   size_t most = 0, columns = 0;
@@ -83,7 +86,50 @@ static void deep(void **state) {
   free(text);
 }
 
+static const char advised[] =
+    "{\"cost_unit\":\"milliseconds\",\"cost_before\":1234567,\"cost_after\":12,\"improvement_percent\":99.9,\"total_bytes\":2097152,"
+    "\"queries\":[{\"sql\":\"SELECT *\\n  FROM a_table_with_a_long_name\\n  WHERE a_column_with_a_long_name = 1 AND another_one = "
+    "2\",\"cost_before\":123456,\"cost_after\":8,"
+    "\"improvement_percent\":99.9},{\"sql\":\"SELECT 1;\",\"skipped\":\"it is not one statement, and a long reason that goes on and on "
+    "and on\"}],"
+    "\"index_recommendations\":[{\"create_sql\":\"CREATE INDEX CONCURRENTLY a_table_with_a_long_name_column_idx ON "
+    "public.a_table_with_a_long_name (a_column, another_column) INCLUDE (third) WHERE state = 'a ON "
+    "b'\",\"cost_before\":123456,\"cost_after\":8,"
+    "\"improvement_percent\":99.9,\"estimated_size_bytes\":2097152,\"write_overhead\":{\"level\":\"high\",\"extra_entries_per_day\":100000,"
+    "\"wal_bytes_per_day\":10000000,\"hot_update_ratio_before\":0.9,\"hot_update_ratio_after\":0.2},\"verified_by\":\"whatif\",\"reason\":"
+    "\"Finds "
+    "rows\\u001b[31m\",\"caveats\":[\"one thing and another thing that are to be thought of before this index is made, at length\"]},"
+    "{\"create_sql\":\"CREATE INDEX CONCURRENTLY x ON t "
+    "(a)\",\"verified_by\":\"heuristic\",\"estimated_size_bytes\":10,\"write_overhead\":{"
+    "\"level\":\"low\"},\"reason\":\"r\"}],"
+    "\"drop_candidates\":[{\"drop_sql\":\"DROP INDEX CONCURRENTLY public.twice\",\"kind\":\"duplicate\",\"bytes\":81920,\"reason\":\"the "
+    "same "
+    "again\",\"caveats\":[]}],\"warnings\":[\"beware\"]}";
+
+static void indexes_and_workloads(void **state) {
+  (void)state;
+  char *text = printed_by(workload_print, advised);
+  assert_non_null(strstr(text,
+                         "CREATE INDEX CONCURRENTLY a_table_with_a_long_name_column_idx\n  ON public.a_table_with_a_long_name (a_column, "
+                         "another_column)\n  INCLUDE (third)\n  WHERE state = 'a ON b'\n"));
+  assert_non_null(strstr(text, "CREATE INDEX CONCURRENTLY x ON t (a)\n"));
+  assert_non_null(strstr(text, "123,456 to 8 (99.9 % less), tried on the what-if server"));
+  assert_non_null(strstr(text, "HOT"));
+  assert_non_null(strstr(text, "not tried: a rule of thumb"));
+  assert_non_null(strstr(text, "DROP INDEX CONCURRENTLY public.twice\n"));
+  assert_non_null(strstr(text, "duplicate: frees 80.0 kB"));
+  assert_non_null(strstr(text, "left out"));
+  assert_non_null(strstr(text, "All together: 1,234,567 to 12 (milliseconds), 99.9 % less"));
+  assert_null(strchr(text, '\033'));
+  assert_true(widest(text) <= 80);
+  free(text);
+  text = printed_by(indexes_print, "{\"index_recommendations\":[],\"drop_candidates\":[]}");
+  assert_string_equal(text, "");
+  free(text);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(a_measured_plan), cmocka_unit_test(a_planned_one), cmocka_unit_test(deep)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(a_measured_plan), cmocka_unit_test(a_planned_one), cmocka_unit_test(deep),
+                                     cmocka_unit_test(indexes_and_workloads)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,7 +12,10 @@
 #define STATES_MAX 100    /* values of a column that is a state of its rows */
 #define INCLUDE_BYTES 100 /* of a row's INCLUDE columns */
 #define INCLUDE_COLUMNS 5
-#define BRIN_PAGES 16384 /* 128 MiB */
+#define INCLUDE_SHARE 0.5 /* of a row's bytes: more is a second table */
+#define HOT_LOST 0.05     /* of a table's UPDATEs, that INCLUDE alone may make dearer */
+#define HOT_FEW 1000      /* UPDATEs that say nothing */
+#define BRIN_PAGES 16384  /* 128 MiB */
 #define BRIN_CORRELATION 0.9
 #define SOURCE_MAX 24 /* candidates of one mention of a table */
 
@@ -136,6 +139,30 @@ static struct candidate *add_btree(struct building *building, const struct index
   return add(building, &spec, rows);
 }
 
+/* Bytes of a row, and of it what the spec holds. */
+static double share_of_row(const struct building *building, const struct index_spec *spec) {
+  double row = 0, held = 0;
+  for (size_t i = 0; i < spec->table->column_count; i++) {
+    const char *name = spec->table->columns[i].name;
+    double width = facts_column(building->candidates->facts, spec->table, name).width;
+    if (width < 0) width = 16;
+    row += width;
+    if (has_key(&spec->keys, name) || list_has(spec->include.items, spec->include.count, name)) held += width;
+  }
+  return row > 0 ? held / row : 1;
+}
+
+/* UPDATEs that were HOT and would not be, because they set a column that is only included. */
+static bool costs_hot(const struct building *building, const struct index_spec *spec) {
+  bool known = false;
+  struct index_spec keys = *spec;
+  keys.include.count = 0;
+  struct table_facts table = facts_table(building->candidates->facts, spec->table);
+  double more =
+      facts_update_share(building->candidates->facts, spec, &known) - facts_update_share(building->candidates->facts, &keys, &known);
+  return table.hot_updated > HOT_FEW && table.hot_updated * more > HOT_LOST * table.updated;
+}
+
 /* The keys, and what the query wants besides: read from the index alone. */
 static void add_covering(struct building *building, const struct index_keys *keys) {
   const struct asked_source *source = building->source;
@@ -149,7 +176,8 @@ static void add_covering(struct building *building, const struct index_keys *key
     if (slot) *slot = source->needed.items[i];
     bytes += column.width > 0 ? column.width : 16;
   }
-  if (spec.include.count && spec.include.count <= INCLUDE_COLUMNS && bytes <= INCLUDE_BYTES) add(building, &spec, -1);
+  if (!spec.include.count || spec.include.count > INCLUDE_COLUMNS || bytes > INCLUDE_BYTES) return;
+  if (share_of_row(building, &spec) <= INCLUDE_SHARE && !costs_hot(building, &spec)) add(building, &spec, -1);
 }
 
 /* --- which columns --- */

@@ -9,7 +9,8 @@
 #define ENTRY_COST 0.5     /* of one index entry written, in the planner's units: about a tuple's share of a page and its descent */
 #define COLD_UPDATES 0.3   /* of UPDATEs that set no column of an index, that write an entry all the same */
 #define LEAST_OF_ALL 0.002 /* of the cost at the beginning: less is not worth an index */
-#define LEAST_COVERING 0.1 /* INCLUDE makes an index much larger: it has to save that much more */
+#define LEAST_WIDER 0.01   /* of the same: for a wider index in place of one that is chosen */
+#define LEAST_COVERING 0.1 /* of the same: INCLUDE makes an index much larger, and dearer to keep */
 #define LEAST_BYTES 65536  /* an index is not smaller for what it may save per byte */
 
 /* --- sets --- */
@@ -236,9 +237,10 @@ static bool allowed(const struct choice *choice, const struct index_set *set) {
   return !choice->max_indexes || size_of(choice, set) <= choice->max_indexes;
 }
 
-static double least_gain(const struct choice *choice, const struct candidate *candidate) {
-  double share = candidate->spec.include.count ? fmax(choice->min_gain, LEAST_COVERING) : choice->min_gain;
-  return fmax(share * choice->cost_after, LEAST_OF_ALL * choice->cost_before);
+static double least_gain(const struct choice *choice, const struct step *step) {
+  bool wider = size_of(choice, &step->set) <= size_of(choice, &choice->chosen);
+  double of_all = at(choice, step->added)->spec.include.count ? LEAST_COVERING : wider ? LEAST_WIDER : LEAST_OF_ALL;
+  return fmax(choice->min_gain * choice->cost_after, of_all * choice->cost_before);
 }
 
 static enum status try_step(struct choice *choice, size_t added, struct step *best, struct error *err) {
@@ -247,7 +249,7 @@ static enum status try_step(struct choice *choice, size_t added, struct step *be
   enum status status = choice_cost(choice, &step.set, &step.cost, err);
   if (status) return status;
   double gain = choice->cost_after - step.cost, bytes = bytes_of(choice, &step.set) - bytes_of(choice, &choice->chosen);
-  if (gain < least_gain(choice, at(choice, added))) return OK;
+  if (gain < least_gain(choice, &step)) return OK;
   step.score = gain / fmax(LEAST_BYTES, bytes);
   if (step.score > best->score) *best = step;
   return OK;
