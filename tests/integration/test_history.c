@@ -116,8 +116,11 @@ static bool has_untried(json_t *report) {
 
 static void count_rollback(struct history *history, json_t *report, const char *name) {
   json_t *verified = harness_at(report, "result.sandbox_result.rollback_verified");
-  const char *reason = harness_text(report, "result.rollback_plan.irreversible_reasons.0");
-  bool irreversible = *reason && !strstr(reason, "tried in the sandbox");
+  bool irreversible = false;
+  size_t index;
+  json_t *reason;
+  json_array_foreach(harness_at(report, "result.rollback_plan.irreversible_reasons"), index, reason) irreversible |=
+      !strstr(json_string_value(reason), "tried in the sandbox");
   history->irreversible += irreversible;
   history->nothing += !irreversible && json_is_null(verified);
   history->verified += !irreversible && json_is_true(verified);

@@ -14,10 +14,19 @@ static size_t key_names(struct arena *arena, size_t count, PgQuery__Node *const 
   return number;
 }
 
+#define NAME_PASSES 8 /* names tried: whoever leaves more of them to the server gets one that is taken */
 static const char *default_name(struct form *form, const struct rel *rel, const char *const *columns, size_t count, const char *suffix) {
-  const char *middle = "";
-  for (size_t i = 0; i < count; i++) middle = arena_printf(form->arena, "%s_%s", middle, columns[i]);
-  return arena_printf(form->arena, "%s%s_%s", rel->t->name, middle, suffix);
+  const char *middle = "", *name = NULL;
+  struct rel *owner = NULL;
+  for (size_t i = 0; i < count; i++) middle = arena_printf(form->arena, "%s%s%s", middle, i ? "_" : "", columns[i]);
+  for (int pass = 0; pass < NAME_PASSES; pass++) {
+    const char *label = pass ? arena_printf(form->arena, "%s%d", suffix, pass) : suffix;
+    name = sql_made_name(form->arena, rel->t->name, middle, label);
+    if (!name || (!shadow_constraint(rel, name) && !shadow_fk(rel, name) && !shadow_find(form->shadow, rel->t->schema, name) &&
+                  !shadow_index(form->shadow, rel->t->schema, name, &owner)))
+      break;
+  }
+  return name;
 }
 
 static bool name_taken(struct form *form, struct rel *rel, const char *name) {
@@ -296,7 +305,7 @@ static void add_key(struct form *form, struct rel *rel, const PgQuery__Constrain
   const char **columns;
   size_t count = key_names(form->arena, constraint->n_keys, constraint->keys, column, &columns);
   const char *name = sql_or_null(constraint->conname) ? constraint->conname
-                     : primary                        ? arena_printf(form->arena, "%s_pkey", rel->t->name)
+                     : primary                        ? sql_made_name(form->arena, rel->t->name, NULL, "pkey")
                                                       : default_name(form, rel, columns, count, exclude ? "excl" : "key");
   if (rel->t->kind == SNAP_FOREIGN) form_fails(form, "0A000", "%s is a table of its own", rel->t->qualified);
   if (rel->t->kind == SNAP_PARTITIONED) {

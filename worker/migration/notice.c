@@ -6,8 +6,7 @@
 
 #include "worker/sql/text.h"
 
-#define MAX_IDENTIFIER 63 /* NAMEDATALEN - 1: what is longer is cut off without an error */
-#define WIDE_INDEX 3      /* key columns that usually still help */
+#define WIDE_INDEX 3 /* key columns that usually still help */
 
 /* --- columns --- */
 
@@ -292,7 +291,7 @@ static void long_names(struct form *form, const struct sql_statement *statement)
   for (const char *c = statement->text; *c && !suspect; c++) {
     quoted ^= *c == '"';
     run = *c != '"' && (quoted || isalnum((unsigned char)*c) || *c == '_' || *c == '$' || (unsigned char)*c >= 0x80) ? run + 1 : 0;
-    suspect = run > MAX_IDENTIFIER;
+    suspect = run > SQL_NAME_BYTES;
   }
   struct sql_tokens tokens;
   if (!suspect || !sql_tokenize(statement->text, form->arena, &tokens)) return;
@@ -300,9 +299,9 @@ static void long_names(struct form *form, const struct sql_statement *statement)
     const struct sql_token *token = &tokens.items[i];
     const char *from = statement->text + token->start;
     size_t len = (size_t)(token->end - token->start), quotes = *from == '"' ? 2 : 0;
-    if (token->kind != PG_QUERY__TOKEN__IDENT || len <= MAX_IDENTIFIER + quotes) continue;
+    if (token->kind != PG_QUERY__TOKEN__IDENT || len <= SQL_NAME_BYTES + quotes) continue;
     const char *name = arena_strndup(form->arena, from + quotes / 2, len - quotes);
-    effect_fact(form->effect, FACT_NAME_TOO_LONG, NULL, name, name ? arena_strndup(form->arena, name, MAX_IDENTIFIER) : NULL);
+    effect_fact(form->effect, FACT_NAME_TOO_LONG, NULL, name, name ? arena_strndup(form->arena, name, SQL_NAME_BYTES) : NULL);
   }
 }
 

@@ -105,27 +105,6 @@ static const char *expression_name(const PgQuery__Node *node) {
   return NULL;
 }
 
-#define NAME_MAX_BYTES 63
-
-static size_t cut_utf8(const char *text, size_t len) {
-  while (len && ((unsigned char)text[len] & 0xC0) == 0x80) len--;
-  return len;
-}
-
-/* As PostgreSQL's makeObjectName: the longer of the two parts is cut until all fits. */
-static const char *made_name(struct arena *arena, const char *table, const char *columns, const char *label) {
-  size_t first = strlen(table), second = strlen(columns), room = NAME_MAX_BYTES - strlen(label) - 1 - (second ? 1 : 0);
-  while (first + second > room) {
-    if (first > second)
-      first--;
-    else
-      second--;
-  }
-  first = cut_utf8(table, first);
-  second = cut_utf8(columns, second);
-  return arena_printf(arena, "%.*s%s%.*s_%s", (int)first, table, second ? "_" : "", (int)second, columns, label);
-}
-
 static const char *add_column(struct arena *arena, const char *columns, const PgQuery__Node *node) {
   const PgQuery__IndexElem *element = node->index_elem;
   const char *name = sql_or_null(element->name) ? element->name : expression_name(element->expr);
@@ -139,7 +118,7 @@ static const char *default_name(struct rollback *rollback, const struct rel *rel
   for (size_t i = 0; i < statement->n_index_including_params; i++)
     columns = add_column(rollback->arena, columns, statement->index_including_params[i]);
   for (int i = 1; i < 100; i++) {
-    const char *name = made_name(rollback->arena, rel->t->name, columns, label);
+    const char *name = sql_made_name(rollback->arena, rel->t->name, columns, label);
     if (!shadow_index(rollback->shadow, rel->t->schema, name, &owner) && !shadow_find(rollback->shadow, rel->t->schema, name)) return name;
     label = arena_printf(rollback->arena, "idx%d", i);
   }

@@ -6,8 +6,6 @@
 #include "worker/migration/safer_plan.h"
 #include "worker/sql/text.h"
 
-#define NAME_BYTES 63 /* of an identifier; the server cuts what is longer */
-
 const char safer_brief[] = "a strong lock for a moment: nothing is read or rewritten under it";
 const char safer_reads[] = "reads the table; reads and writes go on";
 const char safer_outside[] = "outside of any transaction; reads and writes go on";
@@ -45,21 +43,6 @@ const char *safer_table(const struct safer_use *use, const struct rel *rel) {
 
 /* --- names --- */
 
-static size_t clip(const char *text, size_t len) {
-  while (len && ((unsigned char)text[len] & 0xC0) == 0x80) len--; /* never half a character */
-  return len;
-}
-
-/* The longer part gives way first, as the server has it. */
-static const char *compose(struct arena *arena, const char *first, const char *second, const char *label) {
-  size_t one = strlen(first), two = second ? strlen(second) : 0;
-  size_t rest = strlen(label) + 1 + (second ? 1 : 0);
-  while (one + two + rest > NAME_BYTES && one + two) *(one > two ? &one : &two) -= 1;
-  one = clip(first, one);
-  two = second ? clip(second, two) : 0;
-  return arena_printf(arena, "%.*s%s%.*s_%s", (int)one, first, second ? "_" : "", (int)two, second ? second : "", label);
-}
-
 static bool taken(struct safer_use *use, const char *schema, const char *name) {
   struct shadow *shadow = use->plan->shadow;
   struct rel *owner = NULL;
@@ -77,9 +60,9 @@ static bool taken(struct safer_use *use, const char *schema, const char *name) {
 
 const char *safer_name(struct safer_use *use, const char *schema, const char *first, const char *second, const char *label) {
   struct arena *arena = use->plan->arena;
-  const char *name = compose(arena, first, second, label);
+  const char *name = sql_made_name(arena, first, second, label);
   for (int pass = 1; name && pass < 1000 && taken(use, schema, name); pass++)
-    name = compose(arena, first, second, arena_printf(arena, "%s%d", label, pass));
+    name = sql_made_name(arena, first, second, arena_printf(arena, "%s%d", label, pass));
   const char **slot = LIST_PUSH(arena, &use->plan->names);
   if (slot) *slot = arena_printf(arena, "%s.%s", schema, name);
   if (!name || !slot || !*slot) use->plan->failed = true;
@@ -88,7 +71,7 @@ const char *safer_name(struct safer_use *use, const char *schema, const char *fi
 
 const char *safer_joined(struct arena *arena, const char *const *names, size_t count) {
   const char *text = "";
-  for (size_t i = 0; text && i < count && strlen(text) <= NAME_BYTES; i++)
+  for (size_t i = 0; text && i < count && strlen(text) <= SQL_NAME_BYTES; i++)
     text = arena_printf(arena, "%s%s%s", text, i ? "_" : "", names[i]);
   return text;
 }

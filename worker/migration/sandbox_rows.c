@@ -241,19 +241,41 @@ static const char *const about_a_value[] = {"22P02", /* invalid_text_representat
                                             NULL};
 static const char *const about_a_row[] = {"23502", "23503", "23505", "23514", "23P01", NULL}; /* not null, key, unique, check, exclusion */
 
-/* Whether it may have put rows into that table: by name, or by code whose effect isn't known. */
-static bool may_fill(const struct statement *statement, const struct snap_table *table) {
-  switch (statement->source->node->node_case) {
+struct filling {
+  const struct snapshot *snapshot;
+  bool inserts, calls;
+};
+
+/* Rows that are added, and functions of the users' own, which may add some. */
+static bool see_filling(void *arg, PgQuery__Node *node) {
+  struct filling *filling = arg;
+  switch (node->node_case) {
   case PG_QUERY__NODE__NODE_INSERT_STMT:
   case PG_QUERY__NODE__NODE_MERGE_STMT:
-  case PG_QUERY__NODE__NODE_COPY_STMT: return list_has(statement->tables.items, statement->tables.count, table->qualified);
-  default: return statement->effect.opaque || sandbox_rows_only(statement->source->node);
+  case PG_QUERY__NODE__NODE_COPY_STMT: filling->inserts = true; break;
+  case PG_QUERY__NODE__NODE_FUNC_CALL: {
+    const char *schema, *name;
+    sql_name_split(node->func_call->n_funcname, node->func_call->funcname, &schema, &name);
+    for (size_t i = 0; name && i < filling->snapshot->function_count; i++)
+      filling->calls |= strcmp(filling->snapshot->functions[i].name, name) == 0;
+    break;
   }
+  default: break;
+  }
+  return true;
+}
+
+/* Whether it may have put rows into that table: by name, or by code whose effect isn't known. */
+static bool may_fill(const struct analysis *analysis, const struct statement *statement, const struct snap_table *table) {
+  struct filling filling = {.snapshot = analysis->snapshot};
+  if (statement->effect.opaque) return true;
+  sql_walk(statement->source->node, see_filling, &filling);
+  return filling.calls || (filling.inserts && list_has(statement->tables.items, statement->tables.count, table->qualified));
 }
 
 static bool filled_before(const struct analysis *analysis, const struct statement *statement, const struct snap_table *table) {
   for (const struct statement *before = analysis->statements; before < statement; before++)
-    if (may_fill(before, table)) return true;
+    if (may_fill(analysis, before, table)) return true;
   return false;
 }
 

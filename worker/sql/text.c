@@ -1,6 +1,8 @@
 /* text.c - printing names, types and expressions the way PostgreSQL's catalogs print them, so that they compare as strings. */
 #include "worker/sql/text.h"
 
+#include "common/utf8.h"
+
 #include <pg_query.h>
 
 #include "common/buf.h"
@@ -63,6 +65,15 @@ const char *sql_qualified(struct arena *arena, const char *schema, const char *n
   buf_putc(&out, '.');
   put_ident(&out, name);
   return finish(&out, arena);
+}
+
+const char *sql_made_name(struct arena *arena, const char *first, const char *second, const char *label) {
+  size_t one = strlen(first), two = second ? strlen(second) : 0, rest = strlen(label) + 1 + (two ? 1 : 0);
+  const char *joint = two ? "_" : "";
+  while (one + two + rest > SQL_NAME_BYTES && one + two) *(one > two ? &one : &two) -= 1;
+  one = utf8_cut(first, one);
+  two = two ? utf8_cut(second, two) : 0;
+  return arena_printf(arena, "%.*s%s%.*s_%s", (int)one, first, joint, (int)two, two ? second : "", label);
 }
 
 const char *sql_ident_list(struct arena *arena, const char *const *names, size_t count) {

@@ -10,6 +10,10 @@
 const char *sql_ident(struct arena *arena, const char *name);
 /* schema.name, each quoted as needed; schema may be NULL. */
 const char *sql_qualified(struct arena *arena, const char *schema, const char *name);
+/* The name an object without one gets: "first_second_label", the longer part cut until all fits, never within a character (makeObjectName
+ * in commands/indexcmds.c). `second` may be NULL or "". Whether it is free is the caller's to see: then label1, label2 and so on. */
+#define SQL_NAME_BYTES 63 /* NAMEDATALEN - 1: what is longer is cut off without an error */
+const char *sql_made_name(struct arena *arena, const char *first, const char *second, const char *label);
 /* "a, b, c" of identifiers. */
 const char *sql_ident_list(struct arena *arena, const char *const *names, size_t count);
 /* A string literal (E'' form when it holds a backslash). */
