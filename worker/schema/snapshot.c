@@ -469,6 +469,29 @@ static bool build_lookup(struct load *load, const json_t *json) {
 
 /* ---- public ---- */
 
+static const struct snap_domain *domain_of(const struct snapshot *snapshot, const char *type) {
+  const char *dot = strrchr(type, '.'), *name = dot ? dot + 1 : type;
+  for (size_t i = 0; i < snapshot->domain_count; i++) {
+    const struct snap_domain *domain = &snapshot->domains[i];
+    if (strcmp(domain->name, name) != 0 || !domain->base_type) continue;
+    size_t len = strlen(domain->schema);
+    if (!dot || ((size_t)(dot - type) == len && strncmp(type, domain->schema, len) == 0)) return domain;
+  }
+  return NULL;
+}
+
+#define DOMAIN_LEVELS 8 /* domains over domains */
+static void link_domains(struct snapshot *snapshot) {
+  for (size_t t = 0; t < snapshot->table_count; t++)
+    for (size_t c = 0; c < snapshot->tables[t].column_count; c++) {
+      struct snap_column *column = &snapshot->tables[t].columns[c];
+      column->base_type = column->type;
+      const struct snap_domain *domain;
+      for (int level = 0; level < DOMAIN_LEVELS && (domain = domain_of(snapshot, column->base_type)); level++)
+        column->base_type = domain->base_type;
+    }
+}
+
 enum status snapshot_load(const json_t *json, struct arena *arena, struct snapshot **ret_snapshot, struct error *err) {
   if (!json_is_object(json)) return error_set(err, ERR_INTERNAL, "the stored snapshot is damaged: it is not a JSON object");
   struct load load = {.arena = arena, .snapshot = ARENA_NEW(arena, struct snapshot), .lookup = ARENA_NEW(arena, struct snap_lookup)};
@@ -487,6 +510,7 @@ enum status snapshot_load(const json_t *json, struct arena *arena, struct snapsh
   if (load.oom || !build_lookup(&load, json)) return error_oom(err);
   link_fks(&load);
   link_json(&load, json);
+  link_domains(load.snapshot);
   link_sequences(&load, json);
   if (load.oom) return error_oom(err);
   *ret_snapshot = load.snapshot;

@@ -14,6 +14,7 @@
 struct snap_column {
   const char *name;
   const char *type;         /* format_type(): "character varying(50)", "shop.order_status" */
+  const char *base_type;    /* the same, but of a domain what it is over */
   const char *default_expr; /* NULL when none */
   const char *comment;
   const char *identity;  /* "always", "by default" or NULL */

@@ -62,6 +62,7 @@ size_t study_display(struct study *study, size_t table, const struct snap_column
   static const char *const first[] = {"first", "name"}, *const last[] = {"last", "name"}, *const given[] = {"given", "name"},
                            *const family[] = {"family", "name"};
   static const char *const single[] = {"name", "title", "label", "username", "subject", "email", "code", "number"};
+  enum { NAMED = 5 }; /* of them names; the others only where no column is a "…name" */
   const struct snap_column *a = named(study, table, first, 2), *b = named(study, table, last, 2);
   const struct snap_column *full = named(study, table, single, 1);
   if (!a) a = named(study, table, given, 2), b = b ? b : named(study, table, family, 2);
@@ -70,7 +71,7 @@ size_t study_display(struct study *study, size_t table, const struct snap_column
     ret_columns[1] = b;
     return 2;
   }
-  for (size_t i = 0; i < sizeof single / sizeof *single; i++) {
+  for (size_t i = 0; i < NAMED; i++) {
     const struct snap_column *column = named(study, table, &single[i], 1);
     if (!column) continue;
     ret_columns[0] = column;
@@ -82,6 +83,12 @@ size_t study_display(struct study *study, size_t table, const struct snap_column
     if (one->table_at != table || !one->column || one->owned || !column_textual(one->column) || one->words[one->count - 1] != name)
       continue;
     ret_columns[0] = one->column;
+    return 1;
+  }
+  for (size_t i = NAMED; i < sizeof single / sizeof *single; i++) {
+    const struct snap_column *column = named(study, table, &single[i], 1);
+    if (!column) continue;
+    ret_columns[0] = column;
     return 1;
   }
   return 0;

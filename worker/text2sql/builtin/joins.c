@@ -12,6 +12,7 @@
 #define COST_SAID (-0.45) /* one that somebody did */
 #define COST_AUDIT 2.0
 #define COST_VALLEY 1.0 /* up to a shared parent and down again: rows that have only the parent in common */
+#define COST_VIEW 3.0   /* by way of a view that nobody named */
 #define COST_MENTIONED (-0.3)
 #define COST_DRAWN 0.1
 #define COST_FROM_DRAWN 0.5
@@ -201,6 +202,9 @@ static double step_cost(const struct join_graph *graph, const struct join_edge *
   if (edge->role_count) cost += edge->said ? COST_SAID : COST_ROLE;
   if (!first && here->step.up && !up && !edge->single) cost += COST_VALLEY;
   size_t next = up ? edge->to : edge->from;
+  const struct snap_table *there = &graph->snapshot->tables[next];
+  bool view = there->kind == SNAP_VIEW || there->kind == SNAP_MATVIEW;
+  if (view && !(graph->mentioned && graph->mentioned[next])) cost += COST_VIEW;
   if (graph->mentioned && graph->mentioned[next]) cost += COST_MENTIONED;
   size_t here_at = up ? edge->from : edge->to;
   if (graph->drawn && graph->drawn[next]) cost = COST_DRAWN;

@@ -7,6 +7,7 @@
 #define SPAN_WORDS 5
 #define LEAST 0.5       /* a worse match is none */
 #define BEHIND 0.22     /* links of a span are kept this far behind the best of their kind */
+#define DERIVED 0.75    /* a match in a view beside one in the table it is made of */
 #define PIECE_COST 0.25 /* of a mention: fewer and longer ones are better */
 
 static const char glue[] = " a an the of in on at to for from with and or by is are was were be been being do does did done have has had "
@@ -113,8 +114,17 @@ static size_t said(const struct study *study, size_t from, size_t to, const stru
   return n;
 }
 
+/* A view over tables that are here as well: its columns are theirs, and theirs are meant, unless the view is named in full. */
+static bool derived(const struct study *study, const struct snap_table *table) {
+  if (table->kind != SNAP_VIEW && table->kind != SNAP_MATVIEW) return false;
+  for (size_t i = 0; i < study->snapshot->table_count; i++)
+    if (study->snapshot->tables[i].kind == SNAP_TABLE || study->snapshot->tables[i].kind == SNAP_PARTITIONED) return true;
+  return false;
+}
+
 static void link_name(struct study *study, size_t from, size_t to, const struct name *name, double score) {
   enum link_kind kind = !name->column ? LINK_TABLE : name->flag ? LINK_FLAG : LINK_COLUMN;
+  if (derived(study, name->table) && (name->column || to < from + name->count || score < 0.99)) score *= DERIVED;
   add_link(study, from, to, (struct link){.kind = kind, .score = score, .table = name->table_at, .column = name->column});
 }
 
@@ -158,6 +168,13 @@ static bool counting_words(const struct study *study, size_t from, size_t to) {
   return to > from + 2 && study_phrase(study, from, "number of|numbers of|count of") > 0;
 }
 
+/* "people work in": a verb of every sentence is not half of work_date. */
+static bool only_doing(const struct study *study, size_t from, size_t to) {
+  return to == from + 1 && study_phrase(study, from,
+                                        "work|works|worked|working|live|lives|lived|living|use|used|uses|take|takes|took|taken|make|makes|"
+                                        "made|get|gets|got|go|goes|went|come|comes|came") > 0;
+}
+
 static void link_names(struct study *study) {
   size_t *hits = arena_calloc(study->arena, study->names.count + 1, sizeof *hits);
   if (!hits) {
@@ -178,6 +195,7 @@ static void link_names(struct study *study) {
         double score = n <= name->count ? names_match(name, words, n) : 0;
         if (counting_words(study, from, to) && name->column && (!column_numeric(name->column) || column_key(name->table, name->column)))
           continue;
+        if (only_doing(study, from, to) && name->column && score < 0.95) continue;
         if (name->owned && (score < 0.99 || plural(study->tokens.items[from].lower))) continue; /* "products cost" is a sentence */
         if (score >= LEAST) link_name(study, from, to, name, score);
       }

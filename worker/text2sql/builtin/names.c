@@ -110,9 +110,12 @@ size_t names_split(const char *identifier, struct arena *arena, struct words *wo
 
 /* --- columns --- */
 
+/* Of a domain what it is over; types of extensions without their schema ("public.citext"). */
 static bool typed(const struct snap_column *column, const char *const *prefixes) {
+  const char *type = column->base_type ? column->base_type : column->type, *dot = strchr(type, '.');
+  if (dot && strcmp(dot, ".citext") == 0) type = dot + 1;
   for (size_t i = 0; prefixes[i]; i++)
-    if (strncmp(column->type, prefixes[i], strlen(prefixes[i])) == 0 && !strchr(column->type, '[')) return true;
+    if (strncmp(type, prefixes[i], strlen(prefixes[i])) == 0 && !strchr(type, '[')) return true;
   return false;
 }
 
@@ -126,7 +129,7 @@ bool column_numeric(const struct snap_column *column) {
   return column_integer(column) || typed(column, (const char *const[]){"numeric", "double", "real", "money", NULL});
 }
 bool column_temporal(const struct snap_column *column) { return typed(column, (const char *const[]){"date", "timestamp", NULL}); }
-bool column_boolean(const struct snap_column *column) { return strcmp(column->type, "boolean") == 0; }
+bool column_boolean(const struct snap_column *column) { return typed(column, (const char *const[]){"boolean", NULL}); }
 
 static bool listed(const char *const *names, size_t count, const char *name) {
   for (size_t i = 0; i < count; i++)

@@ -6,8 +6,8 @@
 #include "worker/text2sql/builtin/write.h"
 
 static const read_rule rules[] = {
-    rule_date, rule_order,   rule_ratio,       rule_time,  rule_absence, rule_having, rule_match, rule_null,  rule_flag,
-    rule_rate, rule_compare, rule_superlative, rule_group, rule_measure, rule_value,  rule_role,  rule_table, rule_column,
+    rule_date, rule_rate,    rule_order,       rule_ratio, rule_time,    rule_absence, rule_having, rule_match, rule_null,
+    rule_flag, rule_compare, rule_superlative, rule_group, rule_measure, rule_value,   rule_role,   rule_table, rule_column,
 };
 
 /* Words that say nothing about which rows: what one calls a result, and verbs of having and being somewhere. */
@@ -17,7 +17,7 @@ static const char benign[] =
     "belong belongs belonging associate associated relate related correspond corresponding exist exists existing "
     "locate located live lives living base based work works working come comes coming came through together contain "
     "contains involve involved occur occurred happen happened call called name named use used uses receive "
-    "received get gets got getting hold holds held include included including total please along "
+    "received get gets got getting include included including total please along "
     "calculate compute count report query question answer order ordered sort sorted group grouped column columns "
     "row rows field fields system registered recorded stored listed given output number amount "
     "offer offers offered take takes taken took provide provided handled handle assigned placing making currently "
@@ -189,7 +189,9 @@ static size_t central_table(struct reader *reader) {
     for (size_t at = 0; at < study->tokens.count; at++) {
       const struct mention *mention = mention_at(reader, at);
       double score = 0;
-      if (mention && mention->to == at + 1 && dates_unit(token_lower(reader, at)) != UNIT_NONE) continue;
+      const struct link *exact = mention_best(mention, LINK_COLUMN);
+      bool hours = dates_unit(token_lower(reader, at)) == UNIT_HOUR && exact && exact->score >= 0.95;
+      if (mention && mention->to == at + 1 && dates_unit(token_lower(reader, at)) != UNIT_NONE && !hours) continue;
       for (size_t i = 0; mention && i < mention->count; i++) {
         const struct link *link = &mention->links[i];
         bool key = link->kind == LINK_COLUMN && column_key(&study->snapshot->tables[t], link->column);
@@ -218,10 +220,12 @@ static void mark_mentioned(struct reader *reader) {
 }
 
 bool person_like(const struct study *study, size_t table) {
-  static const char *const people[] = {"custom",  "customer", "passeng", "user",       "employee", "employe",  "agent",  "student",
-                                       "teacher", "patient",  "doctor",  "player",     "member",   "guest",    "author", "driver",
-                                       "client",  "person",   "request", "staff",      "actor",    "director", "seller", "owner",
-                                       "tenant",  "donor",    "artist",  "instructor", "contact",  "account"};
+  static const char *const people[] = {"custom",   "customer", "passeng", "user",   "employee", "employe",    "agent",   "student",
+                                       "teacher",  "patient",  "doctor",  "player", "member",   "guest",      "author",  "driver",
+                                       "client",   "person",   "request", "staff",  "actor",    "director",   "seller",  "owner",
+                                       "subscrib", "viewer",   "reader",  "voter",  "worker",   "coach",      "refere",  "nurs",
+                                       "pilot",    "singer",   "candid",  "applic", "learner",  "visitor",    "travel",  "rider",
+                                       "emp",      "cust",     "tenant",  "donor",  "artist",   "instructor", "contact", "account"};
   size_t count = study->names.table_counts[table];
   for (size_t i = 0; count && i < sizeof people / sizeof *people; i++)
     if (strcmp(study->names.table_words[table][count - 1]->text, people[i]) == 0) return true;
@@ -242,21 +246,30 @@ static size_t person_asked(struct reader *reader, size_t table) {
   return found == NO_TABLE ? table : found;
 }
 
+static bool says_headcount(const struct study *study) {
+  for (size_t at = 0; at < study->tokens.count; at++)
+    if (study_phrase(study, at, "headcount|head count")) return true;
+  return false;
+}
+
 static void find_subject(struct reader *reader) {
   mark_mentioned(reader);
   reader->out->subject = NO_TABLE;
   reader->out->subject = person_asked(reader, first_table(reader));
+  for (size_t t = 0; reader->out->subject == NO_TABLE && says_headcount(reader->study) && t < reader->study->snapshot->table_count; t++)
+    if (person_like(reader->study, t) && table_readable(study_table(reader->study, t))) reader->out->subject = t;
   for (size_t at = 0; at < reader->study->tokens.count && reader->out->subject == NO_TABLE; at++) {
     const struct link *term = mention_best(mention_at(reader, at), LINK_TERM);
     if (term) reader->out->subject = term_root(reader->study, term->term);
   }
-  if (reader->out->subject == NO_TABLE && !reader->study->doubt) reader->out->subject = central_table(reader);
+  if (reader->out->subject == NO_TABLE && !reader->study->doubt) reader->out->subject = person_asked(reader, central_table(reader));
   reader->last_table = reader->out->subject;
 }
 
 /* --- one pass over the question --- */
 
 static void note_clause(struct reader *reader, size_t at) {
+  if (token_is(reader, at, "both") && at > 0 && token_is(reader, at - 1, "have|has|with|had")) reader->where = true;
   if (token_is(reader, at, "with|whose|that|who|which|where|having|from|in|for|when|if") && at > 0 &&
       !(token_is(reader, at, "for|in|with") && at < 2) &&
       !(token_is(reader, at, "who|which") && token_is(reader, at + 1, "is|are|was|were") && token_is(reader, at + 2, "the"))) {
@@ -279,11 +292,11 @@ static void explain(struct study *study, size_t from, size_t count) {
 
 /* Glue that turns the meaning round: it is never passed over in silence. */
 static bool weighty(const char *lower) {
-  static const char *const words[] = {"not",    "never", "no",     "without", "except",   "excluding", "neither", "nor",
-                                      "most",   "least", "fewest", "more",    "less",     "fewer",     "than",    "above",
-                                      "below",  "under", "before", "after",   "since",    "until",     "between", "or",
-                                      "either", "per",   "during", "both",    "average",  "median",    "total",   "percentage",
-                                      "ratio",  "will",  "should", "predict", "forecast", "why"};
+  static const char *const words[] = {"not",        "never", "no",     "without", "except",  "excluding", "neither", "nor",
+                                      "most",       "least", "fewest", "more",    "less",    "fewer",     "than",    "above",
+                                      "below",      "under", "before", "after",   "since",   "until",     "between", "or",
+                                      "either",     "per",   "during", "out",     "both",    "average",   "median",  "total",
+                                      "percentage", "ratio", "will",   "should",  "predict", "forecast",  "why"};
   for (size_t i = 0; i < sizeof words / sizeof *words; i++)
     if (strcmp(words[i], lower) == 0) return true;
   return false;
@@ -319,7 +332,7 @@ bool verb_neutral(const struct study *study, size_t at) {
       "oper",    "run",   "lead",   "handl",  "manag",  "make",    "play",   "write",  "teach",   "serv",    "offer",  "host",
       "hold",    "take",  "fli",    "direct", "produc", "publish", "releas", "record", "perform", "conduct", "employ", "carri",
       "cover",   "drive", "submit", "post",   "creat",  "contain", "score",  "own",    "have",    "work",    "depart", "arriv",
-      "process", "treat", "see",    "teach",  "attend", "use",     "coach",  "receiv", "get",     "come"};
+      "process", "treat", "see",    "teach",  "attend", "use",     "coach",  "receiv", "get",     "come",    "log",    "bill"};
   const struct token *token = at < study->tokens.count ? &study->tokens.items[at] : NULL;
   for (size_t i = 0; token && token->kind == TOKEN_WORD && i < sizeof stems / sizeof *stems; i++)
     if (strcmp(token->word->text, stems[i]) == 0) return true;
@@ -372,7 +385,11 @@ static bool money_beside(const struct study *study, size_t at) {
   if (study_phrase(study, at, "earn|earns|cost|costs|pay|pays|weigh|weighs|make|makes|charge|charges") &&
       study_phrase(study, at + 1, "more|less|over|under|above|below|at|between|the|exactly"))
     return true;
-  if (at == 0 || !study_phrase(study, at, "revenue|income|earnings|amount|value|values|total|figures|numbers")) return false;
+  if (at == 0 ||
+      !study_phrase(study, at,
+                    "revenue|income|earnings|amount|value|values|total|figures|numbers|worked|spent|logged|booked|earned|sold|made|"
+                    "recorded|billed|played|listened"))
+    return false;
   for (size_t back = 1; back <= 3 && back <= at; back++) {
     const struct mention *before = study->at[at - back];
     if (!before || before->to != at || !study->explained[at - back]) continue;
@@ -390,6 +407,8 @@ static bool is_benign(const struct study *study, size_t at) {
   if (ties_together(study, at) && study_phrase(study, at, "depart|departs|arrive|arrives") && study_phrase(study, at + 1, "from|at|to|in"))
     return true;
   if (money_beside(study, at)) return true;
+  if (study_phrase(study, at, "both") && study->at[at + 1 < study->tokens.count ? at + 1 : at])
+    return true; /* "both orders and reviews": and, anyway */
   if (token->kind != TOKEN_WORD || weighty(token->lower)) return false;
   if (study_glue(token->lower) && !(token->capital && strlen(token->lower) > 2 && at > 1)) return true;
   if (token->capital && !study_glue(token->lower)) return false;
@@ -431,6 +450,9 @@ static void finish_pending(struct reader *reader) {
     out->listed = false;
     reader->pending = MEASURE_NONE;
   }
+  bool counted = false; /* "how many hours … in total" */
+  for (size_t i = 0; i < out->item_count; i++) counted |= out->items[i].kind != MEASURE_NONE;
+  if (reader->pending == MEASURE_SUM && counted) reader->pending = MEASURE_NONE;
   if (reader->pending == MEASURE_COUNT && out->subject != NO_TABLE) {
     add_item(reader, (struct measure){.kind = MEASURE_COUNT, .of.table = out->subject});
     out->listed = false;
@@ -492,6 +514,11 @@ static void list_groups(struct reader *reader) {
 static void finish_groups(struct reader *reader) {
   struct reading *out = reader->out;
   if (out->ratio) return;
+  for (size_t i = 0; i < out->item_count && out->group_count && reader->per; i++) { /* "signups per year": rows, by their date */
+    struct measure *item = &out->items[i];
+    if (item->kind == MEASURE_NONE && item->of.column && column_temporal(item->of.column) && out->groups[0].bucket)
+      *item = (struct measure){.kind = MEASURE_COUNT, .of.table = item->of.table};
+  }
   if (reader->per && out->group_count && !has_aggregate(out)) sum_items(reader);
   if (reader->per && out->group_count && !has_aggregate(out) && out->listed && !out->item_count && !out->each &&
       !out->branch_count) { /* "users per country" */

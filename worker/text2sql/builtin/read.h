@@ -80,6 +80,8 @@ bool date_by_verb(struct reader *reader, size_t at, size_t table, struct place *
 bool negated_before(const struct reader *reader, size_t at);          /* "not in", "except": marks what it found as explained */
 const struct token *token_at(const struct reader *reader, size_t at); /* never NULL: beyond the end stands a mark that is nothing */
 bool participle_like(const char *lower);                              /* "booked", "booking" */
+/* The column's name holds one of the words said, not only others for them. */
+bool says_word(const struct reader *reader, const struct mention *mention, const struct link *link);
 /* A verb that says only that two things belong together: "operates", "wrote", "led". */
 bool verb_neutral(const struct study *study, size_t at);
 /* Rows that are worth something near the subject: what "revenue" and "spent" add up. */

@@ -10,6 +10,7 @@ static const struct {
     {"how many|number of|total number of|total count of|count of|count the number of|count the|count how many|count|counts of|numbers "
      "of|quantity of distinct|amount of distinct|distribution of|breakdown of|volume of",
      MEASURE_COUNT},
+    {"headcount of|head count of|headcount|head count", MEASURE_COUNT},
     {"how much|sum of the|sum of|sum|total sum of|total|combined|overall|cumulative", MEASURE_SUM},
     {"average|mean|avg|typical", MEASURE_AVG},
     {"median", MEASURE_MEDIAN},
@@ -79,7 +80,8 @@ bool find_revenue(struct reader *reader, struct measure *ret) {
   bool tie = false;
   for (size_t t = 0; t < study->snapshot->table_count; t++) {
     struct measure worth;
-    if (!table_readable(study_table(study, t)) || study_table(study, t)->kind == SNAP_VIEW || !find_worth(reader, t, &worth)) continue;
+    bool view = study_table(study, t)->kind == SNAP_VIEW || study_table(study, t)->kind == SNAP_MATVIEW;
+    if (!table_readable(study_table(study, t)) || (view && !study->mentioned[t]) || !find_worth(reader, t, &worth)) continue;
     double distance = t == reader->out->subject ? -1
                                                 : study_distance(study, reader->out->subject, t) - (study->mentioned[t] ? 0.5 : 0) +
                                                       (worth.times.column ? 0.3 : 0);
@@ -96,8 +98,8 @@ static struct measure rows_of(size_t table, bool distinct) {
 
 /* A number to add up, or things to count: what a column said after "how many" means. */
 static struct measure counted(struct reader *reader, struct place place, bool distinct) {
-  static const char *const sums[] = {"quantiti", "unit",  "stock", "seat",   "point", "goal", "hour",
-                                     "view",     "click", "piec",  "credit", "page",  "copi"};
+  static const char *const sums[] = {"quantiti", "unit", "stock", "seat",  "point", "goal",   "hour", "second",
+                                     "minut",    "mile", "view",  "click", "piec",  "credit", "page", "copi"};
   const struct word *words[NAME_WORDS];
   size_t n = names_split(place.column->name, reader->study->arena, reader->study->words, words);
   if (column_numeric(place.column) && !column_key(study_table(reader->study, place.table), place.column))
@@ -175,6 +177,7 @@ static size_t measured(struct reader *reader, size_t at, enum measure_kind kind,
       return mention->to - at;
     }
     if (!column || !settle_column(reader, mention, WANT_ANY, &place)) return 0;
+    if ((column_temporal(place.column) && mention_at(reader, mention->to)) || mention->verb) return 0; /* "how many open tickets" */
     *ret = counted(reader, place, distinct);
     return mention->to - at;
   }
@@ -343,6 +346,14 @@ static size_t read_bucket(struct reader *reader, size_t at) {
   for (size_t i = 0; i < reader->out->item_count; i++)
     if (reader->out->items[i].kind != MEASURE_NONE && !reader->out->items[i].term) near = reader->out->items[i].of.table;
   const struct mention *own = mention_at(reader, at); /* a column that holds years or months */
+  const struct link *exact = mention_best(own, LINK_COLUMN);
+  struct place dated;
+  bool by_date = exact && exact->score < 0.95 && settle_date(reader, at, near, &dated); /* "per year" is not birth_year */
+  if (by_date && !study->doubt) {
+    add_group(reader, (struct group){.of = dated, .bucket = unit});
+    return own->to - at;
+  }
+  study->doubt = NULL;
   if (own && settle_column(reader, own, WANT_NUMBER, &place) && place.table == near) {
     add_group(reader, (struct group){.of = place});
     return own->to - at;
@@ -363,6 +374,14 @@ static struct place entity_of(const struct reader *reader, const struct mention 
       return (struct place){.table = edge->to, .role = edge};
   }
   return place;
+}
+
+/* The table is called by a word said, not by another for it. */
+static bool table_says(const struct study *study, const struct mention *mention, size_t table) {
+  for (size_t i = mention->from; i < mention->to; i++)
+    for (size_t w = 0; w < study->names.table_counts[table]; w++)
+      if (study->tokens.items[i].kind == TOKEN_WORD && study->names.table_words[table][w] == study->tokens.items[i].word) return true;
+  return false;
 }
 
 static size_t read_group(struct reader *reader, size_t at) {
@@ -386,6 +405,7 @@ static size_t read_group(struct reader *reader, size_t at) {
     study->doubt = NULL;
   }
   bool own = settled && (!table || column->score >= table->score - 0.15) && place.table == reader->out->subject &&
+             (!table || !table_says(study, mention, table->table) || column->score >= 0.95) &&
              !column_key(study_table(study, place.table), place.column);
   if (table && !own && (!settled || table->score >= column->score - 0.05)) {
     size_t which = settle_table(reader, mention);

@@ -76,6 +76,21 @@ static bool per_group(struct reader *reader, size_t at) {
   return reader->out->group_count > 0;
 }
 
+/* What a row is ranked by stands in the one table beside it: the pay of an employee. */
+static bool find_near(struct reader *reader, size_t table, const char *concepts, bool falling, struct measure *ret) {
+  struct study *study = reader->study;
+  size_t found = 0;
+  for (size_t i = 0; i < study->graph.edge_count; i++) {
+    const struct join_edge *edge = &study->graph.edges[i];
+    struct place place;
+    if (edge->to != table || edge->from == table || !find_concept(reader, edge->from, concepts, WANT_NUMBER, &place)) continue;
+    if (found && ret->of.table == place.table) continue;
+    *ret = (struct measure){.kind = falling ? MEASURE_MAX : MEASURE_MIN, .of = place};
+    found++;
+  }
+  return found == 1;
+}
+
 /* The one table of reviews within reach, and their score. */
 static bool find_reviews(struct reader *reader, size_t table, struct place *ret_place) {
   struct study *study = reader->study;
@@ -158,6 +173,15 @@ static size_t rank_by_adjective(struct reader *reader, size_t at) {
         return p - at;
       }
       if (rated) found = find_concept(reader, table, "stars grade", WANT_NUMBER, &place);
+      struct measure near;
+      if (!found && !adjectives[i].otherwise && find_near(reader, table, adjectives[i].concepts, falling, &near)) {
+        if (count) reader->out->limit = count;
+        add_key(reader, near, falling);
+        reader->out->listed = table == reader->out->subject;
+        set_limit(reader, noun);
+        reader->top = false;
+        return p - at;
+      }
       if (!found && adjectives[i].otherwise) {
         found = find_concept(reader, table, adjectives[i].otherwise, WANT_DATE, &place);
         if (!found && !person_like(study, table)) found = find_concept(reader, table, "year", WANT_NUMBER, &place);
@@ -217,7 +241,7 @@ static size_t ranking_measure(struct reader *reader, size_t at, bool count, bool
     *ret = (struct measure){.kind = MEASURE_COUNT, .of.table = which};
     return mention->to - at;
   }
-  if (!column || !settle_column(reader, mention, WANT_MEASURABLE, &place)) return 0;
+  if (!column || mention->verb || !settle_column(reader, mention, WANT_MEASURABLE, &place)) return 0;
   if (count && column_temporal(place.column) && plural(reader, p)) { /* "the most bookings", of booked_at */
     *ret = (struct measure){.kind = MEASURE_COUNT, .of.table = place.table};
     return mention->to - at;
@@ -231,11 +255,92 @@ static size_t ranking_measure(struct reader *reader, size_t at, bool count, bool
 static bool by_money(struct reader *reader, size_t at, struct measure *ret) {
   size_t p = at;
   while (p > 0 && token_is(reader, p - 1, "the|us|in|total")) p--;
-  if (p == 0 || !token_is(reader, p - 1, "spent|spend|spends|spending|paid|pay|pays|earned|generated|generates|brought|made")) return false;
+  if (p == 0) return false;
+  if (token_is(reader, p - 1, "earn|earns|earning|make|makes|paid") && person_like(reader->study, reader->out->subject)) {
+    struct place place;
+    static const char pay[] = "salary wage pay compensation income";
+    bool own = find_concept(reader, reader->out->subject, pay, WANT_NUMBER, &place);
+    if (own) *ret = (struct measure){.of = place};
+    if (own || find_near(reader, reader->out->subject, pay, true, ret)) {
+      reader->study->explained[p - 1] = true;
+      reader->out->listed = true;
+      return true;
+    }
+  }
+  if (!token_is(reader, p - 1, "spent|spend|spends|spending|paid|pay|pays|earned|generated|generates|brought|made")) return false;
   if (!find_revenue(reader, ret)) return false;
   reader->study->explained[p - 1] = true;
   if (token_is(reader, at + 1, "money|revenue|sales")) reader->study->explained[at + 1] = true;
   return true;
+}
+
+/* "which method is used the most": by rows. */
+static bool by_use(struct reader *reader, size_t at, struct measure *ret) {
+  struct reading *out = reader->out;
+  size_t p = at;
+  while (p > 0 && token_is(reader, p - 1, "the")) p--;
+  if (p == 0 || !token_is(reader, p - 1, "used|chosen|occurs|appears|occur|appear|common|frequent|seen|found")) return false;
+  for (size_t i = 0; i < out->item_count; i++) {
+    if (out->items[i].kind != MEASURE_NONE || !out->items[i].of.column) continue;
+    *ret = (struct measure){.kind = MEASURE_COUNT, .of.table = out->items[i].of.table};
+    reader->study->explained[p - 1] = true;
+    out->listed = out->distinct = false;
+    return true;
+  }
+  return false;
+}
+
+/* "the most played songs": by how many rows there are of what was done to them. */
+static size_t rank_by_done(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  if (!token_is(reader, at, "most|least|best|top")) return 0;
+  size_t p = at + 1;
+  long count = p < study->tokens.count && study->tokens.items[p].kind == TOKEN_NUMBER ? (long)study->tokens.items[p++].number : 0;
+  const struct mention *verb = mention_at(reader, p), *noun = mention_at(reader, verb ? verb->to : p + 1);
+  const struct link *done = mention_best(verb, LINK_TABLE), *what = mention_best(noun, LINK_TABLE);
+  if (!what || noun->verb || what->table != reader->out->subject || study->doubt) return 0;
+  struct measure by = {.kind = MEASURE_NONE};
+  if (token_is(reader, p, "selling|sold")) {
+    struct place place;
+    for (size_t i = 0; i < study->graph.edge_count && by.kind == MEASURE_NONE; i++)
+      if (study->graph.edges[i].to == what->table &&
+          find_concept(reader, study->graph.edges[i].from, "quantity units", WANT_NUMBER, &place) &&
+          !strstr(study_table(study, place.table)->name, "inventor") && !strstr(study_table(study, place.table)->name, "stock"))
+        by = (struct measure){.kind = MEASURE_SUM, .of = place};
+  }
+  bool counts = token_is(reader, at, "most|least");
+  if (by.kind == MEASURE_NONE && counts && done && verb->verb && done->table != what->table)
+    by = (struct measure){.kind = MEASURE_COUNT, .of.table = done->table};
+  if (by.kind == MEASURE_NONE) return 0;
+  if (count) reader->out->limit = count;
+  reader->out->listed = true;
+  add_key(reader, by, !token_is(reader, at, "least"));
+  set_limit(reader, noun->to - 1);
+  reader->top = false;
+  return noun->to - at;
+}
+
+/* "ordered most often": by how many rows there are of what was done; "used most often": of whatever there is. */
+static size_t rank_by_often(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  size_t most = study_phrase(study, at, "the most often|the most frequently|most often|most frequently"),
+         least = study_phrase(study, at, "the least often|least often|least frequently");
+  if (!most && !least) return 0;
+  struct measure by = {.kind = MEASURE_COUNT, .of.table = NO_TABLE};
+  const struct link *done = mention_best(reader->last_verb, LINK_TABLE);
+  if (done && done->table != reader->out->subject) by.of.table = done->table;
+  if (by.of.table == NO_TABLE && !by_use(reader, at, &by)) {
+    size_t children = 0;
+    for (size_t i = 0; i < study->graph.edge_count; i++)
+      if (study->graph.edges[i].to == reader->out->subject && study->graph.edges[i].from != reader->out->subject &&
+          by.of.table != study->graph.edges[i].from)
+        children++, by.of.table = study->graph.edges[i].from;
+    if (children != 1) return 0;
+    if (at > 0 && token_is(reader, at - 1, "used|redeemed|applied|requested|chosen")) study->explained[at - 1] = true;
+  }
+  add_key(reader, by, most != 0);
+  set_limit(reader, TOKENS_MAX);
+  return most + least;
 }
 
 static size_t rank_by_noun(struct reader *reader, size_t at, bool falling) {
@@ -247,7 +352,7 @@ static size_t rank_by_noun(struct reader *reader, size_t at, bool falling) {
   struct measure by;
   size_t n = ranking_measure(reader, p, counting, falling, &by);
   if (study->doubt) return 0;
-  if (!n && !(counting && (by_last_verb(reader, &by) || by_money(reader, at, &by)))) return 0;
+  if (!n && !(counting && (by_last_verb(reader, &by) || by_money(reader, at, &by) || by_use(reader, at, &by)))) return 0;
   if (study->doubt) return 0;
   if (n && !wants_rows(reader) && reader->out->group_count && !reader->timed && by.kind == MEASURE_SUM && by.of.column &&
       study_phrase(study, p, "number of|amount of")) { /* "for each maker the largest number of seats" */
@@ -354,6 +459,12 @@ static size_t rank_by_popularity(struct reader *reader, size_t at) {
   long count = p < study->tokens.count && study->tokens.items[p].kind == TOKEN_NUMBER ? (long)study->tokens.items[p++].number : 0;
   const struct mention *mention = most + least ? mention_at(reader, p) : NULL;
   const struct link *table = mention_best(mention, LINK_TABLE), *column = mention_best(mention, LINK_COLUMN);
+  if (most + least && !mention && study_phrase(study, p, "by|in terms of|based on|according to")) { /* "is the most popular by plays" */
+    reader->top = true;
+    reader->top_falling = most != 0;
+    if (!reader->out->limit) reader->out->limit = 1;
+    return most + least;
+  }
   if (!table || (column && column->score > table->score) || study->doubt) return 0;
   static const char *const uses[] = {"item",    "line", "sale",   "order",  "book",    "rental", "rent",   "loan",     "enrol",
                                      "purchas", "play", "stream", "listen", "registr", "ticket", "servic", "prescript"};
@@ -422,7 +533,9 @@ size_t rule_superlative(struct reader *reader, size_t at) {
   struct study *study = reader->study;
   size_t common = rank_by_frequency(reader, at);
   if (common || study->doubt) return common;
-  if ((common = rank_by_popularity(reader, at)) || study->doubt) return common;
+  if ((common = rank_by_popularity(reader, at)) || (common = rank_by_often(reader, at)) || (common = rank_by_done(reader, at)) ||
+      study->doubt)
+    return common;
   size_t n = read_top(reader, at);
   if (n || study->doubt) return n;
   if (reader->top && (n = read_top_key(reader, at))) return n;

@@ -49,12 +49,28 @@ static size_t absent_role(struct reader *reader, const struct mention *mention, 
   return 0;
 }
 
+/* "trainings nobody took": of the one kind of rows that belong to them. */
+static size_t only_child(struct reader *reader, size_t at, size_t verb) {
+  const struct study *study = reader->study;
+  size_t found = NO_TABLE;
+  if (!verb_neutral(study, verb) || reader->out->subject == NO_TABLE) return 0;
+  for (size_t i = 0; i < study->graph.edge_count; i++) {
+    const struct join_edge *edge = &study->graph.edges[i];
+    if (edge->to != reader->out->subject || edge->from == reader->out->subject) continue;
+    if (found != NO_TABLE && found != edge->from) return 0;
+    found = edge->from;
+  }
+  if (found == NO_TABLE || !add_branch(reader, (struct branch){.table = found, .absent = true})) return 0;
+  return verb + 1 - at;
+}
+
 size_t rule_absence(struct reader *reader, size_t at) {
   struct study *study = reader->study;
   static const char lacks[] =
       "without|with no|with zero|have no|has no|had no|having no|lacking|lack|lacks|with 0|have 0|has 0|not having|no";
   static const char nevers[] =
-      "have never|has never|had never|were never|was never|are never|never|have not yet|has not yet|have not|has not|had not|did not|does "
+      "nobody has ever|nobody has|nobody ever|nobody|no one has ever|no one has|no one ever|no one|have never|has never|had never|were "
+      "never|was never|are never|never|have not yet|has not yet|have not|has not|had not|did not|does "
       "not|do not|have not been|were not|are not|is not|was not|not been|haven|not|have yet to";
   size_t lack = study_phrase(study, at, lacks), never = lack ? 0 : study_phrase(study, at, nevers), n = lack + never;
   if (!n || (mention_best(mention_at(reader, at), LINK_VALUE) && mention_at(reader, at)->to > at + 1)) return 0;
@@ -62,6 +78,8 @@ size_t rule_absence(struct reader *reader, size_t at) {
   size_t p = at + n;
   if (token_is(reader, p, "have|has|had") && token_is(reader, p + 1, "a|an|any")) p++;
   const struct mention *mention = next_mention(reader, p, 6);
+  size_t only = never && !mention ? only_child(reader, at, p) : 0;
+  if (only) return only;
   if (!mention) return 0;
   const struct mention *object = mention;
   const struct link *told = mention_best(mention, LINK_VALUE);

@@ -119,12 +119,40 @@ static size_t more_values(struct reader *reader, size_t at, const struct link *f
   }
 }
 
+/* A role word that is no part of the value itself: "managing director" names no manager. */
+static bool said_outside(const struct study *study, const struct join_edge *edge, const struct mention *value) {
+  for (size_t at = 0; at < study->tokens.count; at++)
+    for (size_t w = 0; study->tokens.items[at].kind == TOKEN_WORD && (at < value->from || at >= value->to) && w < edge->role_count; w++)
+      if (words_alike(edge->roles[w], study->tokens.items[at].word) >= (edge->from == edge->to ? 0.1 : 1)) return true;
+  return false;
+}
+
+/* "subscribers in Brazil" where no subscriber's country is Brazil, but a performer's is: nothing to guess at. */
+static bool elsewhere(struct reader *reader, const struct mention *mention, const struct link *value) {
+  struct study *study = reader->study;
+  const struct snap_table *own = study_table(study, reader->out->subject);
+  if (value->table == reader->out->subject || study->mentioned[value->table] ||
+      study_distance(study, reader->out->subject, value->table) < 2.2)
+    return false;
+  const struct word *words[NAME_WORDS], *others[NAME_WORDS];
+  size_t n = names_split(value->column->name, study->arena, study->words, words);
+  for (size_t c = 0; n && c < own->column_count; c++) {
+    size_t m = names_split(own->columns[c].name, study->arena, study->words, others);
+    if (!m || others[m - 1] != words[n - 1] || !column_textual(&own->columns[c]) || strcmp(words[n - 1]->text, "name") == 0) continue;
+    study_doubt(study, NULL, "No %s of %s is \u201c%s\u201d; %s.%s has it. Which is meant?", own->columns[c].name, own->qualified,
+                study_words(study, mention->from, mention->to), study_table(study, value->table)->qualified, value->column->name);
+    return true;
+  }
+  return false;
+}
+
 static size_t known_value(struct reader *reader, size_t at, const struct mention *mention) {
   struct study *study = reader->study;
   size_t to;
   const struct mention *noun = value_noun(reader, mention, &to);
   const struct link *value = settle_value(reader, mention, noun);
   if (!value) return 0;
+  if (elsewhere(reader, mention, value)) return 0;
   const struct mention *owner = at > 1 && token_is(reader, at - 1, "by") ? mention_at(reader, at - 2) : NULL;
   if (owner && !owner->verb && value->table == reader->out->subject && mention_best(owner, LINK_TABLE) &&
       settle_table(reader, owner) != reader->out->subject) {
@@ -140,12 +168,20 @@ static size_t known_value(struct reader *reader, size_t at, const struct mention
         mention->links[i].score >= value->score - 0.01 && count < 8)
       values[count++] = mention->links[i].value;
   size_t more = more_values(reader, to, value, values, &count);
+  const struct mention *kind = more ? mention_at(reader, to + more) : NULL; /* "urgent or high priority" */
+  for (size_t i = 0; kind && !kind->verb && i < kind->count; i++)
+    if (kind->links[i].kind == LINK_COLUMN && kind->links[i].column == value->column && kind->links[i].score >= 0.6) {
+      more = kind->to - to;
+      break;
+    }
   bool negated = negated_before(reader, at) || value->negative;
   struct place place = {value->table, value->column, where_to(reader, mention, value->table)};
   if (!place.role) place.role = role_said_before(reader, at, reader->out->subject, value->table);
   for (size_t i = 0; i < study->graph.edge_count && !place.role; i++) { /* "billing city Berlin": the role was said */
     const struct join_edge *edge = &study->graph.edges[i];
-    if (edge->said && edge->role_count && edge->to == value->table && edge->from == reader->out->subject) place.role = edge;
+    if (edge->said && edge->role_count && edge->to == value->table && edge->from == reader->out->subject &&
+        said_outside(study, edge, mention))
+      place.role = edge;
   }
   if (!add_filter(reader, (struct filter){.kind = FILTER_IN, .of = place, .values = values, .value_count = count, .negated = negated}, at))
     return 0;
@@ -219,7 +255,9 @@ size_t rule_value(struct reader *reader, size_t at) {
   const struct link *value = mention_best(mention, LINK_VALUE);
   size_t n;
   if (!value) return (n = literal_value(reader, at)) || study->doubt ? n : quoted_part(reader, at);
-  if (reader->pending != MEASURE_NONE && value->score < 1 && mention_best(mention, LINK_TABLE)) return 0;
+  if (reader->pending != MEASURE_NONE && value->score < 1 && mention_best(mention, LINK_TABLE) &&
+      mention_best(mention, LINK_TABLE)->score >= value->score - 0.1)
+    return 0;
   const struct link *table = mention_best(mention, LINK_TABLE), *column = mention_best(mention, LINK_COLUMN);
   struct place happened_at; /* "scheduled in April": when, not in which state */
   if (doing(reader, at) && mention->to == at + 1 && date_follows(reader, mention->to) &&

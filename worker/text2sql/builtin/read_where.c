@@ -340,7 +340,8 @@ static size_t compare_before(struct reader *reader, size_t at) {
     if (study->doubt) return 0;
   }
   const struct mention *verb = at > 0 ? mention_at(reader, at - 1) : NULL; /* "cost more than 50", "paid over 100" */
-  if (verb && verb->to == at && mention_best(verb, LINK_COLUMN) && settle_column(reader, verb, WANT_NUMBER, &place))
+  if (verb && (verb->verb || !mention_best(verb, LINK_TABLE)) && verb->to == at && mention_best(verb, LINK_COLUMN) &&
+      settle_column(reader, verb, WANT_NUMBER, &place))
     return compare_number(reader, at, place, op, number, units - at);
   bool money = dollar || token_is(reader, q, "dollars|euros|usd|eur|chf|gbp|pounds");
   if (study->doubt) return 0;
@@ -352,12 +353,37 @@ static size_t compare_before(struct reader *reader, size_t at) {
   return compare_number(reader, at, place, op, number, units - at);
 }
 
+/* What is on stock is a column of the rows themselves, or the sum over a table that says where. */
+static size_t stock_is(struct reader *reader, size_t at, const char *op, const char *number, size_t taken) {
+  struct study *study = reader->study;
+  struct place place;
+  if (find_concept(reader, reader->out->subject, "stock inventory quantity", WANT_NUMBER, &place))
+    return compare_number(reader, at, place, op, number, taken);
+  for (size_t i = 0; i < study->graph.edge_count; i++) {
+    const struct join_edge *edge = &study->graph.edges[i];
+    size_t count = study->names.table_counts[edge->from];
+    const char *name = count ? study->names.table_words[edge->from][count - 1]->text : "";
+    if (edge->to != reader->out->subject || (strncmp(name, "inventori", 8) != 0 && strcmp(name, "stock") != 0)) continue;
+    if (!find_concept(reader, edge->from, "quantity stock hand", WANT_NUMBER, &place)) continue;
+    if (!add_branch(reader,
+                    (struct branch){.table = edge->from, .measure = {.kind = MEASURE_SUM, .of = place}, .op = op, .literal = number}))
+      return 0;
+    return taken;
+  }
+  return 0;
+}
+
 /* "out of stock", "in stock". */
 static size_t compare_stock(struct reader *reader, size_t at) {
   size_t none = study_phrase(reader->study, at, "out of stock|sold out|not in stock"), some = study_phrase(reader->study, at, "in stock");
   struct place place;
-  if ((!none && !some) || !find_concept(reader, reader->out->subject, "stock inventory quantity", WANT_NUMBER, &place)) return 0;
-  return compare_number(reader, at, place, none ? "=" : ">", "0", none + some);
+  if (none || some) return stock_is(reader, at, none ? "=" : ">", "0", none + some);
+  const char *op; /* "less than 10 in stock" */
+  size_t n = read_comparison(reader, at, &op), units = n ? skip_units(reader, at + n + 1) - at : 0;
+  if (!n || !number_at(reader, at + n) || !study_phrase(reader->study, at + units, "in stock|on stock|on hand|left in stock")) return 0;
+  (void)place;
+  return stock_is(reader, at, op, token_at(reader, at + n)->lower,
+                  units + study_phrase(reader->study, at + units, "in stock|on stock|on hand|left in stock"));
 }
 
 size_t rule_compare(struct reader *reader, size_t at) {
@@ -564,17 +590,24 @@ static size_t happened(struct reader *reader, size_t at) {
   bool opposite = strncmp(token->lower, "un", 2) == 0 && strlen(token->lower) >= 6;
   const char *verb = token->lower + (opposite ? 2 : 0);
   size_t len = strlen(verb);
-  bool past = (len > 4 && strcmp(verb + len - 2, "ed") == 0) || strcmp(verb, "paid") == 0 || strcmp(verb, "sent") == 0;
-  bool told = opposite || (at > 0 && token_is(reader, at - 1, "not|been|yet|was|were|never|are|is"));
+  bool past = (len > 4 && strcmp(verb + len - 2, "ed") == 0) || strcmp(verb, "paid") == 0 || strcmp(verb, "sent") == 0 ||
+              strcmp(verb, "left") == 0 || strcmp(verb, "quit") == 0;
+  const struct link *noun = mention_best(mention_at(reader, at + 1), LINK_TABLE); /* "closed tickets" */
+  bool told = opposite || (at > 0 && token_is(reader, at - 1, "not|been|yet|was|were|never|are|is|have|has|already|who|that")) ||
+              (noun && noun->table == reader->out->subject && !mention_best(mention_at(reader, at), LINK_VALUE));
   if (!past || !told || token_is(reader, at + 1, "in|on|since|before|after|between|during|by|last|from|to|at")) return 0;
   const struct word *stem = words_of(study->words, verb);
+  bool gone = strcmp(verb, "left") == 0 || strcmp(verb, "terminated") == 0 || strcmp(verb, "quit") == 0 || strcmp(verb, "resigned") == 0;
   const struct snap_table *table = study_table(study, reader->out->subject);
   for (size_t c = 0; stem && c < table->column_count; c++) {
     if (!column_temporal(&table->columns[c]) || table->columns[c].not_null) continue;
     const struct word *words[NAME_WORDS];
     size_t n = names_split(table->columns[c].name, study->arena, study->words, words);
     for (size_t w = 0; w < n; w++) {
-      if (words_alike(words[w], stem) < 1) continue;
+      static const char *const leaving[] = {"term", "termin", "leav", "exit", "left"};
+      bool left = false;
+      for (size_t l = 0; gone && l < sizeof leaving / sizeof *leaving; l++) left |= strcmp(words[w]->text, leaving[l]) == 0;
+      if (words_alike(words[w], stem) < 1 && !left) continue;
       bool not = opposite || negated_before(reader, at);
       add_filter(reader, (struct filter){.kind = FILTER_NULL, .of = {reader->out->subject, &table->columns[c], NULL}, .negated = !not },
                  at);
@@ -584,14 +617,42 @@ static size_t happened(struct reader *reader, size_t at) {
   return 0;
 }
 
+/* "open tickets", "active contracts": what has an end that is not there yet. */
+static size_t still_open(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  static const char *const ends[] = {"close", "resolv", "end", "complet", "finish", "return"};
+  const struct mention *mention = mention_at(reader, at);
+  const struct link *noun = mention_best(mention_at(reader, at + 1), LINK_TABLE);
+  bool before = noun && noun->table == reader->out->subject, behind = token_is(reader, at > 0 ? at - 1 : 0, "are|is|still|were");
+  if (!token_is(reader, at, "open|unresolved|unclosed|ongoing|outstanding|unfinished") || (!before && !behind)) return 0;
+  if (mention_best(mention, LINK_VALUE) || mention_best(mention, LINK_FLAG)) return 0;
+  const struct snap_table *table = study_table(study, reader->out->subject);
+  for (size_t e = 0; e < sizeof ends / sizeof *ends; e++)
+    for (size_t c = 0; c < table->column_count; c++) {
+      const struct word *words[NAME_WORDS];
+      size_t n = names_split(table->columns[c].name, study->arena, study->words, words);
+      if (!n || !column_temporal(&table->columns[c]) || table->columns[c].not_null ||
+          strncmp(words[0]->text, ends[e], strlen(ends[e])) != 0)
+        continue;
+      add_filter(reader,
+                 (struct filter){
+                     .kind = FILTER_NULL, .of = {reader->out->subject, &table->columns[c], NULL}, .negated = negated_before(reader, at)},
+                 at);
+      return 1;
+    }
+  return 0;
+}
+
 size_t rule_flag(struct reader *reader, size_t at) {
   struct study *study = reader->study;
   const struct mention *mention = mention_at(reader, at);
+  size_t open = still_open(reader, at);
+  if (open) return open;
   const struct link *best = NULL;
   double most = 0;
   for (size_t i = 0; mention && i < mention->count; i++) {
     const struct link *link = &mention->links[i];
-    if (link->kind != LINK_FLAG || link->score < 0.75) continue;
+    if (link->kind != LINK_FLAG || link->score < 0.75 || (!link->negative && !says_word(reader, mention, link))) continue;
     double worth = link->score + (link->table == reader->out->subject ? 0.3 : 0) + (study->mentioned[link->table] ? 0.1 : 0);
     if (worth > most) most = worth, best = link;
   }

@@ -94,7 +94,7 @@ static void doubt_columns(struct reader *reader, const struct mention *mention, 
 }
 
 /* The column's name holds one of the words said, not only others for them. */
-static bool says_word(const struct reader *reader, const struct mention *mention, const struct link *link) {
+bool says_word(const struct reader *reader, const struct mention *mention, const struct link *link) {
   struct study *study = reader->study;
   const struct word *words[NAME_WORDS];
   size_t n = names_split(link->column->name, study->arena, study->words, words);
@@ -151,6 +151,11 @@ size_t settle_table(struct reader *reader, const struct mention *mention) {
     if (link->kind != LINK_TABLE) continue;
     const struct snap_table *table = study_table(study, link->table);
     double worth = link->score - (table->kind == SNAP_VIEW || table->kind == SNAP_MATVIEW ? VIEW_COST : 0);
+    for (size_t w = 0; w < study->names.table_counts[link->table]; w++) /* "items": order_items rather than products */
+      for (size_t t = mention->from; t < mention->to; t++)
+        if (study->tokens.items[t].kind == TOKEN_WORD && study->tokens.items[t].word == study->names.table_words[link->table][w])
+          worth += 0.05;
+    if (worth > link->score + 0.06) worth = link->score + 0.06;
     bool relevant = !study->request->relevant;
     for (size_t r = 0; r < study->request->relevant_count && !relevant; r++) relevant = study->request->relevant[r] == table;
     if (!relevant) worth -= UNRETRIEVED;
@@ -322,6 +327,8 @@ bool date_by_verb(struct reader *reader, size_t at, size_t table, struct place *
   for (size_t back = 1; back <= 5 && back <= at; back++) {
     const struct token *token = &study->tokens.items[at - back];
     if (token->kind != TOKEN_WORD || token_is(reader, at - back, "date|day|time|last|first")) continue;
+    const struct link *noun = mention_best(mention_at(reader, at - back), LINK_TABLE); /* "order" before "value by month" is a thing */
+    if (noun && noun->score >= 0.99 && noun->table != table && !mention_at(reader, at - back)->verb) continue;
     const char *columns = verb_columns(token->word->text, study->words);
     bool verb = columns || (!study_glue(token->lower) && participle_like(token->lower));
     if (!verb) continue;
@@ -361,18 +368,19 @@ static bool only_date(struct reader *reader, size_t table, struct place *ret_pla
 static bool parents_date(struct reader *reader, size_t at, size_t table, struct place *ret_place) {
   const struct join_graph *graph = &reader->study->graph;
   size_t found = 0;
-  for (size_t i = 0; i < graph->edge_count && !reader->study->doubt; i++) {
-    const struct join_edge *edge = &graph->edges[i];
-    if (edge->from != table || edge->to == table) continue;
-    const struct snap_table *to = study_table(reader->study, edge->to);
-    struct place place;
-    bool has = date_by_verb(reader, at, edge->to, &place);
-    for (size_t c = 0; !has && c < to->column_count; c++)
-      if (column_temporal(&to->columns[c]) && date_rank(reader, edge->to, &to->columns[c]) >= 0.7)
-        has = only_date(reader, edge->to, &place);
-    if (!has || (edge->role_count && !edge->said && found)) continue;
-    if (found++ == 0 || edge->said) *ret_place = place;
-  }
+  for (int pass = 0; pass < 2 && !found; pass++) /* those named in the question first */
+    for (size_t i = 0; i < graph->edge_count && !reader->study->doubt; i++) {
+      const struct join_edge *edge = &graph->edges[i];
+      if (edge->from != table || edge->to == table || (pass == 0) != reader->study->mentioned[edge->to]) continue;
+      const struct snap_table *to = study_table(reader->study, edge->to);
+      struct place place;
+      bool has = date_by_verb(reader, at, edge->to, &place);
+      for (size_t c = 0; !has && c < to->column_count; c++)
+        if (column_temporal(&to->columns[c]) && date_rank(reader, edge->to, &to->columns[c]) >= 0.7)
+          has = only_date(reader, edge->to, &place);
+      if (!has || (edge->role_count && !edge->said && found)) continue;
+      if (found++ == 0 || edge->said) *ret_place = place;
+    }
   return found > 0 && !reader->study->doubt;
 }
 
@@ -381,6 +389,8 @@ bool settle_date(struct reader *reader, size_t at, size_t table, struct place *r
   /* a column right before: "order date after 2020" */
   for (size_t back = 1; back <= 3 && back <= at; back++) {
     const struct mention *mention = mention_at(reader, at - back);
+    if (mention && mention->to == mention->from + 1 && dates_unit(token_lower(reader, mention->from)) != UNIT_NONE)
+      continue; /* "per month in 2026" */
     size_t gap = mention ? mention->to : at;
     while (gap < at && token_is(reader, gap, "is|was|are|were|of|on")) gap++;
     if (mention && gap == at && !mention->verb && mention_best(mention, LINK_COLUMN) &&

@@ -142,12 +142,15 @@ const char *words_abbreviation(const char *lower, bool in_question) {
 }
 
 void words_expect(struct words *words, const char *lower) {
-  if (words->expected_count < EXPECTED && strlen(lower) >= 4) words->expected[words->expected_count++] = lower;
+  size_t len = strlen(lower);
+  if (words->expected_count < EXPECTED && len >= 4) words->expected[words->expected_count++] = lower;
+  if (words->expected_count < EXPECTED && len >= 5 && lower[len - 1] == 's') /* "usernames": username is a word here */
+    words->expected[words->expected_count++] = arena_strndup(words->arena, lower, len - 1);
 }
 
 bool words_common(const struct words *words, const char *lower, size_t len) {
   for (size_t i = 0; i < words->expected_count; i++)
-    if (strlen(words->expected[i]) == len && strncmp(words->expected[i], lower, len) == 0) return true;
+    if (words->expected[i] && strlen(words->expected[i]) == len && strncmp(words->expected[i], lower, len) == 0) return true;
   for (size_t i = 0; words_parts[i]; i++)
     if (strlen(words_parts[i]) == len && strncmp(words_parts[i], lower, len) == 0) return true;
   return false;

@@ -588,6 +588,8 @@ static const char *write_distribution(struct study *study, size_t root) {
 /* Of all rows, the part that the conditions behind the verb hold for. */
 static const char *write_ratio(struct study *study) {
   struct reading *r = &study->reading;
+  for (size_t i = 0; i < r->item_count; i++) /* "share of billable hours" */
+    if (r->items[i].kind == MEASURE_NONE && r->items[i].of.column && column_numeric(r->items[i].of.column)) r->items[i].kind = MEASURE_SUM;
   struct scope scope;
   struct list list = {.study = study, .text = "", .group_by = ""};
   const struct filter *part[READING_ROWS], *whole[READING_ROWS];
@@ -651,7 +653,8 @@ const char *study_write(struct study *study) {
     if (!counted) study_doubt(study, NULL, "What should be counted or added up for each group?");
   }
   for (size_t b = 0; b < r->branch_count && !aggregated; b++) /* "countries with more than 5 customers" */
-    if (r->branches[b].table == r->subject && !r->branches[b].absent && (r->item_count || r->group_count)) {
+    if ((r->branches[b].table == r->subject || (!r->listed && r->item_count && r->branches[b].measure.kind != MEASURE_NONE)) &&
+        !r->branches[b].absent && (r->item_count || r->group_count)) {
       for (size_t i = 0; i < r->item_count && r->group_count < READING_ROWS; i++)
         r->groups[r->group_count++] = (struct group){.of = r->items[i].of};
       r->items[0] = r->branches[b].measure;
