@@ -19,9 +19,9 @@
 #include "common/limits.h"
 #include "common/log.h"
 #include "worker/migration/report.h"
-#include "worker/migration/safer.h"
-#include "worker/migration/sandbox_step.h"
+#include "worker/migration/safer/safer.h"
 #include "worker/migration/shadow_json.h"
+#include "worker/migration/trial/step.h"
 
 #define CHILD_ARENA_BYTES (1024ULL << 20)
 #define CHILD_OUTPUT_BYTES (LIMIT_RESULT_BYTES + LIMIT_SNAPSHOT_BYTES)

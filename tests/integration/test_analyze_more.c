@@ -7,7 +7,7 @@
 #include "tests/support/harness.h"
 #include "tests/support/measure.h"
 
-#include "worker/migration/forms.h"
+#include "worker/migration/forms/forms.h"
 #include "worker/schema/catalog.h"
 
 #define FIXTURES AUTODB_SOURCE_DIR "/tests/fixtures/"

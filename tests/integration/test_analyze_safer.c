@@ -6,7 +6,7 @@
 #include "common/arena.h"
 #include "common/json.h"
 #include "worker/migration/effect.h"
-#include "worker/migration/safer_plan.h"
+#include "worker/migration/safer/plan.h"
 
 struct shop {
   struct harness *harness;

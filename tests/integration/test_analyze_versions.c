@@ -4,7 +4,7 @@
 #include "tests/support/harness.h"
 #include "tests/support/measure.h"
 
-#include "worker/migration/forms.h"
+#include "worker/migration/forms/forms.h"
 #include "worker/migration/versions.h"
 #include "worker/schema/catalog.h"
 

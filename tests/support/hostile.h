@@ -5,7 +5,7 @@
 
 #include "common/buf.h"
 #include "worker/migration/report.h"
-#include "worker/migration/safer_plan.h"
+#include "worker/migration/safer/plan.h"
 
 #define HOSTILE_ARENA ((size_t)1 << 30)
 #define HOSTILE_REPORT ((size_t)256 << 20)

@@ -3,7 +3,7 @@
 #include <strings.h>
 
 #include "tests/support/ddl_snapshot.h"
-#include "worker/migration/sandbox_step.h"
+#include "worker/migration/trial/step.h"
 
 static const char *back(const struct analysis *analysis) {
   const struct rollback_step **steps = arena_calloc(arena, analysis->count + 1, sizeof *steps);

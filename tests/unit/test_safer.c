@@ -1,8 +1,8 @@
 /* test_safer.c - what rewritten scripts say, word for word, and how two dumps are compared. That they hold is tried on servers in
  * integration/test_analyze_safer.c. */
 #include "tests/support/ddl_snapshot.h"
-#include "worker/migration/safer.h"
-#include "worker/migration/safer_plan.h"
+#include "worker/migration/safer/plan.h"
+#include "worker/migration/safer/safer.h"
 
 static const char *rewritten(const char *sql, const bool *skip) {
   ERROR_AUTO err = {0};

@@ -8,7 +8,7 @@
 #include <jansson.h>
 #include <string.h>
 
-#include "worker/migration/sandbox_shape.h"
+#include "worker/migration/trial/shape.h"
 
 static const struct {
   double null_frac, n_distinct;

@@ -1,7 +1,7 @@
 /* analysis.c - the static pass: each statement is judged against the schema the ones before it leave behind. */
 #include "worker/migration/analysis.h"
 
-#include "worker/migration/forms.h"
+#include "worker/migration/forms/forms.h"
 #include "worker/migration/notice.h"
 #include "worker/migration/rules.h"
 #include "worker/migration/score.h"

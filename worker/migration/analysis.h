@@ -4,7 +4,7 @@
 
 #include "sandbox/sandbox.h"
 #include "worker/migration/effect.h"
-#include "worker/migration/rollback.h"
+#include "worker/migration/rollback/rollback.h"
 #include "worker/schema/snapshot.h"
 #include "worker/sql/split.h"
 

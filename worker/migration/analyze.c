@@ -6,9 +6,9 @@
 #include "worker/migration/narrative.h"
 #include "worker/migration/preflight.h"
 #include "worker/migration/report.h"
-#include "worker/migration/safer.h"
-#include "worker/migration/sandbox_step.h"
+#include "worker/migration/safer/safer.h"
 #include "worker/migration/token.h"
+#include "worker/migration/trial/step.h"
 #include "worker/retrieval/retrieval.h"
 #include "worker/schema/store.h"
 

@@ -1,4 +1,4 @@
-/* effect.h - what one statement does: to which relations, how strongly, at what risk. Filled by the forms (forms.h), read by rules,
+/* effect.h - what one statement does: to which relations, how strongly, at what risk. Filled by the forms (forms/forms.h), read by rules,
  * score, report. Everything lives in the analysis' arena. */
 #ifndef AUTODB_EFFECT_H
 #define AUTODB_EFFECT_H
@@ -154,7 +154,7 @@ struct effect_preflight { /* what running preflight_sql on the real rows said */
 struct effect_check {
   const char *check;
   enum verdict verdict;
-  const char *sqlstate, *preflight_sql; /* feasibility.h says how the query is read; NULL when there is none */
+  const char *sqlstate, *preflight_sql; /* forms/feasibility.h says how the query is read; NULL when there is none */
   struct effect_preflight preflight;
 };
 struct effect_object {

@@ -3,7 +3,7 @@
 #ifndef AUTODB_NOTICE_H
 #define AUTODB_NOTICE_H
 
-#include "worker/migration/forms.h"
+#include "worker/migration/forms/forms.h"
 
 /* After the statement's form was applied: adds facts to its effect. */
 void notice_apply(struct shadow *shadow, const struct sql_statement *statement, struct effect *effect);

@@ -4,7 +4,7 @@
  * callers treat as "nothing there"; the arena's exhaustion is reported once, at the end of the analysis. */
 #include "worker/migration/shadow.h"
 
-#include "worker/migration/bounds.h"
+#include "worker/migration/forms/bounds.h"
 #include "worker/sql/text.h"
 
 static size_t hash_name(const char *schema, const char *name) {

@@ -38,7 +38,7 @@ struct shadow {
   } renaming;
   struct rel **buckets;
   size_t bucket_count;
-  struct shadow_names *names; /* names.h; NULL until first asked */
+  struct shadow_names *names; /* forms/names.h; NULL until first asked */
   bool unsure;                /* a DO block, a function or a rollback came before: what is there now is not known */
 };
 

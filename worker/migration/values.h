@@ -2,7 +2,7 @@
 #ifndef AUTODB_VALUES_H
 #define AUTODB_VALUES_H
 
-#include "worker/migration/forms.h"
+#include "worker/migration/forms/forms.h"
 
 /* A certain failure (22P02) when `value` is a quoted constant that the type's input refuses. What can't be told passes. */
 void values_fit(struct form *form, const char *type, const PgQuery__Node *value);

@@ -5,7 +5,7 @@
 #ifndef AUTODB_MIGRATION_VERSIONS_H
 #define AUTODB_MIGRATION_VERSIONS_H
 
-#include "worker/migration/forms.h"
+#include "worker/migration/forms/forms.h"
 
 /* Records what form->shadow->version refuses of the statement, first what its parser refuses. */
 void versions_apply(struct form *form, PgQuery__Node *statement);

@@ -15,7 +15,7 @@
 
 /* --- opening --- */
 
-/* As sandbox_setup.c's: of owner, connection and content; lengths keep neighbouring texts apart. */
+/* As worker/migration/trial/setup.c's: of owner, connection and content; lengths keep neighbouring texts apart. */
 static bool make_key(const struct trial *trial, const char *dump, char key[SHA256_HEX]) {
   const struct job *job = trial->setup.job;
   const struct snapshot *snapshot = trial->setup.snapshot;

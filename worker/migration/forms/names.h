@@ -1,0 +1,16 @@
+/* forms/names.h - objects that the shadow knows by name only: schemas, types, publications, extensions. Whether a statement names one that
+ * is not there, or makes one that is. */
+#ifndef AUTODB_NAMES_H
+#define AUTODB_NAMES_H
+
+#include "worker/migration/forms/forms.h"
+
+/* Records as certain failures what the statement names in vain or makes twice, and notes what it makes, renames and drops. Nothing is
+ * claimed of schemas the snapshot leaves out, nor of what an extension that isn't known may bring. */
+void names_apply(struct form *form, PgQuery__Node *statement);
+/* Whether there certainly is no such type, by any schema of the search path. */
+bool names_no_type(struct shadow *shadow, const PgQuery__TypeName *type);
+/* Whether there certainly is no such schema. */
+bool names_no_schema(struct shadow *shadow, const char *schema);
+
+#endif
