@@ -200,6 +200,27 @@ enum status pg_query(PGconn *conn, const char *sql, int nparams, const char *con
   return finish(conn, PQexecParams(conn, sql, nparams, NULL, params, NULL, NULL, 0), ret_res, err);
 }
 
+static enum status prepare_all(PGconn *conn, const struct pg_kept *set, struct error *err) {
+  for (; set->name; set++) {
+    PGRESULT_AUTO res = PQprepare(conn, set->name, set->sql, 0, NULL);
+    bool known = strcmp(pg_sqlstate(res), "42P05") == 0; /* duplicate_prepared_statement */
+    if (PQresultStatus(res) != PGRES_COMMAND_OK && !known) return pg_error(conn, res, err);
+  }
+  return OK;
+}
+
+enum status pg_query_kept(PGconn *conn, const struct pg_kept *set, size_t index, int nparams, const char *const *params, PGresult **ret_res,
+                          struct error *err) {
+  PGresult *res = PQexecPrepared(conn, set[index].name, nparams, params, NULL, NULL, 0);
+  if (strcmp(pg_sqlstate(res), "26000") == 0) { /* invalid_sql_statement_name */
+    PQclear(res);
+    enum status status = prepare_all(conn, set, err);
+    if (status) return status;
+    res = PQexecPrepared(conn, set[index].name, nparams, params, NULL, NULL, 0);
+  }
+  return finish(conn, res, ret_res, err);
+}
+
 enum status pg_exec(PGconn *conn, const char *sql, int nparams, const char *const *params, struct error *err) {
   return finish(conn, PQexecParams(conn, sql, nparams, NULL, params, NULL, NULL, 0), NULL, err);
 }

@@ -27,6 +27,13 @@ MUST_CHECK enum status pg_connect(const char *conninfo, const char *who, PGconn 
 /* One statement by the extended protocol. Failure is as pg_error says. */
 MUST_CHECK enum status pg_query(PGconn *conn, const char *sql, int nparams, const char *const *params, PGresult **ret_res,
                                 struct error *err);
+/* As pg_query, of a statement that the session keeps, planned once: for what runs again and again. A session that has not got it is given
+ * all of its set (ends with a NULL name), so of a set only the first to run must not be in a transaction. */
+struct pg_kept {
+  const char *name, *sql;
+};
+MUST_CHECK enum status pg_query_kept(PGconn *conn, const struct pg_kept *set, size_t index, int nparams, const char *const *params,
+                                     PGresult **ret_res, struct error *err);
 /* As pg_query, for statements whose rows nobody reads. */
 MUST_CHECK enum status pg_exec(PGconn *conn, const char *sql, int nparams, const char *const *params, struct error *err);
 /* Several statements in one simple-protocol message: our own fixed text only. */

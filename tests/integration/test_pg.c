@@ -201,6 +201,34 @@ static void arrays_survive_every_quote(void **state) {
   assert_int_equal(pg_int(none, 0, 0, 7), 0);
 }
 
+/* A session that has not got a set is given all of it, by the first that is asked for; what fails is told as ever. */
+static void statements_are_kept_by_the_session(void **state) {
+  static const struct pg_kept set[] = {{"test_sum", "SELECT $1::int + 1"}, {"test_bad", "SELECT 1 / $1::int"}, {0}};
+  static const struct pg_kept broken[] = {{"test_broken", "SELEC"}, {0}};
+  ERROR_AUTO err = {0};
+  (void)state;
+  for (int i = 0; i < 2; i++) {
+    PGRESULT_AUTO res = NULL;
+    const char *one = "41";
+    assert_int_equal(pg_query_kept(conn, set, 0, 1, &one, &res, &err), OK);
+    assert_int_equal(pg_int(res, 0, 0, 0), 42);
+  }
+  PGRESULT_AUTO res = NULL;
+  PGRESULT_AUTO none = NULL;
+  const char *zero = "0", *two = "2";
+  assert_int_equal(pg_script(conn, "BEGIN", &err), OK); /* the second is there already */
+  assert_int_equal(pg_query_kept(conn, set, 1, 1, &two, &res, &err), OK);
+  assert_int_equal(pg_query_kept(conn, set, 1, 1, &zero, &none, &err), ERR_VALIDATION);
+  assert_string_equal(detail(&err, "sqlstate"), "22012");
+  error_clear(&err);
+  assert_int_equal(pg_script(conn, "ROLLBACK", &err), OK);
+  assert_int_equal(pg_script(conn, "DEALLOCATE test_bad", &err), OK); /* half of it gone: made whole */
+  PGRESULT_AUTO again = NULL;
+  assert_int_equal(pg_query_kept(conn, set, 1, 1, &two, &again, &err), OK);
+  assert_int_equal(pg_query_kept(conn, broken, 0, 0, NULL, &none, &err), ERR_VALIDATION);
+  assert_null(none);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_connection_carries_its_name_and_speaks_utf8),
@@ -214,6 +242,7 @@ int main(void) {
       cmocka_unit_test(values_and_nulls),
       cmocka_unit_test(bytes_round_trip),
       cmocka_unit_test(arrays_survive_every_quote),
+      cmocka_unit_test(statements_are_kept_by_the_session),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -46,8 +46,28 @@ static void halfvec_there_and_back(void **state) {
   assert_int_equal(halfvec_read(bytes, sizeof bytes, 4, read), 0);
 }
 
+/* Eight at once, and the rest one by one, are the same as one by one. */
+static void many_are_rounded_as_one_is(void **state) {
+  (void)state;
+  enum { COUNT = 203 };
+  float vector[COUNT], rounded[COUNT];
+  uint8_t bytes[HALFVEC_BYTES(COUNT)];
+  uint32_t seed = 1;
+  for (int i = 0; i < COUNT; i++) {
+    seed = seed * 1664525 + 1013904223;
+    vector[i] = rounded[i] = ldexpf((float)(int32_t)seed, -31 - (int)(seed >> 28) * 2);
+  }
+  half_round(rounded, COUNT);
+  halfvec_write(vector, COUNT, bytes);
+  for (int i = 0; i < COUNT; i++) {
+    uint16_t half = half_from(vector[i]);
+    assert_int_equal(bytes[4 + 2 * i] << 8 | bytes[5 + 2 * i], half);
+    assert_true(memcmp(&rounded[i], &(float){half_to(half)}, sizeof rounded[i]) == 0);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(every_half_there_and_back), cmocka_unit_test(rounds_to_nearest_even),
-                                     cmocka_unit_test(halfvec_there_and_back)};
+                                     cmocka_unit_test(halfvec_there_and_back), cmocka_unit_test(many_are_rounded_as_one_is)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -50,6 +50,22 @@ static const char make_sql[] =
     "c.deleted_at IS NULL ON CONFLICT (connection_id, source, name) DO UPDATE SET bytes = excluded.bytes, sha256 = excluded.sha256, etag = "
     "excluded.etag, status = 'processing', error = NULL, job_id = excluded.job_id, attempt = excluded.attempt, updated_at = now() "
     "WHERE d.job_id IS DISTINCT FROM excluded.job_id OR d.attempt <= excluded.attempt" TAKEN;
+/* The fence: who was overtaken meanwhile changes no row. */
+#define OURS " WHERE id = $1 AND job_id = $2 AND attempt = $3 AND sha256 = $4"
+static const char done_sql[] =
+    "UPDATE autodb.documents SET status = 'ready', error = NULL, chunks = $5, ingested_sha256 = sha256, ingested_as = $6, content_type = "
+    "$7, "
+    "title = $8, model = $9, changed = pg_current_xact_id(), ingested_at = now(), updated_at = now()" OURS " RETURNING id";
+static const char unchanged_sql[] = "UPDATE autodb.documents SET status = 'ready', updated_at = now()" OURS;
+static const char failed_sql[] =
+    "UPDATE autodb.documents SET status = 'failed', error = $5, chunks = 0, model = NULL, ingested_sha256 = NULL, ingested_as = "
+    "NULL, updated_at = now()" OURS " RETURNING id";
+enum { TAKE, MAKE, DONE, FAILED };
+static const struct pg_kept statements[] = {[TAKE] = {"ingest_take", take_sql},
+                                            [MAKE] = {"ingest_make", make_sql},
+                                            [DONE] = {"ingest_done", done_sql},
+                                            [FAILED] = {"ingest_failed", failed_sql},
+                                            {0}};
 static const char overtaken_sql[] =
     "SELECT d.id FROM autodb.connections c LEFT JOIN autodb.documents d ON d.connection_id = c.id AND d.source = $3 AND d.name = $4 "
     "WHERE c.id = $1 AND c.owner_id = $2 AND c.deleted_at IS NULL";
@@ -90,7 +106,7 @@ static enum status take_up(struct ingest *ingest, struct ingest_outcome *outcome
                                 ingest->job->connection_id};
   PGRESULT_AUTO res = NULL;
   enum status status =
-      pg_query(ingest->job->db, source->document_id ? take_sql : make_sql, source->document_id ? 6 : 12, params, &res, err);
+      pg_query_kept(ingest->job->db, statements, source->document_id ? TAKE : MAKE, source->document_id ? 6 : 12, params, &res, err);
   if (status) return status;
   outcome->state = INGEST_SUPERSEDED;
   outcome->document_id = source->document_id;
@@ -106,16 +122,6 @@ static enum status take_up(struct ingest *ingest, struct ingest_outcome *outcome
 
 /* --- how it ends --- */
 
-/* The fence: who was overtaken meanwhile changes no row. */
-#define OURS " WHERE id = $1 AND job_id = $2 AND attempt = $3 AND sha256 = $4"
-static const char done_sql[] =
-    "UPDATE autodb.documents SET status = 'ready', error = NULL, chunks = $5, ingested_sha256 = sha256, ingested_as = $6, content_type = "
-    "$7, "
-    "title = $8, model = $9, changed = pg_current_xact_id(), ingested_at = now(), updated_at = now()" OURS " RETURNING id";
-static const char unchanged_sql[] = "UPDATE autodb.documents SET status = 'ready', updated_at = now()" OURS;
-static const char failed_sql[] =
-    "UPDATE autodb.documents SET status = 'failed', error = $5, chunks = 0, model = NULL, ingested_sha256 = NULL, ingested_as = "
-    "NULL, updated_at = now()" OURS " RETURNING id";
 static const char *const clear_sql[] = {"DELETE FROM autodb.chunk_vectors WHERE document_id = $1",
                                         "DELETE FROM autodb.chunks WHERE document_id = $1",
                                         "DELETE FROM autodb.glossary WHERE document_id = $1"};
@@ -213,7 +219,7 @@ static enum status set_done(struct ingest *ingest, bool *ret_ours, struct error 
                                 ingest->chunks.title,
                                 model};
   PGRESULT_AUTO res = NULL;
-  enum status status = pg_query(ingest->job->db, done_sql, 9, params, &res, err);
+  enum status status = pg_query_kept(ingest->job->db, statements, DONE, 9, params, &res, err);
   if (!status) *ret_ours = PQntuples(res) == 1;
   return status;
 }
@@ -225,7 +231,7 @@ static enum status set_failed(struct ingest *ingest, const char *code, const cha
   if (!text || arena_defer(ingest->arena, free, text)) return error_oom(err);
   const char *const params[] = {ingest->document_id, ingest->job->id, ingest->attempt, ingest->sha256, text};
   PGRESULT_AUTO res = NULL;
-  enum status status = pg_query(ingest->job->db, failed_sql, 5, params, &res, err);
+  enum status status = pg_query_kept(ingest->job->db, statements, FAILED, 5, params, &res, err);
   if (!status) *ret_ours = PQntuples(res) == 1;
   return status;
 }

@@ -252,7 +252,8 @@ static void settle(float *vector, int dims) {
   double sum = 0;
   for (int i = 0; i < dims; i++) sum += (double)vector[i] * vector[i];
   double scale = sum > 0 ? 1 / sqrt(sum) : 0;
-  for (int i = 0; i < dims; i++) vector[i] = half_to(half_from((float)(vector[i] * scale)));
+  for (int i = 0; i < dims; i++) vector[i] = (float)(vector[i] * scale);
+  half_round(vector, dims);
 }
 
 static enum status collect(struct embedder *embedder, const struct embed_batch *batches, const struct embed_reply *replies, size_t count,

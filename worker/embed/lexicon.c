@@ -20,7 +20,6 @@
 
 struct entry {
   struct lexeme lexeme;
-  uint32_t hash;  /* of the folded word */
   uint32_t epoch; /* of the text it was last seen in, and … */
   int index;      /* … its place in that text's list */
   uint8_t len;
@@ -30,7 +29,10 @@ struct entry {
 struct lexicon {
   struct arena *arena;
   struct sb_stemmer *stemmer;
-  struct entry **table;
+  struct place { /* hashes stand in the table, so that another word costs no look at it */
+    struct entry *entry;
+    uint32_t hash;
+  } * table;
   size_t used;
   uint32_t epoch;
   struct lexicon_word *words;
@@ -95,11 +97,10 @@ static bool all_letters(const char *word, size_t len) {
   return true;
 }
 
-static struct entry *entry_new(struct lexicon *lexicon, const char *word, size_t len, uint32_t hash) {
+static struct entry *entry_new(struct lexicon *lexicon, const char *word, size_t len) {
   struct entry *entry = arena_alloc(lexicon->arena, sizeof *entry + len + 1);
   if (!entry) return NULL;
   memcpy(entry->word, word, len);
-  entry->hash = hash;
   entry->len = (uint8_t)len;
   entry->lexeme.stem = entry->word;
   entry->lexeme.stop = is_stop(entry->word);
@@ -119,13 +120,13 @@ static struct entry *entry_new(struct lexicon *lexicon, const char *word, size_t
 static struct entry *find_entry(struct lexicon *lexicon, const char *word, size_t len) {
   uint32_t hash = hash_bytes(word, len, 1);
   size_t at = hash & (TABLE_SIZE - 1);
-  for (; lexicon->table[at]; at = (at + 1) & (TABLE_SIZE - 1)) {
-    struct entry *entry = lexicon->table[at];
-    if (entry->hash == hash && entry->len == len && memcmp(entry->word, word, len) == 0) return entry;
+  for (; lexicon->table[at].entry; at = (at + 1) & (TABLE_SIZE - 1)) {
+    struct entry *entry = lexicon->table[at].entry;
+    if (lexicon->table[at].hash == hash && entry->len == len && memcmp(entry->word, word, len) == 0) return entry;
   }
   if (lexicon->used >= TABLE_SIZE / 2) return NULL; /* one text of more than 100,000 different words: the rest of them is left out */
-  struct entry *entry = entry_new(lexicon, word, len, hash);
-  if (entry) lexicon->table[at] = entry, lexicon->used++;
+  struct entry *entry = entry_new(lexicon, word, len);
+  if (entry) lexicon->table[at] = (struct place){entry, hash}, lexicon->used++;
   if (!entry) lexicon->failed = true;
   return entry;
 }
@@ -309,7 +310,7 @@ static void read_all(struct lexicon *lexicon, const char *text, size_t len) {
 
 static bool empty_table(struct lexicon *lexicon) {
   arena_reset(lexicon->arena);
-  memset(lexicon->table, 0, TABLE_SIZE * sizeof(struct entry *));
+  memset(lexicon->table, 0, TABLE_SIZE * sizeof(struct place));
   lexicon->used = 0;
   lexicon->epoch = 0;
   return true;
@@ -320,7 +321,7 @@ struct lexicon *lexicon_new(void) {
   if (!lexicon) return NULL;
   lexicon->arena = arena_new(LEXICON_BYTES);
   lexicon->stemmer = sb_stemmer_new("english", NULL);
-  lexicon->table = calloc(TABLE_SIZE, sizeof(struct entry *));
+  lexicon->table = calloc(TABLE_SIZE, sizeof(struct place));
   if (!lexicon->arena || !lexicon->stemmer || !lexicon->table) {
     lexicon_free(lexicon);
     return NULL;

@@ -10,6 +10,8 @@
 /* IEEE 754 half precision, rounded to nearest even; what is too large becomes infinite, which halfvec refuses. */
 uint16_t half_from(float value);
 float half_to(uint16_t half);
+/* To what halves hold, in place. */
+void half_round(float *vector, int dims);
 /* halfvec in PostgreSQL's binary format, HALFVEC_BYTES(dims) of them: int16 dims, int16 0, halves; all big-endian. */
 void halfvec_write(const float *vector, int dims, uint8_t *out);
 /* Its dimensions, or 0 when it is none of `dims`; fills `out`. */
