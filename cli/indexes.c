@@ -131,7 +131,37 @@ static void print_drops(const struct term *term, const json_t *list) {
   }
 }
 
+/* --- statistics and settings --- */
+
+static void print_effect(const struct term *term, const json_t *one) {
+  double before = number(one, "cost_before", -1), after = number(one, "cost_after", -1), estimated = number(one, "rows_estimated", -1),
+         actual = number(one, "rows_actual", -1);
+  char from[40], to[40], text[200];
+  if (estimated >= 0 && actual >= 0) {
+    snprintf(text, sizeof text, "%s rows expected, %s are", indexes_number(estimated, from), indexes_number(actual, to));
+    term_para(term, 2, LABEL, TERM_DIM, "rows", TERM_PLAIN, text);
+  }
+  if (before < 0 || after < 0) return;
+  const char *plan = json_is_true(json_object_get(one, "plan_changes")) ? "; the plan is another then" : "";
+  snprintf(text, sizeof text, "%s to %s%s", indexes_number(before, from), indexes_number(after, to), plan);
+  term_para(term, 2, LABEL, TERM_DIM, "cost", TERM_PLAIN, text);
+}
+
+static void print_tuning(const struct term *term, const char *heading, const json_t *list) {
+  size_t index;
+  json_t *one;
+  if (json_array_size(list)) term_heading(term, heading);
+  json_array_foreach((json_t *)(uintptr_t)list, index, one) {
+    print_sql(term, json_str(one, "sql", ""));
+    print_effect(term, one);
+    term_para(term, 2, LABEL, TERM_DIM, "why", TERM_PLAIN, json_str(one, "reason", ""));
+    print_caveats(term, one);
+  }
+}
+
 void indexes_print(const struct term *term, const json_t *result) {
   print_recommendations(term, json_object_get(result, "index_recommendations"));
   print_drops(term, json_object_get(result, "drop_candidates"));
+  print_tuning(term, "Statistics", json_object_get(result, "statistics_recommendations"));
+  print_tuning(term, "Settings", json_object_get(result, "settings_recommendations"));
 }

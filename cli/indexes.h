@@ -4,7 +4,8 @@
 
 #include "cli/term.h"
 
-/* index_recommendations and drop_candidates of a result of query.optimize or workload.optimize; nothing when there are none. */
+/* index_recommendations, drop_candidates and what else is recommended, of a result of query.optimize or workload.optimize; nothing when
+ * there are none. */
 void indexes_print(const struct term *term, const json_t *result);
 /* 123456 as "120.6 kB". */
 const char *indexes_bytes(double bytes, char out[24]);

@@ -3,6 +3,7 @@
 
 #include "common/json.h"
 #include "common/log.h"
+#include "worker/optimizer/tuning.h"
 #include "worker/schema/store.h"
 
 static void warn(struct advice *advice, const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -152,15 +153,12 @@ static enum status choose(struct advice *advice, const struct query_plan *real, 
   return choice_make(&advice->choice, err);
 }
 
-static enum status advise(struct advice *advice, struct optimization *o, struct error *err) {
+static enum status advise_some(struct advice *advice, struct optimization *o, struct error *err) {
   struct source_list sources = {0};
-  enum status status = advice_read(advice, err);
-  if (!status && advice->tables.count) status = advice_drops(advice, &advice->tables, o->drop_candidates, err);
-  if (status || !advice->tables.count) return status;
+  bool worthwhile = false;
   advice_foreign_keys(advice, o->index_recommendations);
   if (o->plan->total_cost < COST_MIN) return OK;
-  status = advice_suggest(advice, &advice->queries.items[0], o->plan, &sources, err);
-  bool worthwhile = false;
+  enum status status = advice_suggest(advice, &advice->queries.items[0], o->plan, &sources, err);
   for (size_t i = 0; i < sources.count; i++) worthwhile |= candidates_worthwhile(advice->facts, sources.items[i].table);
   if (status || !worthwhile) return status;
   status = advice_open(advice, any_index_kind(&sources), err);
@@ -172,6 +170,13 @@ static enum status advise(struct advice *advice, struct optimization *o, struct 
   }
   status = choose(advice, o->plan, &sources, err);
   return status ? status : advice_recommend(advice, o->index_recommendations, err);
+}
+
+static enum status advise(struct advice *advice, struct optimization *o, struct error *err) {
+  enum status status = advice_read(advice, err);
+  if (!status && advice->tables.count) status = advice_drops(advice, &advice->tables, o->drop_candidates, err);
+  if (!status && advice->tables.count) status = advise_some(advice, o, err);
+  return status ? status : tuning_advise(advice, o, err);
 }
 
 /* The stage's surroundings fail for reasons of their own: the rest of the answer stands. */

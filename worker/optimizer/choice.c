@@ -51,6 +51,13 @@ static enum status show_only(struct choice *choice, const struct workload_query 
   return status;
 }
 
+enum status choice_hide_all(struct choice *choice, struct error *err) {
+  enum status status = OK;
+  for (size_t i = 0; choice->candidates && !status && i < candidate_count(choice); i++)
+    if (at(choice, i)->tried) status = trial_show(choice->trial, at(choice, i), false, err);
+  return status;
+}
+
 static enum status plan_with(struct choice *choice, struct workload_query *query, const struct index_set *set, struct error *err) {
   struct query_plan *plan = NULL;
   enum status status = show_only(choice, query, set, err);

@@ -71,6 +71,8 @@ MUST_CHECK enum status choice_plan(struct choice *choice, struct error *err);
 MUST_CHECK enum status choice_make(struct choice *choice, struct error *err);
 /* The weighted cost of all queries (maintenance included) with these indexes. */
 MUST_CHECK enum status choice_cost(struct choice *choice, const struct index_set *set, double *ret_cost, struct error *err);
+/* Nothing of what was tried is seen from now on. */
+MUST_CHECK enum status choice_hide_all(struct choice *choice, struct error *err);
 /* One query with these indexes. */
 MUST_CHECK enum status choice_query(struct choice *choice, struct workload_query *query, const struct index_set *set,
                                     const struct planned **ret_planned, struct error *err);

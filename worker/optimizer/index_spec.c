@@ -127,6 +127,10 @@ static size_t cut_at(const char *text, size_t len, size_t max) {
   return max;
 }
 
+const char *index_name_cut(struct arena *arena, const char *name, size_t max) {
+  return arena_strndup(arena, name, cut_at(name, strlen(name), max));
+}
+
 static bool taken(const struct snapshot *snapshot, const char *schema, const char *name) {
   return snapshot_table(snapshot, schema, name) != NULL || snapshot_index_table(snapshot, schema, name, NULL) != NULL;
 }

@@ -41,6 +41,9 @@ const char *index_spec_text(struct arena *arena, const struct index_spec *spec);
  * wanted. */
 const char *index_spec_name(struct arena *arena, const struct snapshot *snapshot, const struct index_spec *spec, int again);
 
+/* The beginning of a name: at most `max` bytes, whole characters. */
+const char *index_name_cut(struct arena *arena, const char *name, size_t max);
+
 /* Whether `wide` serves every scan that `narrow` would: the same kind, rows and order; narrow's keys lead wide's. */
 bool index_spec_covers(const struct index_spec *wide, const struct index_spec *narrow);
 /* The same to the last column. */

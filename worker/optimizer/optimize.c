@@ -112,6 +112,8 @@ static json_t *result_json(const struct optimization *o) {
   json_object_set(result, "alternatives", o->alternatives);
   json_object_set(result, "index_recommendations", o->index_recommendations);
   json_object_set(result, "drop_candidates", o->drop_candidates);
+  json_object_set(result, "statistics_recommendations", o->statistics);
+  json_object_set(result, "settings_recommendations", o->settings);
   json_object_set_new(result, "business_context", json_array());
   json_object_set_new(result, "narrative", json_null());
   json_object_set(result, "warnings", o->warnings);
@@ -144,7 +146,10 @@ enum status optimize_run(struct job *job, json_t **ret_result, struct error *err
                            .alternatives = arena_json(job->arena, json_array()),
                            .index_recommendations = arena_json(job->arena, json_array()),
                            .drop_candidates = arena_json(job->arena, json_array()),
+                           .statistics = arena_json(job->arena, json_array()),
+                           .settings = arena_json(job->arena, json_array()),
                            .warnings = arena_json(job->arena, json_array())};
+  if (!o.statistics || !o.settings) return error_oom(err);
   if (!o.alternatives || !o.index_recommendations || !o.drop_candidates || !o.warnings) return error_oom(err);
   take_options(&o, job->payload);
   enum status status = run(&o, err);

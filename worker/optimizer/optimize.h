@@ -46,7 +46,8 @@ struct optimization {
   struct finding_list findings;
 
   json_t *alternatives, *index_recommendations, *drop_candidates; /* arrays of the contract (section 5); appended to */
-  json_t *warnings;                                               /* strings: what was not looked at, and why */
+  json_t *statistics, *settings; /* arrays: what the planner should know, what the query would run better with */
+  json_t *warnings;              /* strings: what was not looked at, and why */
 };
 
 /* Plans `sql` on the client's database as the original was planned: the same parameters, the same settings. ERR_VALIDATION (details as

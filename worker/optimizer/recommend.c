@@ -21,13 +21,14 @@ static const char *partitioned_script(struct arena *arena, const struct index_sp
   const char *plain = index_spec_create(arena, spec, name, false), *index = sql_qualified(arena, spec->table->schema, name);
   const char *on = plain ? strstr(plain, " ON ") : NULL;
   if (!on || !index || spec->table->partition_count > PARTITIONS_MAX) return plain;
+  const char *base = index_name_cut(arena, name, 50);
   buf_init(&out, LIMIT_SQL_BYTES);
   buf_printf(&out, "%.*s ON ONLY %s;\n", (int)(on - plain), plain, on + 4);
   for (size_t i = 0; i < spec->table->partition_count; i++) {
     const struct snap_table *partition = spec->table->partitions[i];
     struct index_spec part = *spec;
     part.table = partition;
-    const char *part_name = arena_printf(arena, "%.50s_%zu", name, i + 1),
+    const char *part_name = arena_printf(arena, "%s_%zu", base, i + 1),
                *made = part_name ? index_spec_create(arena, &part, part_name, true) : NULL;
     const char *qualified = made ? sql_qualified(arena, partition->schema, part_name) : NULL;
     if (!qualified || partition->kind != SNAP_TABLE) return plain;

@@ -118,18 +118,24 @@ enum status trial_hide(struct trial *trial, const char *schema, const char *inde
   return trial->driver->hide(trial, schema, index, hidden, err);
 }
 
-/* --- the what-if server alone --- */
+/* --- settings and statistics --- */
 
 enum status trial_set(struct trial *trial, const char *name, const char *value, struct error *err) {
-  if (!trial_is_whatif(trial)) return error_set(err, ERR_UNAVAILABLE, "settings are tried on the what-if server");
   const char *before = json_str(trial->setup.facts->settings, name, NULL);
-  const char *const params[] = {name, value ? value : before};
-  if (!params[1]) return OK;
-  return pg_exec(whatif_session(trial->whatif), "SELECT pg_catalog.set_config($1, $2, false)", 2, params, err);
+  if (!value && !before) return OK;
+  return trial->driver->set(trial, name, value ? value : before, err);
 }
 
 enum status trial_columns(struct trial *trial, const json_t *columns, struct error *err) {
   struct whatif_report report = {0};
   if (!trial_is_whatif(trial)) return error_set(err, ERR_UNAVAILABLE, "statistics are tried on the what-if server");
   return whatif_columns(trial->whatif, columns, &report, err);
+}
+
+enum status trial_rows(struct trial *trial, const struct snap_table *table, double rows, double pages, struct error *err) {
+  struct whatif_report report = {0};
+  if (!trial_is_whatif(trial)) return error_set(err, ERR_UNAVAILABLE, "sizes are tried on the what-if server");
+  json_t *sizes = arena_json(trial->arena, json_pack("[{s:s, s:s, s:f, s:f, s:f}]", "s", table->schema, "n", table->name, "pages", pages,
+                                                     "rows", rows, "visible", facts_table(trial->setup.facts, table).visible_pages));
+  return sizes ? whatif_sizes(trial->whatif, sizes, &report, err) : error_oom(err);
 }

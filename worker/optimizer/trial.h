@@ -42,9 +42,11 @@ MUST_CHECK enum status trial_show(struct trial *trial, struct candidate *candida
 MUST_CHECK enum status trial_hide(struct trial *trial, const char *schema, const char *index, bool hidden, struct error *err);
 bool trial_uses(const struct query_plan *plan, const struct candidate *candidate);
 
-/* What-if server only. A setting, for what is planned from now on; NULL: as it was. */
+/* A setting, for what is planned from now on; NULL: as it was. */
 MUST_CHECK enum status trial_set(struct trial *trial, const char *name, const char *value, struct error *err);
-/* Column statistics, as whatif_columns takes them. */
+/* What-if server only: column statistics, as whatif_columns takes them. */
 MUST_CHECK enum status trial_columns(struct trial *trial, const json_t *columns, struct error *err);
+/* What-if server only: how many rows and pages a table has. */
+MUST_CHECK enum status trial_rows(struct trial *trial, const struct snap_table *table, double rows, double pages, struct error *err);
 
 #endif

@@ -81,5 +81,10 @@ static enum status hide(struct trial *trial, const char *schema, const char *ind
   return name ? call(trial, function, name, &res, err) : error_oom(err);
 }
 
+static enum status set(struct trial *trial, const char *name, const char *value, struct error *err) {
+  PGRESULT_AUTO res = NULL;
+  return ask_with(trial, true, "SELECT pg_catalog.set_config($1, $2, true)", 2, (const char *const[]){name, value}, &res, err);
+}
+
 const struct trial_driver trial_hypopg = {
-    .name = "hypopg", .open = open_hypopg, .close = close_hypopg, .ask = ask, .add = add, .show = show, .hide = hide};
+    .name = "hypopg", .open = open_hypopg, .close = close_hypopg, .ask = ask, .add = add, .show = show, .set = set, .hide = hide};

@@ -13,6 +13,7 @@ struct trial_driver {
   enum status (*ask)(struct trial *trial, const char *sql, PGresult **ret_res, struct error *err);
   enum status (*add)(struct trial *trial, struct candidate *candidate, struct error *err);
   enum status (*show)(struct trial *trial, struct candidate *candidate, bool shown, struct error *err);
+  enum status (*set)(struct trial *trial, const char *name, const char *value, struct error *err);
   enum status (*hide)(struct trial *trial, const char *schema, const char *index, bool hidden, struct error *err);
 };
 extern const struct trial_driver trial_whatif, trial_hypopg;

@@ -189,5 +189,9 @@ static enum status hide(struct trial *trial, const char *schema, const char *ind
   return whatif_hide_index(trial->whatif, schema, index, hidden, err);
 }
 
+static enum status set(struct trial *trial, const char *name, const char *value, struct error *err) {
+  return pg_exec(whatif_session(trial->whatif), "SELECT pg_catalog.set_config($1, $2, false)", 2, (const char *const[]){name, value}, err);
+}
+
 const struct trial_driver trial_whatif = {
-    .name = "whatif", .open = open_whatif, .close = close_whatif, .ask = ask, .add = add, .show = show, .hide = hide};
+    .name = "whatif", .open = open_whatif, .close = close_whatif, .ask = ask, .add = add, .show = show, .set = set, .hide = hide};
