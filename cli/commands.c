@@ -58,10 +58,11 @@ static const struct cli_command commands[] = {
      "cost), how "
      "far\n"
      "its estimate was off, and what is worth doing. No connection is needed.\n" REMOTE_HELP},
-    {"optimize", "FILE [--analyze] [--connection ID] [--json]", remote_optimize,
-     "plan a query on the database and say what is wrong with it",
+    {"optimize", "FILE [--analyze] [--compare] [--connection ID] [--json]", remote_optimize,
+     "plan a query on the database, say what is wrong with it, and how else to write it",
      "FILE holds one statement; \"-\" reads standard input. --analyze runs it, read-only and rolled back, to measure instead of "
-     "guess.\n" CONNECTION_HELP REMOTE_HELP},
+     "guess.\n--compare runs it and each rewrite on the live data, and shows only those that give the same rows.\n" CONNECTION_HELP
+         REMOTE_HELP},
     {"workload", "[FILE] [--budget SIZE] [--max-indexes N] [--connection ID] [--json]", remote_workload,
      "one set of indexes for many queries, each tried before it is recommended",
      "FILE holds statements, or JSON: [{\"sql\": …, \"weight\": how often}]; \"-\" reads standard input. Without FILE: what took most "

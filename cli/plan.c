@@ -132,16 +132,31 @@ static void print_findings(const struct term *term, const json_t *findings) {
   }
 }
 
-static void print_proposals(const struct term *term, const json_t *result) {
+static void print_alternative(const struct term *term, const json_t *one) {
+  const json_t *assumptions = json_object_get(one, "assumptions"), *verification = json_object_get(one, "verification");
+  term_printf(term, TERM_BOLD, "%lld  %s", json_int(one, "rank", 0), json_str(one, "estimated_improvement", ""));
+  term_printf(term, TERM_DIM, "  cost %.0f instead of %.0f\n", fmax(0, number(one, "rewritten_cost")),
+              fmax(0, number(one, "original_cost")));
+  term_para(term, 3, 3, TERM_PLAIN, "", TERM_PLAIN, json_str(one, "explanation", ""));
+  term_block(term, 3, TERM_CYAN, json_str(one, "rewritten_sql", ""));
+  for (size_t i = 0; i < json_array_size(assumptions); i++)
+    term_para(term, 3, 12, TERM_DIM, i ? "" : "assumes", TERM_PLAIN, json_string_value(json_array_get(assumptions, i)));
+  term_para(term, 3, 12, TERM_DIM, json_str(verification, "result", ""), TERM_DIM, json_str(verification, "details", ""));
+  term_para(term, 3, 12, TERM_DIM, "by", TERM_DIM,
+            strcmp(json_str(one, "proposed_by", ""), "model") == 0 ? "a language model" : json_str(one, "rule", ""));
+}
+
+static void print_alternatives(const struct term *term, const json_t *result) {
   const json_t *alternatives = json_object_get(result, "alternatives");
-  const json_t *warnings = json_object_get(result, "warnings");
+  long long dropped = json_int(json_object_get(result, "dropped_rewrites"), "count", 0);
   if (json_array_size(alternatives)) term_heading(term, "Other ways to write it");
-  for (size_t i = 0; i < json_array_size(alternatives); i++) {
-    const json_t *one = json_array_get(alternatives, i);
-    term_para(term, 0, 2, TERM_BOLD, "", TERM_BOLD, json_str(one, "explanation", ""));
-    term_block(term, 2, TERM_CYAN, json_str(one, "rewritten_sql", ""));
-    term_printf(term, TERM_DIM, "  %s\n", json_str(one, "estimated_improvement", ""));
-  }
+  for (size_t i = 0; i < json_array_size(alternatives); i++) print_alternative(term, json_array_get(alternatives, i));
+  if (dropped) term_printf(term, TERM_DIM, "%lld other%s tried and dropped (--json says why)\n", dropped, dropped == 1 ? " was" : "s were");
+}
+
+static void print_proposals(const struct term *term, const json_t *result) {
+  const json_t *warnings = json_object_get(result, "warnings");
+  print_alternatives(term, result);
   indexes_print(term, result);
   for (size_t i = 0; i < json_array_size(warnings); i++) {
     const char *text = json_string_value(json_array_get(warnings, i));
@@ -204,11 +219,13 @@ int remote_explain(const struct cli_command *self, int argc, char **argv) {
 
 int remote_optimize(const struct cli_command *self, int argc, char **argv) {
   const char *file = NULL, *connection = NULL;
-  bool as_json = false, analyze = false;
+  bool as_json = false, analyze = false, compare = false;
   int count = 0;
-  const struct cli_option options[] = {
-      {"--connection", &connection, NULL, NULL}, {"--analyze", NULL, &analyze, NULL}, {"--json", NULL, &as_json, NULL}};
-  if (!cli_args(self, argc, argv, options, 3, &file, 1, &count)) return CLI_USAGE;
+  const struct cli_option options[] = {{"--connection", &connection, NULL, NULL},
+                                       {"--analyze", NULL, &analyze, NULL},
+                                       {"--compare", NULL, &compare, NULL},
+                                       {"--json", NULL, &as_json, NULL}};
+  if (!cli_args(self, argc, argv, options, 4, &file, 1, &count)) return CLI_USAGE;
   if (count != 1) return cli_usage(self, "which file?");
   ERROR_AUTO err = {0};
   CLIENT_AUTO *client = NULL;

@@ -5,6 +5,7 @@
 
 #include "common/json.h"
 #include "worker/optimizer/advice.h"
+#include "worker/optimizer/rewrite/rewrite.h"
 #include "worker/query/resolve.h"
 #include "worker/query/session.h"
 #include "worker/schema/store.h"
@@ -15,6 +16,7 @@ static const struct stage {
   int percent;
   enum status (*run)(struct optimization *optimization, struct error *err);
 } stages[] = {
+    {"rewrites", 40, rewrite_stage},
     {"indexes", 60, advise_indexes},
 };
 
@@ -110,6 +112,7 @@ static json_t *result_json(const struct optimization *o) {
   json_object_set_new(result, "execution_plan", plan_json(o->plan));
   json_object_set_new(result, "findings", findings_json(&o->findings));
   json_object_set(result, "alternatives", o->alternatives);
+  json_object_set(result, "dropped_rewrites", o->dropped_rewrites);
   json_object_set(result, "index_recommendations", o->index_recommendations);
   json_object_set(result, "drop_candidates", o->drop_candidates);
   json_object_set(result, "statistics_recommendations", o->statistics);
@@ -146,10 +149,11 @@ enum status optimize_run(struct job *job, json_t **ret_result, struct error *err
                            .alternatives = arena_json(job->arena, json_array()),
                            .index_recommendations = arena_json(job->arena, json_array()),
                            .drop_candidates = arena_json(job->arena, json_array()),
+                           .dropped_rewrites = arena_json(job->arena, json_object()),
                            .statistics = arena_json(job->arena, json_array()),
                            .settings = arena_json(job->arena, json_array()),
                            .warnings = arena_json(job->arena, json_array())};
-  if (!o.statistics || !o.settings) return error_oom(err);
+  if (!o.statistics || !o.settings || !o.dropped_rewrites) return error_oom(err);
   if (!o.alternatives || !o.index_recommendations || !o.drop_candidates || !o.warnings) return error_oom(err);
   take_options(&o, job->payload);
   enum status status = run(&o, err);

@@ -230,6 +230,11 @@ enum status query_session_own_settings(struct query_session *session, struct err
   return query_session_query(session, sql, 0, NULL, &res, err);
 }
 
+enum status query_session_describe(struct query_session *session, const char *sql, PGresult **ret_res, struct error *err) {
+  if (!session->in_transaction) return error_set(err, ERR_INTERNAL, "there is no transaction");
+  return session_finish(session, session_describe(session, sql, ret_res, err), err);
+}
+
 enum status query_session_end(struct query_session *session, struct error *err) {
   if (!session->in_transaction || !session->conn) return OK;
   session->in_transaction = false;

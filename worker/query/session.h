@@ -96,6 +96,8 @@ MUST_CHECK enum status query_session_query(struct query_session *session, const 
                                            PGresult **ret_res, struct error *err);
 /* What plans depend on, as the role and the database have it rather than as begin has limited it (jit, work_mem, workers): for EXPLAIN. */
 MUST_CHECK enum status query_session_own_settings(struct query_session *session, struct error *err);
+/* What a statement returns and takes, as PQdescribePrepared has it, without running it; a failure ends the transaction, too. */
+MUST_CHECK enum status query_session_describe(struct query_session *session, const char *sql, PGresult **ret_res, struct error *err);
 /* ROLLBACK and DISCARD ALL; the connection is dropped when the server does not say that the transaction was ours to the end, and the error
  * is then GUARDRAIL_VIOLATION (layer "transaction"). Does nothing outside one. */
 MUST_CHECK enum status query_session_end(struct query_session *session, struct error *err);

@@ -109,7 +109,8 @@ static void fill_fk(struct load *load, const json_t *json, void *item) {
                          .ref_table = text_or_empty(json, "ref_table"),
                          .on_delete = json_str(json, "on_delete", "NO ACTION"),
                          .on_update = json_str(json, "on_update", "NO ACTION"),
-                         .validated = json_bool(json, "validated", true)};
+                         .validated = json_bool(json, "validated", true) && json_bool(json, "enforced", true),
+                         .deferrable = json_bool(json, "deferrable", false)};
   size_t ref_count;
   fk->columns = load_strings(load, json, "columns", &fk->column_count);
   fk->ref_columns = load_strings(load, json, "ref_columns", &ref_count);

@@ -44,7 +44,8 @@ struct snap_fk {
   const char **ref_columns;
   size_t column_count;
   const char *on_delete, *on_update; /* "NO ACTION", "CASCADE", … */
-  bool validated;
+  bool validated;                    /* and enforced */
+  bool deferrable;
 };
 struct snap_index {
   const char *name;

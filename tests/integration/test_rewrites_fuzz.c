@@ -1,0 +1,135 @@
+/* test_rewrites_fuzz.c - random queries: whatever is offered for one gives the same rows as it, on data full of NULLs and duplicates and on
+ * made-up rows. A few hundred here; REWRITES_FUZZ=10000 is what tests/bench/rewrites runs. REWRITES_SEED begins elsewhere. */
+#include "tests/support/harness.h"
+#include "tests/support/query_maker.h"
+
+#include <stdlib.h>
+
+#include "common/clock.h"
+#include "common/pg.h"
+#include "worker/optimizer/rewrite/rewrite_impl.h"
+#include "worker/optimizer/rewrite/trial.h"
+#include "worker/schema/catalog.h"
+
+#define QUERIES 300
+
+static struct harness *h;
+static struct arena *arena, *scratch;
+static PGconn *conn, *empty;
+static struct snapshot *snapshot;
+
+static PGconn *make(const char *name, const char *more) {
+  char url[HARNESS_URL], script[512];
+  harness_database(harness_postgres(h, 17), name, url);
+  harness_sql_file(url, "tests/fixtures/rewrites.sql");
+  snprintf(script, sizeof script, "ALTER DATABASE %s SET search_path = shop; ALTER DATABASE %s SET timezone = 'UTC'; %s", name, name, more);
+  harness_sql(url, script);
+  return harness_connect(url);
+}
+
+static int setup(void **state) {
+  ERROR_AUTO err = {0};
+  h = harness_new();
+  arena = arena_new(1UL << 30);
+  scratch = arena_new(1UL << 30);
+  conn = make("filled", "SELECT shop.fill_shop(1); DELETE FROM shop.items WHERE order_id > 200; DELETE FROM shop.orders WHERE id > 200;"
+                        "DELETE FROM shop.events WHERE id > 200; ANALYZE");
+  empty = make("empty", "");
+  struct catalog_reader reader = {.conn = conn, .arena = arena, .excluded = "{}", .major = 17};
+  if (catalog_begin(&reader, &err) || catalog_read(&reader, &err) ||
+      snapshot_load(arena_json(arena, json_incref(reader.root)), arena, &snapshot, &err))
+    fail_msg("%s", err.message);
+  catalog_end(&reader);
+  if (pg_script(conn, "SET statement_timeout = '10s'", &err)) fail_msg("%s", err.message);
+  *state = h;
+  return 0;
+}
+
+static int teardown(void **state) {
+  PQfinish(conn);
+  PQfinish(empty);
+  arena_free(arena);
+  arena_free(scratch);
+  return harness_teardown(state);
+}
+
+/* Rows that only one of them gives; -1: the query itself fails. */
+static long long differing(const char *a, const char *b) {
+  char *sql = arena_printf(scratch,
+                           "SELECT count(*) FROM ((SELECT * FROM (%s\n) a EXCEPT ALL SELECT * FROM (%s\n) b) UNION ALL (SELECT * FROM "
+                           "(%s\n) b EXCEPT ALL SELECT * FROM (%s\n) a)) d",
+                           a, b, b, a);
+  PGRESULT_AUTO res = NULL;
+  ERROR_AUTO err = {0};
+  if (!pg_query(conn, sql, 0, NULL, &res, &err)) return pg_int(res, 0, 0, -1);
+  PGRESULT_AUTO alone = NULL;
+  ERROR_AUTO own = {0};
+  if (!pg_query(conn, arena_printf(scratch, "SELECT count(*) FROM (%s\n) a", a), 0, NULL, &alone, &own) && !strstr(err.message, "timeout"))
+    fail_msg("%s\n%s\n%s", a, b, err.message);
+  return -1;
+}
+
+struct tally {
+  const char *rule;
+  long count;
+};
+
+static void count_rule(struct tally *tallies, const char *rule) {
+  for (size_t i = 0; i < 64; i++) {
+    if (tallies[i].rule && strcmp(tallies[i].rule, rule) != 0) continue;
+    tallies[i].rule = rule;
+    tallies[i].count++;
+    return;
+  }
+}
+
+static long fuzz_one(const char *sql, uint64_t seed, struct tally *tallies) {
+  struct rewrite_list *list = ARENA_NEW(scratch, struct rewrite_list);
+  struct ladder_step *steps = arena_calloc(scratch, REWRITE_CANDIDATES, sizeof *steps);
+  struct ladder ladder = {.steps = steps};
+  const char *why;
+  ERROR_AUTO err = {0};
+  if (rewrite_propose(snapshot, sql, scratch, list, &why, &err)) fail_msg("%s: %s", sql, err.message);
+  if (why) fail_msg("seed %llu: %s: %s", (unsigned long long)seed, sql, why);
+  for (size_t i = 0; i < list->count; i++) {
+    steps[ladder.count++] = (struct ladder_step){.candidate = list->items[i]};
+    count_rule(tallies, list->items[i].rule);
+    long long rows = differing(sql, list->items[i].sql);
+    if (rows > 0)
+      fail_msg("seed %llu: %s: %lld rows differ\n%s\n%s", (unsigned long long)seed, list->items[i].rule, rows, sql, list->items[i].sql);
+  }
+  if (!ladder.count) return 0;
+  if (trial_compare(empty, snapshot, sql, NULL, 0, &ladder, scratch, &err)) fail_msg("%s: %s", sql, err.message);
+  for (size_t i = 0; i < ladder.count; i++)
+    if (steps[i].dropped)
+      fail_msg("seed %llu: %s: %s\n%s\n%s", (unsigned long long)seed, steps[i].candidate.rule, steps[i].dropped, sql,
+               steps[i].candidate.sql);
+  return (long)ladder.count;
+}
+
+static void what_is_offered_gives_the_same_rows(void **state) {
+  const char *asked = getenv("REWRITES_FUZZ"), *from = getenv("REWRITES_SEED");
+  long queries = asked ? strtol(asked, NULL, 10) : QUERIES, rewrites = 0, with = 0;
+  uint64_t seed = from ? strtoull(from, NULL, 10) : 1;
+  struct tally tallies[64] = {0};
+  int64_t began = clock_mono_ms();
+  (void)state;
+  for (long i = 0; i < queries; i++) {
+    BUF_AUTO sql;
+    buf_init(&sql, 1 << 16);
+    maker_query(seed + (uint64_t)i, &sql);
+    long made = fuzz_one(buf_str(&sql), seed + (uint64_t)i, tallies);
+    rewrites += made;
+    with += made > 0;
+    arena_reset(scratch);
+  }
+  print_message("%ld queries, %ld of them with rewrites, %ld rewrites, none unsound; %.1f s\n", queries, with, rewrites,
+                (double)(clock_mono_ms() - began) / 1000);
+  for (size_t i = 0; i < 64 && tallies[i].rule; i++) print_message("  %6ld %s\n", tallies[i].count, tallies[i].rule);
+  if (queries >= QUERIES) assert_true(with * 4 > queries);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(what_is_offered_gives_the_same_rows)};
+  return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -1,0 +1,204 @@
+/* propose.c - which queries are rewritten at all, and every rule at every place.
+ *
+ * A rule changes the tree it is given, so each candidate has a tree of its own: the text is parsed and resolved again after each change. Of
+ * a query without any place one tree serves all rules. */
+#include "worker/optimizer/rewrite/merge.h"
+#include "worker/optimizer/rewrite/rewrite_impl.h"
+
+#include "common/json.h"
+
+/* --- an attempt --- */
+
+bool rewrite_here(struct rewrite *rw) { return rw->seen++ == rw->site; }
+
+void rewrite_assume(struct rewrite *rw, const char *fmt, ...) {
+  struct rewrite_candidate *candidate = rw->candidate;
+  va_list args;
+  va_start(args, fmt);
+  const char *text = arena_vprintf(rw->arena, fmt, args);
+  va_end(args);
+  if (!text || candidate->assumption_count == REWRITE_ASSUMPTIONS) return;
+  for (size_t i = 0; i < candidate->assumption_count; i++)
+    if (strcmp(candidate->assumptions[i], text) == 0) return;
+  candidate->assumptions[candidate->assumption_count++] = text;
+}
+
+void rewrite_explain(struct rewrite *rw, const char *fmt, ...) {
+  va_list args;
+  va_start(args, fmt);
+  rw->candidate->explanation = arena_vprintf(rw->arena, fmt, args);
+  va_end(args);
+}
+
+/* --- what is left alone --- */
+
+struct look {
+  const char *why;
+  bool local_only;
+  size_t set_calls_in_from;
+};
+
+static bool see_form(void *arg, PgQuery__Node *node) {
+  struct look *look = arg;
+  switch (node->node_case) {
+  case PG_QUERY__NODE__NODE_LOCKING_CLAUSE: look->why = "it locks rows"; break;
+  case PG_QUERY__NODE__NODE_INTO_CLAUSE: look->why = "it makes a table"; break;
+  case PG_QUERY__NODE__NODE_INSERT_STMT:
+  case PG_QUERY__NODE__NODE_UPDATE_STMT:
+  case PG_QUERY__NODE__NODE_DELETE_STMT:
+  case PG_QUERY__NODE__NODE_MERGE_STMT: look->why = "it writes"; break;
+  case PG_QUERY__NODE__NODE_RANGE_TABLE_SAMPLE: look->why = "it samples a table"; break;
+  case PG_QUERY__NODE__NODE_GROUPING_SET: look->local_only = true; break; /* grouped columns become NULL */
+  case PG_QUERY__NODE__NODE_SELECT_STMT:
+    if (node->select_stmt->with_clause && node->select_stmt->with_clause->recursive) look->local_only = true;
+    if (node->select_stmt->into_clause) look->why = "it makes a table";
+    if (node->select_stmt->limit_option == PG_QUERY__LIMIT_OPTION__LIMIT_OPTION_WITH_TIES) look->local_only = true;
+    break;
+  case PG_QUERY__NODE__NODE_RANGE_FUNCTION: look->set_calls_in_from += node->range_function->n_functions; break;
+  default: break;
+  }
+  return !look->why;
+}
+
+static const char *check_functions(const struct query_resolution *names, size_t set_calls_in_from, struct arena *arena) {
+  size_t set_calls = 0;
+  for (size_t i = 0; i < names->function_count; i++) {
+    const struct query_function *function = &names->functions[i];
+    char volatility = function->function ? function->function->volatility : function->builtin ? function->builtin->volatility : 'v';
+    if (function->builtin && function->builtin->volatility > volatility) volatility = function->builtin->volatility;
+    if (volatility == 'v') return arena_printf(arena, "it calls %s(), which is volatile", function->name);
+    bool set = function->function
+                   ? strncmp(function->function->returns, "SETOF", 5) == 0 || strncmp(function->function->returns, "TABLE", 5) == 0
+                   : (function->builtin->kinds & BUILTIN_SET) != 0;
+    set_calls += set;
+  }
+  return set_calls > set_calls_in_from ? "a function in its select list returns several rows" : NULL;
+}
+
+static bool made_by_somebody(const struct snapshot *snapshot, const char *operator) {
+  size_t index;
+  json_t *one;
+  json_array_foreach(json_object_get(snapshot->json, "operators"), index,
+                     one) if (strcmp(json_str(one, "name", ""), operator) == 0) return true;
+  return false;
+}
+
+static const char *check_operators(const struct snapshot *snapshot, const struct query_resolution *names, struct arena *arena) {
+  for (size_t i = 0; i < names->operator_count; i++)
+    if (made_by_somebody(snapshot, names->operators[i].name))
+      return arena_printf(arena, "the operator %s is one that somebody made", names->operators[i].name);
+  return made_by_somebody(snapshot, "=") || made_by_somebody(snapshot, "<") ? "somebody made an operator = or <" : NULL;
+}
+
+static const char *check_relations(const struct query_resolution *names, struct look *look, struct arena *arena) {
+  for (size_t i = 0; i < names->relation_count; i++) {
+    const struct query_relation *relation = &names->relations[i];
+    const struct snap_table *table = relation->table;
+    if (table->kind == SNAP_FOREIGN) return arena_printf(arena, "%s is a foreign table", table->qualified);
+    if (table->kind == SNAP_VIEW || table->kind == SNAP_MATVIEW || table->rls) look->local_only = true;
+    if (table->kind == SNAP_TABLE && table->partition_count && relation->var->inh) look->local_only = true; /* others inherit from it */
+    if (table->kind == SNAP_PARTITIONED && !relation->var->inh) look->local_only = true;
+  }
+  return NULL;
+}
+
+static const char *check_scopes(const struct query_resolution *names) {
+  if (names->problem_count) return "not all of its names are in the snapshot";
+  if (names->scope_count > REWRITE_SCOPES) return "it has more than 200 SELECTs";
+  for (size_t s = 0; s < names->scope_count; s++)
+    for (size_t i = 0; i < names->scopes[s]->rte_count; i++)
+      if (names->scopes[s]->rtes[i]->kind == QUERY_TABLE && !names->scopes[s]->rtes[i]->table) return "it reads system catalogs";
+  return NULL;
+}
+
+static bool has_collations(const struct snapshot *snapshot) {
+  size_t index;
+  json_t *one;
+  json_array_foreach(json_object_get(snapshot->json, "collations"), index, one) if (!json_bool(one, "deterministic", true)) return true;
+  return false;
+}
+
+/* Why nothing of it is rewritten; NULL. */
+static const char *refuse(struct rewrite *rw) {
+  struct look look = {0};
+  sql_walk(rw->statement, see_form, &look);
+  if (!look.why) look.why = check_scopes(rw->names);
+  if (!look.why) look.why = check_functions(rw->names, look.set_calls_in_from, rw->arena);
+  if (!look.why) look.why = check_operators(rw->snapshot, rw->names, rw->arena);
+  if (!look.why) look.why = check_relations(rw->names, &look, rw->arena);
+  if (!look.why && has_collations(rw->snapshot)) look.why = "the schema has a nondeterministic collation";
+  rw->local_only = look.local_only;
+  return look.why;
+}
+
+/* --- every rule at every place --- */
+
+struct proposal {
+  struct rewrite rw;
+  const char *sql, *printed;
+  bool fresh; /* the tree is as it was parsed */
+};
+
+/* False: it does not parse, or is no SELECT; or memory ran out (err). */
+static bool parse(struct proposal *p, struct error *err) {
+  p->rw.statement = sql_parse_statement(p->rw.arena, p->sql);
+  if (!p->rw.statement || p->rw.statement->node_case != PG_QUERY__NODE__NODE_SELECT_STMT) return false;
+  struct query_resolution *names = NULL;
+  if (query_resolve(p->rw.snapshot, p->rw.statement->select_stmt, p->rw.arena, &names, err)) return false;
+  p->rw.names = names;
+  p->fresh = true;
+  return true;
+}
+
+static bool is_known(const struct rewrite_list *list, const char *sql) {
+  for (size_t i = 0; i < list->count; i++)
+    if (strcmp(list->items[i].sql, sql) == 0) return true;
+  return false;
+}
+
+static void take(struct proposal *p, struct rewrite_list *list, const struct rewrite_candidate *made) {
+  const char *printed = sql_statement_text(p->rw.arena, p->rw.statement);
+  PgQuery__Node *again = printed ? sql_parse_statement(p->rw.arena, printed) : NULL; /* AND in AND is one AND when it is read */
+  printed = again ? sql_statement_text(p->rw.arena, again) : NULL;
+  if (!printed || strcmp(printed, p->printed) == 0) return;
+  struct rewrite_candidate candidate = *made;
+  candidate.sql = merge_text(p->sql, p->printed, printed, p->rw.arena);
+  if (candidate.sql && !is_known(list, candidate.sql)) list->items[list->count++] = candidate;
+}
+
+static enum status try_rule(struct proposal *p, const struct rewrite_rule *rule, struct rewrite_list *list, struct error *err) {
+  for (int site = 0; list->count < REWRITE_CANDIDATES && site < REWRITE_CANDIDATES; site++) {
+    struct rewrite_candidate candidate = {.rule = rule->code, .explanation = rule->to, .cost_blind = rule->cost_blind};
+    if (!p->fresh && !parse(p, err)) return err->status ? err->status : OK;
+    p->rw.site = site;
+    p->rw.seen = 0;
+    p->rw.candidate = &candidate;
+    if (!rule->apply(&p->rw)) return OK;
+    p->fresh = false;
+    take(p, list, &candidate);
+  }
+  return OK;
+}
+
+enum status rewrite_propose(const struct snapshot *snapshot, const char *sql, struct arena *arena, struct rewrite_list *ret_list,
+                            const char **ret_why, struct error *err) {
+  struct proposal p = {.rw = {.arena = arena, .snapshot = snapshot}, .sql = sql};
+  ret_list->count = 0;
+  *ret_why = NULL;
+  if (strlen(sql) > REWRITE_SQL_BYTES) {
+    *ret_why = "it is longer than 64 kB";
+    return OK;
+  }
+  if (!parse(&p, err)) {
+    *ret_why = "it is no SELECT";
+    return err->status;
+  }
+  p.printed = sql_statement_text(arena, p.rw.statement);
+  *ret_why = p.printed ? refuse(&p.rw) : "it can't be printed";
+  enum status status = OK;
+  for (size_t i = 0; !*ret_why && !status && i < rewrite_rule_count; i++)
+    if (rewrite_rules[i].local || !p.rw.local_only) status = try_rule(&p, &rewrite_rules[i], ret_list, err);
+  return status;
+}
+
+const struct rewrite_rule *rewrite_rule_at(size_t index) { return index < rewrite_rule_count ? &rewrite_rules[index] : NULL; }

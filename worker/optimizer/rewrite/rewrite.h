@@ -1,0 +1,53 @@
+/* rewrite.h - the same question asked another way: what may be proposed, and what a proposal has to survive.
+ *
+ * A rule (rules_table.c, one row each) looks for its form in the tree of a query, proves its preconditions from the tree, the resolved
+ * names and the snapshot, and changes the tree. What it took for granted of the schema (NOT NULL, keys, foreign keys) is stated with it.
+ * The text of the new query keeps the author's comments and layout wherever the rule changed nothing (merge.h).
+ *
+ * Proposals then climb a ladder, and are dropped where they fall:
+ *   L0  the preconditions are proved (rules; a language model's proposals begin below)
+ *   L1  the same columns, by name, type and order, and the same parameters (ladder.c)
+ *   L2  no dearer by EXPLAIN
+ *   L3  the plan is another one
+ *   L4  the same rows on the live data, when that is asked for
+ *   L5  the same rows on made-up ones chosen to tell queries apart: NULLs, duplicates, empty tables, ties, bounds (trial.h) */
+#ifndef AUTODB_REWRITE_H
+#define AUTODB_REWRITE_H
+
+#include "worker/optimizer/optimize.h"
+
+#define REWRITE_CANDIDATES 24  /* of one query */
+#define REWRITE_ASSUMPTIONS 12 /* of one candidate */
+#define REWRITE_SQL_BYTES (64 * 1024)
+#define REWRITE_SCOPES 200 /* SELECTs of one query */
+
+struct rewrite_rule;
+
+struct rewrite_candidate {
+  const char *sql;  /* the whole query, in the author's layout */
+  const char *rule; /* code of its rule; "a + b" of a combination; "model" */
+  const char *explanation;
+  const char *assumptions[REWRITE_ASSUMPTIONS]; /* facts of the schema: "shop.orders.customer_id is NOT NULL" */
+  size_t assumption_count;
+  bool cost_blind; /* the planner's costs don't show what it gains */
+  bool model;      /* proposed by a language model: nothing is proved */
+};
+
+struct rewrite_list {
+  struct rewrite_candidate items[REWRITE_CANDIDATES];
+  size_t count;
+};
+
+/* All that the rules propose for one SELECT: single steps, each applied to the query as it is. ret_why: why nothing was looked for ("it
+ * calls random(), which is volatile"), else NULL. Never fails but for memory; text that does not parse has no candidates. For processes
+ * that may die: SQL is parsed here. */
+MUST_CHECK enum status rewrite_propose(const struct snapshot *snapshot, const char *sql, struct arena *arena, struct rewrite_list *ret_list,
+                                       const char **ret_why, struct error *err);
+
+/* The stage of query.optimize: appends to `alternatives`, sets `dropped_rewrites`. */
+enum status rewrite_stage(struct optimization *optimization, struct error *err);
+
+/* For who writes documents and tests: the rows; NULL past the end. */
+const struct rewrite_rule *rewrite_rule_at(size_t index);
+
+#endif
