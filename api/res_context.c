@@ -121,6 +121,12 @@ static enum status post_s3(struct request *req, struct error *err) {
   return connection_ref_submit(req, &req->ids[0], "s3.ingest", payload, err);
 }
 
+/* --- another model --- */
+
+static enum status post_reembed(struct request *req, struct error *err) {
+  return connection_ref_submit(req, &req->ids[0], "context.reembed", json_object(), err);
+}
+
 #define FIELDS(table) .fields = (table), .field_count = COUNT(table)
 const struct route context_routes[] = {
     {.method = HTTP_POST,
@@ -135,6 +141,11 @@ const struct route context_routes[] = {
      .auth = AUTH_USER,
      .flags = ROUTE_JOB | ROUTE_WAITS,
      FIELDS(alias_fields)},
+    {.method = HTTP_POST,
+     .pattern = "/api/v1/connections/{id}/context/reembed",
+     .handler = post_reembed,
+     .auth = AUTH_USER,
+     .flags = ROUTE_JOB},
     {.method = HTTP_POST,
      .pattern = "/api/v1/connections/{id}/documents/s3",
      .handler = post_s3,

@@ -77,6 +77,7 @@ int context_show(const struct cli_command *self, int argc, char **argv);
 int context_delete(const struct cli_command *self, int argc, char **argv);
 int context_get(const struct cli_command *self, int argc, char **argv);
 int context_query(const struct cli_command *self, int argc, char **argv);
+int context_reembed(const struct cli_command *self, int argc, char **argv);
 int context_s3(const struct cli_command *self, int argc, char **argv);
 int check_run(const struct cli_command *self, int argc, char **argv);
 

@@ -92,6 +92,9 @@ static const struct cli_command commands[] = {
     {"context delete", "ID", context_delete, "forget a document", REMOTE_HELP},
     {"context query", "QUESTION [--tables N] [--documents N] [--connection ID] [--json]", context_query,
      "ask which tables and which passages a question is about", CONNECTION_HELP REMOTE_HELP},
+    {"context reembed", "[--connection ID] [--json]", context_reembed, "make all vectors anew, by the model configured now",
+     "After AUTODB_EMBED_PROVIDER, _MODEL or _DIMS of the workers were changed. Searches go on with the former model until the last\n"
+     "document is done; what was interrupted goes on when it is called again.\n" CONNECTION_HELP REMOTE_HELP},
     {"context s3", "BUCKET [--prefix P] [--include GLOB]… [--exclude GLOB]… …", context_s3, "read documents out of a bucket",
      "  --region REGION       where the bucket is, when it can't be found out\n"
      "  --endpoint-url URL    another server than AWS; AUTODB_S3_ALLOW_ENDPOINTS of the installation must name it\n"

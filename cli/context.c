@@ -274,6 +274,26 @@ int context_query(const struct cli_command *self, int argc, char **argv) {
   return CLI_OK;
 }
 
+/* --- another model --- */
+
+int context_reembed(const struct cli_command *self, int argc, char **argv) {
+  struct asked asked = {0};
+  struct term term;
+  const struct cli_option options[] = {ASKED_OPTIONS(asked)};
+  if (!cli_args(self, argc, argv, options, 2, NULL, 0, NULL)) return CLI_USAGE;
+  JSON_AUTO *body = json_object();
+  JSON_AUTO *result = run_job(&asked, "context/reembed", body, BUCKET_SECONDS);
+  if (!result) return CLI_FAILED;
+  if (asked.as_json) {
+    remote_print_json(result);
+    return CLI_OK;
+  }
+  term_init(&term, stdout);
+  term_printf(&term, TERM_PLAIN, "%lld documents, %lld chunks now have vectors of %s, %lld dimensions\n", json_int(result, "documents", 0),
+              json_int(result, "chunks", 0), json_str(result, "embedding_model", ""), json_int(result, "dims", 0));
+  return CLI_OK;
+}
+
 /* --- S3 --- */
 
 static void add_list(json_t *body, const char *name, const struct cli_list *list) {

@@ -26,6 +26,7 @@ static const struct job_kind kinds[] = {
     {"context.query", LANE_INTERACTIVE, 60 * 1000, 5, 2048, RETRY_PROVIDER, false},
     {"plan.parse", LANE_INTERACTIVE, 30 * 1000, 5, 1024, RETRY_USUAL, false},
     {"document.ingest", LANE_DEFAULT, 900 * 1000, 5, 2048, RETRY_PROVIDER, false},
+    {"context.reembed", LANE_BULK, 3600 * 1000, 5, 2048, RETRY_PROVIDER, false},
     {"s3.ingest", LANE_BULK, 3600 * 1000, 5, 2048, RETRY_PROVIDER, false},
     {JOB_KIND_PART, LANE_BULK, 1800 * 1000, 5, 2048, RETRY_PROVIDER, false}, /* a part of s3.ingest */
     {"workload.optimize", LANE_BULK, 1800 * 1000, 5, 4096, RETRY_USUAL, false},

@@ -128,6 +128,7 @@
 #define LIMIT_KEPT_PASSAGES 400000             /* of one connection kept so, in 540 bytes each; beyond: an index is made for it */
 #define LIMIT_RETRIEVAL_RESULTS 50             /* of tables, and of passages, in one answer */
 #define LIMIT_RETRIEVAL_TEXT_BYTES (64 * 1024) /* of a question that are looked at */
+#define LIMIT_EMBED_CACHE_DAYS 90              /* a bought vector that nobody needed for so long is forgotten */
 #define LIMIT_GLOSSARY_ENTRIES 500             /* offered to one question; of one document */
 
 /* --- questions --- */

@@ -4,6 +4,7 @@
 #include "common/job.h"
 #include "worker/context/documents.h"
 #include "worker/context/query.h"
+#include "worker/context/reembed.h"
 #include "worker/context/s3_ingest.h"
 #include "worker/execute/execute.h"
 #include "worker/migration/analyze.h"
@@ -16,7 +17,7 @@ static const struct kind kinds[] = {
     {"migration.analyze", analyze_run, true},   {"migration.sandbox", sandbox_run, true},       {"migration.execute", execute_run, true},
     {"context.query", context_query_run, true}, {"document.ingest", document_ingest_run, true}, {"plan.parse", plan_parse_run, false},
     {"query.optimize", optimize_run, true},     {"query.generate", generate_run, true},         {"s3.ingest", s3_ingest_run, true},
-    {JOB_KIND_PART, s3_batch_run, true},        {"workload.optimize", workload_run, true},
+    {JOB_KIND_PART, s3_batch_run, true},        {"context.reembed", reembed_run, true},         {"workload.optimize", workload_run, true},
 };
 
 const struct kind *kind_find(const char *name) {

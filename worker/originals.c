@@ -1,4 +1,5 @@
-/* originals.c - system.sweep: originals in the document store that no document refers to any more. The leader asks for it every hour. */
+/* originals.c - system.sweep: originals in the document store that no document refers to any more, and vectors in the embedding cache that
+ * nobody has asked for lately. The leader asks for it every hour. */
 #include "common/docstore.h"
 #include "common/limits.h"
 #include "common/pg.h"
@@ -18,13 +19,32 @@ static enum status unused(void *arg, const char *const keys[], size_t count, boo
   return status;
 }
 
+#define STRINGIFY_(x) #x
+#define STRINGIFY(x) STRINGIFY_(x)
+static const char stale_sql[] =
+    "WITH gone AS (DELETE FROM autodb.embedding_cache WHERE ctid = ANY (ARRAY(SELECT ctid FROM autodb.embedding_cache WHERE used_on < "
+    "current_date - " STRINGIFY(LIMIT_EMBED_CACHE_DAYS) " LIMIT " STRINGIFY(
+        LIMIT_SWEEP_BATCH) ")) RETURNING model) SELECT count(*) FROM gone";
+
+static enum status sweep_vectors(struct job *job, long long *ret_removed, struct error *err) {
+  enum status status = OK;
+  for (long long page = LIMIT_SWEEP_BATCH; page == LIMIT_SWEEP_BATCH && status == OK; *ret_removed += page) {
+    PGRESULT_AUTO res = NULL;
+    status = pg_query(job->db, stale_sql, 0, NULL, &res, err);
+    page = status == OK ? pg_int(res, 0, 0, 0) : 0;
+  }
+  return status;
+}
+
 enum status originals_run(struct job *job, json_t **ret_result, struct error *err) {
   DOCSTORE_AUTO *store = NULL;
   long removed = 0;
-  enum status status = docstore_new(job->cfg, &store, err);
+  long long vectors = 0;
+  enum status status = sweep_vectors(job, &vectors, err);
+  if (status == OK) status = docstore_new(job->cfg, &store, err);
   if (status == OK) status = docstore_sweep(store, LIMIT_ORIGINAL_GRACE_SECONDS, unused, job, &removed, err);
   if (status != OK) return status;
-  json_t *result = json_pack("{s:I}", "removed", (json_int_t)removed);
+  json_t *result = json_pack("{s:I, s:I}", "removed", (json_int_t)removed, "vectors", (json_int_t)vectors);
   if (!result) return error_oom(err);
   *ret_result = result;
   return OK;

@@ -5,7 +5,8 @@
  * second. gauges   the queue by lane and kind. Every 5 s. days     the oldest day past its time is dropped, one of a parent at a time;
  * every 10 minutes, and at once again while there are more. bodies   results past their time lose their body, page after page; and so with
  * deliveries. Every minute, and at once while pages are full. schedule   connections whose schema is due get a job that reads it, unless
- * one is there; every 2 s. originals   a job that looks for what no document needs; every hour. */
+ * one is there; every 2 s. originals   a job that looks for what no document needs; every hour. documents   those whose job
+ * ended before it was done with them, by dying or by being cancelled: they say so. Every 15 s. */
 #include "worker/upkeep.h"
 
 #include <stdlib.h>
@@ -23,6 +24,7 @@
 #define SCHEDULE_EVERY_MS 2000
 #define ORIGINALS_EVERY_MS (3600 * 1000)
 #define ORIGINALS_FIRST_MS (10 * 60 * 1000)
+#define DOCUMENTS_EVERY_MS 15000
 #define BUSY_MS 2000 /* before the lock of a table is asked for again */
 #define MORE_MS 200
 #define FAILED_MS 10000
@@ -106,6 +108,24 @@ static const struct pg_stmt originals_stmt = {"upkeep_originals",
                                               " WHERE NOT EXISTS (SELECT FROM autodb.queue q WHERE q.kind = $1::text)), " INSERT_MADE,
                                               2};
 
+/* A document that waits is some live job's of its connection, unless that ended. What was found of it before is found still. */
+static const struct pg_stmt documents_stmt = {
+    "upkeep_documents",
+    "WITH live AS MATERIALIZED (SELECT DISTINCT j.connection_id FROM autodb.queue q JOIN autodb.jobs j ON j.id = q.id WHERE q.kind IN "
+    "('document.ingest', 's3.ingest', '" JOB_KIND_PART "')), "
+    "left_over AS MATERIALIZED (SELECT d.id, d.job_id FROM autodb.documents d WHERE d.status IN ('pending', 'processing') AND d.updated_at "
+    "< now()"
+    " - interval '10 seconds' AND NOT EXISTS (SELECT FROM live l WHERE l.connection_id = d.connection_id) ORDER BY d.updated_at "
+    "LIMIT " BATCH "), "
+    "told AS (UPDATE autodb.documents d SET status = 'failed', updated_at = now(), error = jsonb_build_object('code', "
+    "coalesce(r.error->>'code', "
+    "'NOT_INGESTED'), 'message', coalesce(r.error->>'message', 'the job that was to ingest it ended before: give it again')) FROM "
+    "left_over o "
+    "LEFT JOIN autodb.results r ON r.job_id = o.job_id AND r.state <> 'succeeded' WHERE d.id = o.id AND d.status IN ('pending', "
+    "'processing')"
+    " RETURNING d.id) SELECT count(*) FROM told",
+    0};
+
 /* A task: when it runs next, and whether its statement is on the way. */
 struct task_clock {
   int64_t next_ms;
@@ -116,7 +136,7 @@ struct upkeep {
   const struct config *cfg;
   struct pgloop *pool;
   struct bell *bell;
-  struct task_clock resume, turns, gauges, days, bodies, deliveries, schedule, originals;
+  struct task_clock resume, turns, gauges, days, bodies, deliveries, schedule, originals, documents;
   char resumed[ID_TEXT], body[ID_TEXT]; /* where the last page ended */
   int parent;                           /* whose days are looked at */
 };
@@ -217,6 +237,14 @@ static void on_originals(void *arg, const PGresult *res, const struct error *err
   if (answered(&upkeep->originals, "originals", res, err)) ring_rows(upkeep, res, "scheduled");
 }
 
+static void on_documents(void *arg, const PGresult *res, const struct error *err) {
+  struct upkeep *upkeep = arg;
+  if (!answered(&upkeep->documents, "documents", res, err)) return;
+  long count = strtol(PQgetvalue(res, 0, 0), NULL, 10);
+  if (count) log_event(LOG_WARN, "documents were left by their jobs", "count", PQgetvalue(res, 0, 0), NULL);
+  if (count == LIMIT_SWEEP_BATCH) again_soon(&upkeep->documents, MORE_MS);
+}
+
 /* --- gauges --- */
 
 /* The series stay when their jobs have gone, at zero. */
@@ -286,6 +314,7 @@ void upkeep_lead(struct upkeep *upkeep, int64_t now) {
     ask_for_jobs(upkeep, &upkeep->schedule, &schedule_stmt, "schema.introspect", on_schedule);
   if (is_time(&upkeep->originals, now, ORIGINALS_EVERY_MS))
     ask_for_jobs(upkeep, &upkeep->originals, &originals_stmt, "system.sweep", on_originals);
+  if (is_time(&upkeep->documents, now, DOCUMENTS_EVERY_MS)) ask(upkeep, &upkeep->documents, &documents_stmt, NULL, -1, on_documents);
   if (!bell_up(upkeep->bell)) return; /* workers poll, and see pauses and caps for themselves */
   if (is_time(&upkeep->resume, now, RESUME_EVERY_MS)) ask(upkeep, &upkeep->resume, &resume_stmt, upkeep->resumed, -1, on_resumed);
   if (is_time(&upkeep->turns, now, TURNS_EVERY_MS)) ask(upkeep, &upkeep->turns, &turns_stmt, NULL, cfg->owner_running, on_turns);

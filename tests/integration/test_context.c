@@ -4,8 +4,11 @@
 
 #include "common/docstore.h"
 #include "common/limits.h"
+#include "tests/support/http_double.h"
 #include "worker/context/documents.h"
 #include "worker/context/query.h"
+#include "worker/context/reembed.h"
+#include "worker/kinds.h"
 
 static struct context_fixture fixture;
 
@@ -252,6 +255,119 @@ static void one_document_that_fails_fails_alone(void **state) {
   arena_free(job.job.arena);
 }
 
+/* --- another model --- */
+
+#define VECTOR(numbers) "{\"data\":[{\"index\":0,\"embedding\":[" numbers "]}],\"usage\":{\"total_tokens\":7}}"
+
+static long long vectors_of(struct context_job *job, const char *provider) {
+  char sql[400];
+  snprintf(sql, sizeof sql,
+           "SELECT count(*) FROM autodb.chunk_vectors v JOIN autodb.embedding_models m ON m.id = v.model WHERE v.connection_id = '%s' AND "
+           "m.provider = '%s'",
+           job->connection_id, provider);
+  return count_of(sql);
+}
+
+static enum status reembed(struct context_job *job, const struct config *cfg, long long expected, struct error *err) {
+  json_t *result = NULL;
+  job->job.cfg = cfg;
+  enum status status = reembed_run(&job->job, &result, err);
+  if (!status) assert_int_equal(json_int(result, "documents", -1), expected);
+  json_decref(result);
+  return status;
+}
+
+static const char *model_asked(struct context_job *job, const struct config *cfg) {
+  job->job.cfg = cfg;
+  struct retrieval found = context_search(job, NULL, (struct retrieval_query){.text = "refund of a parcel", .max_documents = 5});
+  assert_string_equal(found.mode, "hybrid");
+  assert_int_equal(found.document_count, 2);
+  return found.embedding_model;
+}
+
+/* Until the last document has them, the former model is asked, which all still have; what failed in between goes on where it was. */
+static void another_model_is_moved_to_while_searches_go_on(void **state) {
+  static const struct http_reply replies[] = {{200, NULL, VECTOR("1,0,0,0"), .cut = 0},
+                                              {200, NULL, VECTOR("0,1,0,0"), .cut = 0},
+                                              {401, NULL, "{\"error\":{\"message\":\"no such key\"}}", .cut = 0},
+                                              {200, NULL, VECTOR("0,1,1,0"), .cut = 0}};
+  (void)state;
+  struct context_job job;
+  ERROR_AUTO err = {0};
+  struct http_double *server = http_double_new(replies, 4);
+  struct config remote = context_config("openai", http_double_url(server));
+  remote.embed_model = "test-model";
+  context_job(&fixture, &job);
+  context_ingest_text(&fixture, &job, "a.txt", "A refund is paid for every parcel that comes back.");
+  context_ingest_text(&fixture, &job, "b.txt", "The parcel goes by courier; a refund of the fare is possible.");
+  assert_string_equal(model_asked(&job, &remote), "builtin/hashed-ngrams-1"); /* settings changed, documents did not */
+  assert_int_equal(reembed(&job, &remote, 2, &err), ERR_VALIDATION);
+  assert_string_equal(err.code, "PROVIDER_REFUSED");
+  error_clear(&err);
+  assert_int_equal(vectors_of(&job, "openai"), 1);
+  assert_int_equal(vectors_of(&job, "builtin"), 2);
+  assert_string_equal(model_asked(&job, &remote), "builtin/hashed-ngrams-1");
+  assert_int_equal(reembed(&job, &remote, 1, &err), OK);
+  assert_int_equal(vectors_of(&job, "openai"), 2);
+  assert_int_equal(vectors_of(&job, "builtin"), 0);
+  assert_string_equal(model_asked(&job, &remote), "openai/test-model");
+  assert_int_equal(reembed(&job, &remote, 0, &err), OK);
+  EMBEDDER_AUTO embedder = NULL;
+  assert_int_equal(embedder_new(&remote, fixture.own, &embedder, &err), OK);
+  struct ingest_source source = {
+      .name = "a.txt", .source = "upload", .bytes = "A refund is paid for every parcel that comes back.", .len = 50};
+  struct ingest_outcome outcome = {0};
+  assert_int_equal(ingest_document(&job.job, embedder, &source, &outcome, &err), OK);
+  assert_int_equal(outcome.state, INGEST_UNCHANGED); /* as if it had been ingested by the new model */
+  assert_int_equal(reembed(&job, &fixture.cfg, 2, &err), OK);
+  assert_int_equal(vectors_of(&job, "builtin"), 2);
+  assert_string_equal(model_asked(&job, &fixture.cfg), "builtin/hashed-ngrams-1");
+  http_double_free(server);
+  arena_free(job.job.arena);
+}
+
+/* A model of a provider that is not configured any more: words alone find its documents. */
+static void a_model_nobody_can_be_asked_for(void **state) {
+  (void)state;
+  struct context_job job;
+  char sql[400];
+  context_job(&fixture, &job);
+  context_ingest_text(&fixture, &job, "a.txt", "A refund is paid for every parcel that comes back.");
+  snprintf(
+      sql, sizeof sql,
+      "WITH m AS (INSERT INTO autodb.embedding_models (provider, model, dims) VALUES ('bedrock', 'gone', 1024) RETURNING id), v AS "
+      "(UPDATE autodb.chunk_vectors SET model = m.id FROM m WHERE connection_id = '%s') UPDATE autodb.documents SET model = m.id FROM m "
+      "WHERE connection_id = '%s'",
+      job.connection_id, job.connection_id);
+  harness_sql(fixture.h->database_url, sql);
+  struct retrieval found = context_search(&job, NULL, (struct retrieval_query){.text = "refund of a parcel", .max_documents = 5});
+  assert_int_equal(found.document_count, 1);
+  arena_free(job.job.arena);
+}
+
+static void vectors_nobody_needs_are_forgotten(void **state) {
+  (void)state;
+  struct context_job job;
+  struct config cfg = fixture.cfg;
+  char store[300];
+  json_t *result = NULL;
+  ERROR_AUTO err = {0};
+  snprintf(store, sizeof store, "%s/swept", fixture.h->dir);
+  cfg.document_store = store;
+  context_job(&fixture, &job);
+  job.job.cfg = &cfg;
+  harness_sql(
+      fixture.h->database_url,
+      "DELETE FROM autodb.embedding_cache; INSERT INTO autodb.embedding_cache (model, sha256, embedding, used_on) SELECT m.id, "
+      "int4send(n), '[1,2]', current_date - n FROM (SELECT min(id) AS id FROM autodb.embedding_models) m, generate_series(80, 1200) n");
+  assert_int_equal(originals_run(&job.job, &result, &err), OK);
+  assert_int_equal(json_int(result, "vectors", 0), 1200 - LIMIT_EMBED_CACHE_DAYS);
+  json_decref(result);
+  assert_int_equal(count_of("SELECT count(*) FROM autodb.embedding_cache"), LIMIT_EMBED_CACHE_DAYS - 80 + 1);
+  harness_sql(fixture.h->database_url, "DELETE FROM autodb.embedding_cache");
+  arena_free(job.job.arena);
+}
+
 /* A document of that many passages about machines, each with a number of its own. */
 static const char *machines(struct context_job *job, int from, int count) {
   BUF_AUTO text;
@@ -347,6 +463,9 @@ int main(void) {
       cmocka_unit_test(the_same_bytes_make_the_same_rows),
       cmocka_unit_test(glossaries),
       cmocka_unit_test(one_document_that_fails_fails_alone),
+      cmocka_unit_test(another_model_is_moved_to_while_searches_go_on),
+      cmocka_unit_test(a_model_nobody_can_be_asked_for),
+      cmocka_unit_test(vectors_nobody_needs_are_forgotten),
       cmocka_unit_test(many_passages_are_seen_as_they_are),
       cmocka_unit_test(reports_get_what_speaks_of_their_tables),
       cmocka_unit_test(deleting_a_document_takes_all_of_it),

@@ -267,6 +267,29 @@ static void endpoints_are_named_by_the_installation(void **state) {
   assert_int_equal(reply.status, 422);
 }
 
+/* Whatever ends a job before it is done with a document, the document does not wait for ever. */
+static void documents_whose_job_ended_say_so(void **state) {
+  (void)state;
+  const char *id = connection("left");
+  char sql[900], job[40];
+  s3_server_order(&memory, "[{\"on\":\"LIST\",\"kind\":\"forbid\",\"times\":1}]");
+  snprintf(job, sizeof job, "%s", start(id, &memory, "\"prefix\":\"f/\""));
+  json_decref(finish(job, 20000));
+  snprintf(
+      sql, sizeof sql,
+      "INSERT INTO autodb.documents (id, owner_id, connection_id, name, source, content_type, bytes, sha256, status, job_id, updated_at) "
+      "SELECT gen_random_uuid(), '%s', '%s', n, 'upload', 'text/plain', 1, 'x', CASE n WHEN 'a' THEN 'pending' ELSE 'processing' END, CASE "
+      "n "
+      "WHEN 'b' THEN '%s'::uuid END, CASE n WHEN 'young' THEN now() + interval '1 hour' ELSE now() - interval '1 minute' END FROM "
+      "unnest('{a,b,young}'::text[]) n",
+      owner, id, job);
+  harness_sql(h->database_url, sql);
+  assert_true(POLL_UNTIL(documents(id, "status = 'failed'") == 2, 40000));
+  assert_int_equal(documents(id, "name = 'a' AND error->>'code' = 'NOT_INGESTED'"), 1);
+  assert_int_equal(documents(id, "name = 'b' AND error->>'code' = 'ACCESS_DENIED'"), 1);
+  assert_int_equal(documents(id, "name = 'young' AND status = 'processing'"), 1);
+}
+
 /* --- cancelling and killing --- */
 
 static void cancelling_ends_the_batches(void **state) {
@@ -338,6 +361,7 @@ int main(void) {
       cmocka_unit_test(whole_buckets_that_fail),
       cmocka_unit_test(keys_of_the_connection),
       cmocka_unit_test(endpoints_are_named_by_the_installation),
+      cmocka_unit_test(documents_whose_job_ended_say_so),
       cmocka_unit_test(cancelling_ends_the_batches),
       cmocka_unit_test(killing_changes_nothing),
   };

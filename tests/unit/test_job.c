@@ -13,7 +13,7 @@ static void every_kind_of_the_contract_is_there_once(void **state) {
   static const char *const contract[] = {"schema.introspect", "migration.analyze", "migration.sandbox", "migration.execute",
                                          "query.optimize",    "query.generate",    "context.query",     "document.ingest",
                                          "s3.ingest",         "workload.optimize", "plan.parse",        "system.echo",
-                                         "system.sweep",      "s3.batch"};
+                                         "system.sweep",      "s3.batch",          "context.reembed"};
   size_t count = 0;
   while (job_kind_at(count)) count++;
   assert_int_equal(count, sizeof contract / sizeof *contract);

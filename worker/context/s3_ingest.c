@@ -7,9 +7,11 @@
 #include "common/job.h"
 #include "common/json.h"
 #include "common/limits.h"
+#include "common/log.h"
 #include "common/pg.h"
 #include "common/utf8.h"
 #include "worker/context/s3_source.h"
+#include "worker/context/vector_index.h"
 
 #define STRINGIFY_(x) #x
 #define STRINGIFY(x) STRINGIFY_(x)
@@ -423,6 +425,15 @@ static enum status wait_for_batches(struct ingest *ingest, struct error *err) {
   return job_park(ingest->job, delay < PARK_MIN_MS ? PARK_MIN_MS : delay > PARK_MAX_MS ? PARK_MAX_MS : (int)delay, err);
 }
 
+/* Of very many passages; what is found without it is the same, so the next ingest may try again. */
+static void tend_index(struct job *job) {
+  EMBEDDER_AUTO embedder = NULL;
+  ERROR_AUTO err = {0};
+  enum status status = embedder_new(job->cfg, job->db, &embedder, &err);
+  if (!status) status = vector_index_tend(job, embedder_model(embedder), &err);
+  if (status) log_event(LOG_WARN, "vectors have no index yet", "reason", err.message, NULL);
+}
+
 enum status s3_ingest_run(struct job *job, json_t **ret_result, struct error *err) {
   struct ingest ingest = {.job = job};
   long long deleted = 0;
@@ -436,5 +447,6 @@ enum status s3_ingest_run(struct job *job, json_t **ret_result, struct error *er
   if (!status) status = read_record(&ingest, err);
   if (!status && ingest.done < ingest.objects) return wait_for_batches(&ingest, err);
   if (!status && ingest.source.delete_missing) status = delete_missing(&ingest, &deleted, err);
+  if (!status) tend_index(job);
   return status ? status : result(&ingest, deleted, ret_result, err);
 }

@@ -126,16 +126,20 @@ static enum status measure_dims(struct embedder *embedder, struct error *err) {
   return status;
 }
 
+static enum status name_model(struct embedder *embedder, struct error *err) {
+  struct embed_model *model = &embedder->model;
+  *model = (struct embed_model){.provider = embedder->driver->name, .name = embedder->target.model, .dims = embedder->target.dims};
+  model->label = arena_printf(embedder->arena, "%s/%s", model->provider, model->name);
+  return model->label ? OK : error_oom(err);
+}
+
 static enum status find_model(struct embedder *embedder, struct error *err) {
   struct embed_target *target = &embedder->target;
   enum status status = target->dims == 0 && embedder->db ? known_dims(embedder, err) : OK;
   if (!status && target->dims == 0) status = measure_dims(embedder, err);
   if (status) return status;
+  if ((status = name_model(embedder, err)) || !embedder->db) return status;
   struct embed_model *model = &embedder->model;
-  *model = (struct embed_model){.provider = embedder->driver->name, .name = target->model, .dims = target->dims};
-  model->label = arena_printf(embedder->arena, "%s/%s", model->provider, model->name);
-  if (!model->label) return error_oom(err);
-  if (!embedder->db) return OK;
   char dims[16];
   snprintf(dims, sizeof dims, "%d", model->dims);
   const char *const params[] = {model->provider, model->name, dims};
@@ -174,15 +178,18 @@ static enum status settings_of(const struct config *cfg, PGconn *db, int model, 
 
 /* --- life --- */
 
-static enum status embedder_make(const struct config *cfg, PGconn *db, int dims, struct embedder **ret_embedder, struct error *err) {
+/* stored: the id of a model that has a row, of `dims`; 0: found out, and given one. */
+static enum status embedder_make(const struct config *cfg, PGconn *db, int stored, int dims, struct embedder **ret_embedder,
+                                 struct error *err) {
   struct embedder *embedder = calloc(1, sizeof *embedder);
   if (!embedder) return error_oom(err);
   embedder->db = db;
   embedder->arena = arena_new(SETTINGS_BYTES);
   enum status status = embedder->arena ? read_settings(embedder, cfg, err) : error_oom(err);
-  if (!status && dims) embedder->target.dims = dims;
+  if (stored) embedder->target.dims = dims;
   if (!status && embedder->driver->base_url) status = embed_sender_new(&embedder->sender, err);
-  if (!status) status = find_model(embedder, err);
+  if (!status) status = stored ? name_model(embedder, err) : find_model(embedder, err);
+  if (stored) embedder->model.id = stored;
   if (status) {
     embedder_free(embedder);
     return status;
@@ -192,7 +199,7 @@ static enum status embedder_make(const struct config *cfg, PGconn *db, int dims,
 }
 
 enum status embedder_new(const struct config *cfg, PGconn *db, struct embedder **ret_embedder, struct error *err) {
-  return embedder_make(cfg, db, 0, ret_embedder, err);
+  return embedder_make(cfg, db, 0, 0, ret_embedder, err);
 }
 
 enum status embedder_new_of(const struct config *cfg, PGconn *db, int model, struct embedder **ret_embedder, struct error *err) {
@@ -200,7 +207,7 @@ enum status embedder_new_of(const struct config *cfg, PGconn *db, int model, str
   struct config settings;
   int dims = 0;
   enum status status = arena ? settings_of(cfg, db, model, arena, &settings, &dims, err) : error_oom(err);
-  return status ? status : embedder_make(&settings, db, dims, ret_embedder, err);
+  return status ? status : embedder_make(&settings, db, model, dims, ret_embedder, err);
 }
 
 void embedder_free(struct embedder *embedder) {

@@ -35,7 +35,7 @@ struct embedder; /* one owner at a time; keeps connections open between calls */
 /* db (borrowed) may be NULL: then nothing is kept, and the model has no id. ERR_VALIDATION when the settings don't go together. */
 MUST_CHECK enum status embedder_new(const struct config *cfg, PGconn *db, struct embedder **ret_embedder, struct error *err);
 /* Of a model that is stored (embedding_models.id) and may be another than the one configured: ERR_VALIDATION when nobody can be asked for
- * it with the settings there are. */
+ * it with the settings there are. Only reads. */
 MUST_CHECK enum status embedder_new_of(const struct config *cfg, PGconn *db, int model, struct embedder **ret_embedder, struct error *err);
 void embedder_free(struct embedder *embedder);
 static inline void embedder_freep(struct embedder **embedder) {

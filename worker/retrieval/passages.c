@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "common/pg.h"
 #include "worker/embed/vector.h"
+#include "worker/retrieval/embedders.h"
 #include "worker/retrieval/lexical.h"
 #include "worker/retrieval/nearest.h"
 #include "worker/retrieval/rank.h"
@@ -44,8 +45,9 @@ struct search {
 /* Plans are forced where statistics could mislead them: words go by their index, and nothing else does but what is told to. */
 static const char begin_sql[] =
     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = autodb, public; SET LOCAL jit = off; "
-    "SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL enable_seqscan = off; SET LOCAL enable_indexscan = off; "
-    "SET LOCAL enable_indexonlyscan = off";
+    "SET LOCAL max_parallel_workers_per_gather = 0";
+static const char force_sql[] = "SET LOCAL enable_seqscan = off; SET LOCAL enable_indexscan = off; "
+                                "SET LOCAL enable_indexonlyscan = off";
 static const char walk_sql[] = "SET LOCAL enable_indexscan = on; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off; "
                                "SET LOCAL hnsw.iterative_scan = relaxed_order; SET LOCAL hnsw.ef_search = 200";
 static const char scope_sql[] =
@@ -53,11 +55,14 @@ static const char scope_sql[] =
     "  FROM autodb.documents d WHERE d.connection_id = c.id AND ($3::uuid[] IS NULL OR d.id = ANY ($3::uuid[])) "
     "  AND ($4::text IS NULL OR starts_with(d.source, $4))) END, "
     "EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indexrelid = to_regclass('autodb.' || $5) AND i.indisvalid), "
-    "s.chunks, s.chunks <= " TEXT(LIMIT_SCANNED_PASSAGES) " AND s.documents < 2000 "
-                                                          "FROM autodb.connections c, LATERAL (SELECT coalesce(sum(f.chunks), 0) AS "
-                                                          "chunks, count(*) AS documents FROM (SELECT d.chunks FROM "
-                                                          "autodb.documents d WHERE d.connection_id = c.id LIMIT 2000) f) s WHERE c.id = "
-                                                          "$1 AND c.owner_id = $2 AND c.deleted_at IS NULL";
+    "s.chunks, s.chunks <= " TEXT(
+        LIMIT_SCANNED_PASSAGES) " AND s.documents < 2000, "
+                                "(SELECT min(d.model) FROM autodb.documents d WHERE d.connection_id = c.id AND d.model IS NOT NULL), "
+                                "(SELECT max(d.model) FROM autodb.documents d WHERE d.connection_id = c.id AND d.model IS NOT NULL) "
+                                "FROM autodb.connections c, LATERAL (SELECT coalesce(sum(f.chunks), 0) AS "
+                                "chunks, count(*) AS documents FROM (SELECT d.chunks FROM "
+                                "autodb.documents d WHERE d.connection_id = c.id LIMIT 2000) f) s WHERE c.id = "
+                                "$1 AND c.owner_id = $2 AND c.deleted_at IS NULL";
 
 void passages_index_name(const char *connection_id, int model, char out[PASSAGES_INDEX_NAME]) {
   char compact[33];
@@ -66,6 +71,18 @@ void passages_index_name(const char *connection_id, int model, char out[PASSAGES
     if (*at != '-') compact[len++] = *at;
   compact[len] = '\0';
   snprintf(out, PASSAGES_INDEX_NAME, "chunk_vectors_%s_%d", compact, model);
+}
+
+/* While documents are migrated from one model to another, those that were have vectors of both: the former is asked until all are. A model
+ * that nobody can be asked for any more is as none: its documents are found by their words. */
+static void use_model(struct search *search, int least, int greatest) {
+  struct question *question = search->question;
+  int mine = question->embedder ? embedder_model(question->embedder)->id : 0;
+  int former = least && least != mine ? least : greatest && greatest != mine ? greatest : mine;
+  struct embedder *embedder = former != mine ? embedders_of(search->job, former) : NULL;
+  if (!embedder) return;
+  question_use(question, embedder);
+  search->indexed = NULL;
 }
 
 static enum status find_scope(struct search *search, struct error *err) {
@@ -85,6 +102,8 @@ static enum status find_scope(struct search *search, struct error *err) {
   search->indexed = pg_bool(res, 0, 1) && !search->filter ? arena_strdup(arena, name) : NULL;
   search->passages = (double)pg_int(res, 0, 2, 0);
   search->few = pg_bool(res, 0, 3);
+  use_model(search, (int)pg_int(res, 0, 4, 0), (int)pg_int(res, 0, 5, 0));
+  embedder = search->question->embedder;
   size_t known = embedder ? nearest_known(search->job->connection_id, embedder_model(embedder)->id) : 0;
   if ((double)known > search->passages) search->passages = (double)known;
   return OK;
@@ -266,6 +285,7 @@ enum status passages_search(struct job *job, struct question *question, const st
   enum status status = pg_script(job->db, begin_sql, err);
   if (status) return status;
   status = find_scope(search, err);
+  if (!status && search->passages > 0) status = pg_script(job->db, force_sql, err);
   if (!status && search->passages > 0) {
     status = search_words(search, err);
     if (!status) status = search_vectors(search, err);

@@ -150,3 +150,9 @@ const float *question_vector(struct question *question, embed_weigh weigh, void 
   if (!weighs) question->vector = vector;
   return vector;
 }
+
+void question_use(struct question *question, struct embedder *embedder) {
+  question->embedder = embedder;
+  question->vector = NULL;
+  question->why_lexical = NULL;
+}

@@ -29,4 +29,7 @@ MUST_CHECK enum status question_read(struct question *question, const char *text
 /* Its vector, words weighed by `weigh` where the provider asks (embed.h); NULL when there is none to be had, and why_lexical says why. */
 const float *question_vector(struct question *question, embed_weigh weigh, void *arg);
 
+/* Vectors are another's from now on. */
+void question_use(struct question *question, struct embedder *embedder);
+
 #endif

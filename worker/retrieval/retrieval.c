@@ -6,6 +6,7 @@
 #include "common/limits.h"
 #include "common/log.h"
 #include "common/pg.h"
+#include "worker/retrieval/embedders.h"
 #include "worker/retrieval/passages.h"
 #include "worker/retrieval/question.h"
 #include "worker/retrieval/tables.h"
@@ -25,33 +26,11 @@ struct kept_index {
 };
 static struct kept_index kept[INDEXES];
 static unsigned long clock_of_use;
-static struct embedder *kept_embedder;
-static const struct config *embedder_settings;
 
 static void drop(struct kept_index *slot) {
   table_index_free(slot->index);
   free(slot->snapshot_id);
   *slot = (struct kept_index){0};
-}
-
-/* Made once per process; NULL when it can't be, and the search is by words alone. */
-static struct embedder *embedder_of(struct job *job, const char **ret_why) {
-  ERROR_AUTO err = {0};
-  if (kept_embedder && embedder_settings != job->cfg) {
-    embedder_free(kept_embedder);
-    kept_embedder = NULL;
-  }
-  if (kept_embedder) {
-    embedder_use(kept_embedder, job->db);
-    return kept_embedder;
-  }
-  if (embedder_new(job->cfg, job->db, &kept_embedder, &err)) {
-    log_event(LOG_WARN, "searched by words alone", "reason", err.message, NULL);
-    *ret_why = arena_strdup(job->arena, err.message);
-    return NULL;
-  }
-  embedder_settings = job->cfg;
-  return kept_embedder;
 }
 
 static struct kept_index *find_kept(const struct snapshot *snapshot, int model) {
@@ -112,16 +91,10 @@ static enum status find_tables(struct job *job, const struct snapshot *snapshot,
   return status;
 }
 
-static void account(struct job *job, struct embedder *embedder) {
-  ERROR_AUTO err = {0};
-  if (embedder && embedder_account(embedder, job->owner_id, &err))
-    log_event(LOG_WARN, "embeddings not accounted", "reason", err.message, NULL);
-}
-
 enum status retrieval_search(struct job *job, const struct snapshot *snapshot, const struct retrieval_query *query,
                              struct retrieval *ret_found, struct error *err) {
   const char *why = NULL;
-  struct embedder *embedder = embedder_of(job, &why);
+  struct embedder *embedder = embedders_configured(job, &why);
   struct retrieval found = {.warning = why};
   struct retrieval_query bounds = *query;
   struct question *question = ARENA_NEW(job->arena, struct question);
@@ -132,10 +105,10 @@ enum status retrieval_search(struct job *job, const struct snapshot *snapshot, c
     status = find_tables(job, snapshot, question, bounded(query->max_tables), &found, err);
   if (!status && bounds.max_documents && job->connection_id)
     status = passages_search(job, question, &bounds, &found.documents, &found.document_count, err);
-  account(job, embedder);
+  embedders_account(job);
   if (status) return status;
   if (question->why_lexical) found.warning = question->why_lexical;
-  found.embedding_model = embedder ? arena_strdup(job->arena, embedder_model(embedder)->label) : NULL;
+  found.embedding_model = question->embedder ? arena_strdup(job->arena, embedder_model(question->embedder)->label) : NULL;
   found.mode = found.warning ? "lexical" : "hybrid";
   *ret_found = found;
   return OK;
