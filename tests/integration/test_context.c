@@ -214,6 +214,21 @@ static void glossaries(void **state) {
 }
 
 /* A row as an upload makes it, its original in the store (or nowhere). */
+/* An owner's own word finds what his glossary says it is, by word and by vector. */
+static void glossaries_lend_their_words_to_questions(void **state) {
+  (void)state;
+  struct context_job job;
+  context_job(&fixture, &job);
+  context_ingest_text(&fixture, &job, "glossary.md", "# Glossary\n\n- **Zorbing**: clients whose subscription lapsed\n");
+  context_ingest_text(&fixture, &job, "process.txt", "A subscription that lapsed is written to the archive by the night job.");
+  context_ingest_text(&fixture, &job, "other.txt", "Coffee machines are filled every morning by the kitchen.");
+  struct retrieval found = context_search(&job, NULL, (struct retrieval_query){.text = "Where does zorbing end up?", .max_documents = 5});
+  bool any = false;
+  for (size_t i = 0; i < found.document_count; i++) any = any || strcmp(found.documents[i].name, "process.txt") == 0;
+  assert_true(any);
+  arena_free(job.job.arena);
+}
+
 static void add_upload(struct context_job *job, const char *name, const char *text, bool stored, json_t *documents) {
   char sql[700], id[40], sha256[SHA256_HEX];
   ERROR_AUTO err = {0};
@@ -462,6 +477,7 @@ int main(void) {
       cmocka_unit_test(faults_are_outcomes),
       cmocka_unit_test(the_same_bytes_make_the_same_rows),
       cmocka_unit_test(glossaries),
+      cmocka_unit_test(glossaries_lend_their_words_to_questions),
       cmocka_unit_test(one_document_that_fails_fails_alone),
       cmocka_unit_test(another_model_is_moved_to_while_searches_go_on),
       cmocka_unit_test(a_model_nobody_can_be_asked_for),

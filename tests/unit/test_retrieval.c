@@ -1,6 +1,6 @@
-/* Questions to tables: quality over a pool of eight domains (tests/fixtures/context/questions.txt), closing over keys, wide tables,
- * columns, and the same answer every time. Numbers are printed; the bar is all needed tables among the first eight for 93 % of the
- * questions. */
+/* Questions to tables: quality over two pools of eight domains (tests/fixtures/context: questions.txt, which the search was made by, and
+ * questions_unseen.txt, which it was not), closing over keys, wide tables, columns, and the same answer every time. Numbers are printed;
+ * the bar is all needed tables among the first eight for 93 % of the questions; of the unseen ones fewer are, and no fewer may become. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,6 +17,7 @@
 #define QUESTIONS_MAX 300
 #define NEEDED_MAX 8
 #define BAR 0.93
+#define BAR_UNSEEN 0.87
 #define MOST 8
 
 struct asked {
@@ -27,9 +28,14 @@ struct asked {
 
 static struct arena *arena;
 static struct config cfg;
-static struct snapshot *pool;
-static struct asked questions[QUESTIONS_MAX];
-static size_t question_count;
+static struct pool {
+  const char *name, *file;
+  double bar;
+  struct snapshot *snapshot;
+  struct asked questions[QUESTIONS_MAX];
+  size_t count;
+} pools[] = {{.name = "seen", .file = "questions.txt", .bar = BAR}, {.name = "unseen", .file = "questions_unseen.txt", .bar = BAR_UNSEEN}};
+static struct snapshot *pool; /* the first's */
 
 /* --- the fixture --- */
 
@@ -54,9 +60,9 @@ static void add_table(json_t *tables, char *line) {
                                           comment ? textfile_trim(comment) : NULL, "columns", columns, "foreign_keys", keys));
 }
 
-static void add_question(char *line) {
+static void add_question(struct pool *to, char *line) {
   char *arrow = strstr(line, "=>");
-  struct asked *asked = &questions[question_count++];
+  struct asked *asked = &to->questions[to->count++];
   *arrow = '\0';
   asked->text = textfile_trim(line);
   for (char *table, *rest = arrow + 2; (table = strsep(&rest, ","));) asked->needed[asked->count++] = textfile_trim(table);
@@ -71,18 +77,24 @@ static struct snapshot *load(json_t *tables, const char *id) {
   return snapshot;
 }
 
-static int setup(void **state) {
-  (void)state;
-  cfg = (struct config){.embed_provider = "builtin", .embed_base_url = "", .embed_model = "", .embed_api_key = ""};
-  arena = arena_new((size_t)1 << 30);
-  char *text = textfile_read(arena, AUTODB_SOURCE_DIR "/tests/fixtures/context/questions.txt", 1 << 20);
+static void read_pool(struct pool *to) {
+  char *text = textfile_read(arena, arena_printf(arena, AUTODB_SOURCE_DIR "/tests/fixtures/context/%s", to->file), 1 << 20);
   assert_non_null(text);
   json_t *tables = json_array();
   for (char *line; (line = strsep(&text, "\n"));) {
     if (strncmp(line, "table ", 6) == 0) add_table(tables, line + 6);
-    if (*line == '?') add_question(line + 1);
+    if (*line == '?') add_question(to, line + 1);
   }
-  pool = load(tables, "pool");
+  to->snapshot = load(tables, to->name);
+  assert_true(to->snapshot->table_count >= 100 && to->count >= 60);
+}
+
+static int setup(void **state) {
+  (void)state;
+  cfg = (struct config){.embed_provider = "builtin", .embed_base_url = "", .embed_model = "", .embed_api_key = ""};
+  arena = arena_new((size_t)1 << 30);
+  for (size_t i = 0; i < 2; i++) read_pool(&pools[i]);
+  pool = pools[0].snapshot;
   return 0;
 }
 
@@ -109,36 +121,42 @@ static size_t place_of(const struct retrieval *found, const char *table) {
   return SIZE_MAX;
 }
 
+/* Whether all its tables are found; *reciprocal grows by that of the first one's place. */
+static bool is_answered(const struct pool *in, const struct asked *asked, double *reciprocal) {
+  struct retrieval found = search(in->snapshot, asked->text, MOST);
+  size_t first = SIZE_MAX, missing = 0;
+  assert_true(found.table_count <= MOST);
+  assert_string_equal(found.mode, "hybrid");
+  for (size_t k = 0; k < asked->count; k++) {
+    size_t place = place_of(&found, asked->needed[k]);
+    if (place < first) first = place;
+    missing += place == SIZE_MAX;
+    if (place == SIZE_MAX && getenv("TESTS_LONG")) print_message("not found: %s for: %s\n", asked->needed[k], asked->text);
+  }
+  if (first != SIZE_MAX) *reciprocal += 1.0 / (double)(first + 1);
+  return !missing;
+}
+
 static void all_needed_tables_are_found(void **state) {
   (void)state;
-  double reciprocal = 0, ms = (double)clock_mono_ms();
-  size_t all = 0;
-  assert_true(pool->table_count >= 100 && question_count >= 150);
-  for (size_t i = 0; i < question_count; i++) {
-    struct retrieval found = search(pool, questions[i].text, MOST);
-    size_t first = SIZE_MAX, missing = 0;
-    assert_true(found.table_count <= MOST);
-    assert_string_equal(found.mode, "hybrid");
-    for (size_t k = 0; k < questions[i].count; k++) {
-      size_t place = place_of(&found, questions[i].needed[k]);
-      if (place < first) first = place;
-      missing += place == SIZE_MAX;
-      if (place == SIZE_MAX && getenv("TESTS_LONG")) print_message("not found: %s for: %s\n", questions[i].needed[k], questions[i].text);
-    }
-    if (first != SIZE_MAX) reciprocal += 1.0 / (double)(first + 1);
-    all += !missing;
+  for (size_t p = 0; p < 2; p++) {
+    const struct pool *in = &pools[p];
+    double reciprocal = 0, ms = (double)clock_mono_ms();
+    size_t all = 0;
+    for (size_t i = 0; i < in->count; i++) all += is_answered(in, &in->questions[i], &reciprocal);
+    ms = ((double)clock_mono_ms() - ms) / (double)in->count;
+    double share = (double)all / (double)in->count;
+    print_message("%zu %s questions over %zu tables: MRR %.3f, all needed in %d: %.1f %%, %.2f ms a question\n", in->count, in->name,
+                  in->snapshot->table_count, reciprocal / (double)in->count, MOST, 100 * share, ms);
+    assert_true(share >= in->bar);
   }
-  ms = ((double)clock_mono_ms() - ms) / (double)question_count;
-  double share = (double)all / (double)question_count;
-  print_message("%zu questions over %zu tables: MRR %.3f, all needed in %d: %.1f %%, %.2f ms a question\n", question_count,
-                pool->table_count, reciprocal / (double)question_count, MOST, 100 * share, ms);
-  assert_true(share >= BAR);
 }
 
 static void the_same_answer_every_time(void **state) {
   (void)state;
-  for (size_t i = 0; i < question_count; i += 17) {
-    struct retrieval one = search(pool, questions[i].text, 20), two = search(pool, questions[i].text, 20);
+  for (size_t i = 0; i < pools[0].count; i += 17) {
+    const char *text = pools[0].questions[i].text;
+    struct retrieval one = search(pool, text, 20), two = search(pool, text, 20);
     assert_int_equal(one.table_count, two.table_count);
     for (size_t k = 0; k < one.table_count; k++) assert_ptr_equal(one.tables[k].table, two.tables[k].table);
   }

@@ -275,7 +275,7 @@ static enum status read_words(struct ingest *ingest, float *vectors, struct erro
     struct lexicon_list list;
     if (!lexicon_read(lexicon, chunk->full, chunk->full_len, &list)) return error_oom(err);
     if (!terms_of(&list, ingest->job->connection_id, ingest->arena, &ingest->terms[i])) return error_oom(err);
-    if (vectors) embedder_words(ingest->embedder, &list, vectors + i * dims);
+    if (vectors) embedder_words(ingest->embedder, EMBED_PASSAGE, &list, vectors + i * dims);
   }
   return OK;
 }

@@ -287,9 +287,9 @@ static enum status make_here(struct embedder *embedder, const struct embed_batch
 
 bool embedder_takes_words(const struct embedder *embedder) { return embedder->driver->add_words != NULL; }
 
-void embedder_words(struct embedder *embedder, const struct lexicon_list *words, float *out) {
+void embedder_words(struct embedder *embedder, enum embed_purpose purpose, const struct lexicon_list *words, float *out) {
   embedder->usage.texts++;
-  embedder->driver->add_words(words, NULL, embedder->target.dims, out);
+  embedder->driver->add_words(words, purpose == EMBED_QUESTION ? embedder : NULL, embedder->target.dims, out);
   settle(out, embedder->target.dims);
 }
 

@@ -58,11 +58,11 @@ const struct embed_model *embedder_model(const struct embedder *embedder); /* li
 MUST_CHECK enum status embedder_run(struct embedder *embedder, enum embed_purpose purpose, const struct embed_text *texts, size_t count,
                                     int timeout_ms, struct arena *arena, const float **ret_vectors, struct error *err);
 
-/* Models that are made of words (the built-in one) take them as they were read, for who has read them already: the vector of a passage, as
- * embedder_run makes it, at `out`, model.dims zeroes. */
+/* Models that are made of words (the built-in one) take them as they were read, for who has read them already, or means others with them:
+ * the vector as embedder_run makes it, at `out`, model.dims zeroes. */
 struct lexicon_list;
 bool embedder_takes_words(const struct embedder *embedder);
-void embedder_words(struct embedder *embedder, const struct lexicon_list *words, float *out);
+void embedder_words(struct embedder *embedder, enum embed_purpose purpose, const struct lexicon_list *words, float *out);
 
 struct embed_usage {
   int64_t texts, cached, tokens; /* asked of the provider, found in the cache, as the provider counts */

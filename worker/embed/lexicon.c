@@ -15,6 +15,7 @@
 #define WORDS_MAX (1 << 16)
 #define TABLE_SIZE (WORDS_MAX * 4) /* a text may add as many words again before the table is emptied */
 #define LEXICON_BYTES ((size_t)256 << 20)
+#define STEM_MARK '=' /* in front of a stem in the table: no word has it */
 #define PIECE_MIN 3
 #define PIECE_MAX 5
 
@@ -102,9 +103,10 @@ static struct entry *entry_new(struct lexicon *lexicon, const char *word, size_t
   if (!entry) return NULL;
   memcpy(entry->word, word, len);
   entry->len = (uint8_t)len;
-  entry->lexeme.stem = entry->word;
-  entry->lexeme.stop = is_stop(entry->word);
-  size_t stem_len = len;
+  bool is_stem = *word == STEM_MARK;
+  entry->lexeme.stem = entry->word + is_stem;
+  entry->lexeme.stop = !is_stem && is_stop(entry->word);
+  size_t stem_len = len - is_stem;
   if (len > 2 && all_letters(word, len)) {
     const sb_symbol *stem = sb_stemmer_stem(lexicon->stemmer, (const sb_symbol *)entry->word, (int)len);
     if (!stem) return NULL;
@@ -129,6 +131,13 @@ static struct entry *find_entry(struct lexicon *lexicon, const char *word, size_
   if (entry) lexicon->table[at] = (struct place){entry, hash}, lexicon->used++;
   if (!entry) lexicon->failed = true;
   return entry;
+}
+
+const struct lexeme *lexicon_stemmed(struct lexicon *lexicon, const char *stem) {
+  char marked[WORD_BYTES + 2];
+  int len = snprintf(marked, sizeof marked, "%c%s", STEM_MARK, stem);
+  struct entry *entry = len > 1 && len < (int)sizeof marked ? find_entry(lexicon, marked, (size_t)len) : NULL;
+  return entry ? &entry->lexeme : NULL;
 }
 
 static void add_word(struct lexicon *lexicon, const char *word, size_t len) {

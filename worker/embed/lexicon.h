@@ -36,6 +36,8 @@ void lexicon_free(struct lexicon *lexicon);
 struct lexicon *lexicon_shared(void);
 /* The hash of a stem that is one already. */
 uint32_t lexicon_term(const char *stem);
+/* A stem as its lexeme, as good as those of the last list; NULL: out of memory or room. */
+const struct lexeme *lexicon_stemmed(struct lexicon *lexicon, const char *stem);
 /* The list and its lexemes are good until the next call. False: out of memory. */
 bool lexicon_read(struct lexicon *lexicon, const char *text, size_t len, struct lexicon_list *ret_list);
 

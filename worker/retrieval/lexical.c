@@ -47,12 +47,11 @@ static void set_idf(struct lexical *lexical, struct lexical_term *term) {
 
 /* ret_order: rarest first. */
 static enum status weigh_terms(PGconn *db, struct lexical *lexical, struct lexical_term **ret_order, struct error *err) {
-  const struct usual *usual = NULL;
-  enum status status = lexical->few ? OK : usual_of(db, lexical->connection_id, lexical->passages, &usual, err);
+  enum status status = usual_of(db, lexical->connection_id, lexical->passages, &lexical->usual, err);
   double named = 0;
   for (size_t i = 0; i < lexical->count && !status; i++) {
     struct lexical_term *term = ret_order[i] = &lexical->terms[i];
-    term->passages = usual ? usual_passages(usual, term->term) : 1;
+    term->passages = status ? 1 : usual_passages(lexical->usual, term->term);
     set_idf(lexical, term);
   }
   if (status || lexical->few) return status;
@@ -176,9 +175,10 @@ enum status lexical_find(PGconn *db, const struct question *question, struct lex
   return status ? status : score(lexical, res, arena, hits, most, ret_count, err);
 }
 
-double lexical_weight(const struct lexical *lexical, uint32_t term) {
+double lexical_weight(const struct lexical *lexical, uint32_t term, bool *ret_known) {
   int32_t salted = terms_salted(lexical->connection_id, term);
   for (size_t i = 0; i < lexical->count; i++)
-    if (lexical->terms[i].term == salted) return lexical->terms[i].idf;
-  return rank_idf(lexical->passages, 0.5);
+    if (lexical->terms[i].term == salted) return *ret_known = lexical->terms[i].passages > 0, lexical->terms[i].idf;
+  *ret_known = lexical->usual && usual_has(lexical->usual, salted);
+  return rank_idf(lexical->passages, *ret_known ? usual_passages(lexical->usual, salted) : 0.5);
 }

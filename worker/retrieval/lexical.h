@@ -24,13 +24,14 @@ struct lexical { /* what is looked for, ascending by term */
     bool common; /* not worth naming candidates by itself */
   } terms[LEXICAL_TERMS];
   size_t count;
+  const struct usual *usual; /* of the connection's words; until the next connection's are read */
 };
 
 /* Fills `lexical` (connection_id, documents, passages and few are set) and finds at most `most`, best first; the same order in every run.
  */
 MUST_CHECK enum status lexical_find(PGconn *db, const struct question *question, struct lexical *lexical, struct arena *arena,
                                     struct lexical_hit *hits, size_t most, size_t *ret_count, struct error *err);
-/* What a word counts, by its (unsalted) term, after lexical_find. */
-double lexical_weight(const struct lexical *lexical, uint32_t term);
+/* What a word counts, by its (unsalted) term, after lexical_find; and whether the passages have it, as far as is known. */
+double lexical_weight(const struct lexical *lexical, uint32_t term, bool *ret_known);
 
 #endif

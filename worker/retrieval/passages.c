@@ -148,9 +148,9 @@ static enum status search_words(struct search *search, struct error *err) {
 
 /* --- by vector --- */
 
-static double word_weight(void *arg, uint32_t term) {
+static double word_weight(void *arg, uint32_t term, bool *ret_known) {
   const struct search *search = arg;
-  return lexical_weight(&search->lexical, term);
+  return lexical_weight(&search->lexical, term, ret_known);
 }
 
 static const char *vector_sql(struct search *search, const struct embed_model *model) {

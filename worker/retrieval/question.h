@@ -26,9 +26,13 @@ struct question {
 
 MUST_CHECK enum status question_read(struct question *question, const char *text, struct embedder *embedder, struct arena *arena,
                                      struct error *err);
-/* Its vector, words weighed by `weigh` where the provider asks (embed.h); NULL when there is none to be had, and why_lexical says why. */
-const float *question_vector(struct question *question, embed_weigh weigh, void *arg);
+/* What a word counts in what is searched, by its term; and whether that has it at all. */
+typedef double (*question_weigh)(void *arg, uint32_t term, bool *ret_known);
+/* Its vector, words weighed where the model is made of words; NULL when there is none to be had, and why_lexical says why. */
+const float *question_vector(struct question *question, question_weigh weigh, void *arg);
 
+/* It means these words, too: of what an owner's glossary says of one of its own. False: out of memory. */
+bool question_mean(struct question *question, const char *text);
 /* Vectors are another's from now on. */
 void question_use(struct question *question, struct embedder *embedder);
 

@@ -91,6 +91,15 @@ static enum status find_tables(struct job *job, const struct snapshot *snapshot,
   return status;
 }
 
+/* What the owner's documents define of the question's words is meant as well. */
+static enum status take_glossary(struct job *job, struct question *question, struct error *err) {
+  struct glossary glossary = {0};
+  enum status status = job->db && job->connection_id ? retrieval_glossary(job, question->text, &glossary, err) : OK;
+  for (size_t i = 0; i < glossary.count && !status; i++)
+    if (!question_mean(question, glossary.entries[i].meaning)) status = error_oom(err);
+  return status;
+}
+
 enum status retrieval_search(struct job *job, const struct snapshot *snapshot, const struct retrieval_query *query,
                              struct retrieval *ret_found, struct error *err) {
   const char *why = NULL;
@@ -100,6 +109,7 @@ enum status retrieval_search(struct job *job, const struct snapshot *snapshot, c
   struct question *question = ARENA_NEW(job->arena, struct question);
   if (!question) return error_oom(err);
   enum status status = question_read(question, query->text, embedder, job->arena, err);
+  if (!status) status = take_glossary(job, question, err);
   bounds.max_documents = (int)bounded(query->max_documents);
   if (!status && snapshot && bounded(query->max_tables))
     status = find_tables(job, snapshot, question, bounded(query->max_tables), &found, err);

@@ -56,8 +56,9 @@ static struct entry *entry_of(const struct table_index *index, uint32_t term) {
   return &index->entries[at];
 }
 
-static double weigh(void *arg, uint32_t term) {
+static double weigh(void *arg, uint32_t term, bool *ret_known) {
   const struct table_index *index = arg;
+  *ret_known = entry_of(index, term)->df > 0;
   return rank_idf((double)index->count, entry_of(index, term)->df);
 }
 

@@ -107,3 +107,5 @@ double usual_passages(const struct usual *usual, int32_t term) {
   const struct entry *entry = entry_of(usual, term);
   return entry->passages ? entry->passages / usual->share : 0.5 / usual->share;
 }
+
+bool usual_has(const struct usual *usual, int32_t term) { return entry_of(usual, term)->passages > 0; }
