@@ -1,14 +1,15 @@
 /* queue.pml - the queue's protocol, every interleaving of it, for spin (tests/model/run).
  *
  * Actions carry the names of the code: accept and ring (api/submit.c), read, claim, ack (worker/claim.c, bell.c), finish and give_back
- * and release (worker/finish.c), astray and cancel_queued (worker/claim.c), sweep_lease, sweep_lost (worker/sweep.c), cancel_job and retry_job
+ * and release (worker/finish.c), astray and cancel_queued (worker/claim.c), sweep_lease, sweep_lost (worker/sweep.c), claim_capped, next_turns (schema/0006_steering.sql), cancel_job and retry_job
  * (api/res_jobs.c). A database statement is one atomic step; what lies between two of them is where processes die. One job and two workers are
  * enough: jobs share nothing but the stream, whose entries for others change nothing here.
  *
  * Faults, each bounded so that histories end: a worker killed at any point, a lease that runs out while its worker still runs (a zombie), Redis
  * emptied, a ring that is lost, a ring that is sent twice, an entry taken over from a worker that is only slow, a claim whose answer is lost (it
  * has committed, or commits when nobody waits for it any more), the API killed between COMMIT and reply, a crash of Postgres that forgets a claim
- * whose commit did not wait for the disk (a worker that claims ahead of its slots may then hold the job twice: -DTWICE runs it as two).
+ * whose commit did not wait for the disk (a worker that claims ahead of its slots may then hold the job twice: -DTWICE runs it as two). Its
+ * kind may be paused, and its owner's other jobs may take up all the room there is for a while.
  *
  * Proved: the job never has two results, but for a retry by its owner, which takes the first away; none is of an attempt below the last one
  * claimed (assertions); what was answered 202 ends, whatever happened (no_loss, under weak fairness). */
@@ -48,6 +49,12 @@
 #ifndef CRASHES
 #define CRASHES 0
 #endif
+#ifndef PAUSES
+#define PAUSES 0
+#endif
+#ifndef TURNS
+#define TURNS 0
+#endif
 #define WORKERS 2
 #define NOBODY 9
 
@@ -66,15 +73,21 @@
 #ifdef WITHOUT_SWEEP
 #define LOST false
 #else
-#define LOST (state == queued && entries == 0 && pending == 0)
+#define LOST (state == queued && entries == 0 && pending == 0 && !paused && !waits)
 #endif
 /* A claim would start what its owner was told is cancelled. Either guard is enough: what goes back to the queue ends there, and is not claimed. */
 #ifdef WITHOUT_CANCEL_GUARDS
-#define MAY_CLAIM (state == queued)
+#define MAY_CLAIM (state == queued && !paused && !no_room)
 #define ENDS_THERE false
 #else
-#define MAY_CLAIM (state == queued && !cancel_requested)
+#define MAY_CLAIM (state == queued && !cancel_requested && !paused && !no_room)
 #define ENDS_THERE cancel_requested
+#endif
+/* Who waits for a turn is rung by whoever ends a job of the same owner, and who dies before that leaves it to the sweeper. */
+#ifdef WITHOUT_TURNS_SWEEP
+#define FORGOTTEN false
+#else
+#define FORGOTTEN (waits && !no_room && !paused && state == queued)
 #endif
 #ifdef WITHOUT_LEASES
 #define EXPIRED false
@@ -95,9 +108,13 @@ byte entries;  /* unread in the stream */
 byte pending;  /* read and not acknowledged */
 byte runs[WORKERS]; /* how many tasks of it hold the job */
 bool cancel_requested;
+bool paused;   /* its kind or lane: a row in autodb.pauses */
+bool no_room;     /* others of its owner's run, as many as may */
+bool waits;    /* a row without an attempt in autodb.turns */
 bool late[WORKERS]; /* a claim that was given up here and has yet to commit there */
 
 byte kills = KILLS, zombies = ZOMBIES, flushes = FLUSHES, lost_rings = LOST_RINGS, double_rings = DOUBLE_RINGS, failures = FAILURES;
+byte pauses = PAUSES, turns = TURNS;
 byte releases = RELEASES, crashes = CRASHES, slow = SLOW, astray = ASTRAY, cancels = CANCELS, retries = RETRIES;
 
 inline ring() {
@@ -130,7 +147,8 @@ inline back_to_queue() {
 }
 
 inline take(who) {
-  assert(!cancel_requested); /* nothing begins that was cancelled before */
+  assert(!cancel_requested && !paused && !no_room); /* nothing begins that was cancelled before, is paused, or has no room */
+  waits = false;
   state = running; attempt++; owner = who; lease_over = false; soft = true
 }
 
@@ -151,6 +169,8 @@ claim:
   :: atomic { MAY_CLAIM -> take(me); token = attempt; runs[me]++ }
   :: atomic { state == queued && cancel_requested -> publish(attempt) } /* cancel_queued */
   :: state != queued -> skip
+  :: atomic { state == queued && !cancel_requested && paused -> skip } /* acknowledged: whoever resumes has it rung for */
+  :: atomic { state == queued && !cancel_requested && !paused && no_room -> waits = true } /* claim_capped */
   :: atomic { astray > 0 && MAY_CLAIM -> astray--; take(me); goto look } /* it has committed, and the answer is lost */
   :: atomic { astray > 0 && MAY_CLAIM -> astray--; late[me] = true; goto look }
   :: atomic { kills > 0 -> kills--; goto killed } /* read, never claimed: the entry stays pending, takeover finds it */
@@ -238,6 +258,7 @@ end:
        EXPIRED -> back_to_queue()
      }
   :: atomic { LOST -> ring() } /* sweep_lost */
+  :: atomic { FORGOTTEN -> waits = false; ring() } /* next_turns */
   od
 }
 
@@ -268,6 +289,24 @@ end:
   od
 }
 
+/* Whoever runs the installation, and the owner's other jobs. */
+proctype others() {
+end:
+  do
+  :: atomic { pauses > 0 && !paused -> pauses--; paused = true }
+  :: atomic { paused -> paused = false }
+  :: atomic { turns > 0 && !no_room && state != running -> turns--; no_room = true }
+  :: atomic { /* one of them ends, and its worker calls the next */
+       no_room -> no_room = false;
+       if
+       :: waits && state == queued && !paused -> waits = false; ring()
+       :: !(waits && state == queued && !paused) -> skip
+       :: kills > 0 -> kills-- /* before it did */
+       fi
+     }
+  od
+}
+
 /* What was not on the disk has not been: the row is as it was before. Whoever holds the job hears nothing of it. */
 proctype postgres() {
 end:
@@ -291,7 +330,7 @@ proctype redis() {
 }
 
 init {
-  atomic { run api(); run worker(0); run worker(1); run takeover(); run time(); run sweeper(); run backend(); run client(); run postgres(); run redis();
+  atomic { run api(); run worker(0); run worker(1); run takeover(); run time(); run sweeper(); run backend(); run client(); run others(); run postgres(); run redis();
 #ifdef TWICE
     run worker(0)
 #endif
