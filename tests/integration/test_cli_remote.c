@@ -139,6 +139,36 @@ static void follows_a_job(void **state) {
   expect(1, (const char *[]){"autodb", "job", "0190a5f0-0000-7000-8000-000000000001", "--follow", NULL}, NULL);
 }
 
+static struct harness_proc *the_api(void) {
+  for (int i = 0; i < h->proc_count; i++)
+    if (strncmp(h->procs[i].name, "api", 3) == 0) return &h->procs[i];
+  fail_msg("no API runs");
+  return NULL;
+}
+
+/* The stream breaks while the job runs: what was heard is not printed twice, and the end is heard. */
+static void follows_through_a_broken_connection(void **state) {
+  (void)state;
+  REPLY_AUTO made = {0};
+  harness_http(h, "POST", "/api/v1/jobs/echo", NULL, "{\"payload\":{\"answer\":44},\"sleep_ms\":4000}", &made);
+  char id[40];
+  snprintf(id, sizeof id, "%s", harness_text(made.json, "data.job_id"));
+  char **env = harness_env(h, (const char *[]){url_env, key_env, NULL});
+  struct harness_proc *follow =
+      harness_spawn(h, "follow", AUTODB, (const char *[]){"autodb", "job", id, "--follow", NULL}, (const char *const *)env);
+  harness_env_free(env);
+  if (!POLL_UNTIL(harness_log_has(follow, "running"), 10000)) fail_msg("it never ran");
+  struct harness_proc *api = the_api();
+  char port_env[32];
+  snprintf(port_env, sizeof port_env, "AUTODB_PORT=%d", h->api_port);
+  harness_kill(api);
+  harness_api(h, (const char *[]){port_env, NULL});
+  assert_int_equal(harness_exit_status(follow, 30000), 0);
+  assert_true(harness_log_has(follow, "succeeded\n"));
+  assert_true(harness_log_has(follow, "\"answer\": 44"));
+  assert_false(harness_log_has(follow, "running\nrunning"));
+}
+
 static void says_what_to_do_without_server_or_key(void **state) {
   (void)state;
   const char *const list[] = {"autodb", "connection", "list", NULL};
@@ -164,6 +194,7 @@ int main(void) {
       cmocka_unit_test(takes_the_connection_that_fits),
       cmocka_unit_test(analyses_a_file_and_prints_the_report),
       cmocka_unit_test(follows_a_job),
+      cmocka_unit_test(follows_through_a_broken_connection),
       cmocka_unit_test(says_what_to_do_without_server_or_key),
   };
   return cmocka_run_group_tests(tests, setup, harness_teardown);
