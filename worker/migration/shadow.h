@@ -69,6 +69,9 @@ struct snap_constraint *shadow_add_constraint(struct shadow *shadow, struct rel 
 struct snap_constraint *shadow_constraint(const struct rel *rel, const char *name);
 struct snap_fk *shadow_add_fk(struct shadow *shadow, struct rel *rel, const char *name, struct rel *ref, bool validated);
 struct snap_fk *shadow_fk(const struct rel *rel, const char *name);
+/* The name the server gives a constraint of rel without one: "table_columns_label", counted up until nothing has it (ChooseConstraintName
+ * in catalog/pg_constraint.c). */
+const char *shadow_made_name(struct shadow *shadow, const struct rel *rel, const char *const *columns, size_t count, const char *label);
 void shadow_drop_fk(struct rel *rel, const char *name);
 void shadow_drop_constraint(struct rel *rel, const char *name);
 struct snap_index *shadow_add_index(struct shadow *shadow, struct rel *rel, const char *name);

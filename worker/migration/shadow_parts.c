@@ -1,5 +1,6 @@
-/* shadow_parts.c - triggers and policies of a relation, by name. */
+/* shadow_parts.c - triggers and policies of a relation, by name, and names of constraints. */
 #include "worker/migration/shadow.h"
+#include "worker/sql/text.h"
 
 struct snap_trigger *shadow_trigger(const struct rel *rel, const char *name) {
   for (size_t i = 0; i < rel->t->trigger_count; i++)
@@ -25,4 +26,20 @@ void shadow_drop_policy(struct rel *rel, const char *name) {
   if (!policy) return;
   size_t at = (size_t)(policy - rel->t->policies);
   memmove(policy, policy + 1, (--rel->t->policy_count - at) * sizeof *policy);
+}
+
+#define NAME_PASSES 8 /* names tried: whoever leaves more of them to the server gets one that is taken */
+
+const char *shadow_made_name(struct shadow *shadow, const struct rel *rel, const char *const *columns, size_t count, const char *label) {
+  const char *middle = "", *name = NULL;
+  struct rel *owner = NULL;
+  for (size_t i = 0; i < count; i++) middle = arena_printf(shadow->arena, "%s%s%s", middle, i ? "_" : "", columns[i]);
+  for (int pass = 0; pass < NAME_PASSES; pass++) {
+    const char *numbered = pass ? arena_printf(shadow->arena, "%s%d", label, pass) : label;
+    name = sql_made_name(shadow->arena, rel->t->name, middle, numbered);
+    if (!name || (!shadow_constraint(rel, name) && !shadow_fk(rel, name) && !shadow_find(shadow, rel->t->schema, name) &&
+                  !shadow_index(shadow, rel->t->schema, name, &owner)))
+      break;
+  }
+  return name;
 }

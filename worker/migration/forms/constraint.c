@@ -14,21 +14,6 @@ static size_t key_names(struct arena *arena, size_t count, PgQuery__Node *const 
   return number;
 }
 
-#define NAME_PASSES 8 /* names tried: whoever leaves more of them to the server gets one that is taken */
-static const char *default_name(struct form *form, const struct rel *rel, const char *const *columns, size_t count, const char *suffix) {
-  const char *middle = "", *name = NULL;
-  struct rel *owner = NULL;
-  for (size_t i = 0; i < count; i++) middle = arena_printf(form->arena, "%s%s%s", middle, i ? "_" : "", columns[i]);
-  for (int pass = 0; pass < NAME_PASSES; pass++) {
-    const char *label = pass ? arena_printf(form->arena, "%s%d", suffix, pass) : suffix;
-    name = sql_made_name(form->arena, rel->t->name, middle, label);
-    if (!name || (!shadow_constraint(rel, name) && !shadow_fk(rel, name) && !shadow_find(form->shadow, rel->t->schema, name) &&
-                  !shadow_index(form->shadow, rel->t->schema, name, &owner)))
-      break;
-  }
-  return name;
-}
-
 static bool name_taken(struct form *form, struct rel *rel, const char *name) {
   bool taken = name && *name && (shadow_constraint(rel, name) || shadow_fk(rel, name));
   if (taken) form_fails(form, "42710", "no constraint %s of %s exists", name, rel->t->qualified);
@@ -66,7 +51,8 @@ static void add_check(struct form *form, struct rel *rel, const PgQuery__Constra
   const char *expression = sql_expression(form->arena, constraint->raw_expr);
   if (!expression) expression = "…";
   const char *named = column ? column : only_column(form, rel, constraint->raw_expr);
-  const char *name = sql_or_null(constraint->conname) ? constraint->conname : default_name(form, rel, &named, named ? 1 : 0, "check");
+  const char *name =
+      sql_or_null(constraint->conname) ? constraint->conname : shadow_made_name(form->shadow, rel, &named, named ? 1 : 0, "check");
   if (name_taken(form, rel, sql_or_null(constraint->conname))) return;
   if (!constraint->skip_validation) {
     if (constraint->is_no_inherit)
@@ -171,7 +157,7 @@ static void add_foreign_key(struct form *form, struct rel *rel, const PgQuery__C
   const char **columns, **ref_columns;
   size_t count = key_names(form->arena, constraint->n_fk_attrs, constraint->fk_attrs, column, &columns);
   size_t ref_count = key_names(form->arena, constraint->n_pk_attrs, constraint->pk_attrs, NULL, &ref_columns);
-  const char *name = sql_or_null(constraint->conname) ? constraint->conname : default_name(form, rel, columns, count, "fkey");
+  const char *name = sql_or_null(constraint->conname) ? constraint->conname : shadow_made_name(form->shadow, rel, columns, count, "fkey");
   if (!ref) {
     form_fails(form, "42P01", "relation %s exists",
                sql_qualified(form->arena, sql_or_null(constraint->pktable->schemaname), constraint->pktable->relname));
@@ -306,7 +292,7 @@ static void add_key(struct form *form, struct rel *rel, const PgQuery__Constrain
   size_t count = key_names(form->arena, constraint->n_keys, constraint->keys, column, &columns);
   const char *name = sql_or_null(constraint->conname) ? constraint->conname
                      : primary                        ? sql_made_name(form->arena, rel->t->name, NULL, "pkey")
-                                                      : default_name(form, rel, columns, count, exclude ? "excl" : "key");
+                                                      : shadow_made_name(form->shadow, rel, columns, count, exclude ? "excl" : "key");
   if (rel->t->kind == SNAP_FOREIGN) form_fails(form, "0A000", "%s is a table of its own", rel->t->qualified);
   if (rel->t->kind == SNAP_PARTITIONED) {
     const char **equals = columns;

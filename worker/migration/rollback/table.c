@@ -373,31 +373,23 @@ static bool see_column(void *arg, PgQuery__Node *node) {
   return false;
 }
 
-/* A CHECK that mentions one column has its name. */
-static const char *check_name(struct undo *undo, const PgQuery__Constraint *constraint) {
-  struct arena *arena = undo->rollback->arena;
-  struct mentioned mentioned = {0};
-  sql_walk(constraint->raw_expr, see_column, &mentioned);
-  bool one = mentioned.column && !mentioned.several;
-  const char *base = arena_printf(arena, "%s%s%s_check", undo->rel->t->name, one ? "_" : "", one ? mentioned.column : ""), *name = base;
-  for (int i = 1; i < 100 && shadow_constraint(undo->rel, name); i++) name = arena_printf(arena, "%s%d", base, i);
-  return strlen(name) < 64 ? name : NULL;
-}
-
-/* The name PostgreSQL gives a constraint that has none. */
+/* The name PostgreSQL gives a constraint that has none: of its columns, and a CHECK that mentions one column of that. */
 static const char *constraint_name(struct undo *undo, const PgQuery__Constraint *constraint) {
-  struct arena *arena = undo->rollback->arena;
+  struct shadow *shadow = undo->rollback->shadow;
   if (sql_or_null(constraint->conname)) return constraint->conname;
   if (sql_or_null(constraint->indexname)) return constraint->indexname;
-  if (constraint->contype == PG_QUERY__CONSTR_TYPE__CONSTR_PRIMARY) return arena_printf(arena, "%s_pkey", undo->rel->t->name);
   bool foreign = constraint->contype == PG_QUERY__CONSTR_TYPE__CONSTR_FOREIGN;
-  const char *name = undo->rel->t->name;
-  for (size_t i = 0; i < (foreign ? constraint->n_fk_attrs : constraint->n_keys); i++)
-    name = arena_printf(arena, "%s_%s", name, sql_node_string(foreign ? constraint->fk_attrs[i] : constraint->keys[i]));
-  switch (constraint->contype) {
-  case PG_QUERY__CONSTR_TYPE__CONSTR_FOREIGN: return arena_printf(arena, "%s_fkey", name);
-  case PG_QUERY__CONSTR_TYPE__CONSTR_UNIQUE: return arena_printf(arena, "%s_key", name);
-  case PG_QUERY__CONSTR_TYPE__CONSTR_CHECK: return check_name(undo, constraint);
+  size_t count = foreign ? constraint->n_fk_attrs : constraint->n_keys;
+  const char **columns = arena_calloc(undo->rollback->arena, count + 1, sizeof *columns);
+  struct mentioned mentioned = {0};
+  for (size_t i = 0; columns && i < count; i++) columns[i] = sql_node_string(foreign ? constraint->fk_attrs[i] : constraint->keys[i]);
+  switch (columns ? constraint->contype : PG_QUERY__CONSTR_TYPE__CONSTR_TYPE_UNDEFINED) {
+  case PG_QUERY__CONSTR_TYPE__CONSTR_PRIMARY: return shadow_made_name(shadow, undo->rel, NULL, 0, "pkey");
+  case PG_QUERY__CONSTR_TYPE__CONSTR_FOREIGN: return shadow_made_name(shadow, undo->rel, columns, count, "fkey");
+  case PG_QUERY__CONSTR_TYPE__CONSTR_UNIQUE: return shadow_made_name(shadow, undo->rel, columns, count, "key");
+  case PG_QUERY__CONSTR_TYPE__CONSTR_CHECK:
+    sql_walk(constraint->raw_expr, see_column, &mentioned);
+    return shadow_made_name(shadow, undo->rel, &mentioned.column, mentioned.column && !mentioned.several, "check");
   default: return NULL;
   }
 }
