@@ -39,41 +39,6 @@ const char *ladder_difference(const PGresult *a, const PGresult *b, struct arena
   return NULL;
 }
 
-/* The statement as the server sees it, in the transaction that is open. A refusal (ERR_VALIDATION) ends that. */
-static enum status describe(struct optimization *o, const char *sql, PGresult **ret_res, struct error *err) {
-  return query_session_describe(o->session, sql, ret_res, err);
-}
-
-static enum status begin(struct optimization *o, int milliseconds, struct error *err) {
-  return query_session_begin(o->session, NULL, milliseconds, err);
-}
-
-static enum status describe_one(struct optimization *o, const PGresult *original, struct ladder_step *step, struct error *err) {
-  PGRESULT_AUTO res = NULL;
-  ERROR_AUTO refused = {0};
-  enum status status = describe(o, step->candidate.sql, &res, &refused);
-  if (status == ERR_VALIDATION) {
-    ladder_drop(step, 1, arena_strdup(o->arena, refused.message));
-    return begin(o, 0, err);
-  }
-  if (status) return error_set_code(err, status, refused.code, "%s", refused.message);
-  const char *difference = ladder_difference(original, res, o->arena);
-  if (difference) ladder_drop(step, 1, difference);
-  return OK;
-}
-
-static enum status describe_all(struct optimization *o, struct ladder *ladder, size_t from, struct error *err) {
-  PGRESULT_AUTO original = NULL;
-  ERROR_AUTO late = {0};
-  enum status status = begin(o, 0, err);
-  if (status) return status;
-  status = describe(o, o->statement->text, &original, err);
-  for (size_t i = from; !status && i < ladder->count; i++)
-    if (!ladder->steps[i].dropped) status = describe_one(o, original, &ladder->steps[i], err);
-  enum status ended = query_session_end(o->session, status ? &late : err);
-  return status ? status : ended;
-}
-
 /* --- L2, L3 --- */
 
 static bool same_text(const char *a, const char *b) { return a == b || (a && b && strcmp(a, b) == 0); }
@@ -100,23 +65,74 @@ static void judge_plan(const struct optimization *o, struct ladder_step *step, c
     step->level = 3;
 }
 
+/* What the server said of a candidate's plan; other failures are the job's. */
+static enum status judge(const struct optimization *o, struct ladder_step *step, enum status status, const struct query_plan *plan,
+                         const struct error *refused, struct error *err) {
+  if (status == ERR_VALIDATION)
+    ladder_drop(step, 2, arena_strdup(o->arena, refused->message));
+  else if (status)
+    return error_set_code(err, status, refused->code, "%s", refused->message);
+  else
+    judge_plan(o, step, plan);
+  return OK;
+}
+
+/* A plan in the transaction that is open; a refusal ends that. */
+static enum status plan_within(struct optimization *o, const char *sql, struct query_plan **ret_plan, struct error *err) {
+  static const struct query_explain how = {0};
+  const char *text = explain_with_values(o, sql);
+  json_t *json = NULL;
+  if (!text) return error_oom(err);
+  enum status status = query_session_explain(o->session, o->snapshot, text, &how, o->arena, &json, err);
+  if (status) return status;
+  return arena_json(o->arena, json) ? plan_build(json, o->snapshot, o->arena, ret_plan, err) : error_oom(err);
+}
+
+static enum status begin(struct optimization *o, struct error *err) {
+  enum status status = query_session_begin(o->session, NULL, 0, err);
+  return status ? status : query_session_own_settings(o->session, err);
+}
+
+/* L1 and, when a plan takes no more than EXPLAIN, L2 and L3. */
+static enum status climb_one(struct optimization *o, const PGresult *original, struct ladder_step *step, bool plan_too, struct error *err) {
+  PGRESULT_AUTO res = NULL;
+  ERROR_AUTO refused = {0};
+  struct query_plan *plan = NULL;
+  enum status status = query_session_describe(o->session, step->candidate.sql, &res, &refused);
+  const char *difference = status ? NULL : ladder_difference(original, res, o->arena);
+  if (status == ERR_VALIDATION) {
+    ladder_drop(step, 1, arena_strdup(o->arena, refused.message));
+    return begin(o, err);
+  }
+  if (status) return error_set_code(err, status, refused.code, "%s", refused.message);
+  if (difference) ladder_drop(step, 1, difference);
+  step->level = 1;
+  if (difference || !plan_too) return OK;
+  status = plan_within(o, step->candidate.sql, &plan, &refused);
+  enum status judged = judge(o, step, status, plan, &refused, err);
+  return judged || !status ? judged : begin(o, err);
+}
+
+static enum status climb_all(struct optimization *o, struct ladder *ladder, size_t from, bool plan_too, struct error *err) {
+  PGRESULT_AUTO original = NULL;
+  ERROR_AUTO late = {0};
+  enum status status = begin(o, err);
+  if (!status) status = query_session_describe(o->session, o->statement->text, &original, err);
+  for (size_t i = from; !status && i < ladder->count; i++)
+    if (!ladder->steps[i].dropped) status = climb_one(o, original, &ladder->steps[i], plan_too, err);
+  enum status ended = query_session_end(o->session, status ? &late : err);
+  return status ? status : ended;
+}
+
 enum status ladder_plan(struct optimization *o, struct ladder *ladder, size_t from, struct error *err) {
-  enum status status = describe_all(o, ladder, from, err);
-  for (size_t i = from; !status && i < ladder->count; i++) {
-    struct ladder_step *step = &ladder->steps[i];
+  bool generic = o->parameter_count > 0 && !o->values; /* then a plan takes a PREPARE and a transaction of its own */
+  enum status status = climb_all(o, ladder, from, !generic, err);
+  for (size_t i = from; !status && generic && i < ladder->count; i++) {
     struct query_plan *plan = NULL;
     ERROR_AUTO refused = {0};
-    if (step->dropped) continue;
-    step->level = 1;
-    status = optimize_explain(o, step->candidate.sql, false, &plan, &refused);
-    if (status == ERR_VALIDATION) {
-      ladder_drop(step, 2, arena_strdup(o->arena, refused.message));
-      status = OK;
-    } else if (status) {
-      return error_set_code(err, status, refused.code, "%s", refused.message);
-    } else {
-      judge_plan(o, step, plan);
-    }
+    if (ladder->steps[i].dropped) continue;
+    enum status planned = optimize_explain(o, ladder->steps[i].candidate.sql, false, &plan, &refused);
+    status = judge(o, &ladder->steps[i], planned, plan, &refused, err);
   }
   return status;
 }
@@ -177,9 +193,9 @@ static enum status compare_one(struct optimization *o, struct ladder_step *step,
   ERROR_AUTO refused = {0}, late = {0};
   const char *before = with_literals(o, o->statement->text), *after = with_literals(o, step->candidate.sql), *sql = NULL;
   if (!before || !after) return error_oom(err);
-  enum status status = begin(o, milliseconds, err);
+  enum status status = query_session_begin(o->session, NULL, milliseconds, err);
   if (status) return status;
-  status = describe(o, before, &described, &refused);
+  status = query_session_describe(o->session, before, &described, &refused);
   if (!status && PQnfields(described) == 0) {
     step->note = "not compared on live data: it has no columns";
     return query_session_end(o->session, err);

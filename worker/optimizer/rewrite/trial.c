@@ -76,21 +76,18 @@ static bool is_same(const struct outcome *a, const struct outcome *b) {
 
 /* --- running --- */
 
-/* Under a savepoint: a failure is the query's own. */
+/* A failure is the query's own: the savepoint, which stands behind the data set, is gone back to. */
 static enum status run(struct trial *trial, const char *name, const char *const *params, struct outcome *outcome, struct error *err) {
-  PGRESULT_AUTO res = NULL;
+  PGRESULT_AUTO res = PQexecPrepared(trial->conn, name, trial->parameters, params, NULL, NULL, 0);
   *outcome = (struct outcome){0};
-  enum status status = pg_script(trial->conn, "SAVEPOINT one", err);
-  if (status) return status;
-  res = PQexecPrepared(trial->conn, name, trial->parameters, params, NULL, NULL, 0);
   if (PQresultStatus(res) == PGRES_TUPLES_OK) {
     take_rows(res, outcome);
-  } else {
-    const char *message = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
-    outcome->failed = true;
-    outcome->message = arena_strdup(trial->arena, message ? message : "the server went away");
+    return OK;
   }
-  return pg_script(trial->conn, "ROLLBACK TO SAVEPOINT one", err);
+  const char *message = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+  outcome->failed = true;
+  outcome->message = arena_strdup(trial->arena, message ? message : "the server went away");
+  return pg_script(trial->conn, "ROLLBACK TO SAVEPOINT filled", err);
 }
 
 static void judge(struct trial *trial, struct ladder_step *step, const struct outcome *original, const struct outcome *made, int set) {
@@ -105,13 +102,13 @@ static void judge(struct trial *trial, struct ladder_step *step, const struct ou
 }
 
 static enum status run_set(struct trial *trial, int set, struct error *err) {
-  const char *fill = rows_fill_sql(trial->rows, set), *params[PARAMETERS_MAX];
+  const char *rows = rows_fill_sql(trial->rows, set), *params[PARAMETERS_MAX];
+  const char *fill = rows ? arena_printf(trial->arena, "BEGIN; %s; SAVEPOINT filled", rows) : NULL;
   struct outcome original = {0};
   char name[32];
   if (!fill) return error_oom(err);
   for (int i = 0; i < trial->parameters; i++) params[i] = rows_parameter(trial->rows, set, i, trial->types[i]);
-  enum status status = pg_script(trial->conn, "BEGIN", err);
-  if (!status) status = pg_script(trial->conn, fill, err);
+  enum status status = pg_script(trial->conn, fill, err);
   if (!status) status = run(trial, "autodb_original", params, &original, err);
   for (size_t i = 0; !status && !original.failed && i < trial->ladder->count; i++) {
     struct outcome made;
