@@ -225,6 +225,8 @@ static const struct pair pairs[] = {
      "SELECT count(DISTINCT customer_id) FROM orders WHERE status = 'new'", "count(*)"},
     {"count-key", "SELECT c.city, count(DISTINCT o.id) FROM orders o JOIN customers c ON c.id = o.customer_id GROUP BY c.city",
      "SELECT count(DISTINCT o.id) FROM orders o JOIN items i ON i.order_id = o.id", NULL},
+    {"count-key", "SELECT count(DISTINCT discount) FROM orders WHERE id = 3", "SELECT count(DISTINCT discount) FROM orders WHERE id > 3",
+     "count(discount)"},
     {"or-arms", "SELECT * FROM orders WHERE status = 'new' AND (discount = 3 OR customer_id IN (SELECT customer_id FROM blocked))",
      "SELECT * FROM orders WHERE status = 'new' AND (discount = 3 OR customer_id = 4)", "UNION ALL"},
     {"or-arms",

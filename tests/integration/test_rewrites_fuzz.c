@@ -83,7 +83,9 @@ static void count_rule(struct tally *tallies, const char *rule) {
   }
 }
 
-static long fuzz_one(const char *sql, uint64_t seed, struct tally *tallies) {
+/* In another plan a condition that nobody touched (a sum that overflows) may be asked of rows it was not asked of before. PostgreSQL
+ * promises no order; L5 drops what it sees of that, and here it is counted. */
+static long fuzz_one(const char *sql, uint64_t seed, struct tally *tallies, long *ret_fail) {
   struct rewrite_list *list = ARENA_NEW(scratch, struct rewrite_list);
   struct ladder_step *steps = arena_calloc(scratch, REWRITE_CANDIDATES, sizeof *steps);
   struct ladder ladder = {.steps = steps};
@@ -100,16 +102,20 @@ static long fuzz_one(const char *sql, uint64_t seed, struct tally *tallies) {
   }
   if (!ladder.count) return 0;
   if (trial_compare(empty, snapshot, sql, NULL, 0, &ladder, scratch, &err)) fail_msg("%s: %s", sql, err.message);
-  for (size_t i = 0; i < ladder.count; i++)
-    if (steps[i].dropped)
+  for (size_t i = 0; i < ladder.count; i++) {
+    if (!steps[i].dropped) continue;
+    bool fails = strstr(steps[i].dropped, "fails where the query does not") != NULL;
+    if (!fails)
       fail_msg("seed %llu: %s: %s\n%s\n%s", (unsigned long long)seed, steps[i].candidate.rule, steps[i].dropped, sql,
                steps[i].candidate.sql);
+    (*ret_fail)++;
+  }
   return (long)ladder.count;
 }
 
 static void what_is_offered_gives_the_same_rows(void **state) {
   const char *asked = getenv("REWRITES_FUZZ"), *from = getenv("REWRITES_SEED");
-  long queries = asked ? strtol(asked, NULL, 10) : QUERIES, rewrites = 0, with = 0;
+  long queries = asked ? strtol(asked, NULL, 10) : QUERIES, rewrites = 0, with = 0, fails = 0;
   uint64_t seed = from ? strtoull(from, NULL, 10) : 1;
   struct tally tallies[64] = {0};
   int64_t began = clock_mono_ms();
@@ -118,15 +124,15 @@ static void what_is_offered_gives_the_same_rows(void **state) {
     BUF_AUTO sql;
     buf_init(&sql, 1 << 16);
     maker_query(seed + (uint64_t)i, &sql);
-    long made = fuzz_one(buf_str(&sql), seed + (uint64_t)i, tallies);
+    long made = fuzz_one(buf_str(&sql), seed + (uint64_t)i, tallies, &fails);
     rewrites += made;
     with += made > 0;
     arena_reset(scratch);
   }
-  print_message("%ld queries, %ld of them with rewrites, %ld rewrites, none unsound; %.1f s\n", queries, with, rewrites,
-                (double)(clock_mono_ms() - began) / 1000);
+  print_message("%ld queries, %ld of them with rewrites, %ld rewrites, none unsound, %ld dropped for failing; %.1f s\n", queries, with,
+                rewrites, fails, (double)(clock_mono_ms() - began) / 1000);
   for (size_t i = 0; i < 64 && tallies[i].rule; i++) print_message("  %6ld %s\n", tallies[i].count, tallies[i].rule);
-  if (queries >= QUERIES) assert_true(with * 4 > queries);
+  if (queries >= QUERIES) assert_true(with * 4 > queries && fails * 50 < rewrites);
 }
 
 int main(void) {

@@ -207,6 +207,18 @@ static inline void maker_subquery(struct query_maker *m, enum maker_table t, cha
 static inline void maker_term(struct query_maker *m, const enum maker_table *tables, const char *aliases, int count) {
   unsigned at = maker_roll(m, (unsigned)count);
   unsigned kind = maker_roll(m, 100);
+  if (m->depth == 0 && kind >= 92) { /* what or-arms and or-select-arms look for */
+    unsigned other = kind >= 96 ? maker_roll(m, (unsigned)count) : at;
+    m->depth = 1;
+    buf_printf(m->out, "(%c.%s %s %s OR ", aliases[at], maker_int(m, tables[at]), maker_op(m), maker_number(m));
+    if (kind < 96)
+      maker_subquery(m, tables[at], aliases[at]);
+    else
+      buf_printf(m->out, "%c.%s %s %s", aliases[other], maker_int(m, tables[other]), maker_op(m), maker_number(m));
+    buf_putc(m->out, ')');
+    m->depth = 0;
+    return;
+  }
   if (m->depth < 2 && kind < 28) {
     maker_subquery(m, tables[at], aliases[at]);
   } else if (m->depth < 3 && kind < 45) {
@@ -327,6 +339,11 @@ static inline void maker_select(struct query_maker *m, bool plain) {
                    ? "id"
                    : maker_column(m, from.tables[at]));
     if (!plain) buf_printf(out, " AS c%d", i + 1);
+  }
+  if (!plain && m->depth == 0 && MAKER_CHANCE(m, 12)) { /* a look-up: by a key, or not */
+    unsigned at = maker_roll(m, (unsigned)from.count);
+    buf_printf(out, ", (SELECT x.%s FROM %s x WHERE x.%s = %c.%s%s) AS u", MAKER_PICK(m, "name", "city", "score"), "customers", "id",
+               from.aliases[at], maker_int(m, from.tables[at]), MAKER_PICK(m, "", " AND x.vip", " AND x.score > 2"));
   }
   if (!plain && m->depth == 0 && MAKER_CHANCE(m, 30)) {
     enum maker_table inner = (enum maker_table)maker_roll(m, MAKER_TABLES);

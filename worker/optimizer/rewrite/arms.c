@@ -93,7 +93,6 @@ static bool can_become_subquery(const struct rewrite *rw, const struct query_rte
 
 static bool split_table(struct rewrite *rw, const struct query_rte *rte, const char *const *arms, size_t count) {
   const char *name = sql_ident(rw->arena, rte->name);
-  PgQuery__RangeVar *var = rte->node->range_var;
   PgQuery__SelectStmt *all = NULL;
   for (size_t i = 0; name && i < count; i++) {
     PgQuery__SelectStmt *arm = rewrite_parse_select(rw, "SELECT * FROM a");
@@ -107,7 +106,6 @@ static bool split_table(struct rewrite *rw, const struct query_rte *rte, const c
   }
   const PgQuery__SelectStmt *made = name ? rewrite_parse_select(rw, "SELECT 1 FROM (SELECT 1) AS %s", name) : NULL;
   if (!made) return false;
-  (void)var;
   made->from_clause[0]->range_subselect->subquery = rewrite_select_node(rw, all);
   PgQuery__Node *place = (PgQuery__Node *)(uintptr_t)rte->node;
   *place = *made->from_clause[0];
@@ -161,12 +159,21 @@ static bool split_select(struct rewrite *rw, PgQuery__SelectStmt *select, PgQuer
   return true;
 }
 
+/* A set operation around it would have to keep them apart by parentheses. */
+static bool is_arm(const struct rewrite *rw, const PgQuery__SelectStmt *select) {
+  for (size_t s = 0; s < rw->names->scope_count; s++)
+    if (rw->names->scopes[s]->select->larg == select || rw->names->scopes[s]->select->rarg == select) return true;
+  return false;
+}
+
 bool rewrite_or_select_arms(struct rewrite *rw) {
   for (size_t s = 0; s < rw->names->scope_count; s++) {
     const struct query_scope *scope = rw->names->scopes[s];
     PgQuery__SelectStmt *select = (PgQuery__SelectStmt *)(uintptr_t)scope->select;
     PgQuery__Node **list;
-    if (!rewrite_is_plain(select) || scope->rte_count < 2 || rewrite_aggregates(rw, select) || rewrite_windows(rw, select)) continue;
+    if (!rewrite_is_plain(select) || scope->rte_count < 2 || is_arm(rw, select) || rewrite_aggregates(rw, select) ||
+        rewrite_windows(rw, select))
+      continue;
     size_t count = rewrite_conjuncts(rw, select->where_clause, &list);
     for (size_t i = 0; i < count; i++) {
       const char *arms[ARMS_MAX];

@@ -56,13 +56,17 @@ static bool is_grouped(struct rewrite *rw, const PgQuery__SelectStmt *select) {
   return select->n_group_clause || select->having_clause || rewrite_aggregates(rw, select);
 }
 
-/* Those of WHERE, and those of the select list unless rows become groups before it. */
+/* Those of WHERE, where the order in which conditions are asked may change, so that they may not fail; and those of the select list unless
+ * rows become groups before it. */
 static bool each_scalar(struct rewrite *rw, scalar_rule rule) {
   for (size_t s = 0; s < rw->names->scope_count; s++) {
     struct search search = {rw, rw->names->scopes[s], NULL, rule, false};
     const PgQuery__SelectStmt *select = search.scope->select;
     if (!rewrite_is_select(select) || !select->n_from_clause) continue;
-    sql_walk(select->where_clause, see_scalar, &search);
+    PgQuery__Node **list;
+    size_t count = rewrite_conjuncts(rw, select->where_clause, &list);
+    for (size_t i = 0; i < count; i++)
+      if (rewrite_has_sublink(list[i]) && rewrite_is_safe(rw, list[i])) sql_walk(list[i], see_scalar, &search);
     bool grouped = is_grouped(rw, select);
     for (size_t i = 0; !grouped && !search.done && i < select->n_target_list; i++) {
       search.target = select->target_list[i]->res_target;
@@ -103,6 +107,12 @@ static bool safe_from(struct rewrite *rw, const PgQuery__Node *item) {
   if (item->node_case != PG_QUERY__NODE__NODE_JOIN_EXPR) return false;
   const PgQuery__JoinExpr *join = item->join_expr;
   return !join->alias && safe_from(rw, join->larg) && safe_from(rw, join->rarg) && rewrite_is_safe(rw, join->quals);
+}
+
+static bool safe_rows(struct rewrite *rw, const PgQuery__SelectStmt *select) {
+  for (size_t i = 0; i < select->n_from_clause; i++)
+    if (!safe_from(rw, select->from_clause[i])) return false;
+  return rewrite_is_safe(rw, select->where_clause);
 }
 
 /* Keys by equality, and a rest that does not know of the outer query and can't fail. */
@@ -323,7 +333,10 @@ static bool gather(struct rewrite *rw, const struct scalar *first, struct family
   *family = (struct family){.rw = rw, .first = first, .rows = rows_of(rw, first->select)};
   if (!family->rows) return false;
   const PgQuery__SelectStmt *select = first->outer->select;
-  sql_walk(select->where_clause, see_member, family);
+  PgQuery__Node **list;
+  size_t count = rewrite_conjuncts(rw, select->where_clause, &list);
+  for (size_t i = 0; i < count; i++)
+    if (rewrite_has_sublink(list[i]) && rewrite_is_safe(rw, list[i])) sql_walk(list[i], see_member, family);
   bool grouped = is_grouped(rw, select);
   for (size_t i = 0; !grouped && i < select->n_target_list; i++) {
     family->target = select->target_list[i]->res_target;
@@ -407,7 +420,7 @@ static bool share(struct rewrite *rw, struct scalar *scalar) {
   struct family family;
   PgQuery__SelectStmt *select = outer_select(scalar);
   if (!find_aggregates(rw, scalar->select->target_list[0]->res_target->val, &found) || !gather(rw, scalar, &family) || !family.count ||
-      !rewrite_refers_up(rw, rewrite_select_node(rw, scalar->select), scalar->inner) ||
+      !rewrite_refers_up(rw, rewrite_select_node(rw, scalar->select), scalar->inner) || !safe_rows(rw, scalar->select) ||
       !rewrite_expand_star(rw, scalar->outer, select, false) || !rewrite_here(rw))
     return false;
   struct derived d = {rewrite_fresh_name(rw, "shared"), "", "", "true"};

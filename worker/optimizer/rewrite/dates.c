@@ -5,7 +5,7 @@
  * infinity.
  *
  * Of timestamptz, which instants make a day depends on the session's TimeZone; a day is one range wherever clocks are not set back over
- * midnight. Zones where they are, or were in living memory, are not in the list. */
+ * midnight. Zones where they are are not in the list, and years before 1982 not where it was so then. */
 #include "worker/optimizer/rewrite/rewrite_impl.h"
 
 #include <ctype.h>
@@ -85,7 +85,9 @@ static bool begins(const struct unit *unit, struct day d) {
 
 /* --- zones --- */
 
-/* No clock there is set back to or over midnight, nor was since 1970. */
+#define STEADY_SINCE 1982 /* southern Europe set clocks back at one in the night before */
+
+/* No clock there is set back to or over midnight, nor was since 1982. */
 static bool is_steady_zone(const char *zone) {
   static const char *const exact[] = {"UTC",
                                       "UCT",
@@ -129,6 +131,9 @@ static bool is_steady_zone(const char *zone) {
     if (strcasecmp(zone, exact[i]) == 0) return true;
   return false;
 }
+
+/* Only the clock changes around the ends of the range matter. */
+static bool year_allows(enum rewrite_type type, int year) { return type != TYPE_TIMESTAMPTZ || year >= STEADY_SINCE; }
 
 static bool zone_allows(const struct rewrite *rw, enum rewrite_type type) {
   return type != TYPE_TIMESTAMPTZ || is_steady_zone(rw->snapshot->timezone);
@@ -200,7 +205,7 @@ static bool day_span(struct rewrite *rw, PgQuery__Node *value, struct span *span
     span->high = span->low ? arena_printf(rw->arena, "%s + 1", span->low) : NULL;
     return span->high != NULL;
   }
-  if (!literal || (cast && strcmp(cast, "date") != 0) || !read_day(literal, &d)) return false;
+  if (!literal || (cast && strcmp(cast, "date") != 0) || !read_day(literal, &d) || !year_allows(span->type, d.year)) return false;
   span->low = day_text(rw, d, span->type == TYPE_TIMESTAMPTZ);
   span->high = day_text(rw, plus_days(d, 1), span->type == TYPE_TIMESTAMPTZ);
   return span->low && span->high;
@@ -217,7 +222,7 @@ static bool trunc_span(struct rewrite *rw, const struct unit *unit, PgQuery__Nod
   }
   bool date = cast && strcmp(cast, "date") == 0;
   bool same = cast && strcmp(cast, span->type == TYPE_TIMESTAMP ? "timestamp" : "timestamptz") == 0;
-  if (!literal || (cast && !date && !same) || !read_day(literal, &d) || !begins(unit, d)) return false;
+  if (!literal || (cast && !date && !same) || !read_day(literal, &d) || !begins(unit, d) || !year_allows(span->type, d.year)) return false;
   span->low = day_text(rw, d, date);
   span->high = day_text(rw, unit->days ? plus_days(d, unit->days) : plus_months(d, unit->months), date);
   return span->low && span->high;
@@ -234,7 +239,7 @@ static PgQuery__Node *year_of(struct rewrite *rw, PgQuery__Node *node) {
 
 static bool year_span(struct rewrite *rw, PgQuery__Node *value, struct span *span) {
   int64_t year;
-  if (!rewrite_int_literal(value, &year) || year < 1 || year > 9997) return false;
+  if (!rewrite_int_literal(value, &year) || year < 1 || year > 9997 || !year_allows(span->type, (int)year)) return false;
   span->low = day_text(rw, (struct day){(int)year, 1, 1}, span->type == TYPE_TIMESTAMPTZ);
   span->high = day_text(rw, (struct day){(int)year + 1, 1, 1}, span->type == TYPE_TIMESTAMPTZ);
   return span->low && span->high;

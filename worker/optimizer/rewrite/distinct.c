@@ -166,7 +166,8 @@ static bool see_count(void *arg, PgQuery__Node *node) {
   show(&shape, node->func_call->args[0]);
   if (!all_determined(&shape) || !rewrite_here(counting->rw)) return false;
   node->func_call->agg_distinct = false;
-  if (!binding->rte->outer) {
+  if (rewrite_not_null(counting->rw, binding)) {
+    rewrite_state_not_null(counting->rw, binding);
     node->func_call->n_args = 0;
     node->func_call->agg_star = true;
   }
@@ -195,11 +196,16 @@ static bool differ(const PgQuery__Node *a, const PgQuery__Node *b) {
   return rewrite_int_literal(a, &x) && rewrite_int_literal(b, &y) && x != y;
 }
 
-/* A literal that all rows of the arm have in that output. */
-static bool constant_output(const PgQuery__SelectStmt *a, const PgQuery__SelectStmt *b) {
-  if (a->n_target_list != b->n_target_list) return false;
-  for (size_t i = 0; i < a->n_target_list; i++)
-    if (differ(a->target_list[i]->res_target->val, b->target_list[i]->res_target->val)) return true;
+/* Each arm has a literal in that output, which is all that it takes its type from. */
+static bool all_literal(PgQuery__SelectStmt *const *arms, size_t count, size_t output) {
+  for (size_t i = 0; i < count; i++)
+    if (output >= arms[i]->n_target_list || !rewrite_is_literal(arms[i]->target_list[output]->res_target->val)) return false;
+  return true;
+}
+
+static bool constant_output(const PgQuery__SelectStmt *a, const PgQuery__SelectStmt *b, PgQuery__SelectStmt *const *arms, size_t count) {
+  for (size_t i = 0; i < a->n_target_list && i < b->n_target_list; i++)
+    if (all_literal(arms, count, i) && differ(a->target_list[i]->res_target->val, b->target_list[i]->res_target->val)) return true;
   return false;
 }
 
@@ -235,10 +241,12 @@ static bool contradict(struct rewrite *rw, const PgQuery__SelectStmt *a, const P
   return false;
 }
 
-static bool disjoint(struct rewrite *rw, const struct query_scope *a, const struct query_scope *b, const struct shape *shape) {
-  if (constant_output(a->select, b->select)) return true;
+/* Arms i and k. */
+static bool disjoint(struct rewrite *rw, PgQuery__SelectStmt *const *arms, const struct shape *shapes, size_t count, size_t i, size_t k) {
+  const struct query_scope *a = shapes[i].scope, *b = shapes[k].scope;
+  if (constant_output(a->select, b->select, arms, count)) return true;
   bool one_table = a->rte_count == 1 && b->rte_count == 1 && a->rtes[0]->table == b->rtes[0]->table;
-  return one_table && same_key(rw, a, b, &shape->keys[0]) && contradict(rw, a->select, b->select);
+  return one_table && same_key(rw, a, b, &shapes[i].keys[0]) && contradict(rw, a->select, b->select);
 }
 
 #define ARMS_MAX 8
@@ -272,7 +280,7 @@ static bool union_at(struct rewrite *rw, PgQuery__SelectStmt *select) {
     if (!is_duplicate_free(&shapes[i], rw, query_scope_of(rw->names, arms[i]))) return false;
   for (size_t i = 0; i < count; i++)
     for (size_t k = i + 1; k < count; k++)
-      if (!disjoint(rw, shapes[i].scope, shapes[k].scope, &shapes[i])) return false;
+      if (!disjoint(rw, arms, shapes, count, i, k)) return false;
   if (count < 2 || !rewrite_here(rw)) return false;
   for (size_t i = 0; i < count; i++) state_keys(&shapes[i]);
   keep_all(select);

@@ -152,6 +152,13 @@ static bool safe_shift(struct rewrite *rw, const PgQuery__AExpr *expr) {
   return clock && (rewrite_is_literal(by) || (by->node_case == PG_QUERY__NODE__NODE_TYPE_CAST && rewrite_is_literal(by->type_cast->arg)));
 }
 
+/* Sums of integers and numerics go up to where no table reaches; those of floats overflow. */
+static bool safe_sum(struct rewrite *rw, const PgQuery__Node *node) {
+  if (!rewrite_is_builtin(rw, node, "sum", 1) && !rewrite_is_builtin(rw, node, "avg", 1)) return false;
+  enum rewrite_type type = rewrite_column(rw, node->func_call->args[0]) ? rewrite_type(rw, node->func_call->args[0]) : TYPE_OTHER;
+  return rewrite_is_int(type) || type == TYPE_NUMERIC;
+}
+
 static bool safe_call(struct rewrite *rw, const PgQuery__Node *node) {
   static const struct {
     const char *name;
@@ -159,7 +166,22 @@ static bool safe_call(struct rewrite *rw, const PgQuery__Node *node) {
   } safe[] = {{"now", 0}, {"lower", 1}, {"upper", 1}, {"length", 1}, {"count", 0}, {"count", 1}, {"min", 1}, {"max", 1}};
   for (size_t i = 0; i < sizeof safe / sizeof *safe; i++)
     if (rewrite_is_builtin(rw, node, safe[i].name, safe[i].arguments)) return true;
-  return rewrite_is_builtin(rw, node, "date_trunc", 2) && rewrite_text_literal(node->func_call->args[0]);
+  return safe_sum(rw, node) || (rewrite_is_builtin(rw, node, "date_trunc", 2) && rewrite_text_literal(node->func_call->args[0]));
+}
+
+/* Arithmetic in numeric, which does not overflow; / by a literal alone. */
+static bool is_numeric(struct rewrite *rw, const PgQuery__Node *node) {
+  if (rewrite_is_literal(node)) return node->a_const->val_case == PG_QUERY__A__CONST__VAL_FVAL;
+  if (rewrite_column(rw, node)) return rewrite_type(rw, node) == TYPE_NUMERIC;
+  return safe_sum(rw, node) && rewrite_is_builtin(rw, node, "avg", 1);
+}
+
+static bool safe_arithmetic(struct rewrite *rw, const PgQuery__AExpr *expr) {
+  const char *name = expr->n_name == 1 ? sql_node_string(expr->name[0]) : NULL;
+  if (expr->kind != PG_QUERY__A__EXPR__KIND__AEXPR_OP || !name || name[1] || !strchr("+-*", *name) || !expr->lexpr) return false;
+  enum rewrite_type left = rewrite_type(rw, expr->lexpr), right = rewrite_type(rw, expr->rexpr);
+  bool floats = left == TYPE_FLOAT || right == TYPE_FLOAT || rewrite_text_literal(expr->lexpr) || rewrite_text_literal(expr->rexpr);
+  return !floats && (is_numeric(rw, expr->lexpr) || is_numeric(rw, expr->rexpr));
 }
 
 static bool safe_cast(struct rewrite *rw, const PgQuery__TypeCast *cast) {
@@ -205,7 +227,9 @@ static bool see_unsafe(void *arg, PgQuery__Node *node) {
   case PG_QUERY__NODE__NODE_SUB_LINK: safe = safe_sublink(safety->rw, node->sub_link); break;
   case PG_QUERY__NODE__NODE_FUNC_CALL: safe = safe_call(safety->rw, node); break;
   case PG_QUERY__NODE__NODE_TYPE_CAST: safety->fails |= !safe_cast(safety->rw, node->type_cast); return false;
-  case PG_QUERY__NODE__NODE_A_EXPR: safe = safe_comparison(safety->rw, node->a_expr) || safe_shift(safety->rw, node->a_expr); break;
+  case PG_QUERY__NODE__NODE_A_EXPR:
+    safe = safe_comparison(safety->rw, node->a_expr) || safe_shift(safety->rw, node->a_expr) || safe_arithmetic(safety->rw, node->a_expr);
+    break;
   default: break;
   }
   safety->fails |= !safe;
@@ -265,10 +289,13 @@ static bool declared_not_null(const struct snap_table *table, const struct snap_
   return true;
 }
 
+bool rewrite_declared(const struct query_column *column) {
+  return column && column->table && column->column && declared_not_null(column->table, column->column);
+}
+
 bool rewrite_not_null(struct rewrite *rw, const struct query_binding *binding) {
   if (rw->local_only || !binding || query_bound_nullable(binding)) return false;
-  const struct query_column *column = query_bound_column(binding);
-  return column->table && column->column && declared_not_null(column->table, column->column);
+  return rewrite_declared(query_bound_column(binding));
 }
 
 void rewrite_state_not_null(struct rewrite *rw, const struct query_binding *binding) {

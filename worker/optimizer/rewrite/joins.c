@@ -60,7 +60,7 @@ static bool is_join(const PgQuery__Node *node, PgQuery__JoinType type) {
 /* The column is NULL only where there was no match: it can't be otherwise, or the join compares it by =. */
 static bool tells_no_match(struct rewrite *rw, const struct query_binding *binding, PgQuery__Node *quals) {
   const struct query_column *column = &binding->rte->columns[binding->column];
-  if (!column->nullable) {
+  if (rewrite_declared(column)) {
     rewrite_assume(rw, "%s.%s is NOT NULL", binding->rte->table->qualified, column->name);
     return true;
   }

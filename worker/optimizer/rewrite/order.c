@@ -86,8 +86,9 @@ static bool see_order(void *arg, PgQuery__Node *node) {
     for (size_t i = 0; i < order->rw->names->function_count; i++) {
       const struct query_function *function = &order->rw->names->functions[i];
       if (function->call != node->func_call) continue;
-      bool aggregate = function->function ? *function->function->kind == 'a' : (function->builtin->kinds & BUILTIN_AGGREGATE) != 0;
-      order->matters |= node->func_call->over || (aggregate && !is_order_free(order->rw, node->func_call));
+      bool own = function->function && *function->function->kind == 'a',
+           aggregate = !own && function->builtin && (function->builtin->kinds & BUILTIN_AGGREGATE);
+      order->matters |= node->func_call->over || own || (aggregate && !is_order_free(order->rw, node->func_call));
     }
   if (node->node_case == PG_QUERY__NODE__NODE_JSON_OBJECT_AGG || node->node_case == PG_QUERY__NODE__NODE_JSON_ARRAY_AGG)
     order->matters = true;

@@ -32,11 +32,23 @@ void rewrite_explain(struct rewrite *rw, const char *fmt, ...) {
 
 /* --- what is left alone --- */
 
+#define FROM_CALLS 32
+
 struct look {
   const char *why;
   bool local_only;
-  size_t set_calls_in_from;
+  const PgQuery__FuncCall *from_calls[FROM_CALLS]; /* functions in FROM, where several rows are fine */
+  size_t from_call_count;
 };
+
+static void see_from_call(struct look *look, const PgQuery__RangeFunction *function) {
+  for (size_t i = 0; i < function->n_functions; i++) {
+    const PgQuery__Node *item = function->functions[i];
+    if (item->node_case == PG_QUERY__NODE__NODE_LIST && item->list->n_items) item = item->list->items[0];
+    if (item->node_case == PG_QUERY__NODE__NODE_FUNC_CALL && look->from_call_count < FROM_CALLS)
+      look->from_calls[look->from_call_count++] = item->func_call;
+  }
+}
 
 static bool see_form(void *arg, PgQuery__Node *node) {
   struct look *look = arg;
@@ -54,25 +66,33 @@ static bool see_form(void *arg, PgQuery__Node *node) {
     if (node->select_stmt->into_clause) look->why = "it makes a table";
     if (node->select_stmt->limit_option == PG_QUERY__LIMIT_OPTION__LIMIT_OPTION_WITH_TIES) look->local_only = true;
     break;
-  case PG_QUERY__NODE__NODE_RANGE_FUNCTION: look->set_calls_in_from += node->range_function->n_functions; break;
+  case PG_QUERY__NODE__NODE_RANGE_FUNCTION: see_from_call(look, node->range_function); break;
   default: break;
   }
   return !look->why;
 }
 
-static const char *check_functions(const struct query_resolution *names, size_t set_calls_in_from, struct arena *arena) {
-  size_t set_calls = 0;
+static bool is_in_from(const struct look *look, const PgQuery__FuncCall *call) {
+  for (size_t i = 0; i < look->from_call_count; i++)
+    if (look->from_calls[i] == call) return true;
+  return false;
+}
+
+static bool gives_rows(const struct query_function *function) {
+  if (!function->function) return (function->builtin->kinds & BUILTIN_SET) != 0;
+  return strncmp(function->function->returns, "SETOF", 5) == 0 || strncmp(function->function->returns, "TABLE", 5) == 0;
+}
+
+static const char *check_functions(const struct query_resolution *names, const struct look *look, struct arena *arena) {
   for (size_t i = 0; i < names->function_count; i++) {
     const struct query_function *function = &names->functions[i];
     char volatility = function->function ? function->function->volatility : function->builtin ? function->builtin->volatility : 'v';
     if (function->builtin && function->builtin->volatility > volatility) volatility = function->builtin->volatility;
     if (volatility == 'v') return arena_printf(arena, "it calls %s(), which is volatile", function->name);
-    bool set = function->function
-                   ? strncmp(function->function->returns, "SETOF", 5) == 0 || strncmp(function->function->returns, "TABLE", 5) == 0
-                   : (function->builtin->kinds & BUILTIN_SET) != 0;
-    set_calls += set;
+    if (gives_rows(function) && !is_in_from(look, function->call))
+      return arena_printf(arena, "%s() returns several rows outside of FROM", function->name);
   }
-  return set_calls > set_calls_in_from ? "a function in its select list returns several rows" : NULL;
+  return NULL;
 }
 
 static bool made_by_somebody(const struct snapshot *snapshot, const char *operator) {
@@ -123,7 +143,7 @@ static const char *refuse(struct rewrite *rw) {
   struct look look = {0};
   sql_walk(rw->statement, see_form, &look);
   if (!look.why) look.why = check_scopes(rw->names);
-  if (!look.why) look.why = check_functions(rw->names, look.set_calls_in_from, rw->arena);
+  if (!look.why) look.why = check_functions(rw->names, &look, rw->arena);
   if (!look.why) look.why = check_operators(rw->snapshot, rw->names, rw->arena);
   if (!look.why) look.why = check_relations(rw->names, &look, rw->arena);
   if (!look.why && has_collations(rw->snapshot)) look.why = "the schema has a nondeterministic collation";

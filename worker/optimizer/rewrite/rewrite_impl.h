@@ -133,6 +133,7 @@ bool rewrite_comparable(enum rewrite_type a, enum rewrite_type b);
 
 /* NOT NULL where it stands: by its column, and not on the nullable side of an outer join. */
 bool rewrite_not_null(struct rewrite *rw, const struct query_binding *binding);
+bool rewrite_declared(const struct query_column *column); /* NOT NULL in its table, wherever that stands */
 void rewrite_state_not_null(struct rewrite *rw, const struct query_binding *binding);
 /* A conjunct of WHERE rejects NULLs of it. */
 bool rewrite_filtered(struct rewrite *rw, const PgQuery__SelectStmt *select, const struct query_binding *binding);
