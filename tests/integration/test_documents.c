@@ -1,5 +1,6 @@
 /* Documents, as far as the API goes: uploads come in whole or not at all, whoever hangs up, crawls or dies, and leave nothing behind. */
 #include <dirent.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -476,6 +477,24 @@ static void a_slow_client_holds_nobody_up(void **state) {
   close(fd);
 }
 
+/* Slower than a window of time allows, though something comes all the time: the answer says so, and nothing is kept. */
+static void an_upload_that_trickles_is_ended(void **state) {
+  struct harness *h = *state;
+  RAW_AUTO answer;
+  struct pollfd ready = {.events = POLLIN};
+  int64_t began = harness_now_ms();
+  int fd = ready.fd = begin_upload(h, 5 * 1024 * 1024);
+  assert_true(send_text(fd, PART("slow.txt")));
+  while (poll(&ready, 1, 100) == 0 && harness_now_ms() - began < 2 * LIMIT_UPLOAD_WINDOW_MS)
+    if (!raw_send(fd, "x", 1)) break;
+  raw_read(fd, false, &answer);
+  assert_int_equal(answer.status, 408);
+  assert_non_null(strstr(answer.body, "slower than"));
+  assert_true(harness_now_ms() - began >= LIMIT_UPLOAD_WINDOW_MS - 1000);
+  close(fd);
+  assert_nothing_left(h);
+}
+
 static void chunked_uploads_and_what_follows_them_are_read(void **state) {
   struct harness *h = *state;
   RAW_AUTO first, second;
@@ -692,6 +711,7 @@ int main(void) {
       TEST(anothers_documents_are_not_there),
       TEST(a_client_that_goes_leaves_nothing),
       TEST(a_slow_client_holds_nobody_up),
+      TEST(an_upload_that_trickles_is_ended),
       TEST(chunked_uploads_and_what_follows_them_are_read),
       TEST(one_owner_takes_not_all_places),
       TEST(what_a_killed_api_was_receiving_goes_when_the_next_starts),

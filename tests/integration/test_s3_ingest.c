@@ -267,6 +267,20 @@ static void endpoints_are_named_by_the_installation(void **state) {
   assert_int_equal(reply.status, 422);
 }
 
+/* The job that waits for its batches gives its slot back again and again, more often than a job may fail, and that costs it nothing. */
+static void waiting_costs_no_attempts(void **state) {
+  (void)state;
+  const char *id = connection("parked");
+  json_decref(s3_server_control(&memory, "load", "{\"bucket\":\"lake\",\"prefix\":\"p/\",\"count\":32}"));
+  s3_server_order(&memory, "[{\"on\":\"GET\",\"match\":\"p/\",\"kind\":\"stall\",\"ms\":1000,\"times\":80}]");
+  json_t *job = finish(start(id, &memory, "\"prefix\":\"p/\""), 60000);
+  assert_string_equal(harness_text(job, "status"), "succeeded");
+  assert_int_equal(harness_int(job, "result.ingested"), 32);
+  if (harness_int(job, "attempt") <= harness_int(job, "max_attempts")) fail_msg("%s", json_dumps(job, 0));
+  json_decref(job);
+  json_decref(s3_server_control(&memory, "reset", "{}"));
+}
+
 /* Whatever ends a job before it is done with a document, the document does not wait for ever. */
 static void documents_whose_job_ended_say_so(void **state) {
   (void)state;
@@ -361,6 +375,7 @@ int main(void) {
       cmocka_unit_test(whole_buckets_that_fail),
       cmocka_unit_test(keys_of_the_connection),
       cmocka_unit_test(endpoints_are_named_by_the_installation),
+      cmocka_unit_test(waiting_costs_no_attempts),
       cmocka_unit_test(documents_whose_job_ended_say_so),
       cmocka_unit_test(cancelling_ends_the_batches),
       cmocka_unit_test(killing_changes_nothing),
