@@ -277,22 +277,54 @@ static enum status make_index(struct whatif *whatif, const PGresult *family, con
   return status;
 }
 
+static enum status family_of(struct whatif *whatif, const char *schema, const char *table, PGresult **ret_family, struct error *err) {
+  enum status status = pg_query(whatif->tracer, family_sql, 2, (const char *const[]){schema, table}, ret_family, err);
+  if (!status && PQntuples(*ret_family) == 0) return error_set(err, ERR_NOT_FOUND, "the clone has no table %s.%s", schema, table);
+  return status;
+}
+
+static enum status empty_all(struct whatif *whatif, const PGresult *family, struct error *err) {
+  enum status status = OK;
+  for (int row = 0; !status && row < PQntuples(family); row++)
+    if (pg_int(family, row, 2, 0) > 0) status = whatif_file_empty(sandbox_root(whatif->sandbox), pg_str(family, row, 1), err);
+  return status;
+}
+
+/* After the work on empty files, however it went. */
+static enum status filled(struct whatif *whatif, const PGresult *family, enum status status, struct error *err) {
+  ERROR_AUTO later = {0};
+  enum status again = fill_again(whatif, family, &later);
+  return again && !status ? take_error(err, &later) : status;
+}
+
 enum status whatif_create_index(struct whatif *whatif, const char *schema, const char *table, const char *sql, json_t **ret_made,
                                 struct error *err) {
   PGRESULT_AUTO family = NULL;
   json_t *made = arena_json(whatif->arena, json_array());
   if (!made) return error_oom(err);
-  enum status status = pg_query(whatif->tracer, family_sql, 2, (const char *const[]){schema, table}, &family, err);
+  enum status status = family_of(whatif, schema, table, &family, err);
   if (status) return status;
-  if (PQntuples(family) == 0) return error_set(err, ERR_NOT_FOUND, "the clone has no table %s.%s", schema, table);
-  for (int row = 0; !status && row < PQntuples(family); row++)
-    if (pg_int(family, row, 2, 0) > 0) status = whatif_file_empty(sandbox_root(whatif->sandbox), pg_str(family, row, 1), err);
+  status = empty_all(whatif, family, err);
   if (!status) status = make_index(whatif, family, sql, made, err);
-  ERROR_AUTO later = {0};
-  enum status filled = fill_again(whatif, family, &later);
-  if (filled && !status) status = take_error(err, &later);
+  status = filled(whatif, family, status, err);
   if (!status) *ret_made = made;
   return status;
+}
+
+enum status whatif_create_indexes(struct whatif *whatif, const char *schema, const char *table, const char *const *sqls, size_t count,
+                                  bool *ret_refused, struct error *err) {
+  PGRESULT_AUTO family = NULL;
+  enum status status = family_of(whatif, schema, table, &family, err);
+  if (status) return status;
+  status = empty_all(whatif, family, err);
+  for (size_t i = 0; !status && i < count; i++) {
+    ERROR_AUTO refused = {0};
+    status = pg_exec(whatif->session, sqls[i], 0, NULL, &refused);
+    ret_refused[i] = status == ERR_VALIDATION;
+    if (ret_refused[i]) status = OK;
+    if (status) status = take_error(err, &refused);
+  }
+  return filled(whatif, family, status, err);
 }
 
 static enum status on_index(struct whatif *whatif, PGconn *conn, const char *before, const char *schema, const char *index,
@@ -315,5 +347,16 @@ enum status whatif_hide_index(struct whatif *whatif, const char *schema, const c
   PGRESULT_AUTO res = NULL;
   enum status status = pg_query(whatif->tracer, sql, 3, (const char *const[]){schema, index, hidden ? "false" : "true"}, &res, err);
   if (!status && strcmp(PQcmdTuples(res), "1") != 0) return error_set(err, ERR_NOT_FOUND, "the clone has no index %s.%s", schema, index);
+  return status;
+}
+
+enum status whatif_hide_indexes(struct whatif *whatif, const json_t *indexes, struct error *err) {
+  static const char sql[] =
+      "UPDATE pg_catalog.pg_index i SET indisvalid = NOT w.hidden FROM pg_catalog.json_to_recordset($1::json) AS w(s text, n text, hidden "
+      "bool), pg_catalog.pg_class c, pg_catalog.pg_namespace n WHERE n.nspname = w.s AND c.relnamespace = n.oid AND c.relname = w.n "
+      "AND i.indexrelid = c.oid AND c.oid >= 16384";
+  char *text = json_dumps(indexes, JSON_COMPACT);
+  enum status status = text ? pg_exec(whatif->tracer, sql, 1, (const char *const[]){text}, err) : error_oom(err);
+  free(text);
   return status;
 }

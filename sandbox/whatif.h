@@ -65,11 +65,16 @@ PGconn *whatif_session(struct whatif *whatif);
  * table those of its partitions as well. Until whatif_sizes gives them sizes they count as tiny. */
 MUST_CHECK enum status whatif_create_index(struct whatif *whatif, const char *schema, const char *table, const char *sql, json_t **ret_made,
                                            struct error *err);
+/* Several on one table without partitions, which is emptied once. ret_refused[i]: the server would not make the i-th. */
+MUST_CHECK enum status whatif_create_indexes(struct whatif *whatif, const char *schema, const char *table, const char *const *sqls,
+                                             size_t count, bool *ret_refused, struct error *err);
 /* Sizes of relations, as in whatif_import. */
 MUST_CHECK enum status whatif_sizes(struct whatif *whatif, const json_t *relations, struct whatif_report *ret_report, struct error *err);
 MUST_CHECK enum status whatif_drop_index(struct whatif *whatif, const char *schema, const char *index, struct error *err);
 /* Hidden: the planner sees no such index, for as long as it is hidden. */
 MUST_CHECK enum status whatif_hide_index(struct whatif *whatif, const char *schema, const char *index, bool hidden, struct error *err);
+/* The same of many: [{"s", "n", "hidden"}]. What isn't there is passed over. */
+MUST_CHECK enum status whatif_hide_indexes(struct whatif *whatif, const json_t *indexes, struct error *err);
 
 /* Levels above the leaves of a B-tree of that many pages in all, whose keys take that many bytes (0: unknown): inner pages are filled to 70
  * % (BTREE_NONLEAF_FILLFACTOR in src/include/access/nbtree.h) with index tuples and their line pointers. */

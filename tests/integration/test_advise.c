@@ -161,11 +161,9 @@ static void as_it_was_said(void **state) {
     harness_sql(plain, sql);
     double after = real_cost(plain, queries[i]);
     if (fabs(after - number(one, "cost_after")) > 0.15 * after + 1) fail_msg("%s: %f said, %f is", sql, number(one, "cost_after"), after);
-    char size_sql[400];
-    snprintf(size_sql, sizeof size_sql,
-             "SELECT sum(pg_relation_size(c.oid)) FROM pg_class c WHERE relkind = 'i' AND relname LIKE '%.55s%%'",
-             json_str(one, "name", ""));
-    double bytes = (double)harness_count(plain, size_sql), said = number(one, "estimated_size_bytes");
+    double bytes = (double)harness_count(
+               plain, "SELECT sum(pg_relation_size(c.oid)) FROM pg_class c WHERE relkind = 'i' AND relname LIKE '%idx%'"),
+           said = number(one, "estimated_size_bytes");
     if (bytes > 1.3 * said + 32768 || said > 1.3 * bytes + 32768) fail_msg("%s: %.0f bytes said, %.0f are", sql, said, bytes);
     json_decref(job);
     job = optimize(*state, plain_connection, queries[i]); /* and is not recommended again: the schema is read anew */

@@ -8,9 +8,10 @@
 #define ROUNDS 3           /* in which a query's candidates are thinned out: what the planner takes, then what it takes instead, … */
 #define ENTRY_COST 0.5     /* of one index entry written, in the planner's units: about a tuple's share of a page and its descent */
 #define COLD_UPDATES 0.3   /* of UPDATEs that set no column of an index, that write an entry all the same */
-#define LEAST_OF_ALL 0.002 /* of the cost at the beginning: less is not worth an index */
-#define LEAST_WIDER 0.01   /* of the same: for a wider index in place of one that is chosen */
-#define LEAST_COVERING 0.1 /* of the same: INCLUDE makes an index much larger, and dearer to keep */
+#define LEAST_NEW 0.05     /* of what the queries that get cheaper cost now, that a new index has to save */
+#define LEAST_WIDER 0.1    /* a wider index in place of one that is chosen */
+#define LEAST_COVERING 0.3 /* INCLUDE makes an index much larger, and dearer to keep */
+#define LEAST_UNITS 20     /* of the planner's cost, of each of these queries: less is not worth the words */
 #define LEAST_BYTES 65536  /* an index is not smaller for what it may save per byte */
 
 /* --- sets --- */
@@ -41,21 +42,21 @@ static const struct planned *known_plan(const struct workload_query *query, cons
 }
 
 static enum status show_only(struct choice *choice, const struct workload_query *query, const struct index_set *set, struct error *err) {
-  enum status status = OK;
-  for (size_t i = 0; !status && i < candidate_count(choice); i++) {
-    struct candidate *candidate = at(choice, i);
-    bool wanted = index_set_has(set, i);
-    if (!concerns(query, candidate) || (!candidate->tried && !wanted)) continue;
-    status = candidate->tried ? trial_show(choice->trial, candidate, wanted, err) : trial_add(choice->trial, candidate, err);
+  struct candidate *shown[CANDIDATES_MAX], *hidden[CANDIDATES_MAX];
+  size_t shown_count = 0, hidden_count = 0;
+  for (size_t i = 0; i < candidate_count(choice); i++) {
+    if (!concerns(query, at(choice, i))) continue;
+    if (index_set_has(set, i))
+      shown[shown_count++] = at(choice, i);
+    else
+      hidden[hidden_count++] = at(choice, i);
   }
-  return status;
+  return trial_show_only(choice->trial, shown, shown_count, hidden, hidden_count, err);
 }
 
 enum status choice_hide_all(struct choice *choice, struct error *err) {
-  enum status status = OK;
-  for (size_t i = 0; choice->candidates && !status && i < candidate_count(choice); i++)
-    if (at(choice, i)->tried) status = trial_show(choice->trial, at(choice, i), false, err);
-  return status;
+  if (!choice->candidates) return OK;
+  return trial_show_only(choice->trial, NULL, 0, choice->candidates->list.items, candidate_count(choice), err);
 }
 
 static enum status plan_with(struct choice *choice, struct workload_query *query, const struct index_set *set, struct error *err) {
@@ -244,10 +245,24 @@ static bool allowed(const struct choice *choice, const struct index_set *set) {
   return !choice->max_indexes || size_of(choice, set) <= choice->max_indexes;
 }
 
-static double least_gain(const struct choice *choice, const struct step *step) {
+/* What the step has to save: measured by what is there now, so that who asks again when the indexes are built is told the same. */
+static enum status least_gain(struct choice *choice, const struct step *step, double *ret_least, struct error *err) {
+  double affected = 0, times = 0;
+  for (size_t q = 0; q < choice->queries->count; q++) {
+    struct workload_query *query = &choice->queries->items[q];
+    const struct planned *now = NULL, *then = NULL;
+    if (query->skipped) continue;
+    enum status status = choice_query(choice, query, &choice->chosen, &now, err);
+    if (!status) status = choice_query(choice, query, &step->set, &then, err);
+    if (status) return status;
+    if (then->cost > 0.99 * now->cost) continue;
+    affected += now->cost * query->factor;
+    times += query->factor;
+  }
   bool wider = size_of(choice, &step->set) <= size_of(choice, &choice->chosen);
-  double of_all = at(choice, step->added)->spec.include.count ? LEAST_COVERING : wider ? LEAST_WIDER : LEAST_OF_ALL;
-  return fmax(choice->min_gain * choice->cost_after, of_all * choice->cost_before);
+  double share = at(choice, step->added)->spec.include.count ? LEAST_COVERING : wider ? LEAST_WIDER : LEAST_NEW;
+  *ret_least = fmax(fmax(choice->min_gain * choice->cost_after, share * affected), LEAST_UNITS * times);
+  return OK;
 }
 
 static enum status try_step(struct choice *choice, size_t added, struct step *best, struct error *err) {
@@ -255,8 +270,10 @@ static enum status try_step(struct choice *choice, size_t added, struct step *be
   if (!allowed(choice, &step.set)) return OK;
   enum status status = choice_cost(choice, &step.set, &step.cost, err);
   if (status) return status;
-  double gain = choice->cost_after - step.cost, bytes = bytes_of(choice, &step.set) - bytes_of(choice, &choice->chosen);
-  if (gain < least_gain(choice, &step)) return OK;
+  double gain = choice->cost_after - step.cost, bytes = bytes_of(choice, &step.set) - bytes_of(choice, &choice->chosen), least = 0;
+  if (gain <= 0) return OK;
+  status = least_gain(choice, &step, &least, err);
+  if (status || gain < least) return status;
   step.score = gain / fmax(LEAST_BYTES, bytes);
   if (step.score > best->score) *best = step;
   return OK;
@@ -294,9 +311,7 @@ static enum status shrink(struct choice *choice, struct error *err) {
       if (status) return status;
       if (cost < cheapest) cheapest = cost, least = i;
     }
-    if (least == SIZE_MAX ||
-        cheapest - choice->cost_after >= fmax(choice->min_gain * choice->cost_after, LEAST_OF_ALL * choice->cost_before))
-      return OK;
+    if (least == SIZE_MAX || cheapest - choice->cost_after >= choice->min_gain * choice->cost_after) return OK;
     index_set_put(&choice->chosen, least, false);
     choice->cost_after = cheapest;
   }

@@ -40,7 +40,7 @@ static struct layout layout_of(const char *type) {
 }
 
 bool index_size_equalimage(const char *type) {
-  static const char *const without[] = {"numeric", "real", "double precision", "interval", "jsonb", "tsvector", "tsquery"};
+  static const char *const without[] = {"character(", "numeric", "real", "double precision", "interval", "jsonb", "tsvector", "tsquery"};
   if (strchr(type, '[') || strstr(type, "range")) return false;
   for (size_t i = 0; i < sizeof without / sizeof *without; i++)
     if (begins(type, without[i])) return false;
@@ -55,13 +55,36 @@ struct entry {
   bool merges, guessed;
 };
 
+/* Whether the values that statistics show are of more than one length, as text. */
+static bool lengths_differ(const char *array) {
+  size_t len = 0, first = 0, count = 0;
+  bool quoted = false;
+  for (const char *c = array && *array ? array + 1 : ""; *c; c++) {
+    if (*c == '"') {
+      quoted = !quoted;
+    } else if (!quoted && (*c == ',' || *c == '}')) {
+      if (count++ && len != first) return true;
+      first = len;
+      len = 0;
+    } else {
+      len++;
+    }
+  }
+  return false;
+}
+
+static bool varies(const json_t *column) {
+  const char *common = json_string_value(json_object_get(column, "mcv")), *others = json_string_value(json_object_get(column, "hist"));
+  return lengths_differ(common) || lengths_differ(others) || (common && others);
+}
+
 static double lay(double at, const struct facts *facts, const struct snap_table *table, const char *name, struct column_facts *ret_facts,
                   bool *guessed) {
   const struct snap_column *column = snap_table_column(table, name);
   struct layout layout = layout_of(column ? column->type : "text");
   *ret_facts = facts_column(facts, table, name);
   double width = layout.width > 0 ? layout.width : ret_facts->width > 0 ? ret_facts->width : UNKNOWN_WIDTH;
-  if (column && begins(column->type, "numeric")) width += 0.5; /* ANALYZE cuts the mean; texts are often of one length, numbers of two */
+  if (layout.width <= 0 && varies(ret_facts->json)) width += 0.5; /* ANALYZE cuts the mean */
   if (!ret_facts->json) *guessed = true;
   double align = layout.width > 0 || width < 127 ? layout.align : 4;
   double share = 1 - ret_facts->null_fraction; /* a NULL takes no room */

@@ -6,8 +6,6 @@
 #include "worker/sql/text.h"
 #include "worker/sql/tree.h"
 
-#define NAME_BYTES 63 /* NAMEDATALEN - 1 */
-
 /* --- reading --- */
 
 static const char *dotted(struct arena *arena, size_t count, PgQuery__Node *const *parts) {
@@ -120,35 +118,35 @@ static void put_word(struct buf *out, const char *text) {
   while (out->len && out->data[out->len - 1] == '_') buf_cut(out, out->len - 1);
 }
 
-/* At most `max` bytes of UTF-8, whole characters. */
-static size_t cut_at(const char *text, size_t len, size_t max) {
-  if (len <= max) return len;
-  while (max && ((unsigned char)text[max] & 0xc0) == 0x80) max--;
-  return max;
-}
-
-const char *index_name_cut(struct arena *arena, const char *name, size_t max) {
-  return arena_strndup(arena, name, cut_at(name, strlen(name), max));
-}
-
 static bool taken(const struct snapshot *snapshot, const char *schema, const char *name) {
   return snapshot_table(snapshot, schema, name) != NULL || snapshot_index_table(snapshot, schema, name, NULL) != NULL;
 }
 
-const char *index_spec_name(struct arena *arena, const struct snapshot *snapshot, const struct index_spec *spec, int again) {
+static const char *table_word(struct arena *arena, const struct snap_table *table) {
   BUF_AUTO out;
   buf_init(&out, LIMIT_SQL_BYTES);
-  put_word(&out, spec->table->name);
+  put_word(&out, table->name);
+  return out.len ? finish(arena, &out) : "table";
+}
+
+/* The keys as words; NULL when memory is gone. */
+static const char *key_words(struct arena *arena, const struct index_spec *spec) {
+  BUF_AUTO out;
+  buf_init(&out, LIMIT_SQL_BYTES);
   for (size_t i = 0; i < spec->keys.count; i++) {
-    buf_putc(&out, '_');
+    if (i) buf_putc(&out, '_');
     put_word(&out, spec->keys.items[i].column ? spec->keys.items[i].column : spec->keys.items[i].expression);
   }
-  if (!buf_ok(&out)) return NULL;
-  for (int round = again; round < again + 1000; round++) {
-    char tail[24];
-    snprintf(tail, sizeof tail, round ? "%s_idx%d" : "%s_idx", spec->predicate ? "_part" : spec->include.count ? "_cover" : "", round);
-    size_t room = cut_at(buf_str(&out), out.len, NAME_BYTES - strlen(tail));
-    const char *name = arena_printf(arena, "%.*s%s", (int)room, buf_str(&out), tail);
+  return finish(arena, &out);
+}
+
+const char *index_spec_name(struct arena *arena, const struct snapshot *snapshot, const struct index_spec *spec, int again) {
+  const char *kind = spec->predicate ? "part_idx" : spec->include.count ? "cover_idx" : "idx", *words = key_words(arena, spec);
+  const char *table = table_word(arena, spec->table);
+  for (int round = again; table && words && round < again + 1000; round++) {
+    char label[24];
+    snprintf(label, sizeof label, round ? "%s%d" : "%s", kind, round);
+    const char *name = sql_made_name(arena, table, words, label);
     if (!name || !taken(snapshot, spec->table->schema, name)) return name;
   }
   return NULL;

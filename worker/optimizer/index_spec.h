@@ -37,12 +37,8 @@ const char *index_spec_create(struct arena *arena, const struct index_spec *spec
 const char *index_spec_probe(struct arena *arena, const struct index_spec *spec);
 /* What tells two specs apart, as text. */
 const char *index_spec_text(struct arena *arena, const struct index_spec *spec);
-/* A name that says what is in it, free in the table's schema as the snapshot has it: at most 63 bytes. again: how many such names are not
- * wanted. */
+/* A name that says what is in it, free in the table's schema as the snapshot has it. again: how many such names are not wanted. */
 const char *index_spec_name(struct arena *arena, const struct snapshot *snapshot, const struct index_spec *spec, int again);
-
-/* The beginning of a name: at most `max` bytes, whole characters. */
-const char *index_name_cut(struct arena *arena, const char *name, size_t max);
 
 /* Whether `wide` serves every scan that `narrow` would: the same kind, rows and order; narrow's keys lead wide's. */
 bool index_spec_covers(const struct index_spec *wide, const struct index_spec *narrow);

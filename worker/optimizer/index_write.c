@@ -6,7 +6,7 @@
 
 /* Bytes of a WAL record of one insertion besides the tuple: XLogRecord 24, block reference 20, main data header and xl_btree_insert 6. */
 #define RECORD_BYTES 50
-#define SPLIT_FACTOR 1.4 /* keys in no order split pages all over the tree: half a page's tuples are logged again */
+#define SPLIT_FACTOR 1.5 /* keys in no order split pages all over the tree: each moves half a page's tuples, which are logged again */
 #define ORDERED 0.5      /* |correlation| from which keys are taken to come in order */
 #define MEDIUM_BYTES 100e6
 #define HIGH_BYTES 1e9
@@ -21,7 +21,7 @@ static double wal_per_row(const struct facts *facts, const struct index_spec *sp
   bool few = column.distinct > 0 && column.distinct < size->rows / 1000; /* insertions into long posting lists seldom split */
   double one = RECORD_BYTES + size->entry_bytes;
   if (strcmp(spec->method, "gin") == 0) return 4 * one; /* several elements a row */
-  return ordered || few ? one : SPLIT_FACTOR * one;
+  return ordered || few ? one : one + SPLIT_FACTOR * (size->entry_bytes + 4);
 }
 
 static double partial_share(const struct facts *facts, const struct index_spec *spec, const struct index_size *size) {

@@ -16,19 +16,19 @@
 /* --- the statement --- */
 
 /* A parent's index made without locking anybody out: the parent's first, which is invalid till each partition has one attached. */
-static const char *partitioned_script(struct arena *arena, const struct index_spec *spec, const char *name) {
+static const char *partitioned_script(struct arena *arena, const struct snapshot *snapshot, const struct index_spec *spec,
+                                      const char *name) {
   BUF_AUTO out;
   const char *plain = index_spec_create(arena, spec, name, false), *index = sql_qualified(arena, spec->table->schema, name);
   const char *on = plain ? strstr(plain, " ON ") : NULL;
   if (!on || !index || spec->table->partition_count > PARTITIONS_MAX) return plain;
-  const char *base = index_name_cut(arena, name, 50);
   buf_init(&out, LIMIT_SQL_BYTES);
   buf_printf(&out, "%.*s ON ONLY %s;\n", (int)(on - plain), plain, on + 4);
   for (size_t i = 0; i < spec->table->partition_count; i++) {
     const struct snap_table *partition = spec->table->partitions[i];
     struct index_spec part = *spec;
     part.table = partition;
-    const char *part_name = arena_printf(arena, "%s_%zu", base, i + 1),
+    const char *part_name = index_spec_name(arena, snapshot, &part, 0),
                *made = part_name ? index_spec_create(arena, &part, part_name, true) : NULL;
     const char *qualified = made ? sql_qualified(arena, partition->schema, part_name) : NULL;
     if (!qualified || partition->kind != SNAP_TABLE) return plain;
@@ -38,8 +38,8 @@ static const char *partitioned_script(struct arena *arena, const struct index_sp
   return buf_ok(&out) ? arena_strdup(arena, buf_str(&out)) : NULL;
 }
 
-static const char *create_sql(struct arena *arena, const struct index_spec *spec, const char *name) {
-  return spec->table->kind == SNAP_PARTITIONED && spec->table->partition_count ? partitioned_script(arena, spec, name)
+static const char *create_sql(struct arena *arena, const struct snapshot *snapshot, const struct index_spec *spec, const char *name) {
+  return spec->table->kind == SNAP_PARTITIONED && spec->table->partition_count ? partitioned_script(arena, snapshot, spec, name)
                                                                                : index_spec_create(arena, spec, name, true);
 }
 
@@ -144,7 +144,7 @@ static json_t *recommendation(const struct advice *advice, const struct candidat
   struct index_write write = index_write_estimate(advice->facts, spec, &candidate->size);
   bool known = worth->before >= 0 && worth->after >= 0;
   json_t *one = json_object();
-  json_set_str(one, "create_sql", create_sql(advice->arena, spec, candidate->name));
+  json_set_str(one, "create_sql", create_sql(advice->arena, advice->snapshot, spec, candidate->name));
   json_set_str(one, "name", candidate->name);
   json_set_str(one, "table", spec->table->qualified);
   json_object_set_new(one, "columns", columns_json(spec));

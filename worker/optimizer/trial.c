@@ -93,24 +93,36 @@ bool trial_uses(const struct query_plan *plan, const struct candidate *candidate
 
 /* --- indexes --- */
 
-enum status trial_add(struct trial *trial, struct candidate *candidate, struct error *err) {
-  ERROR_AUTO refusal = {0};
-  if (candidate->tried) return OK;
-  candidate->tried = true;
-  enum status status = trial->driver->add(trial, candidate, &refusal);
-  if (status == ERR_VALIDATION || status == ERR_NOT_FOUND) {
-    candidate->refused = true;
-    return OK;
-  }
-  if (status) return error_set(err, status, "%s", refusal.message);
-  candidate->shown = true;
-  return OK;
+/* Those of the list that a step is for. */
+static size_t pick(struct candidate *const *from, size_t count, bool tried, bool shown, struct candidate **out) {
+  size_t picked = 0;
+  for (size_t i = 0; i < count; i++)
+    if (!from[i]->refused && from[i]->tried == tried && from[i]->shown == shown) out[picked++] = from[i];
+  return picked;
 }
 
-enum status trial_show(struct trial *trial, struct candidate *candidate, bool shown, struct error *err) {
-  if (candidate->refused || candidate->shown == shown) return OK;
-  enum status status = trial->driver->show(trial, candidate, shown, err);
-  if (!status) candidate->shown = shown;
+static void mark(struct candidate *const *candidates, size_t count, bool shown) {
+  for (size_t i = 0; i < count; i++) {
+    candidates[i]->tried = true;
+    candidates[i]->shown = shown && !candidates[i]->refused;
+  }
+}
+
+enum status trial_show_only(struct trial *trial, struct candidate *const *shown, size_t shown_count, struct candidate *const *hidden,
+                            size_t hidden_count, struct error *err) {
+  struct candidate *some[CANDIDATES_MAX];
+  enum status status = OK;
+  size_t count = pick(hidden, hidden_count, true, true, some);
+  if (count) status = trial->driver->show(trial, some, count, false, err);
+  if (status) return status;
+  mark(some, count, false);
+  count = pick(shown, shown_count, true, false, some);
+  if (count) status = trial->driver->show(trial, some, count, true, err);
+  if (status) return status;
+  mark(some, count, true);
+  count = pick(shown, shown_count, false, false, some);
+  if (count) status = trial->driver->add(trial, some, count, err);
+  if (!status) mark(some, count, true);
   return status;
 }
 

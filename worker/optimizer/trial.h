@@ -35,9 +35,10 @@ const json_t *trial_problems(const struct trial *trial); /* sentences: what the 
 /* ERR_VALIDATION when the planner refuses the query; the next may be asked. The plan lives in the job's arena. */
 MUST_CHECK enum status trial_plan(struct trial *trial, const struct trial_query *query, struct query_plan **ret_plan, struct error *err);
 
-/* Makes the index and shows it; candidate->refused when the server won't have such an index. */
-MUST_CHECK enum status trial_add(struct trial *trial, struct candidate *candidate, struct error *err);
-MUST_CHECK enum status trial_show(struct trial *trial, struct candidate *candidate, bool shown, struct error *err);
+/* Shows these candidates and hides the others of the list, as far as either differs; what was never tried is made. Of those the server will
+ * not have, `refused` is set. */
+MUST_CHECK enum status trial_show_only(struct trial *trial, struct candidate *const *shown, size_t shown_count,
+                                       struct candidate *const *hidden, size_t hidden_count, struct error *err);
 /* An existing index, as if it were dropped. ERR_UNAVAILABLE where that can't be tried. */
 MUST_CHECK enum status trial_hide(struct trial *trial, const char *schema, const char *index, bool hidden, struct error *err);
 bool trial_uses(const struct query_plan *plan, const struct candidate *candidate);

@@ -56,7 +56,7 @@ static void close_hypopg(struct trial *trial) {
 }
 
 /* Names are "<oid>btree_…", cut to 63 bytes: with the oid they are told apart. */
-static enum status add(struct trial *trial, struct candidate *candidate, struct error *err) {
+static enum status add_one(struct trial *trial, struct candidate *candidate, struct error *err) {
   PGRESULT_AUTO res = NULL;
   const char *sql = index_spec_create(trial->arena, &candidate->spec, candidate->name, false);
   candidate->made = arena_json(trial->arena, json_array());
@@ -69,9 +69,23 @@ static enum status add(struct trial *trial, struct candidate *candidate, struct 
   return candidate->handle ? OK : error_oom(err);
 }
 
-static enum status show(struct trial *trial, struct candidate *candidate, bool shown, struct error *err) {
-  PGRESULT_AUTO res = NULL;
-  return shown ? add(trial, candidate, err) : call(trial, "hypopg_drop_index($1::oid)", candidate->handle, &res, err);
+static enum status add(struct trial *trial, struct candidate *const *candidates, size_t count, struct error *err) {
+  for (size_t i = 0; i < count; i++) {
+    ERROR_AUTO refusal = {0};
+    enum status status = add_one(trial, candidates[i], &refusal);
+    candidates[i]->refused = status == ERR_VALIDATION || status == ERR_NOT_FOUND;
+    if (status && !candidates[i]->refused) return error_set(err, status, "%s", refusal.message);
+  }
+  return OK;
+}
+
+static enum status show(struct trial *trial, struct candidate *const *candidates, size_t count, bool shown, struct error *err) {
+  enum status status = OK;
+  for (size_t i = 0; !status && i < count; i++) {
+    PGRESULT_AUTO res = NULL;
+    status = shown ? add_one(trial, candidates[i], err) : call(trial, "hypopg_drop_index($1::oid)", candidates[i]->handle, &res, err);
+  }
+  return status;
 }
 
 static enum status hide(struct trial *trial, const char *schema, const char *index, bool hidden, struct error *err) {

@@ -11,8 +11,10 @@ struct trial_driver {
   void (*close)(struct trial *trial);
   /* One statement. ERR_VALIDATION: the server refused it, and the next may be asked. */
   enum status (*ask)(struct trial *trial, const char *sql, PGresult **ret_res, struct error *err);
-  enum status (*add)(struct trial *trial, struct candidate *candidate, struct error *err);
-  enum status (*show)(struct trial *trial, struct candidate *candidate, bool shown, struct error *err);
+  /* Makes candidates that were never tried; sets `refused`. */
+  enum status (*add)(struct trial *trial, struct candidate *const *candidates, size_t count, struct error *err);
+  /* Shows or hides candidates that are there. */
+  enum status (*show)(struct trial *trial, struct candidate *const *candidates, size_t count, bool shown, struct error *err);
   enum status (*set)(struct trial *trial, const char *name, const char *value, struct error *err);
   enum status (*hide)(struct trial *trial, const char *schema, const char *index, bool hidden, struct error *err);
 };

@@ -145,44 +145,93 @@ static json_t *split_name(const struct snap_table *table, const char *qualified)
   return json_pack("{s:s%, s:s}", "s", qualified, len, "n", qualified + len + 1);
 }
 
-/* Sizes of one index, or of each partition's: an equal share. */
-static enum status give_size(struct trial *trial, struct candidate *candidate, const json_t *made, struct error *err) {
-  double parts = (double)json_array_size(made);
-  struct whatif_report report = {0};
-  json_t *sizes = arena_json(trial->arena, json_array());
+/* Of each partition's an equal share of the whole. */
+static void put_sizes(const struct candidate *candidate, json_t *sizes) {
+  double parts = (double)json_array_size(candidate->made);
   size_t index;
-  json_t *qualified;
-  if (!sizes) return error_oom(err);
-  if (parts < 1) return OK;
-  json_array_foreach((json_t *)(uintptr_t)made, index, qualified) {
-    json_t *name = split_name(candidate->spec.table, json_string_value(qualified)), *size = json_copy(name);
+  json_t *name;
+  json_array_foreach(candidate->made, index, name) {
+    json_t *size = json_copy(name);
     json_object_set_new(size, "pages", json_real(ceil(fmax(1, candidate->size.pages / parts))));
     json_object_set_new(size, "rows", json_real(candidate->size.rows / parts));
     json_array_append_new(sizes, size);
-    json_array_append_new(candidate->made, name);
   }
-  enum status status = whatif_sizes(trial->whatif, sizes, &report, err);
-  if (status || parts > 1) return status;
-  return guess_expressions(trial, candidate, json_str(json_array_get(candidate->made, 0), "n", ""), err);
 }
 
-static enum status add(struct trial *trial, struct candidate *candidate, struct error *err) {
-  json_t *made = NULL;
-  const char *sql = index_spec_create(trial->arena, &candidate->spec, candidate->name, false);
-  candidate->made = arena_json(trial->arena, json_array());
-  if (!sql || !candidate->made) return error_oom(err);
-  enum status status = whatif_create_index(trial->whatif, candidate->spec.table->schema, candidate->spec.table->name, sql, &made, err);
-  return status ? status : give_size(trial, candidate, made, err);
-}
-
-static enum status show(struct trial *trial, struct candidate *candidate, bool shown, struct error *err) {
-  size_t index;
-  json_t *name;
-  enum status status = OK;
-  json_array_foreach(candidate->made, index, name) {
-    if (!status) status = whatif_hide_index(trial->whatif, json_str(name, "s", ""), json_str(name, "n", ""), !shown, err);
-  }
+static enum status give_sizes(struct trial *trial, struct candidate *const *candidates, size_t count, struct error *err) {
+  struct whatif_report report = {0};
+  json_t *sizes = arena_json(trial->arena, json_array());
+  if (!sizes) return error_oom(err);
+  for (size_t i = 0; i < count; i++)
+    if (!candidates[i]->refused) put_sizes(candidates[i], sizes);
+  enum status status = json_array_size(sizes) ? whatif_sizes(trial->whatif, sizes, &report, err) : OK;
+  for (size_t i = 0; !status && i < count; i++)
+    if (!candidates[i]->refused && json_array_size(candidates[i]->made) == 1)
+      status = guess_expressions(trial, candidates[i], json_str(json_array_get(candidates[i]->made, 0), "n", ""), err);
   return status;
+}
+
+/* On a parent, each partition gets one, under a name of the server's. */
+static enum status add_to_parent(struct trial *trial, struct candidate *candidate, struct error *err) {
+  ERROR_AUTO refusal = {0};
+  json_t *made = NULL, *qualified;
+  size_t index;
+  const char *sql = index_spec_create(trial->arena, &candidate->spec, candidate->name, false);
+  if (!sql) return error_oom(err);
+  enum status status = whatif_create_index(trial->whatif, candidate->spec.table->schema, candidate->spec.table->name, sql, &made, &refusal);
+  candidate->refused = status == ERR_VALIDATION || status == ERR_NOT_FOUND;
+  if (status && !candidate->refused) return error_set(err, status, "%s", refusal.message);
+  json_array_foreach(made, index, qualified)
+      json_array_append_new(candidate->made, split_name(candidate->spec.table, json_string_value(qualified)));
+  return OK;
+}
+
+/* All candidates of the table of the first one, which is no parent. */
+static enum status add_to_table(struct trial *trial, struct candidate *const *candidates, size_t count, struct error *err) {
+  const struct snap_table *table = candidates[0]->spec.table;
+  const char **sqls = arena_calloc(trial->arena, count, sizeof *sqls);
+  bool *refused = arena_calloc(trial->arena, count, sizeof *refused);
+  if (!sqls || !refused) return error_oom(err);
+  for (size_t i = 0; i < count; i++)
+    if (!(sqls[i] = index_spec_create(trial->arena, &candidates[i]->spec, candidates[i]->name, false))) return error_oom(err);
+  ERROR_AUTO missing = {0};
+  enum status status = whatif_create_indexes(trial->whatif, table->schema, table->name, sqls, count, refused, &missing);
+  bool gone = status == ERR_NOT_FOUND; /* the clone lacks the table */
+  if (status && !gone) return error_set(err, status, "%s", missing.message);
+  for (size_t i = 0; i < count; i++) {
+    candidates[i]->refused = gone || refused[i];
+    if (!candidates[i]->refused)
+      json_array_append_new(candidates[i]->made, json_pack("{s:s, s:s}", "s", table->schema, "n", candidates[i]->name));
+  }
+  return OK;
+}
+
+static enum status add(struct trial *trial, struct candidate *const *candidates, size_t count, struct error *err) {
+  enum status status = OK;
+  for (size_t i = 0; i < count; i++)
+    if (!(candidates[i]->made = arena_json(trial->arena, json_array()))) return error_oom(err);
+  for (size_t at = 0, same = 0; !status && at < count; at += same) {
+    for (same = 1; at + same < count && candidates[at + same]->spec.table == candidates[at]->spec.table;) same++;
+    bool parent = candidates[at]->spec.table->kind == SNAP_PARTITIONED;
+    for (size_t i = 0; parent && !status && i < same; i++) status = add_to_parent(trial, candidates[at + i], err);
+    if (!parent) status = add_to_table(trial, candidates + at, same, err);
+  }
+  return status ? status : give_sizes(trial, candidates, count, err);
+}
+
+static enum status show(struct trial *trial, struct candidate *const *candidates, size_t count, bool shown, struct error *err) {
+  json_t *list = arena_json(trial->arena, json_array());
+  if (!list) return error_oom(err);
+  for (size_t i = 0; i < count; i++) {
+    size_t index;
+    json_t *name;
+    json_array_foreach(candidates[i]->made, index, name) {
+      json_t *one = json_copy(name);
+      json_object_set_new(one, "hidden", json_boolean(!shown));
+      json_array_append_new(list, one);
+    }
+  }
+  return whatif_hide_indexes(trial->whatif, list, err);
 }
 
 static enum status hide(struct trial *trial, const char *schema, const char *index, bool hidden, struct error *err) {

@@ -199,8 +199,8 @@ static bool few_values(const struct advice *advice, const struct snap_table *tab
 static const char *statistics_sql(const struct advice *advice, const struct snap_table *table, const struct name_list *columns) {
   struct arena *arena = advice->arena;
   const char *name = sql_qualified(arena, table->schema, table->name), *list = sql_ident_list(arena, columns->items, columns->count);
-  const char *own = arena_printf(arena, "%s_%s_%s_stats", index_name_cut(arena, table->name, 24),
-                                 index_name_cut(arena, columns->items[0], 15), index_name_cut(arena, columns->items[1], 15));
+  const char *words = arena_printf(arena, "%s_%s", columns->items[0], columns->items[1]);
+  const char *own = words ? sql_made_name(arena, table->name, words, "stat") : NULL;
   const char *quoted = own ? sql_qualified(arena, table->schema, own) : NULL;
   if (!name || !list || !quoted) return NULL;
   return arena_printf(arena, "CREATE STATISTICS %s (%s) ON %s FROM %s;\nANALYZE %s", quoted,

@@ -1,0 +1,13 @@
+-- Without the checks of foreign keys: they hold by how the rows are made.
+SET session_replication_role = replica;
+SELECT setseed(0.42);
+INSERT INTO regions SELECT i, (ARRAY['NORTH','SOUTH','EAST','WEST','CENTRE'])[i] FROM generate_series(1, 5) i;
+INSERT INTO countries SELECT i, 1 + i % 5, 'COUNTRY ' || i FROM generate_series(1, 25) i;
+INSERT INTO vendors SELECT i, 1 + (random() * 24)::int, 'Vendor ' || i, (random() * 11000 - 1000)::numeric(12,2), CASE WHEN i % 200 = 0 THEN 'a complaint by a client' ELSE md5(i::text) END FROM generate_series(1, 1000) i;
+INSERT INTO clients SELECT i, 1 + (random() * 24)::int, 'Client ' || i, (ARRAY['BUILDING','MACHINES','HOUSE','CARS','FURNITURE'])[1 + (random() * 4.99)::int % 5], (10 + i % 25)::text || '-' || i, (random() * 11000 - 1000)::numeric(12,2) FROM generate_series(1, 15000) i;
+INSERT INTO goods SELECT i, (ARRAY['green','blue','red','white','black','plum','lace','snow'])[1 + i % 8] || ' ' || (ARRAY['almond','steel','mint','rose','sand'])[1 + i % 5] || ' ' || i, 'Brand ' || (1 + i % 25), (ARRAY['SMALL','LARGE','MEDIUM','ECONOMY','PROMO'])[1 + i % 5] || ' ' || (ARRAY['PLATED','POLISHED','BRUSHED'])[1 + i % 3] || ' ' || (ARRAY['TIN','BRASS','STEEL','COPPER'])[1 + i % 4], 1 + i % 50, (ARRAY['SM BOX','LG CASE','MED BAG','JUMBO','WRAP'])[1 + i % 5], (900 + i % 1000)::numeric(12,2) FROM generate_series(1, 20000) i;
+INSERT INTO stock SELECT g, 1 + (g * 7 + k * 251) % 1000, (random() * 9999)::int, (random() * 1000)::numeric(12,2) FROM generate_series(1, 20000) g, generate_series(1, 4) k;
+INSERT INTO orders SELECT i, 1 + (random() * 9999)::int, (ARRAY['O','F','P'])[1 + (random() * 2.05)::int % 3], (random() * 400000)::numeric(12,2), date '1992-01-01' + (random() * 2405)::int, (ARRAY['1-URGENT','2-HIGH','3-MEDIUM','4-LOW','5-NONE'])[1 + i % 5], 'Clerk ' || (random() * 100)::int, CASE WHEN random() < 0.01 THEN 'special requests' ELSE md5(i::text) END FROM generate_series(1, 150000) i;
+INSERT INTO items SELECT o.id, k, g.good, 1 + (g.good * 7 + (1 + k % 4) * 251) % 1000, 1 + (random() * 49)::int, (random() * 90000)::numeric(12,2), (random() * 0.1)::numeric(4,2), (random() * 0.08)::numeric(4,2), CASE WHEN o.placed < '1995-03-01' THEN (ARRAY['R','A'])[1 + k % 2] ELSE 'N' END, CASE WHEN o.placed < '1995-03-01' THEN 'F' ELSE 'O' END, o.placed + 1 + (random() * 120)::int, o.placed + 30 + (random() * 60)::int, o.placed + 5 + (random() * 145)::int, (ARRAY['AIR','SHIP','TRUCK','RAIL','MAIL','FOB','REG AIR'])[1 + (random() * 6.99)::int % 7]
+  FROM orders o, generate_series(1, 4) k, LATERAL (SELECT 1 + (random() * 19999)::int AS good FROM (SELECT o.id + k) x) g;
+RESET session_replication_role;
