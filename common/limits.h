@@ -93,6 +93,7 @@
 #define LIMIT_GUARD_FROM_ITEMS 24      /* tables, subqueries, functions and CTEs of a statement: planning time grows steeply with them */
 #define LIMIT_GUARD_REPEAT 10000       /* characters that repeat(), lpad(), rpad(), format() or a type's length may make of a few */
 #define LIMIT_GUARD_REPEATED 1000000   /* that all repeat() of a statement may make of one, nested */
+#define LIMIT_GUARD_MADE 50000000      /* characters that repeat() makes over all rows of series */
 #define LIMIT_GUARD_SERIES 1000000     /* rows of a generate_series() between literals */
 #define LIMIT_QUERY_STATEMENT_MS 10000 /* statement_timeout of what runs on a client's database for a question */
 #define LIMIT_QUERY_TRANSACTION_MS                                                                                                 \

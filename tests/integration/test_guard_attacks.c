@@ -8,6 +8,7 @@
 #include "worker/query/session.h"
 
 static struct guarded_world world;
+static int major;
 
 #define STOPPED '-' /* an error, and nothing has changed */
 #define RUNS '+'    /* only the guard keeps it out */
@@ -32,6 +33,9 @@ static const struct attack {
      "WITH t AS MATERIALIZED (SELECT set_config('app.tenant', '2', true) AS x) SELECT s.secret FROM t, LATERAL (SELECT secret FROM "
      "private.secrets WHERE t.x IS NOT NULL) s",
      RUNS, RUNS},
+    {7, "SELECT * FROM private.all_secrets", RUNS, RUNS},
+    {7, "SELECT count(*) FROM (SELECT tenant FROM private.all_secrets) x", RUNS, RUNS},
+    {7, "SELECT o.id FROM shop.orders o WHERE EXISTS (SELECT 1 FROM private.over_all_secrets)", RUNS, RUNS},
     {8, "SELECT \"set_config\"('app.tenant', '2', true)", RUNS, RUNS},
     {8, "SELECT U&\"\\0073et_config\"('app.tenant', '2', true)", RUNS, RUNS},
     {8, "SELECT pg_catalog.\"set_config\"('app.tenant', '2', true)", RUNS, RUNS},
@@ -110,6 +114,11 @@ static const struct attack {
     {24, "SELECT length(format('%2000000s', 'x'))", RUNS, RUNS},
     {24, "SELECT length('x'::char(10000000)::text || 'y')", RUNS, RUNS},
     {24, "SELECT cardinality(array_fill(0, ARRAY[1000000]))", RUNS, RUNS},
+    {24, "SELECT length(string_agg(repeat('x', 10000), '')) FROM generate_series(1, 20000)", RUNS, RUNS},
+    {24, "SELECT cardinality(array_agg(repeat('x', 1000))) FROM generate_series(1, 300) a, generate_series(1, 300) b", RUNS, RUNS},
+    {26, "SELECT repeat('x', 200000000)", RUNS, RUNS},
+    {26, "SELECT lpad('x', 20000000)", RUNS, RUNS},
+    {26, "SELECT array_to_string(array_fill('x'::text, ARRAY[10000, 1000]), '')", RUNS, RUNS},
     {27,
      "SELECT 1 FROM shop.customers a1, shop.customers a2, shop.customers a3, shop.customers a4, shop.customers a5, shop.customers a6, "
      "shop.customers a7, shop.customers a8, shop.customers a9, "
@@ -119,6 +128,9 @@ static const struct attack {
      "shop.customers a25 LIMIT 1",
      RUNS, RUNS},
     {29, "SELECT query FROM pg_stat_activity", RUNS, RUNS},
+    {29, "SELECT * FROM pg_catalog.pg_authid", STOPPED, RUNS},
+    {29, "SELECT oid FROM customers", STOPPED, STOPPED},
+    {29, "SELECT * FROM (TABLE pg_class) x", RUNS, RUNS},
     {29, "SELECT prosrc FROM pg_catalog.pg_proc", RUNS, RUNS},
     {29, "SELECT * FROM information_schema.tables", RUNS, RUNS},
     {29, "TABLE pg_settings", RUNS, RUNS},
@@ -131,6 +143,9 @@ static const struct attack {
     {30, "SELECT shop.net_price(1)", RUNS, RUNS},   /* harmless, but nobody said so */
     {30, "SELECT lower('x'::varchar)", RUNS, RUNS}, /* a user's lower(varchar) hides PostgreSQL's */
     {30, "SELECT 1 OPERATOR(shop.###) 2", RUNS, RUNS},
+    {30, "SELECT 1::shop.token", RUNS, RUNS}, /* a cast that is a function call */
+    {30, "SELECT CAST (length(note) AS shop.token) FROM shop.orders", RUNS, RUNS},
+    {30, "SELECT ARRAY[1, 2]::shop.token[]", RUNS, RUNS},
     {31, "SELECT xpath('/a', '<a/>')", RUNS, RUNS},
     {31, "SELECT XMLPARSE(DOCUMENT '<a/>')", RUNS, RUNS},
 };
@@ -143,10 +158,14 @@ static const char more[] =
     "CREATE FUNCTION public.lower(varchar) RETURNS text LANGUAGE sql VOLATILE AS 'SELECT ''hijacked''';"
     "CREATE FUNCTION shop.plus(int, int) RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 1';"
     "CREATE OPERATOR shop.### (LEFTARG = int, RIGHTARG = int, FUNCTION = shop.plus);"
+    "CREATE VIEW private.over_all_secrets AS SELECT * FROM private.all_secrets;"
+    "CREATE TYPE shop.token AS (n int);"
+    "CREATE FUNCTION shop.to_token(int) RETURNS shop.token LANGUAGE sql VOLATILE AS 'SELECT ROW($1)::shop.token';"
+    "CREATE CAST (int AS shop.token) WITH FUNCTION shop.to_token(int);"
     "CREATE FUNCTION shop.writes() RETURNS void LANGUAGE sql VOLATILE AS 'INSERT INTO shop.products VALUES (998, ''y'', ''y'', ''y'', 1)'";
 
 static int setup(void **state) {
-  guarded_begin(&world, 17, more);
+  guarded_begin(&world, major, more);
   *state = &world;
   return 0;
 }
@@ -194,9 +213,12 @@ static void without_guard(const char *url, bool superuser) {
     const struct guarded guarded = {.sql = attacks[i].sql};
     const struct query_limits limits = {.unchecked_role = true, .max_cost = -1, .statement_ms = 500};
     struct query_result *result;
+    if (major < 16 && strstr(attacks[i].sql, "JSON_OBJECT")) continue; /* no syntax there */
     if (!session && query_session_open_string(&world.cfg, url, arena, &session, &opening)) fail_msg("%s", opening.message);
     bool ran = !query_session_run(session, &guarded, &limits, arena, &result, &err);
     char want = superuser ? attacks[i].superuser : attacks[i].reader;
+    if (major < 16 && strstr(attacks[i].sql, " lo_creat")) want = RUNS; /* large objects are written in READ ONLY until 15; rolled back */
+    if (major < 16 && superuser && strstr(attacks[i].sql, " lo_import")) want = RUNS;
     bool slow = strcmp(err.code, "STATEMENT_TIMEOUT") == 0;
     if (ran != (want == RUNS) && !(want == RUNS && slow)) {
       print_error("class %d %s, expected %c: %s\n  %s %s\n", attacks[i].class, ran ? "runs" : "is stopped", want, attacks[i].sql, err.code,
@@ -220,6 +242,57 @@ static void test_superuser_without_guard(void **state) {
   (void)state;
   without_guard(world.url, true);
   assert_int_not_equal(access("/tmp/autodb-attack", F_OK), 0);
+}
+
+/* --- resources: what no list can tell, limits end --- */
+
+/* Classes 25 and 26 where the guard lets them pass (an ordinary sort, an ordinary cell), and 28, which no parser of ours is to see. */
+static void test_resources(void **state) {
+  (void)state;
+  static const struct {
+    int class;
+    const char *sql, *code;
+    struct query_limits limits;
+  } cases[] = {
+      {25,
+       "SELECT count(DISTINCT md5(a::text) || b::text) FROM generate_series(1, 1000000) a, generate_series(1, 2) b",
+       "EXECUTION_FAILED",
+       {.max_cost = -1, .statement_ms = 60000}},
+      {25, "SELECT a.id, md5(b.id::text) FROM shop.orders a, shop.orders b, shop.orders c ORDER BY 2", "GUARDRAIL_VIOLATION", {0}},
+      {26, "SELECT string_agg(md5(i::text), '') FROM generate_series(1, 1000000) i", NULL, {.max_cost = -1}},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    ARENA_AUTO arena = arena_new((size_t)64 << 20);
+    ERROR_AUTO err = {0};
+    QUERY_SESSION_AUTO session = NULL;
+    struct guarded *guarded;
+    struct query_result *result;
+    if (guard_check(world.snapshot, cases[i].sql, strlen(cases[i].sql), NULL, arena, &guarded, &err)) fail_msg("%s", err.message);
+    if (query_session_open_string(&world.cfg, world.reader, arena, &session, &err)) fail_msg("%s", err.message);
+    enum status status = query_session_run(session, guarded, &cases[i].limits, arena, &result, &err);
+    if (cases[i].code && (!status || strcmp(err.code, cases[i].code) != 0))
+      fail_msg("class %d: %s %s", cases[i].class, err.code, err.message);
+    if (!cases[i].code && (status || strlen(result->cells[0].text) > 2000 || !result->cells[0].cut))
+      fail_msg("class %d: %s", cases[i].class, err.message);
+  }
+  char *deep = malloc(60001);
+  assert_non_null(deep);
+  memcpy(deep, "SELECT 1", 9);
+  for (size_t at = 8; at + 2 < 60000; at += 2) memcpy(deep + at, "+1", 3); /* class 28: 20,000 terms and more */
+  static const char *const variants[] = {"%s", "SELECT (%s)", "SELECT 1 WHERE %s > 0"};
+  for (size_t i = 0; i < sizeof variants / sizeof *variants; i++)
+    for (size_t size = 4000; size < 60000; size *= 3) {
+      ARENA_AUTO arena = arena_new((size_t)64 << 20);
+      ERROR_AUTO err = {0};
+      struct guarded *guarded;
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+      const char *sql = arena_printf(arena, variants[i], arena_strndup(arena, deep + (i ? 7 : 0), size + (i ? 0 : 1) - size % 2));
+#pragma GCC diagnostic pop
+      assert_int_equal(guard_check(world.snapshot, sql, strlen(sql), NULL, arena, &guarded, &err), ERR_VALIDATION);
+      assert_string_equal(err.code, "GUARDRAIL_VIOLATION");
+    }
+  free(deep);
 }
 
 /* --- roles --- */
@@ -267,7 +340,16 @@ static void test_roles(void **state) {
 }
 
 int main(void) {
+  static const int majors[] = {13, 14, 15, 16, 17, 18};
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_none_passes_the_guard), cmocka_unit_test(test_reader_without_guard),
-                                     cmocka_unit_test(test_superuser_without_guard), cmocka_unit_test(test_roles)};
-  return cmocka_run_group_tests(tests, setup, teardown);
+                                     cmocka_unit_test(test_superuser_without_guard), cmocka_unit_test(test_roles),
+                                     cmocka_unit_test(test_resources)};
+  int failed = 0;
+  for (size_t i = 0; i < sizeof majors / sizeof *majors; i++) {
+    if (!harness_has_postgres(majors[i])) continue;
+    major = majors[i];
+    print_message("PostgreSQL %d\n", major);
+    failed += cmocka_run_group_tests(tests, setup, teardown);
+  }
+  return failed;
 }

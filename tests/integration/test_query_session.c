@@ -130,12 +130,16 @@ static void test_explain(void **state) {
   assert_int_equal(harness_count(world.url, "SELECT count(*) FROM shop.orders WHERE note = 'x'"), before);
 }
 
-static void test_owner_views_are_told(void **state) {
+static void test_owner_views_are_refused(void **state) {
   (void)state;
   ERROR_AUTO err = {0};
   struct guarded *guarded;
   static const char sql[] = "SELECT * FROM private.all_secrets";
-  assert_int_equal(guard_check(world.snapshot, sql, sizeof sql - 1, NULL, world.arena, &guarded, &err), OK);
+  assert_int_equal(guard_check(world.snapshot, sql, sizeof sql - 1, NULL, world.arena, &guarded, &err), ERR_VALIDATION);
+  assert_string_equal(json_str(json_array_get(json_object_get(err.details, "violations"), 0), "rule", ""), "view-bypasses-rls");
+  error_clear(&err);
+  const struct guard_rules own = {.trusting = true}; /* the client's own statement is planned, with a warning */
+  assert_int_equal(guard_check(world.snapshot, sql, sizeof sql - 1, &own, world.arena, &guarded, &err), OK);
   assert_int_equal(guarded->warning_count, 1);
   assert_non_null(strstr(guarded->warnings[0], "private.secrets"));
   static const char added[] = "SELECT net_price(total_amount) FROM orders";
@@ -149,6 +153,6 @@ static void test_owner_views_are_told(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_limits),   cmocka_unit_test(test_byte_budget),
                                      cmocka_unit_test(test_failures), cmocka_unit_test(test_settings_do_not_stay),
-                                     cmocka_unit_test(test_explain),  cmocka_unit_test(test_owner_views_are_told)};
+                                     cmocka_unit_test(test_explain),  cmocka_unit_test(test_owner_views_are_refused)};
   return cmocka_run_group_tests(tests, setup, teardown);
 }

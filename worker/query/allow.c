@@ -169,6 +169,10 @@ static void check_relations(struct check *check, struct guarded *guarded) {
     case SNAP_VIEW:
     case SNAP_MATVIEW:
       if (table->kind == SNAP_MATVIEW || !invoker(check->snapshot, table)) hidden = bypassed(table, 0);
+      if (hidden)
+        guard_refuse(check, "relation", "view-bypasses-rls", position, "the table itself, or a view made WITH (security_invoker = true)",
+                     "view %s reads with its owner's rights: it shows rows that row level security of %s hides", table->qualified,
+                     hidden->qualified);
       break;
     default:
       guard_refuse(check, "relation", "relation-kind", position, "tables, partitioned tables, views and materialised views",

@@ -257,9 +257,11 @@ static void check_all_seen(struct check *check, const struct query_resolution *r
 /* ---- operators ---- */
 
 /* Why an operator somebody made is not to be called; NULL: it may be. It is one more way to call its function. */
-static const char *refuses(const struct check *check, const json_t *own) {
+const char *guard_refuses(const struct check *check, const json_t *own) {
   const json_t *function = json_object_get(own, "function");
   const char *place = json_str(function, "schema", ""), *name = json_str(function, "name", "");
+  const struct builtin *builtin = strcmp(place, "pg_catalog") == 0 ? builtin_function("", name) : NULL;
+  if (builtin && guard_allows_builtin(builtin, NULL)) return NULL;
   if (!check->rules->trusting && !added(check->rules->functions, place, name)) return "is not PostgreSQL's own";
   const char *volatility = json_str(function, "volatility", "");
   if (strcmp(volatility, "immutable") != 0 && strcmp(volatility, "stable") != 0) return "is VOLATILE: it may write";
@@ -267,8 +269,9 @@ static const char *refuses(const struct check *check, const json_t *own) {
   return trusted_language(json_str(function, "language", "")) ? NULL : "is written in a language that can reach beyond the database";
 }
 
-/* Which of those of the name PostgreSQL takes hangs on the types of its sides: each must do. */
-static bool judge_user_operators(struct check *check, const struct query_operator *op, bool *ret_found) {
+/* Which of those of the name PostgreSQL takes hangs on the types of its sides: each that these leave must do. */
+static bool judge_user_operators(struct check *check, const struct query_resolution *resolution, const struct query_operator *op,
+                                 bool *ret_found) {
   const json_t *list = json_object_get(check->snapshot->json, "operators");
   const char *name = strcmp(op->name, "!=") == 0 ? "<>" : op->name;
   for (size_t i = 0; i < json_array_size(list); i++) {
@@ -276,7 +279,8 @@ static bool judge_user_operators(struct check *check, const struct query_operato
     const char *place = json_str(own, "schema", "");
     if (strcmp(json_str(own, "name", ""), name) != 0 || (op->schema && strcmp(op->schema, place) != 0)) continue;
     *ret_found = true;
-    const char *why = refuses(check, own);
+    if (!op->schema && guard_never_chosen(check, resolution, op, own)) continue;
+    const char *why = guard_refuses(check, own);
     if (!why) continue;
     guard_refuse(check, "function", "operator-not-allowed", op->position, not_named, "operator %s may be %s.%s, whose function %s.%s() %s",
                  op->name, place, name, json_str(function, "schema", "?"), json_str(function, "name", "?"), why);
@@ -293,9 +297,9 @@ static bool trusted_operator(const struct snapshot *snapshot, const char *name) 
   return false;
 }
 
-static void judge_operator(struct check *check, const struct query_operator *op) {
+static void judge_operator(struct check *check, const struct query_resolution *resolution, const struct query_operator *op) {
   bool found = false;
-  if (!judge_user_operators(check, op, &found) || found) return;
+  if (!judge_user_operators(check, resolution, op, &found) || found) return;
   bool builtin = op->builtin || strcmp(op->name, "!=") == 0;
   if (builtin || check->rules->trusting || added(check->rules->functions, NULL, op->name)) return;
   if (!builtin && trusted_operator(check->snapshot, op->name)) return;
@@ -303,8 +307,19 @@ static void judge_operator(struct check *check, const struct query_operator *op)
                "operator %s is, or may be, one that somebody made: it calls a function", op->name);
 }
 
+/* A snapshot that does not say which operators and casts people made may hide any. */
+static void check_snapshot(struct check *check) {
+  static const char *const lists[] = {"operators", "casts"};
+  for (size_t i = 0; i < sizeof lists / sizeof *lists && !check->rules->trusting; i++)
+    if (!json_is_array(json_object_get(check->snapshot->json, lists[i])))
+      guard_refuse(check, "function", "snapshot-incomplete", -1, "the statement, once the schema has been read again (POST …/introspect)",
+                   "the stored schema does not list the %s of this database", lists[i]);
+}
+
 void guard_functions(struct check *check, const struct query_resolution *resolution) {
+  check_snapshot(check);
   check_all_seen(check, resolution);
   for (size_t i = 0; i < resolution->function_count; i++) judge(check, &resolution->functions[i]);
-  for (size_t i = 0; i < resolution->operator_count; i++) judge_operator(check, &resolution->operators[i]);
+  for (size_t i = 0; i < resolution->operator_count; i++) judge_operator(check, resolution, &resolution->operators[i]);
+  guard_casts(check, resolution);
 }

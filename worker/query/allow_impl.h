@@ -20,6 +20,8 @@ struct check {
   const PgQuery__ColumnRef **refs;
   size_t ref_count;
   size_t indirection_count;
+  const PgQuery__TypeCast **casts;
+  size_t cast_count;
   size_t from_items;
 };
 
@@ -31,6 +33,12 @@ void guard_refuse(struct check *check, const char *layer, const char *rule, int 
 void guard_nodes(struct check *check, PgQuery__SelectStmt *select);
 /* allow_functions.c: calls, operators. */
 void guard_functions(struct check *check, const struct query_resolution *resolution);
+/* Why a function somebody made, which an operator or cast calls, is not to be called; NULL: it may be. `own`: of the snapshot's lists. */
+const char *guard_refuses(const struct check *check, const json_t *own);
+/* allow_types.c: casts somebody made, and which operators the types of its sides leave. */
+void guard_casts(struct check *check, const struct query_resolution *resolution);
+bool guard_never_chosen(const struct check *check, const struct query_resolution *resolution, const struct query_operator *op,
+                        const json_t *own);
 /* allow_values.c: literals that make much out of little. */
 void guard_values(struct check *check);
 /* The number a constant expression is, or is at most (least(x, 5)). */

@@ -183,6 +183,9 @@ static void see_message(struct check *check, const ProtobufCMessage *message) {
   } else if (type == &pg_query__column_ref__descriptor) {
     const PgQuery__ColumnRef **place = more(check, &check->refs, &check->ref_count);
     if (place) *place = node;
+  } else if (type == &pg_query__type_cast__descriptor) {
+    const PgQuery__TypeCast **place = more(check, &check->casts, &check->cast_count);
+    if (place) *place = node;
   } else if (type == &pg_query__a__indirection__descriptor) {
     check->indirection_count++;
   } else if (type == &pg_query__range_var__descriptor) {

@@ -69,10 +69,11 @@ static void check_length(struct check *check, const PgQuery__FuncCall *call, con
     *repeated *= count;
 }
 
-static void check_series(struct check *check, const PgQuery__FuncCall *call) {
+static void check_series(struct check *check, const PgQuery__FuncCall *call, double *rows) {
   double from, to, step = 1;
   if (call->n_args < 2 || !guard_constant(call->args[0], &from) || !guard_constant(call->args[1], &to)) return;
   if (call->n_args > 2 && !guard_constant(call->args[2], &step)) return;
+  if (step != 0 && (to - from) / step > 1) *rows *= (to - from) / step;
   if (step == 0 || (to - from) / step <= LIMIT_GUARD_SERIES) return;
   guard_refuse(check, "cost", "series-too-long", call->location, "at most 1000000 steps", "generate_series() makes %.3g rows",
                (to - from) / step);
@@ -105,17 +106,20 @@ static void check_format(struct check *check, const PgQuery__FuncCall *call) {
 }
 
 void guard_values(struct check *check) {
-  double repeated = 1;
+  double repeated = 1, rows = 1;
   for (size_t i = 0; i < check->call_count; i++) {
     const PgQuery__FuncCall *call = check->calls[i];
     const char *schema, *name;
     sql_name_split(call->n_funcname, call->funcname, &schema, &name);
     if (!name) continue;
     if (strcmp(name, "repeat") == 0 || strcmp(name, "lpad") == 0 || strcmp(name, "rpad") == 0) check_length(check, call, name, &repeated);
-    if (strcmp(name, "generate_series") == 0) check_series(check, call);
+    if (strcmp(name, "generate_series") == 0) check_series(check, call, &rows);
     if (strcmp(name, "format") == 0) check_format(check, call);
   }
   if (repeated > LIMIT_GUARD_REPEATED)
     guard_refuse(check, "cost", "length-too-large", -1, "repeat() that makes at most 1000000 characters of one, all together",
                  "repeat() is nested, or used often");
+  else if (repeated > 1 && repeated * rows > LIMIT_GUARD_MADE) /* string_agg(repeat(…)) over a series: no memory limit covers it */
+    guard_refuse(check, "cost", "length-too-large", -1, "repeat() over fewer rows", "repeat() over a series makes %.3g characters",
+                 repeated * rows);
 }

@@ -54,7 +54,7 @@ struct walk {
 
 static void see_sublink(struct walk *walk, const PgQuery__SubLink *link) {
   resolve_expression(walk->r, walk->scope, link->testexpr);
-  if (link->n_oper_name) resolve_operator(walk->r, link->n_oper_name, link->oper_name, link->location);
+  if (link->n_oper_name) resolve_operator(walk->r, link->n_oper_name, link->oper_name, link->location, NULL, NULL);
   if (!link->n_oper_name && link->testexpr) resolve_implied_operator(walk->r, "=", link->location); /* IN (SELECT …) */
   resolve_expression(walk->r, walk->scope, link->subselect);
 }
@@ -69,7 +69,10 @@ static void see_operator(struct resolver *r, const PgQuery__AExpr *expr) {
   case PG_QUERY__A__EXPR__KIND__AEXPR_NOT_BETWEEN_SYM:
     for (size_t i = 0; i < sizeof between / sizeof *between; i++) resolve_implied_operator(r, between[i], expr->location);
     break;
-  default: resolve_operator(r, expr->n_name, expr->name, expr->location);
+  default: {
+    bool plain = expr->kind == PG_QUERY__A__EXPR__KIND__AEXPR_OP || expr->kind == PG_QUERY__A__EXPR__KIND__AEXPR_IN;
+    resolve_operator(r, expr->n_name, expr->name, expr->location, plain ? expr->lexpr : NULL, plain ? expr->rexpr : NULL);
+  }
   }
 }
 
@@ -93,7 +96,7 @@ static bool see(void *arg, PgQuery__Node *node) {
     if (node->json_table_column->type_name) resolve_type(r, node->json_table_column->type_name);
     return true;
   case PG_QUERY__NODE__NODE_SORT_BY:
-    if (node->sort_by->n_use_op) resolve_operator(r, node->sort_by->n_use_op, node->sort_by->use_op, node->sort_by->location);
+    if (node->sort_by->n_use_op) resolve_operator(r, node->sort_by->n_use_op, node->sort_by->use_op, node->sort_by->location, NULL, NULL);
     return true;
   default: return true;
   }
@@ -169,7 +172,7 @@ static void resolve_named(struct resolver *r, struct query_scope *scope, size_t 
   for (size_t i = 0; i < count; i++) {
     PgQuery__Node *node = nodes[i];
     if (node->node_case == PG_QUERY__NODE__NODE_SORT_BY) {
-      if (node->sort_by->n_use_op) resolve_operator(r, node->sort_by->n_use_op, node->sort_by->use_op, node->sort_by->location);
+      if (node->sort_by->n_use_op) resolve_operator(r, node->sort_by->n_use_op, node->sort_by->use_op, node->sort_by->location, NULL, NULL);
       node = node->sort_by->node;
     }
     if (node && node->node_case == PG_QUERY__NODE__NODE_GROUPING_SET)

@@ -91,6 +91,7 @@ struct query_operator {      /* one per use */
   const char *schema, *name; /* schema: of OPERATOR(schema.+), else NULL */
   bool builtin;              /* pg_catalog has one of that name */
   int position;
+  const PgQuery__Node *left, *right; /* its sides, where it stands between two expressions; else NULL */
 };
 
 enum query_name_kind { QUERY_NAME_TABLE, QUERY_NAME_COLUMN, QUERY_NAME_FUNCTION, QUERY_NAME_OPERATOR, QUERY_NAME_TYPE };

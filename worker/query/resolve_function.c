@@ -153,16 +153,17 @@ static bool extension_has(const struct resolver *r, bool (*has)(const char *exte
 
 void resolve_implied_operator(struct resolver *r, const char *name, int position) {
   struct query_operator *made = RESOLVE_ADD(r, r->out->operators, r->out->operator_count);
-  if (made) *made = (struct query_operator){NULL, name, true, position};
+  if (made) *made = (struct query_operator){.name = name, .builtin = true, .position = position};
 }
 
-void resolve_operator(struct resolver *r, size_t count, PgQuery__Node *const *parts, int position) {
+void resolve_operator(struct resolver *r, size_t count, PgQuery__Node *const *parts, int position, const PgQuery__Node *left,
+                      const PgQuery__Node *right) {
   const char *schema, *name;
   sql_name_split(count, parts, &schema, &name);
   if (!name) return;
   struct query_operator *made = RESOLVE_ADD(r, r->out->operators, r->out->operator_count);
   if (!made) return;
-  *made = (struct query_operator){schema, name, (!schema || is_catalog(schema)) && builtin_operator("", name), position};
+  *made = (struct query_operator){schema, name, (!schema || is_catalog(schema)) && builtin_operator("", name), position, left, right};
   if (made->builtin || schema || strcmp(name, "!=") == 0 || extension_has(r, builtin_operator, name)) return;
   const json_t *own = json_object_get(r->snapshot->json, "operators");
   for (size_t i = 0; i < json_array_size(own); i++) {

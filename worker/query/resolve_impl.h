@@ -55,7 +55,8 @@ void resolve_call(struct resolver *r, const PgQuery__FuncCall *call);
 bool resolve_attribute_call(struct resolver *r, const char *name, int position);
 /* One of PostgreSQL's that a construct of the language looks up by name: IN, CASE x WHEN, USING. */
 void resolve_implied_operator(struct resolver *r, const char *name, int position);
-void resolve_operator(struct resolver *r, size_t count, PgQuery__Node *const *name, int position);
+void resolve_operator(struct resolver *r, size_t count, PgQuery__Node *const *name, int position, const PgQuery__Node *left,
+                      const PgQuery__Node *right);
 void resolve_type(struct resolver *r, const PgQuery__TypeName *type);
 struct builtin_found {
   const struct builtin *builtin;

@@ -99,6 +99,11 @@ enum status session_failed(struct query_session *session, const PGresult *res, s
                             session->statement_ms);
   else if (status == ERR_VALIDATION)
     snprintf(err->code, sizeof err->code, "EXECUTION_FAILED");
+  else if (strncmp(sqlstate, "53", 2) == 0 && session->conn &&
+           PQstatus(session->conn) == CONNECTION_OK) { /* a limit of the role: the next try ends there, too */
+    snprintf(err->code, sizeof err->code, "EXECUTION_FAILED");
+    status = err->status = ERR_VALIDATION;
+  }
   if (!session->conn || PQstatus(session->conn) != CONNECTION_OK) session_drop(session);
   return status;
 }

@@ -137,6 +137,8 @@ static enum status read_statistics(struct catalog_reader *reader, const struct c
   if (!status) return pg_script(reader->conn, "RELEASE statistics", err);
   if (PQtransactionStatus(reader->conn) != PQTRANS_INERROR) return error_set(err, status, "%s", refusal.message);
   warn(reader, query->step, &refusal);
+  if (strcmp(query->step, "operators") == 0 || strcmp(query->step, "casts") == 0)
+    json_object_del(reader->root, query->step); /* not known is not none */
   return pg_script(reader->conn, "ROLLBACK TO statistics; RELEASE statistics", err);
 }
 
@@ -291,6 +293,7 @@ static enum status take_fingerprint(struct catalog_reader *reader, struct error 
   json_object_set_new(reader->root, "warnings", json_array());
   json_object_set_new(reader->root, "roles", json_array());
   json_object_set_new(reader->root, "operators", json_array());
+  json_object_set_new(reader->root, "casts", json_array());
   return OK;
 }
 

@@ -303,6 +303,16 @@ static const char operators[] =
   "JOIN pg_namespace pn ON pn.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang "
   "WHERE $1::oid[] IS NOT NULL AND o.oid >= 16384 AND " NOT_EXTENSION("pg_operator", "o.oid") " ORDER BY n.nspname, o.oprname, o.oid";
 
+/* Every cast somebody made; one by a function calls it, written or implied. */
+static const char casts[] =
+  "SELECT NULL, NULL, 'casts', json_build_object('source', format_type(c.castsource, NULL), 'target', format_type(c.casttarget, NULL), "
+  "  'context', CASE c.castcontext WHEN 'i' THEN 'implicit' WHEN 'a' THEN 'assignment' ELSE 'explicit' END, "
+  "  'function', CASE WHEN p.oid IS NOT NULL THEN json_build_object('schema', pn.nspname, 'name', p.proname, "
+  "    'volatility', CASE p.provolatile WHEN 'i' THEN 'immutable' WHEN 's' THEN 'stable' ELSE 'volatile' END, "
+  "    'security_definer', p.prosecdef, 'language', l.lanname) END) "
+  "FROM pg_cast c LEFT JOIN pg_proc p ON p.oid = c.castfunc LEFT JOIN pg_namespace pn ON pn.oid = p.pronamespace LEFT JOIN pg_language l ON l.oid = p.prolang "
+  "WHERE $1::oid[] IS NOT NULL AND c.oid >= 16384 AND " NOT_EXTENSION("pg_cast", "c.oid") " ORDER BY c.oid";
+
 /* Before 14 a table never analysed has 0 pages and 0 rows; since then -1 rows. */
 static const char row_estimates[] =
   "SELECT NULL, c.oid, NULL, json_build_object('estimated_rows', CASE WHEN c.reltuples = 0 AND c.relpages = 0 AND current_setting('server_version_num')::integer < 140000 "
@@ -381,6 +391,7 @@ const struct catalog_query catalog_queries[] = {
     {"publications", 15, 99, true, publications_15},
     {"roles", ANY_MAJOR, false, roles},
     {"operators", ANY_MAJOR, false, operators},
+    {"casts", ANY_MAJOR, false, casts},
     {"row estimates", ANY_MAJOR, false, row_estimates},
     {"estimated sizes", ANY_MAJOR, false, sizes_estimated},
     {"sizes", ANY_MAJOR, false, sizes},
