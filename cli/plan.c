@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 #include "cli/indexes.h"
 #include "cli/remote.h"
+#include "cli/sql_print.h"
 #include "common/buf.h"
 #include "common/json.h"
 #include "common/limits.h"
@@ -138,7 +139,7 @@ static void print_alternative(const struct term *term, const json_t *one) {
   term_printf(term, TERM_DIM, "  cost %.0f instead of %.0f\n", fmax(0, number(one, "rewritten_cost")),
               fmax(0, number(one, "original_cost")));
   term_para(term, 3, 3, TERM_PLAIN, "", TERM_PLAIN, json_str(one, "explanation", ""));
-  term_block(term, 3, TERM_CYAN, json_str(one, "rewritten_sql", ""));
+  sql_print(term, 3, json_str(one, "rewritten_sql", ""));
   for (size_t i = 0; i < json_array_size(assumptions); i++)
     term_para(term, 3, 12, TERM_DIM, i ? "" : "assumes", TERM_PLAIN, json_string_value(json_array_get(assumptions, i)));
   term_para(term, 3, 12, TERM_DIM, json_str(verification, "result", ""), TERM_DIM, json_str(verification, "details", ""));

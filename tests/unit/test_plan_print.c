@@ -74,6 +74,34 @@ static void a_planned_one(void **state) {
   free(text);
 }
 
+static void rewrites(void **state) {
+  (void)state;
+  char *text = printed(
+      "{\"execution_plan\":{\"analyzed\":false,\"total_cost\":100,\"root\":{\"node_type\":\"Seq Scan\",\"children\":[]}},\"findings\":[],"
+      "\"alternatives\":[{\"rank\":1,\"rule\":\"or-arms\",\"proposed_by\":\"rule\",\"explanation\":\"Each side of OR is asked by itself\","
+      "\"rewritten_sql\":\"SELECT * FROM (SELECT * FROM orders WHERE discount = 3 UNION ALL SELECT * FROM orders WHERE customer_id IN "
+      "(SELECT customer_id "
+      "FROM blocked WHERE reason = 'a text WHERE it goes on and on and on and on and on and on and on') AND discount = 3 IS NOT TRUE) "
+      "orders\\nORDER BY 1 "
+      "-- a comment that is longer than the terminal is wide and stays as it is because it ends with its line\","
+      "\"assumptions\":[\"shop.orders.customer_id is NOT NULL\",\"shop.orders (id) is unique (orders_pkey)\"],\"original_cost\":900,"
+      "\"rewritten_cost\":30,\"estimated_improvement\":\"~30x "
+      "cheaper\",\"verification\":{\"level\":\"L5\",\"result\":\"proved\",\"details\":"
+      "\"preconditions proved; same columns; another plan; the same rows on 16 made-up data sets, 12 of which gave any\"}}],"
+      "\"dropped_rewrites\":{\"count\":2}}");
+  assert_non_null(strstr(text, "1  ~30x cheaper  cost 30 instead of 900\n"));
+  assert_non_null(strstr(text, "\n     UNION ALL SELECT * FROM orders"));
+  assert_non_null(strstr(text, "'a text WHERE it goes on and on and on and on and on and on and on')"));
+  assert_non_null(strstr(text, "assumes  shop.orders.customer_id is NOT NULL\n"));
+  assert_non_null(strstr(text, "by       or-arms\n"));
+  assert_non_null(strstr(text, "2 others were tried and dropped"));
+  char *comment = strstr(text, "   ORDER BY 1");
+  assert_non_null(comment);
+  *comment = '\0';
+  assert_true(widest(text) <= 80);
+  free(text);
+}
+
 static void deep(void **state) {
   (void)state;
   json_t *node = json_pack("{s:s, s:[]}", "node_type", "Result", "children");
@@ -129,7 +157,7 @@ static void indexes_and_workloads(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(a_measured_plan), cmocka_unit_test(a_planned_one), cmocka_unit_test(deep),
-                                     cmocka_unit_test(indexes_and_workloads)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(a_measured_plan), cmocka_unit_test(a_planned_one), cmocka_unit_test(rewrites),
+                                     cmocka_unit_test(deep), cmocka_unit_test(indexes_and_workloads)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -74,7 +74,7 @@ static enum status combine(struct optimization *o, struct ladder *ladder, struct
   if (alive < 2 || ladder->count == ladder->room) return OK;
   struct ladder_step made = *best;
   bool more = true;
-  for (int i = 0; more && i < COMBINED_MAX; i++) {
+  for (size_t i = 1; more && i < alive && i <= COMBINED_MAX; i++) {
     enum status status = extend(o, ladder, &made, &more, err);
     if (status) return status;
   }
