@@ -177,15 +177,81 @@ static void four_joins_are_quick(void **state) {
 
 /* --- a language model --- */
 
+static void restart_worker(struct harness *h, const char *const env[]) {
+  for (int i = 0; i < h->proc_count; i++)
+    if (strncmp(h->procs[i].name, "worker", 6) == 0 && harness_alive(&h->procs[i])) harness_stop(&h->procs[i]);
+  harness_worker(h, env);
+}
+
 static void start_model(struct harness *h, const struct http_reply *replies, size_t count) {
   char base[128];
   http_double_free(model);
   model = http_double_new(replies, count);
   snprintf(base, sizeof base, "AUTODB_LLM_BASE_URL=%s", http_double_url(model));
   const char *const env[] = {ALLOW, "AUTODB_LLM_PROVIDER=openai", "AUTODB_LLM_API_KEY=sk-test", base, NULL};
-  for (int i = 0; i < h->proc_count; i++)
-    if (strncmp(h->procs[i].name, "worker", 6) == 0 && harness_alive(&h->procs[i])) harness_stop(&h->procs[i]);
-  harness_worker(h, env);
+  restart_worker(h, env);
+}
+
+/* What the model says: one proposal. Lives until the next. */
+static const struct http_reply *proposal(const char *sql) {
+  static char body[8192];
+  static struct http_reply reply;
+  json_t *answer = json_pack("{s:[{s:s, s:s}]}", "rewrites", "sql", sql, "explanation", "because");
+  char *object = json_dumps(answer, 0);
+  json_t *said = json_pack("{s:s, s:[{s:s, s:{s:s, s:s}}], s:{s:i, s:i}}", "model", "double", "choices", "finish_reason", "stop", "message",
+                           "role", "assistant", "content", object, "usage", "prompt_tokens", 10, "completion_tokens", 10);
+  char *text = json_dumps(said, 0);
+  snprintf(body, sizeof body, "%s", text);
+  free(object);
+  free(text);
+  json_decref(answer);
+  json_decref(said);
+  reply = (struct http_reply){.status = 200, .headers = "Content-Type: application/json\r\n", .body = body};
+  return &reply;
+}
+
+static const char *fell(const json_t *job, const char *level) {
+  size_t index;
+  json_t *one;
+  json_array_foreach(harness_at(job, "result.dropped_rewrites.rewrites"), index,
+                     one) if (strcmp(harness_text(one, "rule"), "model") == 0 &&
+                              strcmp(harness_text(one, "level"), level) == 0) return harness_text(one, "reason");
+  char *text = json_dumps(harness_at(job, "result.dropped_rewrites"), 0);
+  fail_msg("no proposal of the model fell at %s: %s", level, text);
+  return "";
+}
+
+/* Each rung is shown by what only it tells apart. */
+static void each_rung_has_what_falls_from_it(void **state) {
+  static const struct {
+    const char *sql, *level, *reason;
+  } cases[] = {
+      {"SELECT o.id AS other FROM orders o", "L1", "called"},
+      {"SELECT o.id FROM orders o JOIN items i ON i.order_id = o.id JOIN events e ON e.customer_id = o.customer_id GROUP BY o.id", "L2",
+       "cost"},
+      {"SELECT DISTINCT (o.id) FROM orders o", "L3", "same"},
+      {"SELECT o.id FROM orders o WHERE o.weight IS DISTINCT FROM 777.25", "L5", "made-up"},
+      {"SELECT o.id FROM orders o WHERE o.id <> 1234 * 3", "L4", "1 rows of the live data differ"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    start_model(*state, proposal(cases[i].sql), 1);
+    json_t *job = optimize(*state, "",
+                           json_pack("{s:s, s:{s:s}}", "sql", "SELECT DISTINCT o.id FROM orders o", "options", "rewrite_check", "results"));
+    const char *reason = fell(job, cases[i].level);
+    if (!strstr(reason, cases[i].reason)) fail_msg("%s: %s", cases[i].sql, reason);
+    json_decref(job);
+  }
+}
+
+static void without_a_sandbox_a_rule_says_how_far_it_got(void **state) {
+  static const char *const env[] = {ALLOW, "AUTODB_SANDBOX_DIR=/proc/nowhere", NULL};
+  restart_worker(*state, env);
+  json_t *job = optimize(*state, "", json_pack("{s:s}", "sql", "SELECT id FROM orders WHERE created_at::date = '2024-01-05'"));
+  const json_t *one = offered(job, "date-range");
+  assert_string_equal(harness_text(one, "verification.level"), "L3");
+  assert_true(strstr(harness_text(one, "verification.details"), "not tried on made-up rows") != NULL);
+  assert_true(strstr(harness_text(job, "result.warnings.0"), "made-up rows") != NULL);
+  json_decref(job);
 }
 
 static void a_models_proposals_climb_the_same_ladder(void **state) {
@@ -246,6 +312,8 @@ int main(void) {
                                      cmocka_unit_test(what_writes_has_no_rewrites),
                                      cmocka_unit_test(four_joins_are_quick),
                                      cmocka_unit_test(a_models_proposals_climb_the_same_ladder),
-                                     cmocka_unit_test(a_model_that_fails_is_a_warning)};
+                                     cmocka_unit_test(each_rung_has_what_falls_from_it),
+                                     cmocka_unit_test(a_model_that_fails_is_a_warning),
+                                     cmocka_unit_test(without_a_sandbox_a_rule_says_how_far_it_got)};
   return cmocka_run_group_tests(tests, setup, teardown);
 }

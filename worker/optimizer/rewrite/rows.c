@@ -33,6 +33,7 @@ struct rows {
   const struct snap_table *read[TABLES_MAX], *kept[TABLES_MAX]; /* kept: materialised views among them */
   int kept_count;
   uint64_t random;
+  bool complete; /* values that belong to no query stand behind those that do */
 };
 
 /* --- pools --- */
@@ -185,6 +186,7 @@ static const struct {
 static void add_basics(struct rows *rows) {
   static const char *const moments[] = {"localtimestamp", "date_trunc('day', localtimestamp)", "localtimestamp - interval '1 day'",
                                         "date_trunc('month', localtimestamp)", "date_trunc('day', localtimestamp) + interval '1 day'"};
+  rows->complete = true;
   for (size_t k = 0; k < CLASSES; k++) rows->pools[k].own = rows->pools[k].count;
   for (size_t k = 0; k < sizeof basics / sizeof *basics; k++)
     for (size_t i = 0; i < 10 && basics[k].values[i]; i++) {
@@ -234,10 +236,11 @@ enum status rows_new(const struct snapshot *snapshot, PgQuery__Node *statement, 
     take_table(rows, table, 0);
     if (rows->read_count < TABLES_MAX && !listed(rows->read, rows->read_count, table)) rows->read[rows->read_count++] = table;
   }
-  add_basics(rows);
   *ret_rows = rows;
   return OK;
 }
+
+void rows_take(struct rows *rows, PgQuery__Node *statement) { sql_walk(statement, see_constant, rows); }
 
 /* --- choosing --- */
 
@@ -382,6 +385,7 @@ static void put_row(struct rows *rows, const struct set *set, const struct snap_
 
 const char *rows_fill_sql(struct rows *rows, int number) {
   struct set set = set_of(rows, number);
+  if (!rows->complete) add_basics(rows);
   rows->random = 0x5eed + (uint64_t)number * 7919;
   BUF_AUTO out;
   buf_init(&out, 8 * LIMIT_SQL_BYTES);

@@ -19,6 +19,8 @@ struct rows; /* in the arena */
  * value_count, that belong to the query as well. */
 MUST_CHECK enum status rows_new(const struct snapshot *snapshot, PgQuery__Node *statement, const struct query_resolution *names,
                                 const char *const *values, int value_count, struct arena *arena, struct rows **ret_rows, struct error *err);
+/* Constants of another query that is tried on the same rows: what it treats apart has to be met. */
+void rows_take(struct rows *rows, PgQuery__Node *statement);
 /* One statement that fills the tables for that data set; NULL when memory is short. */
 const char *rows_fill_sql(struct rows *rows, int set);
 /* A value, as text, for a parameter of that type in that data set; NULL: SQL NULL. */

@@ -180,6 +180,9 @@ enum status trial_compare(PGconn *conn, const struct snapshot *snapshot, const c
     return error_set(err, ERR_INTERNAL, "a query that parsed does not any more");
   enum status status = query_resolve(snapshot, tree->select_stmt, arena, &names, err);
   if (!status) status = rows_new(snapshot, tree, names, values, value_count, arena, &trial.rows, err);
+  for (size_t i = 0; !status && i < ladder->count; i++)
+    if (!ladder->steps[i].dropped && ladder->steps[i].candidate.model)
+      rows_take(trial.rows, sql_parse_statement(arena, ladder->steps[i].candidate.sql));
   if (!status)
     status = pg_script(conn, "DEALLOCATE ALL; SET statement_timeout = '3s'; SET jit = off; SET max_parallel_workers_per_gather = 0", err);
   if (!status) status = prepare_all(&trial, sql, err);
