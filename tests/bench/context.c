@@ -247,6 +247,7 @@ static void fill(const char *connection, size_t chunks) {
   began = clock_mono_ms();
   ARENA_AUTO arena = arena_new((size_t)16 << 20);
   struct job job = job_of(connection, arena);
+  ingest_settle(db);
   run_sql("VACUUM ANALYZE autodb.chunks");
   run_sql("VACUUM ANALYZE autodb.chunk_vectors");
   run_sql("VACUUM ANALYZE autodb.documents");

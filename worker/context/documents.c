@@ -44,6 +44,7 @@ static enum status ingest_all(struct job *job, struct embedder *embedder, struct
 /* The documents are found either way; the next ones try again. */
 static void tend_index(struct job *job, struct embedder *embedder) {
   ERROR_AUTO err = {0};
+  ingest_settle(job->db);
   if (vector_index_tend(job, embedder_model(embedder), &err)) log_event(LOG_WARN, "vectors have no index yet", "reason", err.message, NULL);
   error_clear(&err);
   if (embedder_account(embedder, job->owner_id, &err)) log_event(LOG_WARN, "embeddings not accounted", "reason", err.message, NULL);

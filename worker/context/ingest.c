@@ -364,6 +364,12 @@ void ingest_hurry(PGconn *db, bool hurry) {
     log_event(LOG_DEBUG, "commits are as they were", "reason", err.message, NULL);
 }
 
+void ingest_settle(PGconn *db) {
+  ERROR_AUTO err = {0};
+  if (pg_script(db, "SELECT gin_clean_pending_list('autodb.chunks_terms')", &err))
+    log_event(LOG_WARN, "new words are merged into their index later", "reason", err.message, NULL);
+}
+
 json_t *ingest_json(const struct ingest_source *source, const struct ingest_outcome *outcome) {
   static const char *const names[] = {"ready", "ready", "failed", "superseded"};
   json_t *error = outcome->code ? json_pack("{s:s, s:s}", "code", outcome->code, "message", outcome->message) : json_null();

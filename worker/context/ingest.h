@@ -46,6 +46,8 @@ MUST_CHECK enum status ingest_document(struct job *job, struct embedder *embedde
  * their order; what is built on them is done anew by the job, whose own end always waits for the disk, and for all that was committed
  * before. */
 void ingest_hurry(PGconn *db, bool hurry);
+/* At the end of a job: words that the index only has in its list of new ones are merged into it, so that no search looks through them. */
+void ingest_settle(PGconn *db);
 /* {document_id, name, status, chunks, bytes, sha256, error: {code, message}|null}: an item of document.ingest's result. */
 json_t *ingest_json(const struct ingest_source *source, const struct ingest_outcome *outcome);
 

@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "common/pg.h"
 #include "common/utf8.h"
+#include "worker/context/ingest.h"
 #include "worker/context/s3_source.h"
 #include "worker/context/vector_index.h"
 
@@ -429,6 +430,7 @@ static enum status wait_for_batches(struct ingest *ingest, struct error *err) {
 static void tend_index(struct job *job) {
   EMBEDDER_AUTO embedder = NULL;
   ERROR_AUTO err = {0};
+  ingest_settle(job->db);
   enum status status = embedder_new(job->cfg, job->db, &embedder, &err);
   if (!status) status = vector_index_tend(job, embedder_model(embedder), &err);
   if (status) log_event(LOG_WARN, "vectors have no index yet", "reason", err.message, NULL);

@@ -18,7 +18,7 @@
 #define KEPT 8
 #define KEPT_BYTES ((size_t)256 << 20) /* together; the one in use may be larger */
 #define FETCH "1000"
-#define CANDIDATES 200
+#define CANDIDATES 120
 #define WORN 4096
 #define ROUNDS 3 /* in which what is gone may be noticed */
 #define VECTOR_DIMS 4000
