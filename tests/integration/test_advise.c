@@ -124,6 +124,69 @@ static const struct {
     {"SELECT * FROM orders WHERE customer_id = 17 OR total = 3", "ON public.orders"},
 };
 
+/* Twins: what one wants the other does not. */
+static void kinds_of_indexes(void **state) {
+  static const struct {
+    bool trigrams;
+    const char *sql, *expected;
+  } twins[] = {
+      {false, "SELECT customer_id, total FROM orders WHERE customer_id BETWEEN 100 AND 300", "(customer_id) INCLUDE (total)"},
+      {false, "SELECT * FROM orders WHERE customer_id BETWEEN 100 AND 103", "(customer_id)"},
+      {true, "SELECT id FROM orders WHERE note LIKE '%abcde%'", "USING gin (note gin_trgm_ops)"},
+      {false, "SELECT id FROM orders WHERE note LIKE '%abcde%'", NULL},
+      {false, "SELECT id FROM orders WHERE note LIKE 'abcde%'", "(note text_pattern_ops)"},
+      {false, "SELECT id FROM orders WHERE note NOT LIKE 'abcde%'", NULL},
+      {false, "SELECT id FROM orders WHERE lower(note) = 'abcde' AND status = 'new'", "(lower(note))"},
+      {false, "SELECT id FROM orders WHERE to_char(placed, 'YYYY') = '1999'", NULL}, /* not immutable: no index can be had */
+      {false, "SELECT id FROM orders WHERE data ? 'missing'", "USING gin (data)"},
+      {false, "SELECT o.id FROM orders o WHERE EXISTS (SELECT FROM customers c WHERE c.id = o.customer_id AND c.name = 'name x')",
+       "public.orders (customer_id)"},
+  };
+  for (size_t i = 0; i < sizeof twins / sizeof *twins; i++) {
+    json_t *job = optimize(*state, twins[i].trigrams ? connection : plain_connection, twins[i].sql);
+    const json_t *list = harness_at(job, "result.index_recommendations");
+    bool found = false;
+    for (size_t k = 0; k < json_array_size(list); k++)
+      found |= twins[i].expected && strstr(json_str(json_array_get(list, k), "create_sql", ""), twins[i].expected) != NULL;
+    if (found != (twins[i].expected != NULL) || (!twins[i].expected && json_array_size(list))) {
+      dump(list);
+      dump(harness_at(job, "result.warnings"));
+      fail_msg("%s: expected %s", twins[i].sql, twins[i].expected ? twins[i].expected : "nothing");
+    }
+    json_decref(job);
+  }
+}
+
+static void hypopg_only_where_it_may_be_used(void **state) {
+  char path[160];
+  snprintf(path, sizeof path, "/api/v1/connections/%s/queries/optimize", connection);
+  for (int allowed = 0; allowed < 2; allowed++) {
+    json_t *job = harness_job(
+        *state, path, json_pack("{s:s, s:{s:b}}", "sql", "SELECT * FROM orders WHERE customer_id = 17", "options", "hypothetical", allowed),
+        60000);
+    assert_string_equal(harness_text(job, "result.index_recommendations.0.verified_by"), allowed ? "hypopg" : "whatif");
+    json_decref(job);
+  }
+  assert_int_equal(harness_count(target, "SELECT count(*) FROM pg_indexes WHERE tablename = 'orders' AND indexdef LIKE '%(customer_id)%'"),
+                   0);
+}
+
+/* A machine on which no sandbox can be had, and a database without HypoPG: a rule of thumb, which says that it is one. */
+static void without_a_place_to_try(void **state) {
+  struct harness *h = *state;
+  static const char *const env[] = {"AUTODB_CONNECTION_ALLOW_CIDRS=127.0.0.0/8", "AUTODB_SANDBOX_DIR=/proc/no-such-directory", NULL};
+  for (int i = 0; i < h->proc_count; i++)
+    if (strncmp(h->procs[i].name, "worker", 6) == 0 && harness_alive(&h->procs[i])) harness_stop(&h->procs[i]);
+  harness_worker(h, env);
+  json_t *job = optimize(h, plain_connection, "SELECT * FROM orders WHERE customer_id = 17");
+  const json_t *one = harness_at(job, "result.index_recommendations.0");
+  if (!one) dump(harness_at(job, "result"));
+  assert_string_equal(json_str(one, "verified_by", ""), "heuristic");
+  assert_true(json_is_null(json_object_get(one, "cost_before")));
+  assert_non_null(strstr(harness_text(job, "result.warnings.0"), "nothing can be tried"));
+  json_decref(job);
+}
+
 static void recommended_or_not(void **state, const char *to) {
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     json_t *job = optimize(*state, to, cases[i].sql);
@@ -274,10 +337,13 @@ static void without_statements_it_says_so(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(recommended_on_the_whatif_server),
                                      cmocka_unit_test(recommended_with_hypopg),
+                                     cmocka_unit_test(kinds_of_indexes),
+                                     cmocka_unit_test(hypopg_only_where_it_may_be_used),
                                      cmocka_unit_test(as_it_was_said),
                                      cmocka_unit_test(what_to_drop),
                                      cmocka_unit_test(a_workload_gets_one_set),
                                      cmocka_unit_test(budget_and_number_are_kept),
-                                     cmocka_unit_test(without_statements_it_says_so)};
+                                     cmocka_unit_test(without_statements_it_says_so),
+                                     cmocka_unit_test(without_a_place_to_try)};
   return cmocka_run_group_tests(tests, setup, harness_teardown);
 }

@@ -11,6 +11,7 @@
 #define LEAST_NEW 0.05     /* of what the queries that get cheaper cost now, that a new index has to save */
 #define LEAST_WIDER 0.1    /* a wider index in place of one that is chosen */
 #define LEAST_COVERING 0.3 /* INCLUDE makes an index much larger, and dearer to keep */
+#define COVERING_TIMES 2.5 /* and so many times as much of the whole */
 #define LEAST_UNITS 20     /* of the planner's cost, of each of these queries: less is not worth the words */
 #define LEAST_BYTES 65536  /* an index is not smaller for what it may save per byte */
 
@@ -261,12 +262,14 @@ static enum status least_gain(struct choice *choice, const struct step *step, do
   }
   bool wider = size_of(choice, &step->set) <= size_of(choice, &choice->chosen);
   double share = at(choice, step->added)->spec.include.count ? LEAST_COVERING : wider ? LEAST_WIDER : LEAST_NEW;
-  *ret_least = fmax(fmax(choice->min_gain * choice->cost_after, share * affected), LEAST_UNITS * times);
+  double of_all = at(choice, step->added)->spec.include.count ? COVERING_TIMES * choice->min_gain : choice->min_gain;
+  *ret_least = fmax(fmax(of_all * choice->cost_after, share * affected), LEAST_UNITS * times);
   return OK;
 }
 
-static enum status try_step(struct choice *choice, size_t added, struct step *best, struct error *err) {
+static enum status try_step(struct choice *choice, size_t added, struct step *ret_step, struct error *err) {
   struct step step = {.set = extended(choice, added), .added = added};
+  *ret_step = (struct step){.added = added};
   if (!allowed(choice, &step.set)) return OK;
   enum status status = choice_cost(choice, &step.set, &step.cost, err);
   if (status) return status;
@@ -275,21 +278,50 @@ static enum status try_step(struct choice *choice, size_t added, struct step *be
   status = least_gain(choice, &step, &least, err);
   if (status || gain < least) return status;
   step.score = gain / fmax(LEAST_BYTES, bytes);
-  if (step.score > best->score) *best = step;
+  *ret_step = step;
+  return OK;
+}
+
+/* What each candidate was last worth. An index seldom gets worth more by others being there, so those worth most then are looked at first,
+ * and the rest only until one of them can't be beaten. */
+struct worths {
+  double last[CANDIDATES_MAX];
+  bool fresh[CANDIDATES_MAX]; /* of this round */
+};
+
+static bool eligible(const struct choice *choice, const struct index_set *kept, size_t i) {
+  return index_set_has(kept, i) && !index_set_has(&choice->chosen, i) && !at(choice, i)->refused;
+}
+
+static enum status best_step(struct choice *choice, const struct index_set *kept, struct worths *worths, struct step *ret_best,
+                             struct error *err) {
+  struct step best = {0};
+  memset(worths->fresh, 0, sizeof worths->fresh);
+  for (;;) {
+    size_t next = SIZE_MAX;
+    for (size_t i = 0; i < candidate_count(choice); i++)
+      if (eligible(choice, kept, i) && !worths->fresh[i] && (next == SIZE_MAX || worths->last[i] > worths->last[next])) next = i;
+    if (next == SIZE_MAX || (best.score > 0 && best.score >= worths->last[next])) break;
+    struct step step;
+    enum status status = try_step(choice, next, &step, err);
+    if (status) return status;
+    worths->fresh[next] = true;
+    worths->last[next] = step.score;
+    if (step.score > best.score) best = step;
+  }
+  *ret_best = best;
   return OK;
 }
 
 static enum status grow(struct choice *choice, const struct index_set *kept, struct error *err) {
+  struct worths worths;
+  for (size_t i = 0; i < CANDIDATES_MAX; i++) worths.last[i] = INFINITY;
   for (size_t round = 0; round < CANDIDATES_MAX; round++) {
-    struct step best = {0};
-    for (size_t i = 0; i < candidate_count(choice); i++) {
-      if (!index_set_has(kept, i) || index_set_has(&choice->chosen, i) || at(choice, i)->refused) continue;
-      enum status status = try_step(choice, i, &best, err);
-      if (status) return status;
-    }
-    if (best.score <= 0) return OK;
+    struct step best;
+    enum status status = best_step(choice, kept, &worths, &best, err);
+    if (status) return status;
     choice->out_of_time = choice->deadline_ms && clock_mono_ms() > choice->deadline_ms;
-    if (choice->out_of_time) return OK;
+    if (best.score <= 0 || choice->out_of_time) return OK;
     choice->chosen = best.set;
     choice->cost_after = best.cost;
   }
