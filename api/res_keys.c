@@ -120,7 +120,9 @@ static enum status delete_key(struct request *req, struct error *err) {
 static const struct param usage_params[] = {{.name = "days", .want = PARAM_INT, .min = 1, .max = 365}, {0}};
 static const struct pg_stmt usage = {
     "usage",
-    "SELECT coalesce(json_agg(json_build_object('date', day, 'jobs', jobs) ORDER BY day DESC), '[]') FROM ("
+    "SELECT coalesce(json_agg(json_build_object('date', day, 'jobs', coalesce(jobs, '[]'), 'llm_tokens', json_build_object('input', "
+    "coalesce(input, 0), 'output', coalesce(output, 0), 'calls', coalesce(calls, 0), 'by_model', coalesce(models, '[]'))) ORDER BY day "
+    "DESC), '[]') FROM ("
     "SELECT day, json_agg(json_build_object('kind', kind, 'status', state, 'count', n, 'seconds', round(seconds::numeric, 3)) ORDER BY "
     "kind, state) AS jobs FROM ("
     "SELECT (created_at AT TIME ZONE 'UTC')::date AS day, kind, state, count(*) AS n, coalesce(sum(extract(epoch FROM finished_at - "
@@ -128,7 +130,13 @@ static const struct pg_stmt usage = {
     "FROM autodb.job_states WHERE owner_id = $1::uuid AND id >= autodb.uuid7_floor(date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME "
     "ZONE "
     "'UTC' - ($2::int4 - 1) * interval '1 day') "
-    "GROUP BY 1, 2, 3) AS counted GROUP BY day) AS days",
+    "GROUP BY 1, 2, 3) AS counted GROUP BY day) AS days FULL JOIN (SELECT day, sum(input_tokens)::bigint AS input, "
+    "sum(output_tokens)::bigint AS output, "
+    "sum(calls)::bigint AS calls, json_agg(json_build_object('kind', purpose, 'model', model, 'calls', calls, 'input', input_tokens, "
+    "'output', "
+    "output_tokens) ORDER BY purpose, model) AS models FROM autodb.model_usage WHERE owner_id = $1::uuid AND day > (now() AT TIME ZONE "
+    "'UTC')::date "
+    "- $2::int4 GROUP BY day) AS model USING (day)",
     2};
 
 static enum status on_usage(struct request *req, const PGresult *res, struct error *err) {

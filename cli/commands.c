@@ -124,11 +124,12 @@ static const struct cli_command commands[] = {
     {"schema status", "", schema_status, "list which of its versions are applied", "Exit 1 when something is pending or does not match.\n"},
     {"key create", "--owner NAME --role admin|user [--name TEXT]", key_create, "make an API key, directly in AUTODB_DATABASE_URL",
      "Prints the key once; only its SHA-256 is stored. The owner is made when it is new.\n"},
-    {"owner set", "NAME [--rate N|default] [--burst N|default] [--max-running N|default]", owner_set,
+    {"owner set", "NAME [--rate N|default] [--burst N|default] [--max-running N|default] [--model-tokens N|default]", owner_set,
      "limit what an owner may do, directly in AUTODB_DATABASE_URL",
      "  --rate N         jobs accepted a second, by each API process; 0 = no limit (AUTODB_OWNER_RATE)\n"
      "  --burst N        of them at once; 0 = two seconds' worth (AUTODB_OWNER_BURST)\n"
-     "  --max-running N  jobs that run at once, on all workers; the others wait; 0 = no cap (AUTODB_OWNER_RUNNING)\n\n"
+     "  --max-running N  jobs that run at once, on all workers; the others wait; 0 = no cap (AUTODB_OWNER_RUNNING)\n"
+     "  --model-tokens N tokens of the language model in a day; 0 = no limit (AUTODB_OWNER_TOKENS)\n\n"
      "\"default\" goes back to the setting in parentheses. Holds within five seconds.\n"},
     {"owner list", "", owner_list, "list the owners and their limits", NULL},
     {"queue status", "[--json]", queue_status, "show how full the queue is, and what is paused", REMOTE_HELP},

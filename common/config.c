@@ -74,6 +74,9 @@ static const struct row rows[] = {
     NUMBER("AUTODB_OWNER_BURST", owner_burst, "0", 0, 10000000, "of them at once; 0 = two seconds' worth"),
     NUMBER("AUTODB_OWNER_RUNNING", owner_running, "0", 0, 100000,
            "jobs of one owner that run at once, on all workers; 0 = no cap; `autodb owner set` overrides it"),
+    NUMBER("AUTODB_OWNER_TOKENS", owner_tokens, "0", 0, 2000000000,
+           "tokens of the language model, questions and answers together, that one owner may use in a day (UTC); then the built-in parser "
+           "answers; 0 = no limit; `autodb owner set` overrides it"),
     NUMBER("AUTODB_JOBS_DAYS", jobs_days, "30", 0, 36500, "how long ended jobs are kept, in days; 0 = for ever"),
     NUMBER("AUTODB_RESULTS_DAYS", results_days, "0", 0, 36500, "how long their results are; 0 = as long as the jobs"),
     SWITCH("AUTODB_ENABLE_FAULTS", enable_faults, "0", "1 lets /jobs/echo fail on request: for tests only"),
@@ -93,6 +96,8 @@ static const struct row rows[] = {
     STRING("AUTODB_LLM_BASE_URL", llm_base_url, "", 2048, "where the model is served; empty = the provider's own address"),
     STRING("AUTODB_LLM_MODEL", llm_model, "", 2048, "model id, or inference profile of Bedrock; empty = the provider's default"),
     SECRET("AUTODB_LLM_API_KEY", llm_api_key, 8192, "key for the provider; Bedrock needs none"),
+    SWITCH("AUTODB_LLM_SAMPLES", llm_samples, "0",
+           "1 lets frequent values of the client's text columns go to the language model, with the tables: it writes better conditions"),
     CHOICE("AUTODB_EMBED_PROVIDER", embed_provider, "builtin", "builtin|bedrock|openai",
            "who makes vectors of texts; builtin needs nobody, bedrock signs with the AWS credentials of the environment, openai is any "
            "compatible server"),

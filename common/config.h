@@ -37,6 +37,8 @@ struct config {
   int owner_rate;    /* AUTODB_OWNER_RATE: jobs accepted a second, 0 = no limit */
   int owner_burst;   /* AUTODB_OWNER_BURST: at once, 0 = two seconds' worth */
   int owner_running; /* AUTODB_OWNER_RUNNING: jobs that run at once, 0 = no cap */
+  int owner_tokens;  /* AUTODB_OWNER_TOKENS: of the language model, in a day, 0 = no limit */
+  bool llm_samples;  /* AUTODB_LLM_SAMPLES: values of the client's rows may go to the language model */
   /* retention */
   int jobs_days;    /* AUTODB_JOBS_DAYS, 0 = for ever */
   int results_days; /* AUTODB_RESULTS_DAYS, 0 = as long as their jobs */

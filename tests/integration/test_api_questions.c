@@ -6,6 +6,7 @@
 
 static struct harness_proc *worker;
 static struct http_double *model;
+static bool samples; /* values of rows may go to the model */
 static char connection[40], unsafe[40];
 
 #define ALLOW "AUTODB_CONNECTION_ALLOW_CIDRS=127.0.0.0/8"
@@ -230,7 +231,9 @@ static void with_model(struct harness *h, const struct http_reply *replies, size
   http_double_free(model);
   model = http_double_new(replies, count);
   snprintf(base, sizeof base, "AUTODB_LLM_BASE_URL=%s", http_double_url(model));
-  const char *const env[] = {ALLOW, "AUTODB_LLM_PROVIDER=openai", "AUTODB_LLM_API_KEY=sk-test", base, NULL};
+  const char *const env[] = {
+      ALLOW, "AUTODB_LLM_PROVIDER=openai", "AUTODB_LLM_API_KEY=sk-test", base, samples ? "AUTODB_LLM_SAMPLES=1" : "AUTODB_LLM_SAMPLES=0",
+      NULL};
   harness_stop(worker);
   worker = harness_worker(h, env);
 }
@@ -292,6 +295,47 @@ static void names_that_are_not_there_are_told(void **state) {
   json_decref(job);
 }
 
+/* Each answer is written down, and an owner without tokens is answered by the parser. */
+static void tokens_are_counted_and_end(void **state) {
+  struct harness *h = *state;
+  static const struct http_reply reply = {.status = 200, .body = ANSWER("SELECT count(*) AS n FROM public.orders")};
+  REPLY_AUTO before, after;
+  harness_http(h, "GET", "/api/v1/usage", NULL, NULL, &before);
+  with_model(h, &reply, 1);
+  json_decref(ask(h, "How many orders are there in all?"));
+  harness_http(h, "GET", "/api/v1/usage?days=1", NULL, NULL, &after);
+  assert_int_equal(after.status, 200);
+  assert_int_equal(harness_int(after.json, "data.days.0.llm_tokens.input"), harness_int(before.json, "data.days.0.llm_tokens.input") + 100);
+  assert_int_equal(harness_int(after.json, "data.days.0.llm_tokens.output"),
+                   harness_int(before.json, "data.days.0.llm_tokens.output") + 10);
+  assert_string_equal(harness_text(after.json, "data.days.0.llm_tokens.by_model.0.model"), "m");
+  assert_string_equal(harness_text(after.json, "data.days.0.llm_tokens.by_model.0.kind"), "query.generate");
+  harness_sql(h->database_url, "UPDATE autodb.owners SET model_tokens = 50");
+  json_t *job = ask(h, "How many orders are there?");
+  assert_string_equal(harness_text(job, "result.generator"), "builtin");
+  assert_int_equal(json_integer_value(harness_at(job, "result.rows.0.0")), 600);
+  assert_non_null(strstr(harness_text(job, "result.warnings.0"), "used up"));
+  json_decref(job);
+  assert_int_equal(http_double_count(model), 1); /* nobody asked it */
+  harness_sql(h->database_url, "UPDATE autodb.owners SET model_tokens = NULL");
+  job = ask(h, "How many orders are there?");
+  assert_string_equal(harness_text(job, "result.generator"), "openai");
+  json_decref(job);
+}
+
+/* Values of rows go to a model only where somebody said so. */
+static void samples_go_only_when_let(void **state) {
+  static const struct http_reply reply = {.status = 200, .body = ANSWER("SELECT count(*) AS n FROM public.customers")};
+  for (int let = 0; let < 2; let++) {
+    samples = let;
+    with_model(*state, &reply, 1);
+    json_decref(ask(*state, "How many customers are French?"));
+    bool sent = strstr(http_double_seen(model, 0)->body, "values such as") && strstr(http_double_seen(model, 0)->body, "'FR'");
+    assert_int_equal(sent, let);
+  }
+  samples = false;
+}
+
 static void a_model_may_ask_back(void **state) {
   static const struct http_reply reply = {
       .status = 200,
@@ -321,6 +365,8 @@ int main(void) {
       cmocka_unit_test(a_model_that_misbehaves),
       cmocka_unit_test(names_that_are_not_there_are_told),
       cmocka_unit_test(a_model_may_ask_back),
+      cmocka_unit_test(tokens_are_counted_and_end),
+      cmocka_unit_test(samples_go_only_when_let),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
 }

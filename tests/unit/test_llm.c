@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "common/clock.h"
 #include "common/json.h"
 #include "tests/support/http_double.h"
 #include "worker/llm/llm.h"
@@ -189,6 +190,93 @@ static void gives_up(void **state) {
   }
 }
 
+/* What each of them may do wrong, in its own dialect. */
+#define OPENAI(content) \
+  "{\"choices\":[{\"message\":{\"content\":\"" content "\"}}],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":3}}"
+#define ANTHROPIC(parts, stop) \
+  "{\"model\":\"c\",\"content\":[" parts "],\"usage\":{\"input_tokens\":7,\"output_tokens\":3},\"stop_reason\":\"" stop "\"}"
+#define BEDROCK(parts, stop) \
+  "{\"output\":{\"message\":{\"content\":[" parts "]}},\"stopReason\":\"" stop "\",\"usage\":{\"inputTokens\":7,\"outputTokens\":3}}"
+#define PROSE "Sure! Here it is: SELECT count(*) FROM orders;"
+
+static const char *const providers[] = {"openai", "anthropic", "bedrock"};
+
+static enum status ask_one(const char *provider, const struct http_reply *replies, size_t count, int timeout_ms, struct llm_answer *answer,
+                           struct error *err) {
+  struct http_double *server = http_double_new(replies, count);
+  struct config cfg = config_for(provider, server);
+  struct llm_request request = object_request(arena_json(arena, json_pack("{s:s}", "type", "object")));
+  request.timeout_ms = timeout_ms;
+  enum status status = llm_ask(&cfg, &request, arena, answer, err);
+  http_double_free(server);
+  return status;
+}
+
+/* Overload, faults, silence, cut and broken answers: each ends as the provider's failure within the time given, whoever it is. */
+static void every_provider_misbehaves(void **state) {
+  (void)state;
+  static const struct {
+    const char *what;
+    struct http_reply reply;
+  } cases[] = {{"429", {.status = 429, .headers = "Retry-After: 3600\r\n", .body = "{\"message\":\"slow down\"}"}},
+               {"500", {.status = 500, .body = "oops"}},
+               {"slow", {.status = 200, .body = "{}", .stall_ms = 20000}},
+               {"cut", {.status = 200, .body = OPENAI("{}"), .cut = 20}},
+               {"hang up", {.hang_up = true}},
+               {"malformed", {.status = 200, .body = "{\"choices\": [{\"message\""}},
+               {"not JSON", {.status = 200, .body = "<html>gateway</html>"}},
+               {"another shape", {.status = 200, .body = "{\"choices\":{},\"content\":{},\"output\":[]}"}},
+               {"forbidden", {.status = 403, .body = "{\"message\":\"no access to this model\"}"}}};
+  for (size_t p = 0; p < sizeof providers / sizeof *providers; p++)
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+      struct llm_answer answer = {0};
+      ERROR_AUTO err = {0};
+      int64_t start = clock_mono_ms();
+      enum status status = ask_one(providers[p], &cases[i].reply, 1, 1200, &answer, &err);
+      if (status != ERR_UNAVAILABLE || strcmp(err.code, "PROVIDER_UNAVAILABLE") != 0)
+        fail_msg("%s, %s: %d %s %s", providers[p], cases[i].what, status, err.code, err.message);
+      assert_null(strstr(err.message, "sk-secret"));
+      if (clock_mono_ms() - start > 6000) fail_msg("%s, %s: hangs", providers[p], cases[i].what);
+    }
+}
+
+/* An answer without the object: a refusal, or SQL in prose. What it cost is told all the same. */
+static void every_provider_answers_beside_the_point(void **state) {
+  (void)state;
+  static const char *const refusals[] = {
+      "{\"choices\":[{\"message\":{\"content\":null,\"refusal\":\"I can't help with that\"}}],\"usage\":{"
+      "\"prompt_tokens\":7,\"completion_tokens\":3}}",
+      ANTHROPIC("", "refusal"), BEDROCK("{\"text\":\"I can't help with that\"}", "content_filtered")};
+  static const char *const prose[] = {OPENAI(PROSE), ANTHROPIC("{\"type\":\"text\",\"text\":\"" PROSE "\"}", "end_turn"),
+                                      BEDROCK("{\"text\":\"" PROSE "\"}", "end_turn")};
+  for (size_t p = 0; p < sizeof providers / sizeof *providers; p++)
+    for (int kind = 0; kind < 2; kind++) {
+      const struct http_reply reply = {.status = 200, .body = kind ? prose[p] : refusals[p]};
+      struct llm_answer answer = {0};
+      ERROR_AUTO err = {0};
+      enum status status = ask_one(providers[p], &reply, 1, 5000, &answer, &err);
+      if (status != ERR_VALIDATION || strcmp(err.code, "NO_OBJECT") != 0)
+        fail_msg("%s, %s: %s %s", providers[p], kind ? "prose" : "refusal", err.code, err.message);
+      assert_int_equal(answer.input_tokens, 7);
+      assert_int_equal(answer.output_tokens, 3);
+    }
+}
+
+/* After trouble that passes the same question is answered, by each of them. */
+static void every_provider_is_asked_again(void **state) {
+  (void)state;
+  static const char *const good[] = {OPENAI("{\\\"a\\\":1}"),
+                                     ANTHROPIC("{\"type\":\"tool_use\",\"name\":\"answer\",\"input\":{\"a\":1}}", "tool_use"),
+                                     BEDROCK("{\"toolUse\":{\"name\":\"answer\",\"input\":{\"a\":1}}}", "tool_use")};
+  for (size_t p = 0; p < sizeof providers / sizeof *providers; p++) {
+    const struct http_reply replies[] = {{.status = 429, .body = "{}"}, {.status = 500, .body = "oops"}, {.status = 200, .body = good[p]}};
+    struct llm_answer answer = {0};
+    ERROR_AUTO err = {0};
+    if (ask_one(providers[p], replies, 3, 30000, &answer, &err)) fail_msg("%s: %s", providers[p], err.message);
+    assert_int_equal(json_int(answer.object, "a", 0), 1);
+  }
+}
+
 static void none_is_none(void **state) {
   (void)state;
   struct config cfg = config_for("none", NULL);
@@ -253,6 +341,9 @@ int main(void) {
       cmocka_unit_test_setup_teardown(bedrock_is_signed, setup, teardown),
       cmocka_unit_test_setup_teardown(asks_again_when_that_can_help, setup, teardown),
       cmocka_unit_test_setup_teardown(gives_up, setup, teardown),
+      cmocka_unit_test_setup_teardown(every_provider_misbehaves, setup, teardown),
+      cmocka_unit_test_setup_teardown(every_provider_answers_beside_the_point, setup, teardown),
+      cmocka_unit_test_setup_teardown(every_provider_is_asked_again, setup, teardown),
       cmocka_unit_test_setup_teardown(none_is_none, setup, teardown),
       cmocka_unit_test_setup_teardown(narrative_by_model_is_marked, setup, teardown),
       cmocka_unit_test_setup_teardown(narrative_with_invented_numbers_is_dropped, setup, teardown),

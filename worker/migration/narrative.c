@@ -7,6 +7,7 @@
 #include "common/buf.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "worker/llm/ledger.h"
 #include "worker/llm/llm.h"
 
 #define FACTS_BYTES (24 * 1024)
@@ -165,8 +166,12 @@ static const char *ask(struct job *job, const char *facts, const char **ret_mode
       .system = system_text, .user = question_of(job->arena, facts), .max_tokens = ANSWER_TOKENS, .timeout_ms = ASK_MS};
   struct llm_answer answer = {0};
   size_t len = 0;
+  int64_t limit = 0;
   if (!request.user) error_oom(err);
-  if (!request.user || llm_ask(job->cfg, &request, job->arena, &answer, err)) return NULL;
+  if (request.user && job->db && !ledger_room(job, &limit))
+    error_set(err, ERR_UNAVAILABLE, "today's %lld tokens of the language model are used up", (long long)limit);
+  if (err->status || llm_ask(job->cfg, &request, job->arena, &answer, err)) return NULL;
+  if (job->db) ledger_add(job, answer.model, answer.input_tokens, answer.output_tokens);
   const char *invented = invented_number(answer.text, facts, &len);
   if (invented)
     error_set(err, ERR_UNAVAILABLE, "the model wrote the number %.*s, which the report does not hold", len > 32 ? 32 : (int)len, invented);

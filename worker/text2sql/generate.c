@@ -8,6 +8,7 @@
 #include "common/json.h"
 #include "common/limits.h"
 #include "common/log.h"
+#include "worker/llm/ledger.h"
 #include "worker/llm/llm.h"
 #include "worker/query/session.h"
 #include "worker/retrieval/retrieval.h"
@@ -34,6 +35,9 @@ struct pipeline {
   struct value_source values;
   struct generator_request request;
   struct generator_answer answer;
+  bool model;       /* the language model writes; else the built-in parser */
+  const char *note; /* why it does not, where one is configured; or NULL */
+  const json_t *samples;
   const char *generator;
   int attempts;
   struct generator_usage used;
@@ -76,17 +80,30 @@ static enum status take_context(struct pipeline *pipeline, struct error *err) {
   pipeline->request.retrieval = &pipeline->retrieval;
   pipeline->request.verified = pipeline->verified.items;
   pipeline->request.verified_count = pipeline->verified.count < VERIFIED_GIVEN ? pipeline->verified.count : VERIFIED_GIVEN;
-  if (llm_configured(job->cfg) && pipeline->retrieval.table_count) {
+  if (pipeline->model && pipeline->retrieval.table_count) {
     pipeline->request.relevant = tables;
     pipeline->request.relevant_count = pipeline->retrieval.table_count;
   }
   return OK;
 }
 
+/* Frequent values of the tables found, for the model; without them it writes all the same. */
+static void take_samples(struct pipeline *pipeline) {
+  ERROR_AUTO away = {0};
+  if (!pipeline->job->cfg->llm_samples || query_session_begin(pipeline->session, NULL, 0, &away)) return;
+  struct values_live live = values_live_session(pipeline->session);
+  pipeline->samples = values_live_samples(&live, pipeline->job->arena, pipeline->request.relevant, pipeline->request.relevant_count);
+  if (query_session_end(pipeline->session, &away))
+    log_event(LOG_WARN, "looking up values for the model ended badly", "job", pipeline->job->id, "reason", away.message, NULL);
+}
+
 /* Without a session there is still a statement to be had. */
 static void open_session(struct pipeline *pipeline) {
   if (query_session_open(pipeline->job, &pipeline->session, &pipeline->why)) return;
-  if (llm_configured(pipeline->job->cfg)) return; /* what is in the rows is not looked up for a model */
+  if (pipeline->model) { /* what is in the rows is not looked up for a model, unless the owner of the house lets values go */
+    take_samples(pipeline);
+    return;
+  }
   pipeline->live = values_live_session(pipeline->session);
   pipeline->values = values_live_source(&pipeline->live);
   pipeline->request.values = &pipeline->values;
@@ -98,6 +115,17 @@ static void add_usage(struct pipeline *pipeline) {
   if (!pipeline->answer.usage) return;
   pipeline->used.input_tokens += pipeline->answer.usage->input_tokens;
   pipeline->used.output_tokens += pipeline->answer.usage->output_tokens;
+  ledger_add(pipeline->job, pipeline->answer.usage->model, pipeline->answer.usage->input_tokens, pipeline->answer.usage->output_tokens);
+}
+
+/* Who writes: the model, if there is one and the owner has tokens left for today. */
+static void choose_writer(struct pipeline *pipeline) {
+  int64_t limit;
+  pipeline->model = llm_configured(pipeline->job->cfg);
+  if (!pipeline->model || ledger_room(pipeline->job, &limit)) return;
+  pipeline->model = false;
+  pipeline->note = arena_printf(pipeline->job->arena, "today's %lld tokens of the language model are used up: the built-in parser answers",
+                                (long long)limit);
 }
 
 /* The parser looks words up in the client's data: all in one transaction. A database that is away costs it those words, no more. */
@@ -119,12 +147,12 @@ static enum status generate_once(struct pipeline *pipeline, struct error *err) {
     pipeline->generator = "verified_query";
     return OK;
   }
-  if (!llm_configured(job->cfg)) {
+  if (!pipeline->model) {
     pipeline->generator = generator_builtin.name;
     return parse_question(pipeline, err);
   }
   pipeline->generator = job->cfg->llm_provider;
-  enum status status = model_generate(&pipeline->request, NULL, job->arena, &pipeline->answer, err);
+  enum status status = model_generate(&pipeline->request, pipeline->samples, job->arena, &pipeline->answer, err);
   add_usage(pipeline);
   return status;
 }
@@ -205,6 +233,7 @@ static json_t *warnings_json(const struct pipeline *pipeline) {
   for (size_t i = 0; pipeline->guarded && i < pipeline->guarded->warning_count; i++)
     json_append_str(warnings, pipeline->guarded->warnings[i]);
   if (pipeline->retrieval.warning) json_append_str(warnings, pipeline->retrieval.warning);
+  if (pipeline->note) json_append_str(warnings, pipeline->note);
   return warnings;
 }
 
@@ -294,6 +323,7 @@ static enum status run_pipeline(struct pipeline *pipeline, struct error *err) {
   enum status status = store_current(pipeline->job, &pipeline->snapshot, err);
   if (status) return status;
   pipeline->request = (struct generator_request){.cfg = pipeline->job->cfg, .question = pipeline->question, .snapshot = pipeline->snapshot};
+  choose_writer(pipeline);
   status = take_context(pipeline, err);
   if (status) return status;
   open_session(pipeline);

@@ -78,6 +78,7 @@ struct generator_clarification {
 
 struct generator_usage {
   int64_t input_tokens, output_tokens;
+  const char *model; /* as the provider names it; NULL: it was not said */
 };
 
 struct generator_answer { /* everything in the caller's arena */

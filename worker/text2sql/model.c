@@ -88,7 +88,7 @@ enum status model_generate(const struct generator_request *request, const json_t
   struct generator_usage *usage = ARENA_NEW(arena, struct generator_usage);
   if (!ask.system || !ask.user || !ask.schema || !usage) return error_oom(err);
   enum status status = llm_ask(request->cfg, &ask, arena, &said, err);
-  *usage = (struct generator_usage){said.input_tokens, said.output_tokens};
+  *usage = (struct generator_usage){said.input_tokens, said.output_tokens, said.model};
   answer.usage = usage;
   if (!status && !read_object(said.object, arena, &answer))
     status = error_set_code(err, ERR_VALIDATION, "SQL_GENERATION_FAILED",

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/buf.h"
+#include "common/json.h"
 #include "common/limits.h"
 #include "common/pg.h"
 #include "worker/sql/text.h"
@@ -163,4 +164,43 @@ static enum status ask_session(void *session, const char *sql, int nparams, cons
 
 struct values_live values_live_session(struct query_session *session) {
   return (struct values_live){ask_session, session};
+}
+
+/* --- samples --- */
+
+#define SAMPLED_DISTINCT "50" /* a column of more values is no list of kinds */
+
+static const char samples_sql[] =
+    "SELECT s.schemaname || '.' || s.tablename || '.' || s.attname, pg_catalog.to_json(s.most_common_vals::text::text[])"
+    " FROM pg_catalog.pg_stats AS s JOIN ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[]), "
+    "pg_catalog.unnest($3::text[])) AS w (schemaname, tablename, attname)"
+    " USING (schemaname, tablename, attname) WHERE s.most_common_vals IS NOT NULL AND s.n_distinct > -1 AND s.n_distinct "
+    "<= " SAMPLED_DISTINCT " AND pg_catalog.cardinality(s.most_common_vals::text::text[]) <= " SAMPLED_DISTINCT " LIMIT 400";
+
+static bool is_text(const struct snap_column *column) {
+  const char *type = column->base_type ? column->base_type : column->type;
+  return strncmp(type, "text", 4) == 0 || strncmp(type, "character", 9) == 0;
+}
+
+const json_t *values_live_samples(struct values_live *live, struct arena *arena, const struct snap_table *const *tables, size_t count) {
+  enum { COLUMNS = 400 };
+  const char **names[3] = {arena_calloc(arena, COLUMNS, sizeof **names), arena_calloc(arena, COLUMNS, sizeof **names),
+                           arena_calloc(arena, COLUMNS, sizeof **names)};
+  size_t n = 0;
+  if (!names[0] || !names[1] || !names[2]) return NULL;
+  for (size_t t = 0; t < count; t++)
+    for (size_t c = 0; c < tables[t]->column_count && n < COLUMNS; c++) {
+      if (!is_text(&tables[t]->columns[c])) continue;
+      names[0][n] = tables[t]->schema;
+      names[1][n] = tables[t]->name;
+      names[2][n++] = tables[t]->columns[c].name;
+    }
+  const char *params[] = {text_array(arena, names[0], n), text_array(arena, names[1], n), text_array(arena, names[2], n)};
+  ERROR_AUTO ignored = {0};
+  PGRESULT_AUTO res = NULL;
+  if (!n || !params[0] || !params[1] || !params[2] || live->query(live->session, samples_sql, 3, params, &res, &ignored)) return NULL;
+  json_t *samples = json_object();
+  for (int i = 0; samples && i < PQntuples(res); i++)
+    json_object_set_new(samples, PQgetvalue(res, i, 0), json_loads(PQgetvalue(res, i, 1), 0, NULL));
+  return arena_json(arena, samples);
 }

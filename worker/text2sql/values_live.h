@@ -19,4 +19,8 @@ struct values_live values_live_session(struct query_session *session);
 /* live is borrowed. */
 struct value_source values_live_source(struct values_live *live);
 
+/* The frequent values of text columns that have few: {"schema.table.column": ["…"]}, in the arena; NULL when there are none to be had. They
+ * are rows of the client: only for who may see them (AUTODB_LLM_SAMPLES). The session is in a transaction. */
+const json_t *values_live_samples(struct values_live *live, struct arena *arena, const struct snap_table *const *tables, size_t count);
+
 #endif

@@ -15,6 +15,7 @@
 #define SLOTS_MAX 16
 #define NAME_MAX_BYTES 64
 #define WORDS_MAX 400
+#define COMPARED 100    /* questions held against the one asked, word by word */
 #define STEPS_MAX 20000 /* of matching one template */
 #define SAME_WORD 0.8   /* likeness of two words that are taken for a typing error of each other */
 
@@ -260,10 +261,15 @@ static int better(const void *a, const void *b) {
 #define TEXT_OF(number) TEXT_OF_OF(number)
 
 enum status verified_load(struct job *job, const char *question, struct verified_list *ret_list, struct error *err) {
-  static const char sql[] = "SELECT id, question, sql FROM autodb.verified_queries WHERE connection_id = $1::uuid AND owner_id = $2::uuid "
-                            "AND status = 'verified' ORDER BY id DESC LIMIT " TEXT_OF(LIMIT_VERIFIED_QUERIES);
+  /* Of however many there are those that share most words with the question; the very same one first. */
+  static const char sql[] =
+      "SELECT v.id, v.question, v.sql FROM autodb.verified_queries v, (SELECT to_tsquery('simple', string_agg(quote_literal(l), ' | ')) AS "
+      "words "
+      "FROM unnest(tsvector_to_array(to_tsvector('simple', translate($3, E'\\\\', ' ')))) l) AS asked "
+      "WHERE v.connection_id = $1::uuid AND v.owner_id = $2::uuid AND v.status = 'verified' ORDER BY lower(v.question) = lower($3) DESC, "
+      "coalesce(ts_rank(to_tsvector('simple', v.question), asked.words, 1), 0) DESC, v.id DESC LIMIT " TEXT_OF(COMPARED);
   PGRESULT_AUTO res = NULL;
-  enum status status = pg_query(job->db, sql, 2, (const char *const[]){job->connection_id, job->owner_id}, &res, err);
+  enum status status = pg_query(job->db, sql, 3, (const char *const[]){job->connection_id, job->owner_id, question}, &res, err);
   if (status) return status;
   struct verified_list list = {.items = arena_calloc(job->arena, (size_t)PQntuples(res) + 1, sizeof *list.items)};
   if (!list.items) return error_oom(err);

@@ -13,7 +13,7 @@ struct verified_list {
   size_t count;
 };
 
-/* Those of the job's connection, ranked for the question; at most LIMIT_VERIFIED_QUERIES are looked at. */
+/* Those of the job's connection, ranked for the question; the hundred that share most words with it. */
 MUST_CHECK enum status verified_load(struct job *job, const char *question, struct verified_list *ret_list, struct error *err);
 
 /* Whether one of them is the question: word for word, with its slots filled, or in the same words but for fillers, order of speech and
