@@ -579,8 +579,11 @@ size_t rule_table(struct reader *reader, size_t at) {
   if (mention->verb) {
     reader->last_verb = mention;
     if (which == out->subject && at == 1 && token_is(reader, 0, "who")) out->listed = true;
-    if (which != out->subject) study->drawn[which] = true;
-    if (which != out->subject && table->score >= 0.75) add_related(reader, which);
+    struct place when; /* "students who enrolled in 2020": their own date, not rows of enrolments */
+    bool dated = which != out->subject && dates_read(&study->tokens, mention->to, study->arena, &(struct date_range){0}) &&
+                 date_by_verb(reader, mention->to, out->subject, &when);
+    if (which != out->subject && !dated) study->drawn[which] = true;
+    if (which != out->subject && !dated && table->score >= 0.75) add_related(reader, which);
     return n;
   }
   if (reader->branch && out->branches[reader->branch - 1].table == which && !mention->verb) return n; /* said once more */
