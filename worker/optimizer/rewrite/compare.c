@@ -93,14 +93,12 @@ static PgQuery__Node *solved_date(struct rewrite *rw, PgQuery__Node *left, PgQue
 static bool is_exact_interval(const PgQuery__Node *node, bool days) {
   static const char *const seconds[] = {"second", "seconds", "sec", "secs", "minute", "minutes", "min", "mins", "hour", "hours"};
   static const char *const long_units[] = {"day", "days", "week", "weeks"};
-  const char *schema, *name = NULL;
+  const char *name = rewrite_cast_name(node);
   char unit[16];
   int used = 0;
   long amount;
-  if (node->node_case != PG_QUERY__NODE__NODE_TYPE_CAST) return false;
-  sql_name_split(node->type_cast->type_name->n_names, node->type_cast->type_name->names, &schema, &name);
-  const char *text = rewrite_text_literal(node->type_cast->arg);
-  if (!name || strcmp(name, "interval") != 0 || node->type_cast->type_name->n_typmods || !text) return false;
+  const char *text = name && strcmp(name, "interval") == 0 ? rewrite_text_literal(node->type_cast->arg) : NULL;
+  if (!text) return false;
   if (sscanf(text, "%6ld %15[a-z]%n", &amount, unit, &used) != 2 || text[used] || amount < 0) return false;
   for (size_t i = 0; i < sizeof seconds / sizeof *seconds; i++)
     if (strcmp(seconds[i], unit) == 0) return true;
@@ -261,13 +259,11 @@ static bool is_canonical_uuid(const char *text) {
 }
 
 static bool look_text_cast(struct rewrite *rw, PgQuery__Node *node, struct rewrite_comparison *c, bool positive) {
-  const char *schema, *cast = NULL, *text = rewrite_text_literal(c->right);
+  const char *cast = rewrite_cast_name(c->left), *text = rewrite_text_literal(c->right);
   (void)positive;
-  if (!text || c->left->node_case != PG_QUERY__NODE__NODE_TYPE_CAST || c->left->type_cast->type_name->n_typmods ||
-      c->left->type_cast->type_name->n_array_bounds || (strcmp(c->op, "=") != 0 && strcmp(c->op, "<>") != 0))
+  if (!text || !cast || (strcmp(cast, "text") != 0 && strcmp(cast, "varchar") != 0) ||
+      (strcmp(c->op, "=") != 0 && strcmp(c->op, "<>") != 0))
     return false;
-  sql_name_split(c->left->type_cast->type_name->n_names, c->left->type_cast->type_name->names, &schema, &cast);
-  if (!cast || (strcmp(cast, "text") != 0 && strcmp(cast, "varchar") != 0)) return false;
   PgQuery__Node *column = c->left->type_cast->arg;
   enum rewrite_type type = column_type(rw, column);
   const char *name = rewrite_print(rw, column);

@@ -146,13 +146,6 @@ static const char *day_text(struct rewrite *rw, struct day d, bool cast) {
   return arena_printf(rw->arena, "'%04d-%02d-%02d'%s", d.year, d.month, d.day, cast ? "::date" : "");
 }
 
-static const char *cast_name(const PgQuery__Node *node) {
-  const char *schema, *name = NULL;
-  if (node->node_case == PG_QUERY__NODE__NODE_TYPE_CAST && !node->type_cast->type_name->n_array_bounds)
-    sql_name_split(node->type_cast->type_name->n_names, node->type_cast->type_name->names, &schema, &name);
-  return name;
-}
-
 static bool is_current_date(const PgQuery__Node *node) {
   return node->node_case == PG_QUERY__NODE__NODE_SQLVALUE_FUNCTION &&
          node->sqlvalue_function->op == PG_QUERY__SQLVALUE_FUNCTION_OP__SVFOP_CURRENT_DATE;
@@ -172,7 +165,8 @@ static bool is_near_today(const PgQuery__Node *node) {
 /* now() and its like, perhaps plus or minus a literal interval. */
 static enum rewrite_type type_of_now(struct rewrite *rw, const PgQuery__Node *node) {
   if (node->node_case == PG_QUERY__NODE__NODE_A_EXPR && node->a_expr->lexpr && node->a_expr->rexpr) {
-    const char *op = node->a_expr->n_name == 1 ? sql_node_string(node->a_expr->name[0]) : "", *cast = cast_name(node->a_expr->rexpr);
+    const char *op = node->a_expr->n_name == 1 ? sql_node_string(node->a_expr->name[0]) : "",
+               *cast = rewrite_cast_name(node->a_expr->rexpr);
     bool shifted = (strcmp(op, "+") == 0 || strcmp(op, "-") == 0) && cast && strcmp(cast, "interval") == 0 &&
                    rewrite_is_literal(node->a_expr->rexpr->type_cast->arg);
     return shifted && !is_current_date(node->a_expr->lexpr) ? type_of_now(rw, node->a_expr->lexpr) : TYPE_OTHER;
@@ -191,7 +185,7 @@ static bool is_moment(enum rewrite_type type) { return type == TYPE_TIMESTAMP ||
 /* c::date or date(c): the column. */
 static PgQuery__Node *cast_to_date(struct rewrite *rw, PgQuery__Node *node) {
   PgQuery__Node *inner = NULL;
-  const char *cast = cast_name(node);
+  const char *cast = rewrite_cast_name(node);
   if (cast && strcmp(cast, "date") == 0) inner = node->type_cast->arg;
   if (rewrite_is_builtin(rw, node, "date", 1)) inner = node->func_call->args[0];
   return inner && rewrite_column(rw, inner) && is_moment(rewrite_type(rw, inner)) ? inner : NULL;
@@ -199,7 +193,7 @@ static PgQuery__Node *cast_to_date(struct rewrite *rw, PgQuery__Node *node) {
 
 static bool day_span(struct rewrite *rw, PgQuery__Node *value, struct span *span) {
   struct day d;
-  const char *cast = cast_name(value), *literal = rewrite_text_literal(cast ? value->type_cast->arg : value);
+  const char *cast = rewrite_cast_name(value), *literal = rewrite_text_literal(cast ? value->type_cast->arg : value);
   if (is_near_today(value)) {
     span->low = sql_expression(rw->arena, value);
     span->high = span->low ? arena_printf(rw->arena, "%s + 1", span->low) : NULL;
@@ -213,7 +207,7 @@ static bool day_span(struct rewrite *rw, PgQuery__Node *value, struct span *span
 
 static bool trunc_span(struct rewrite *rw, const struct unit *unit, PgQuery__Node *value, struct span *span) {
   struct day d;
-  const char *cast = cast_name(value), *literal = rewrite_text_literal(cast ? value->type_cast->arg : value);
+  const char *cast = rewrite_cast_name(value), *literal = rewrite_text_literal(cast ? value->type_cast->arg : value);
   if (rewrite_is_builtin(rw, value, "date_trunc", 2) && unit_named(rewrite_text_literal(value->func_call->args[0])) == unit) {
     if (type_of_now(rw, value->func_call->args[1]) != span->type) return false;
     span->low = sql_expression(rw->arena, value);

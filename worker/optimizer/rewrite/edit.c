@@ -235,9 +235,13 @@ bool rewrite_has_sublink(PgQuery__Node *node) {
   return found;
 }
 
-const PgQuery__Node *rewrite_uncast(const PgQuery__Node *node) {
-  while (node && node->node_case == PG_QUERY__NODE__NODE_TYPE_CAST) node = node->type_cast->arg;
-  return node;
+const char *rewrite_cast_name(const PgQuery__Node *node) {
+  if (!node || node->node_case != PG_QUERY__NODE__NODE_TYPE_CAST) return NULL;
+  const PgQuery__TypeName *type = node->type_cast->type_name;
+  const char *schema, *name;
+  sql_name_split(type->n_names, type->names, &schema, &name);
+  bool plain = !type->n_array_bounds && !type->n_typmods && (!schema || strcmp(schema, "pg_catalog") == 0);
+  return plain ? name : NULL;
 }
 
 /* --- new names --- */

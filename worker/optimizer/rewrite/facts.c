@@ -184,12 +184,12 @@ static bool safe_arithmetic(struct rewrite *rw, const PgQuery__AExpr *expr) {
   return !floats && (is_numeric(rw, expr->lexpr) || is_numeric(rw, expr->rexpr));
 }
 
-static bool safe_cast(struct rewrite *rw, const PgQuery__TypeCast *cast) {
-  if (rewrite_is_literal(cast->arg)) return true;
-  const char *schema, *name = NULL;
-  sql_name_split(cast->type_name->n_names, cast->type_name->names, &schema, &name);
-  enum rewrite_type from = rewrite_type(rw, cast->arg);
-  if (!name || cast->type_name->n_typmods || from == TYPE_OTHER || !rewrite_column(rw, cast->arg)) return false;
+static bool safe_cast(struct rewrite *rw, const PgQuery__Node *node) {
+  const PgQuery__Node *arg = node->type_cast->arg;
+  if (rewrite_is_literal(arg)) return true;
+  const char *name = rewrite_cast_name(node);
+  enum rewrite_type from = rewrite_column(rw, arg) ? rewrite_type(rw, arg) : TYPE_OTHER;
+  if (!name || from == TYPE_OTHER) return false;
   return strcmp(name, "text") == 0 || (strcmp(name, "date") == 0 && (from == TYPE_TIMESTAMP || from == TYPE_TIMESTAMPTZ));
 }
 
@@ -226,7 +226,7 @@ static bool see_unsafe(void *arg, PgQuery__Node *node) {
   case PG_QUERY__NODE__NODE_SELECT_STMT: safe = !node->select_stmt->with_clause; break;
   case PG_QUERY__NODE__NODE_SUB_LINK: safe = safe_sublink(safety->rw, node->sub_link); break;
   case PG_QUERY__NODE__NODE_FUNC_CALL: safe = safe_call(safety->rw, node); break;
-  case PG_QUERY__NODE__NODE_TYPE_CAST: safety->fails |= !safe_cast(safety->rw, node->type_cast); return false;
+  case PG_QUERY__NODE__NODE_TYPE_CAST: safety->fails |= !safe_cast(safety->rw, node); return false;
   case PG_QUERY__NODE__NODE_A_EXPR:
     safe = safe_comparison(safety->rw, node->a_expr) || safe_shift(safety->rw, node->a_expr) || safe_arithmetic(safety->rw, node->a_expr);
     break;

@@ -67,7 +67,8 @@ bool rewrite_is_distinct(const PgQuery__SelectStmt *select); /* SELECT DISTINCT,
 bool rewrite_aggregates(struct rewrite *rw, const PgQuery__SelectStmt *select);
 bool rewrite_windows(struct rewrite *rw, const PgQuery__SelectStmt *select);
 bool rewrite_has_sublink(PgQuery__Node *node);
-const PgQuery__Node *rewrite_uncast(const PgQuery__Node *node);
+/* Of a cast to a type of PostgreSQL's own, without modifiers, its name ("date", "int4"); NULL for everything else. */
+const char *rewrite_cast_name(const PgQuery__Node *node);
 /* A name no entry of FROM, CTE, table or column of the statement has: "base", else "base2", … */
 const char *rewrite_fresh_name(struct rewrite *rw, const char *base);
 /* A lone * of the select list becomes "a.*, b.*", so that what is added to FROM does not show. False: it can't. */
