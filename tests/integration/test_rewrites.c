@@ -2,6 +2,8 @@
  * offered gives the same columns and rows on a real server, and on made-up rows. Pairs that are wrong are told apart. */
 #include "tests/support/harness.h"
 
+#include <time.h>
+
 #include "common/clock.h"
 #include "common/pg.h"
 #include "worker/optimizer/rewrite/rewrite_impl.h"
@@ -408,6 +410,13 @@ static char *repeated(const char *before, const char *part, size_t count, const 
   return text;
 }
 
+/* The machine may be busy with others. */
+static int64_t cpu_us(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
 static void hostile_queries_take_bounded_time(void **state) {
   (void)state;
   char *texts[] = {
@@ -422,14 +431,14 @@ static void hostile_queries_take_bounded_time(void **state) {
       repeated("SELECT id FROM orders UNION ", "SELECT id FROM orders", 180, " UNION ", ""),
   };
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-    int64_t began = clock_mono_ms();
+    int64_t began = cpu_us();
     struct rewrite_list *list = ARENA_NEW(scratch, struct rewrite_list);
     const char *why = NULL;
     ERROR_AUTO err = {0};
     if (rewrite_propose(snapshot, texts[i], scratch, list, &why, &err)) fail_msg("%s", err.message);
-    int64_t took = clock_mono_ms() - began;
+    int64_t took = (cpu_us() - began) / 1000;
     print_message("%.40s…: %lld ms, %zu candidates%s%s\n", texts[i], (long long)took, list->count, why ? ", " : "", why ? why : "");
-    if (took > 5000) fail_msg("%lld ms", (long long)took);
+    if (took > 2000) fail_msg("%lld ms", (long long)took);
     free(texts[i]);
     arena_reset(scratch);
   }
@@ -443,13 +452,16 @@ static void static_part_is_quick(void **state) {
                             "products q WHERE q.kind = p.kind)";
   int64_t best = INT64_MAX;
   for (int i = 0; i < 20; i++) {
-    int64_t began = clock_mono_us();
+    int64_t began = cpu_us();
     propose(sql);
-    int64_t took = clock_mono_us() - began;
+    int64_t took = cpu_us() - began;
     if (took < best) best = took;
     arena_reset(scratch);
   }
-  print_message("static part on a 4-join query: %.2f ms\n", (double)best / 1000);
+  print_message("static part on a 4-join query: %.2f ms of CPU (bar 10 ms)\n", (double)best / 1000);
+#if !defined(__SANITIZE_ADDRESS__)
+  assert_true(best <= 10000);
+#endif
 }
 
 int main(void) {

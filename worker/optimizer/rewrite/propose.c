@@ -153,10 +153,14 @@ static const char *refuse(struct rewrite *rw) {
 
 /* --- every rule at every place --- */
 
+#define LARGE_BYTES 4096 /* of text; of a larger one fewer candidates are made */
+#define LARGE_CANDIDATES 6
+
 struct proposal {
   struct rewrite rw;
   const char *sql, *printed;
-  bool fresh; /* the tree is as it was parsed */
+  size_t most; /* candidates: each costs a tree of its own */
+  bool fresh;  /* the tree is as it was parsed */
 };
 
 /* False: it does not parse, or is no SELECT; or memory ran out (err). */
@@ -187,7 +191,7 @@ static void take(struct proposal *p, struct rewrite_list *list, const struct rew
 }
 
 static enum status try_rule(struct proposal *p, const struct rewrite_rule *rule, struct rewrite_list *list, struct error *err) {
-  for (int site = 0; list->count < REWRITE_CANDIDATES && site < REWRITE_CANDIDATES; site++) {
+  for (int site = 0; list->count < p->most && site < REWRITE_CANDIDATES; site++) {
     struct rewrite_candidate candidate = {.rule = rule->code, .explanation = rule->to, .cost_blind = rule->cost_blind};
     if (!p->fresh && !parse(p, err)) return err->status ? err->status : OK;
     p->rw.site = site;
@@ -203,6 +207,7 @@ static enum status try_rule(struct proposal *p, const struct rewrite_rule *rule,
 enum status rewrite_propose(const struct snapshot *snapshot, const char *sql, struct arena *arena, struct rewrite_list *ret_list,
                             const char **ret_why, struct error *err) {
   struct proposal p = {.rw = {.arena = arena, .snapshot = snapshot}, .sql = sql};
+  p.most = strlen(sql) > LARGE_BYTES ? LARGE_CANDIDATES : REWRITE_CANDIDATES;
   ret_list->count = 0;
   *ret_why = NULL;
   if (strlen(sql) > REWRITE_SQL_BYTES) {
