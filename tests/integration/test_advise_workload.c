@@ -186,6 +186,19 @@ static void what_is_no_query_is_left_out(void **state) {
   json_decref(job);
 }
 
+/* A key without an index, for who deletes from its target; said once, also where a query wants the same index. */
+static void keys_without_an_index(void **state) {
+  for (int joined = 0; joined < 2; joined++) {
+    json_t *queries = json_pack("[{s:s}, {s:s}]", "sql", "DELETE FROM accounts WHERE id = 5", "sql",
+                                joined ? "SELECT * FROM log WHERE account = 5" : "SELECT * FROM accounts WHERE id = 5");
+    json_t *job = run(*state, connection, "workload/optimize", json_pack("{s:s, s:o}", "source", "queries", "queries", queries));
+    const json_t *list = harness_at(job, "result.index_recommendations"), *one = index_on(job, "ON public.log (account)");
+    assert_int_equal(json_array_size(list), 1);
+    assert_string_equal(json_str(one, "verified_by", ""), joined ? "whatif" : "heuristic");
+    json_decref(job);
+  }
+}
+
 static void hundreds_of_queries_take_seconds(void **state) {
   json_t *list = json_array();
   for (int i = 0; i < 300; i++) {
@@ -254,12 +267,9 @@ static void the_commands_print_it(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(statements_are_the_workload),
-                                     cmocka_unit_test(lost_hot_updates_are_told),
-                                     cmocka_unit_test(odd_names_are_quoted),
-                                     cmocka_unit_test(what_is_no_query_is_left_out),
-                                     cmocka_unit_test(hundreds_of_queries_take_seconds),
-                                     cmocka_unit_test(a_role_without_rights_is_told),
-                                     cmocka_unit_test(the_commands_print_it)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(statements_are_the_workload),   cmocka_unit_test(lost_hot_updates_are_told),
+                                     cmocka_unit_test(odd_names_are_quoted),          cmocka_unit_test(what_is_no_query_is_left_out),
+                                     cmocka_unit_test(keys_without_an_index),         cmocka_unit_test(hundreds_of_queries_take_seconds),
+                                     cmocka_unit_test(a_role_without_rights_is_told), cmocka_unit_test(the_commands_print_it)};
   return cmocka_run_group_tests(tests, setup, harness_teardown);
 }

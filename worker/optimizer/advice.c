@@ -156,7 +156,6 @@ static enum status choose(struct advice *advice, const struct query_plan *real, 
 static enum status advise_some(struct advice *advice, struct optimization *o, struct error *err) {
   struct source_list sources = {0};
   bool worthwhile = false;
-  advice_foreign_keys(advice, o->index_recommendations);
   if (o->plan->total_cost < COST_MIN) return OK;
   enum status status = advice_suggest(advice, &advice->queries.items[0], o->plan, &sources, err);
   for (size_t i = 0; i < sources.count; i++) worthwhile |= candidates_worthwhile(advice->facts, sources.items[i].table);
@@ -176,6 +175,7 @@ static enum status advise(struct advice *advice, struct optimization *o, struct 
   enum status status = advice_read(advice, err);
   if (!status && advice->tables.count) status = advice_drops(advice, &advice->tables, o->drop_candidates, err);
   if (!status && advice->tables.count) status = advise_some(advice, o, err);
+  if (!status && advice->tables.count) advice_foreign_keys(advice, o->index_recommendations);
   return status ? status : tuning_advise(advice, o, err);
 }
 

@@ -39,7 +39,7 @@ MUST_CHECK enum status advice_recommend(struct advice *advice, json_t *recommend
 /* Without a place to try in: for each table that is read in full for a few of its rows, the index that fits its conditions best. */
 void advice_guess(struct advice *advice, const struct query_plan *plan, const struct source_list *sources, json_t *recommendations);
 /* Indexes that foreign keys want: a row deleted from their target is looked for in these tables. Only of targets that are deleted from, or
- * whose keys change, by the queries or by the counters. */
+ * whose keys change, by the queries or by the counters. After advice_recommend: what that has is not said twice. */
 void advice_foreign_keys(struct advice *advice, json_t *recommendations);
 
 /* drop_candidates (drops.c): of the tables (NULL: all), indexes that are duplicates, prefixes of others, invalid or unused. */

@@ -7,6 +7,7 @@
 
 #define ROUNDS 3           /* in which a query's candidates are thinned out: what the planner takes, then what it takes instead, … */
 #define ENTRY_COST 0.5     /* of one index entry written, in the planner's units: about a tuple's share of a page and its descent */
+#define ENTRY_MS 0.004     /* of the same, where times are counted */
 #define COLD_UPDATES 0.3   /* of UPDATEs that set no column of an index, that write an entry all the same */
 #define LEAST_NEW 0.05     /* of what the queries that get cheaper cost now, that a new index has to save */
 #define LEAST_WIDER 0.1    /* a wider index in place of one that is chosen */
@@ -107,17 +108,17 @@ static bool sets_column(const struct workload_query *query, const struct candida
   return false;
 }
 
-/* What keeping the index costs one run of a query that writes. */
-static double maintenance(const struct choice *choice, const struct workload_query *query, const struct candidate *candidate) {
+/* Entries of indexes that one run of a query writes because of this one. */
+static double entries_written(const struct choice *choice, const struct workload_query *query, const struct candidate *candidate) {
   if (query->written != candidate->spec.table) return 0;
   double rows = query->written_rows;
   switch (query->statement->node_case) {
   case PG_QUERY__NODE__NODE_DELETE_STMT: return 0;
   case PG_QUERY__NODE__NODE_UPDATE_STMT: {
-    if (!sets_column(query, candidate, choice->arena)) return rows * COLD_UPDATES * ENTRY_COST;
-    return rows * ENTRY_COST * (1 + (double)query->written->index_count); /* it is HOT no more: all indexes get an entry */
+    if (!sets_column(query, candidate, choice->arena)) return rows * COLD_UPDATES;
+    return rows * (1 + (double)query->written->index_count); /* it is HOT no more: all indexes get an entry */
   }
-  default: return rows * ENTRY_COST;
+  default: return rows;
   }
 }
 
@@ -129,10 +130,10 @@ enum status choice_cost(struct choice *choice, const struct index_set *set, doub
     if (query->skipped) continue;
     enum status status = choice_query(choice, query, set, &planned, err);
     if (status) return status;
-    double cost = planned->cost;
+    double entries = 0;
     for (size_t i = 0; query->written && i < candidate_count(choice); i++)
-      if (index_set_has(set, i)) cost += maintenance(choice, query, at(choice, i));
-    sum += cost * query->factor;
+      if (index_set_has(set, i)) entries += entries_written(choice, query, at(choice, i));
+    sum += planned->cost * query->factor + entries * query->weight * (query->total_ms > 0 ? ENTRY_MS : ENTRY_COST);
   }
   *ret_cost = sum;
   return OK;

@@ -244,12 +244,22 @@ static bool deleted_from(const struct advice *advice, const struct snap_table *t
   return advice->queries.count > 1 && facts_table(advice->facts, table).deleted > 0;
 }
 
+/* One that was chosen for queries serves the key as well. */
+static bool chosen_for(const struct advice *advice, const struct index_spec *spec) {
+  for (size_t i = 0; i < advice->choice.count; i++) {
+    const struct candidate *candidate = advice->candidates.list.items[advice->choice.order[i]];
+    if (index_spec_covers(&candidate->spec, spec)) return true;
+  }
+  return false;
+}
+
 static void advise_key(struct advice *advice, const struct snap_fk *fk, json_t *recommendations) {
   struct candidate candidate = {.spec = {.table = fk->table, .method = "btree"}};
   for (size_t i = 0; i < fk->column_count && i < INDEX_KEYS_MAX; i++) {
     struct index_key *key = LIST_PUSH(advice->arena, &candidate.spec.keys);
     if (key) *key = (struct index_key){.column = fk->columns[i]};
   }
+  if (chosen_for(advice, &candidate.spec)) return;
   candidate.size = index_size_estimate(advice->facts, &candidate.spec, fk->table->rows > 0 ? (double)fk->table->rows : -1);
   candidate.name = index_spec_name(advice->arena, advice->snapshot, &candidate.spec, 0);
   const char *reason =

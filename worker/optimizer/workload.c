@@ -225,12 +225,13 @@ static enum status run(struct workload_job *work, struct error *err) {
   status = advice_read(advice, err);
   if (!status) status = advice_drops(advice, NULL, work->drops, err);
   if (status || !analyzed(advice)) return status;
-  advice_foreign_keys(advice, work->recommendations);
   job_progress(advice->job, 20, "prepare", NULL);
   status = advice_open(advice, true, err);
   if (!status && !advice->trial) return error_set(err, ERR_UNAVAILABLE, "%s", advice->untried);
   if (!status) job_progress(advice->job, 30, "try", NULL);
-  return status ? status : choose(work, err);
+  if (!status) status = choose(work, err);
+  if (!status) advice_foreign_keys(advice, work->recommendations);
+  return status;
 }
 
 /* --- the answer --- */
