@@ -202,6 +202,7 @@ static bool apply(struct shadow *shadow, struct arena *arena, const char *sql, s
 
 /* Committed history: its tables are as shared and as full as any, a role's and function's as real. */
 static void settle(struct shadow *shadow) {
+  shadow_commit(shadow);
   for (size_t i = 0; i < shadow->rels.count; i++) shadow->rels.items[i]->created = false;
 }
 

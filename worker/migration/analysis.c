@@ -76,10 +76,15 @@ static void forget_undone(struct analysis *analysis, size_t index) {
   }
 }
 
+static bool ends_transaction(const struct statement *statement) {
+  return !statement->transaction || statement->effect.transaction == TX_COMMIT || statement->effect.transaction == TX_ROLLBACK;
+}
+
 static void judge(struct analysis *analysis, size_t index, struct shape *shape) {
   struct statement *statement = &analysis->statements[index];
   *statement = (struct statement){.source = &analysis->script.statements[index]};
   shadow_settle(analysis->shadow);
+  if (index && ends_transaction(&analysis->statements[index - 1])) shadow_commit(analysis->shadow);
   rollback_of(analysis->plan, statement->source, &statement->rollback);
   forms_apply(analysis->shadow, statement->source, &statement->effect);
   notice_apply(analysis->shadow, statement->source, &statement->effect);

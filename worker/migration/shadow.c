@@ -318,6 +318,8 @@ void shadow_detach(struct shadow *shadow, struct rel *parent, struct rel *part) 
   (void)shadow;
   shadow_drop_heir(parent, part);
   part->t->partition_of = part->t->partition_bound = NULL;
+  part->bound = NULL;
+  part->bound_tried = false;
 }
 
 void shadow_add_dependent(struct shadow *shadow, struct rel *rel, struct rel *view) {
@@ -494,6 +496,8 @@ void shadow_settle(struct shadow *shadow) {
   shadow->renaming.rel = NULL;
   if (rel) move(shadow, rel, shadow->renaming.schema, shadow->renaming.name);
 }
+
+void shadow_commit(struct shadow *shadow) { shadow->fresh_labels.count = 0; }
 
 void shadow_rename_schema(struct shadow *shadow, const char *from, const char *to) {
   for (size_t i = 0; i < shadow->rels.count; i++) {

@@ -15,9 +15,12 @@ struct rel {            /* a table, view, materialised view or sequence */
   bool empty;           /* created or truncated here: nothing to read or to fail on */
   bool written;         /* rows changed by this migration: statistics no longer speak for them */
   bool dropped;
-  bool vague;           /* made of something whose columns aren't known */
-  bool ruled;           /* a rule was made on it here: rules are not modelled */
-  const char *owned_by; /* sequences: "schema.table.column" */
+  bool vague;                               /* made of something whose columns aren't known */
+  bool ruled;                               /* a rule was made on it here: rules are not modelled */
+  bool clustered;                           /* CLUSTER or CLUSTER ON has named an index here */
+  const char *owned_by;                     /* sequences: "schema.table.column" */
+  const PgQuery__PartitionBoundSpec *bound; /* partitions: parsed on first use */
+  bool bound_tried;
   PgQuery__Node *query; /* views: parsed on first use */
   bool query_tried;
   size_t column_cap, constraint_cap, fk_cap, index_cap, trigger_cap, policy_cap, referenced_cap, dependent_cap, partition_cap;
@@ -38,8 +41,10 @@ struct shadow {
   } renaming;
   struct rel **buckets;
   size_t bucket_count;
-  struct shadow_names *names; /* forms/names.h; NULL until first asked */
-  bool unsure;                /* a DO block, a function or a rollback came before: what is there now is not known */
+  struct shadow_names *names;      /* forms/names.h; NULL until first asked */
+  LIST(const char *) fresh_labels; /* "type\nlabel" of enum values added since the last COMMIT */
+  bool functions_changed;          /* one was renamed, moved, dropped, or is an aggregate made here: the list is no longer all */
+  bool unsure;                     /* a DO block, a function or a rollback came before: what is there now is not known */
 };
 
 MUST_CHECK enum status shadow_new(const struct snapshot *snapshot, struct arena *arena, struct shadow **ret_shadow, struct error *err);
@@ -59,6 +64,7 @@ void shadow_drop(struct shadow *shadow, struct rel *rel);
 void shadow_rename(struct shadow *shadow, struct rel *rel, const char *schema, const char *name);
 void shadow_rename_schema(struct shadow *shadow, const char *from, const char *to);
 void shadow_settle(struct shadow *shadow); /* before the next statement is looked at */
+void shadow_commit(struct shadow *shadow); /* a transaction ends: values added to enums may be used */
 
 struct snap_column *shadow_add_column(struct shadow *shadow, struct rel *rel, const char *name, const char *type);
 /* With it in keys, indexes and the views that read it, which go by the column's number. */

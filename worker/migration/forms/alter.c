@@ -1,7 +1,12 @@
 /* forms/alter.c - ALTER TABLE, VIEW, INDEX, SEQUENCE: one row per subcommand with its lock, as AlterTableGetLockLevel() has them.
  *
  * Several subcommands in one statement take the strongest lock once and share one pass over the rows. */
+#include <strings.h>
+
+#include "common/json.h"
 #include "worker/migration/forms/forms.h"
+#include "worker/migration/forms/objects.h"
+#include "worker/migration/forms/typing.h"
 
 #include "worker/sql/text.h"
 
@@ -16,6 +21,31 @@ struct command_row {
 static void rewrite_owned(struct form *form, struct rel *sequence) {
   effect_lock(form->effect, sequence, LOCK_ACCESS_EXCLUSIVE);
   effect_rewrite(form->effect, sequence);
+}
+
+/* Values of a fixed length are stored as they are (ATExecSetStorage of commands/tablecmds.c). */
+static void set_storage(struct alter *alter, const PgQuery__AlterTableCmd *command) {
+  const struct snap_column *column = form_column(alter->form, alter->rel, command->name, false);
+  const char *storage = sql_node_string(command->def);
+  enum type_class class = column ? typing_class(alter->form->shadow, column->type) : TYPE_OTHER;
+  bool fixed = (class == TYPE_NUMBER && strncmp(column->type, "numeric", 7) != 0) || class == TYPE_BOOLEAN || class == TYPE_UUID ||
+               (class >= TYPE_DATE && class <= TYPE_TIMESTAMPTZ);
+  if (fixed && storage && strcasecmp(storage, "plain") != 0 && strcasecmp(storage, "default") != 0)
+    form_fails(alter->form, "0A000", "values of %s have lengths of their own", column->type);
+}
+
+static void set_compression(struct alter *alter, const PgQuery__AlterTableCmd *command) {
+  const char *method = sql_node_string(command->def);
+  if (!form_column(alter->form, alter->rel, command->name, false) || !method) return;
+  if (strcmp(method, "pglz") != 0 && strcmp(method, "lz4") != 0 && strcmp(method, "default") != 0)
+    form_fails(alter->form, "22023", "compression method %s exists", method);
+}
+
+static void drop_expression(struct alter *alter, const PgQuery__AlterTableCmd *command) {
+  struct snap_column *column = form_column(alter->form, alter->rel, command->name, command->missing_ok);
+  if (column && !column->generated && !command->missing_ok && !alter->rel->vague)
+    form_fails(alter->form, "55000", "column %s is generated", command->name);
+  if (column) column->generated = NULL;
 }
 
 static void set_logged(struct alter *alter, const PgQuery__AlterTableCmd *command) {
@@ -53,6 +83,11 @@ static void disable_trigger(struct alter *alter, const PgQuery__AlterTableCmd *c
   effect_loss(alter->form->effect, LOSS_BEHAVIOUR, NULL);
 }
 
+static void cluster_on(struct alter *alter, const PgQuery__AlterTableCmd *command) {
+  (void)command;
+  alter->rel->clustered = true;
+}
+
 static void row_security(struct alter *alter, const PgQuery__AlterTableCmd *command) {
   bool enable = command->subtype == PG_QUERY__ALTER_TABLE_TYPE__AT_EnableRowSecurity;
   if (enable && !alter->rel->t->policy_count) effect_fact(alter->form->effect, FACT_ENABLE_RLS, alter->rel, NULL, NULL);
@@ -65,6 +100,8 @@ static void inherit(struct alter *alter, const PgQuery__AlterTableCmd *command) 
   struct rel *parent = form_target(alter->form, command->def->range_var, false);
   effect_lock(alter->form->effect, parent, add ? LOCK_SHARE_UPDATE_EXCLUSIVE : LOCK_ACCESS_SHARE);
   if (!parent) return;
+  if (add) form_inheritable(alter->form, parent, alter->rel);
+  if (!add) form_inherits(alter->form, parent, alter->rel);
   if (add)
     shadow_add_heir(alter->form->shadow, parent, alter->rel);
   else
@@ -74,6 +111,7 @@ static void inherit(struct alter *alter, const PgQuery__AlterTableCmd *command) 
     if (!mine || !shadow_same_type(mine->type, theirs->type) || (theirs->not_null && !mine->not_null))
       form_fails(alter->form, "42804", "column %s of %s is like that of %s", theirs->name, alter->rel->t->qualified, parent->t->qualified);
   }
+  if (add) form_same_checks(alter->form, parent, alter->rel);
 }
 
 static bool names_option(const PgQuery__Node *list, const char *name) {
@@ -113,18 +151,18 @@ static const struct command_row commands[] = {
     {AT(SetIdentity), AX, false, alter_identity},
     {AT(DropIdentity), AX, false, alter_identity},
     {AT(SetExpression), AX, true, alter_set_expression},
-    {AT(DropExpression), AX, true, NULL},
+    {AT(DropExpression), AX, true, drop_expression},
     {AT(SetStatistics), SUX, true, NULL},
     {AT(SetOptions), SUX, false, NULL},
     {AT(ResetOptions), SUX, false, NULL},
-    {AT(SetStorage), AX, true, NULL},
-    {AT(SetCompression), AX, false, NULL},
+    {AT(SetStorage), AX, true, set_storage},
+    {AT(SetCompression), AX, false, set_compression},
     {AT(AddConstraint), AX, false, alter_add_constraint},
     {AT(DropConstraint), AX, true, alter_drop_constraint},
     {AT(AlterConstraint), AX, true, NULL},
     {AT(ValidateConstraint), SUX, false, alter_validate_constraint},
     {AT(ChangeOwner), AX, false, change_owner},
-    {AT(ClusterOn), SUX, false, NULL},
+    {AT(ClusterOn), SUX, false, cluster_on},
     {AT(DropCluster), SUX, false, NULL},
     {AT(SetLogged), AX, false, set_logged},
     {AT(SetUnLogged), AX, false, set_logged},
@@ -178,8 +216,22 @@ static bool reaches_partitions(const struct alter *alter, const struct command_r
 /* Columns and constraints belong to tables. */
 static bool suits_kind(PgQuery__AlterTableType type, enum snap_relkind kind) {
   if (kind != SNAP_VIEW && kind != SNAP_MATVIEW && kind != SNAP_SEQUENCE) return true;
-  return type != AT(AddColumn) && type != AT(DropColumn) && type != AT(AlterColumnType) && type != AT(SetNotNull) &&
-         type != AT(DropNotNull) && type != AT(AddConstraint) && type != AT(DropConstraint);
+  static const PgQuery__AlterTableType tables_only[] = {
+      AT(AddColumn),          AT(DropColumn),         AT(AlterColumnType), AT(SetNotNull),     AT(DropNotNull),      AT(AddConstraint),
+      AT(DropConstraint),     AT(ValidateConstraint), AT(AlterConstraint), AT(AddInherit),     AT(DropInherit),      AT(EnableRowSecurity),
+      AT(DisableRowSecurity), AT(AttachPartition),    AT(DetachPartition), AT(EnableTrig),     AT(EnableAlwaysTrig), AT(EnableReplicaTrig),
+      AT(EnableTrigAll),      AT(EnableTrigUser),     AT(DisableTrig),     AT(DisableTrigAll), AT(DisableTrigUser),  AT(AddIdentity),
+      AT(SetIdentity),        AT(DropIdentity),       AT(SetExpression),   AT(DropExpression)};
+  for (size_t i = 0; i < sizeof tables_only / sizeof *tables_only; i++)
+    if (tables_only[i] == type) return false;
+  return true;
+}
+
+/* Typed tables have the columns of their type. */
+static bool suits_typed(const struct alter *alter, PgQuery__AlterTableType type) {
+  if (type != AT(AddColumn) && type != AT(DropColumn) && type != AT(AlterColumnType) && type != AT(AddInherit)) return true;
+  const json_t *json = objects_json(alter->form->shadow, alter->rel);
+  return alter->rel->created || !json_str(json, "of_type", NULL);
 }
 
 /* ONLY, where there are heirs: what must be the same in all can't be changed in one. */
@@ -189,18 +241,42 @@ static bool alone(const struct alter *alter, PgQuery__AlterTableType type) {
   return !(partitioned && (type == AT(DropColumn) || type == AT(DropNotNull))) || reaches_anyway(alter, type);
 }
 
+/* A heir that has the column already keeps it, and what is below that is left alone (ATExecAddColumn). */
+static void lock_without(const struct alter *alter, struct rel *rel, const PgQuery__AlterTableCmd *command, int depth) {
+  const char *name = command->def && command->def->node_case == PG_QUERY__NODE__NODE_COLUMN_DEF ? command->def->column_def->colname : "";
+  effect_lock(alter->form->effect, rel, AX);
+  for (size_t i = 0; !alter->only && depth < 64 && i < rel->t->partition_count; i++) {
+    struct rel *heir = shadow_of(alter->form->shadow, rel->t->partitions[i]);
+    if (!heir || heir == rel) continue;
+    if (snap_table_column(heir->t, name))
+      effect_lock(alter->form->effect, heir, AX);
+    else
+      lock_without(alter, heir, command, depth + 1);
+  }
+}
+
+/* What ONLY drops here becomes the heirs' own. */
+static void lock_below(const struct alter *alter) {
+  for (size_t i = 0; i < alter->rel->t->partition_count; i++)
+    effect_lock(alter->form->effect, shadow_of(alter->form->shadow, alter->rel->t->partitions[i]), AX);
+}
+
 static void apply_command(struct alter *alter, const PgQuery__AlterTableCmd *command) {
   static const struct command_row unknown = {0, AX, false, NULL}; /* every subcommand not listed takes the strongest */
   const struct command_row *row = &unknown;
   for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
     if (commands[i].type == command->subtype) row = &commands[i];
-  if (!suits_kind(command->subtype, alter->rel->t->kind)) {
+  if (!suits_kind(command->subtype, alter->rel->t->kind) || !suits_typed(alter, command->subtype)) {
     form_fails(alter->form, "42809", "%s is a table", alter->rel->t->qualified);
     return;
   }
   if (alter->only && alter->rel->t->partition_count && !alone(alter, command->subtype))
     form_fails(alter->form, "42P16", "the change reaches what inherits from %s, too", alter->rel->t->qualified);
-  form_lock_heirs(alter->form, alter->rel, lock_for(alter, command, row), reaches_partitions(alter, row));
+  if (row->type == AT(AddColumn))
+    lock_without(alter, alter->rel, command, 0);
+  else
+    form_lock_heirs(alter->form, alter->rel, lock_for(alter, command, row), reaches_partitions(alter, row));
+  if (alter->only && (row->type == AT(DropColumn) || row->type == AT(DropConstraint))) lock_below(alter);
   if (row->apply) row->apply(alter, command);
 }
 

@@ -172,6 +172,15 @@ static bool checks_imply(struct shadow *shadow, const struct rel *rel, const str
   return false;
 }
 
+/* A constant refutes a CHECK that would make the column different from it. Text is left alone: its order is the collation's. */
+bool bounds_check_refutes(struct shadow *shadow, const struct snap_constraint *check, const char *column, const PgQuery__Node *value) {
+  struct atom wanted = {.op = OP_NE};
+  struct goal goal = {.column = column, .any = {.items = &wanted, .count = 1}};
+  if (check->type != 'c' || !read_constant(value, &wanted.value) || !wanted.value.number) return false;
+  const char *text = strncmp(check->definition, "CHECK ", 6) == 0 ? check->definition + 6 : check->definition;
+  return implies(&goal, sql_parse_expression(shadow->arena, text), false);
+}
+
 bool bounds_check_not_null(struct shadow *shadow, const struct rel *rel, const char *column) {
   struct atom wanted = {.op = OP_NOT_NULL};
   struct goal goal = {.column = column, .any = {.items = &wanted, .count = 1}};

@@ -2,10 +2,16 @@
 #include "worker/migration/forms/columns.h"
 #include "worker/migration/forms/feasibility.h"
 #include "worker/migration/forms/forms.h"
+#include "worker/migration/forms/objects.h"
 #include "worker/migration/forms/type_change.h"
+#include "worker/migration/forms/typing.h"
 #include "worker/migration/values.h"
 #include "worker/sql/text.h"
 #include "worker/sql/volatility.h"
+
+static bool is_integer(const char *type) {
+  return strcmp(type, "integer") == 0 || strcmp(type, "bigint") == 0 || strcmp(type, "smallint") == 0 || !*type;
+}
 
 static const struct {
   const char *name, *type;
@@ -66,6 +72,9 @@ void form_add_column_to(struct form *form, struct rel *rel, const PgQuery__Colum
   const PgQuery__Constraint *fallback = CLAUSE(definition, DEFAULT), *generated = CLAUSE(definition, GENERATED),
                             *identity = CLAUSE(definition, IDENTITY);
   column->not_null = serial || identity || CLAUSE(definition, NOTNULL) || CLAUSE(definition, PRIMARY);
+  if (serial)
+    column->default_expr =
+        arena_printf(form->arena, "nextval('%s'::regclass)", sql_made_name(form->arena, rel->t->name, definition->colname, "seq"));
   if (fallback) column->default_expr = sql_expression(form->arena, fallback->raw_expr);
   if (generated) column->generated = sql_expression(form->arena, generated->raw_expr);
   if (identity) column->identity = strcmp(identity->generated_when, "a") == 0 ? "always" : "by default";
@@ -75,7 +84,9 @@ void form_default_of(struct form *form, const PgQuery__ColumnDef *definition) {
   const PgQuery__Constraint *fallback = CLAUSE(definition, DEFAULT);
   if (!fallback) return;
   columns_default(form, fallback->raw_expr);
-  values_fit(form, definition->type_name ? sql_type(form->arena, definition->type_name) : NULL, fallback->raw_expr);
+  const char *type = definition->type_name ? sql_type(form->arena, definition->type_name) : NULL;
+  values_fit(form, type, fallback->raw_expr);
+  typing_assign(form, type, fallback->raw_expr);
 }
 
 /* What inherits from rel gets the column with it. */
@@ -125,6 +136,29 @@ static void inline_constraints(struct form *form, struct rel *rel, const PgQuery
   }
 }
 
+struct generated {
+  struct form *form;
+  const struct rel *rel;
+};
+
+static bool see_generated(void *arg, PgQuery__Node *node) {
+  const struct generated *generated = arg;
+  const char *qualifier, *name;
+  if (node->node_case != PG_QUERY__NODE__NODE_COLUMN_REF) return true;
+  sql_name_split(node->column_ref->n_fields, node->column_ref->fields, &qualifier, &name);
+  const struct snap_column *column = name ? snap_table_column(generated->rel->t, name) : NULL;
+  if (column && column->generated) form_fails(generated->form, "42P17", "the expression reads no generated column (%s is one)", name);
+  return false;
+}
+
+/* What a generated column may be made of: columns that are there, none of them generated, and nothing that changes. */
+static void generated_of(struct form *form, const struct rel *rel, PgQuery__Node *expression) {
+  struct generated generated = {form, rel};
+  columns_need(form, rel, expression);
+  typing_immutable(form, rel, expression);
+  if (expression) sql_walk(expression, see_generated, &generated);
+}
+
 void alter_add_column(struct alter *alter, const PgQuery__AlterTableCmd *command) {
   struct form *form = alter->form;
   struct rel *rel = alter->rel;
@@ -132,6 +166,7 @@ void alter_add_column(struct alter *alter, const PgQuery__AlterTableCmd *command
   const PgQuery__ColumnDef *definition = command->def->column_def;
   const char *type = definition->type_name ? sql_type(form->arena, definition->type_name) : "", *name = definition->colname;
   effect_column(form->effect, name);
+  if (columns_system(name)) form_fails(form, "42701", "%s is no column of the system", name);
   if (snap_table_column(rel->t, name)) {
     if (!command->missing_ok) form_fails(form, "42701", "no column %s of %s exists", sql_ident(form->arena, name), rel->t->qualified);
     return;
@@ -153,7 +188,7 @@ void alter_add_column(struct alter *alter, const PgQuery__AlterTableCmd *command
     form_scan_heirs(form, rel);
   }
   form_default_of(form, definition);
-  if (CLAUSE(definition, GENERATED)) columns_need(form, rel, CLAUSE(definition, GENERATED)->raw_expr);
+  if (CLAUSE(definition, GENERATED)) generated_of(form, rel, CLAUSE(definition, GENERATED)->raw_expr);
   form_add_column_to(form, rel, definition);
   struct snap_column *column = snap_table_column(rel->t, name);
   if (column) column->unset = !has_value;
@@ -161,10 +196,27 @@ void alter_add_column(struct alter *alter, const PgQuery__AlterTableCmd *command
   inline_constraints(form, rel, definition, !has_value);
 }
 
+/* A partition key's columns stay, at every level. */
+static void not_partitioning(struct form *form, const struct rel *rel, const char *column, int depth) {
+  const char *open = rel->t->partition_key ? strchr(rel->t->partition_key, '(') : NULL;
+  PgQuery__Node *key = open ? sql_parse_expression(form->arena, open) : NULL;
+  if (key && sql_mentions_column(key, column)) form_fails(form, "42P16", "%s is not in the partition key of %s", column, rel->t->qualified);
+  for (size_t i = 0; depth < 64 && rel->t->kind == SNAP_PARTITIONED && i < rel->t->partition_count; i++) {
+    const struct rel *part = shadow_of(form->shadow, rel->t->partitions[i]);
+    if (part && part != rel) not_partitioning(form, part, column, depth + 1);
+  }
+}
+
 void alter_drop_column(struct alter *alter, const PgQuery__AlterTableCmd *command) {
   struct form *form = alter->form;
+  if (columns_system(command->name)) {
+    form_fails(form, "0A000", "%s is no column of the system", command->name);
+    return;
+  }
   if (!form_column(form, alter->rel, command->name, command->missing_ok)) return;
-  if (alter->rel->t->partition_of) form_fails(form, "42P16", "column %s is not inherited", sql_ident(form->arena, command->name));
+  if (alter->rel->t->partition_of || objects_column_from(form->shadow, alter->rel, command->name))
+    form_fails(form, "42P16", "column %s is not inherited", sql_ident(form->arena, command->name));
+  not_partitioning(form, alter->rel, command->name, 0);
   form_affects(form, alter->rel, command->name, true);
   form_drop_dependents(form, alter->rel, command->name, command->behavior == PG_QUERY__DROP_BEHAVIOR__DROP_CASCADE);
   effect_fact(form->effect, FACT_DROP_COLUMN, alter->rel, command->name, NULL);
@@ -213,9 +265,7 @@ static void type_obstacles(struct form *form, struct rel *rel, const char *colum
     if (node && sql_mentions_column(node, column))
       form_fails(form, "0A000", "no generated column uses %s.%s (%s does)", rel->t->qualified, column, other->name);
   }
-  if (rel->t->partition_key && sql_parse_expression(form->arena, strchr(rel->t->partition_key, '(')) &&
-      sql_mentions_column(sql_parse_expression(form->arena, strchr(rel->t->partition_key, '(')), column))
-    form_fails(form, "42P16", "%s is not in the partition key of %s", column, rel->t->qualified);
+  not_partitioning(form, rel, column, 0);
 }
 
 /* Foreign keys on the column are rebuilt: the other table is locked, and read when the comparison changes. */
@@ -290,6 +340,31 @@ static void retype_owned(struct form *form, struct rel *sequence) {
   effect_rewrite(form->effect, sequence);
 }
 
+/* Foreign keys are made again, over the new type. */
+static void keys_still_compare(struct form *form, const struct rel *rel, const char *column) {
+  for (size_t i = 0; i < rel->t->fk_count; i++) {
+    const struct snap_fk *fk = &rel->t->fks[i];
+    const struct rel *ref = names_column(fk->columns, fk->column_count, column) ? shadow_of(form->shadow, fk->ref) : NULL;
+    if (ref && ref != rel) form_keys_compare(form, rel, ref, fk->columns, fk->ref_columns, fk->column_count);
+  }
+  for (size_t i = 0; i < rel->t->referenced_by_count; i++) {
+    const struct snap_fk *fk = rel->t->referenced_by[i];
+    const struct rel *child = names_column(fk->ref_columns, fk->column_count, column) ? shadow_of(form->shadow, fk->table) : NULL;
+    if (child && child != rel) form_keys_compare(form, child, rel, fk->columns, fk->ref_columns, fk->column_count);
+  }
+}
+
+/* DROP DEFAULT comes before the type changes, wherever in the statement it is written. */
+static bool drops_default(const PgQuery__AlterTableStmt *statement, const char *column) {
+  for (size_t i = 0; i < statement->n_cmds; i++) {
+    const PgQuery__AlterTableCmd *command =
+        statement->cmds[i]->node_case == PG_QUERY__NODE__NODE_ALTER_TABLE_CMD ? statement->cmds[i]->alter_table_cmd : NULL;
+    if (command && command->subtype == PG_QUERY__ALTER_TABLE_TYPE__AT_ColumnDefault && !command->def && strcmp(command->name, column) == 0)
+      return true;
+  }
+  return false;
+}
+
 void alter_column_type(struct alter *alter, const PgQuery__AlterTableCmd *command) {
   struct form *form = alter->form;
   struct snap_column *column = form_column(form, alter->rel, command->name, false);
@@ -297,7 +372,8 @@ void alter_column_type(struct alter *alter, const PgQuery__AlterTableCmd *comman
   const PgQuery__ColumnDef *definition = command->def->column_def;
   const char *type = sql_type(form->arena, definition->type_name);
   if (!type) return;
-  if (alter->rel->t->partition_of) form_fails(form, "42P16", "column %s is not inherited", sql_ident(form->arena, command->name));
+  if (alter->rel->t->partition_of || objects_column_from(form->shadow, alter->rel, command->name))
+    form_fails(form, "42P16", "column %s is not inherited", sql_ident(form->arena, command->name));
   struct type_change change = type_change_between(form->shadow, column->type, type);
   bool plain = using_is_plain(form, definition->raw_default, command->name, column->type, type);
   if (definition->raw_default && change.kind == TYPE_REFUSED)
@@ -311,11 +387,16 @@ void alter_column_type(struct alter *alter, const PgQuery__AlterTableCmd *comman
     effect_fact(form->effect, FACT_TYPE_REFUSED, alter->rel, command->name, type);
     return;
   }
+  if (column->identity && !is_integer(type)) form_fails(form, "22023", "the identity column %s stays an integer", command->name);
+  if (definition->raw_default && column->default_expr && !column->generated && !drops_default(alter->statement, command->name) &&
+      type_change_between(form->shadow, column->type, type).kind == TYPE_REFUSED)
+    form_fails(form, "42804", "the default of %s casts automatically to %s", command->name, type);
   type_passes(form, alter->rel, command->name, type, &change);
   type_foreign_keys(form, alter->rel, command->name, change.kind == TYPE_REWRITE || change.kind == TYPE_REINDEX);
   if (column->identity) form_each_owned(form, alter->rel, command->name, retype_owned);
   if (column->default_expr) form_lock_sequences(form, sql_parse_expression(form->arena, column->default_expr), LOCK_ACCESS_SHARE);
   column->type = type;
+  keys_still_compare(form, alter->rel, command->name);
 }
 
 void alter_column_default(struct alter *alter, const PgQuery__AlterTableCmd *command) {
@@ -323,6 +404,7 @@ void alter_column_default(struct alter *alter, const PgQuery__AlterTableCmd *com
   form_lock_sequences(alter->form, command->def, LOCK_ACCESS_SHARE);
   columns_default(alter->form, command->def);
   if (column) values_fit(alter->form, column->type, command->def);
+  if (column) typing_assign(alter->form, column->type, command->def);
   if (column && (column->identity || column->generated)) /* both have an expression of their own */
     form_fails(alter->form, "42601", "column %s is neither identity nor generated", command->name);
   if (column) column->default_expr = command->def ? sql_expression(alter->form->arena, command->def) : NULL;
@@ -344,12 +426,23 @@ static void set_not_null_below(struct alter *alter, const PgQuery__AlterTableCmd
   }
 }
 
+static bool nullable_below(struct form *form, const struct rel *rel, const char *name) {
+  for (size_t i = 0; i < rel->t->partition_count; i++) {
+    const struct rel *part = shadow_of(form->shadow, rel->t->partitions[i]);
+    const struct snap_column *column = part ? snap_table_column(part->t, name) : NULL;
+    if (column && !column->not_null) return true;
+  }
+  return false;
+}
+
 void alter_set_not_null(struct alter *alter, const PgQuery__AlterTableCmd *command) {
   struct form *form = alter->form;
   struct rel *rel = alter->rel;
   struct snap_column *column = form_column(form, rel, command->name, false);
   if (!column || column->not_null) return;
   column->not_null = true;
+  if (alter->only && rel->t->kind == SNAP_PARTITIONED && nullable_below(form, rel, command->name))
+    form_fails(form, "42P16", "column %s of all partitions of %s is NOT NULL", command->name, rel->t->qualified);
   set_not_null_below(alter, command);
   const char *check = arena_printf(form->arena, "not_null %s.%s", rel->t->qualified, command->name);
   const char *preflight = feasibility_nulls_sql(form, rel, command->name);
@@ -371,6 +464,9 @@ void alter_drop_not_null(struct alter *alter, const PgQuery__AlterTableCmd *comm
       form_fails(alter->form, "42P16", "column %s is not in a primary key", command->name);
   }
   if (column->identity) form_fails(alter->form, "42601", "column %s is not an identity column", command->name);
+  const struct rel *parent = alter->rel->t->partition_of ? objects_column_from(alter->form->shadow, alter->rel, command->name) : NULL;
+  const struct snap_column *theirs = parent ? snap_table_column(parent->t, command->name) : NULL;
+  if (theirs && theirs->not_null) form_fails(alter->form, "42P16", "column %s may be NULL in %s", command->name, parent->t->qualified);
   column->not_null = false;
   effect_fact(alter->form->effect, FACT_DROP_NOT_NULL, alter->rel, command->name, NULL);
   effect_loss(alter->form->effect, LOSS_BEHAVIOUR, NULL);
@@ -403,6 +499,7 @@ void alter_identity(struct alter *alter, const PgQuery__AlterTableCmd *command) 
                     drop                             ? drop_owned
                     : changes_sequence(command->def) ? retype_owned
                                                      : change_owned);
+  if (add && !is_integer(column->type)) form_fails(alter->form, "22023", "column %s is an integer", command->name);
   if (add && !column->not_null) form_fails(alter->form, "55000", "column %s is declared NOT NULL before identity is added", command->name);
   if (add && (column->identity || column->default_expr))
     form_fails(alter->form, "55000", "column %s has no identity and no default yet", command->name);
@@ -411,6 +508,7 @@ void alter_identity(struct alter *alter, const PgQuery__AlterTableCmd *command) 
 
 void alter_set_expression(struct alter *alter, const PgQuery__AlterTableCmd *command) {
   struct snap_column *column = form_column(alter->form, alter->rel, command->name, false);
+  if (column && !column->generated) form_fails(alter->form, "55000", "column %s is generated", command->name);
   form_rewrite_heirs(alter->form, alter->rel);
   effect_fact(alter->form->effect, FACT_COLUMN_STORED_GENERATED, alter->rel, command->name, NULL);
   if (column && command->def) column->generated = sql_expression(alter->form->arena, command->def);

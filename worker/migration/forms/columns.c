@@ -2,6 +2,7 @@
  * what WITH brings. */
 #include "worker/migration/forms/columns.h"
 
+#include "worker/migration/forms/typing.h"
 #include "worker/sql/text.h"
 
 #define NODE(name) PG_QUERY__NODE__NODE_##name
@@ -16,7 +17,7 @@ struct scope {
   bool unknown; /* something in scope has columns that can't be told */
 };
 
-static bool is_system(const char *name) {
+bool columns_system(const char *name) {
   static const char *const names[] = {"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     if (strcmp(names[i], name) == 0) return true;
@@ -52,7 +53,7 @@ static bool see_reference(void *arg, PgQuery__Node *node) {
   const PgQuery__ColumnRef *ref = node->column_ref;
   const char *qualifier, *name;
   sql_name_split(ref->n_fields, ref->fields, &qualifier, &name);
-  if (!name || ref->n_fields > 2 || is_system(name) || holds(scope, qualifier, name) || is_function(scope->form, name)) return false;
+  if (!name || ref->n_fields > 2 || columns_system(name) || holds(scope, qualifier, name) || is_function(scope->form, name)) return false;
   form_fails(scope->form, "42703", "column %s exists", sql_qualified(scope->form->arena, qualifier, name));
   return false;
 }
@@ -99,6 +100,7 @@ static void select_columns(struct form *form, const PgQuery__SelectStmt *select,
   for (size_t i = 0; i < select->n_from_clause; i++) look_joins(&scope, select->from_clause[i]);
   look_all(&scope, select->n_target_list, select->target_list);
   look(&scope, select->where_clause);
+  if (scope.items.count == 1 && !scope.unknown) typing_check(form, scope.items.items[0].rel, select->where_clause, true);
   look(&scope, select->having_clause);
 }
 
@@ -114,6 +116,7 @@ static void update_columns(struct form *form, const PgQuery__UpdateStmt *update)
   for (size_t i = 0; i < update->n_target_list; i++)
     if (update->target_list[i]->node_case == NODE(RES_TARGET)) look(&scope, update->target_list[i]->res_target->val);
   look(&scope, update->where_clause);
+  if (scope.items.count == 1 && !scope.unknown) typing_check(form, scope.items.items[0].rel, update->where_clause, true);
 }
 
 static void delete_columns(struct form *form, const PgQuery__DeleteStmt *delete) {
@@ -122,12 +125,14 @@ static void delete_columns(struct form *form, const PgQuery__DeleteStmt *delete)
   enter(&scope, shadow_range(form->shadow, delete->relation), delete->relation->alias);
   for (size_t i = 0; i < delete->n_using_clause; i++) enter_from(&scope, delete->using_clause[i]);
   look(&scope, delete->where_clause);
+  if (scope.items.count == 1 && !scope.unknown) typing_check(form, scope.items.items[0].rel, delete->where_clause, true);
 }
 
 void columns_need(struct form *form, const struct rel *rel, PgQuery__Node *expression) {
   struct scope scope = {.form = form};
   enter(&scope, rel, NULL);
   look(&scope, expression);
+  typing_check(form, rel, expression, false);
 }
 
 static bool see_default(void *arg, PgQuery__Node *node) {
@@ -146,7 +151,7 @@ void columns_default(struct form *form, PgQuery__Node *expression) {
 static void need_listed(struct form *form, struct rel *rel, size_t count, PgQuery__Node *const *columns) {
   for (size_t i = 0; is_told(rel) && i < count; i++) {
     const char *name = sql_node_string(columns[i]);
-    if (name && !is_system(name)) form_column(form, rel, name, false);
+    if (name && !columns_system(name)) form_column(form, rel, name, false);
   }
 }
 
@@ -154,7 +159,11 @@ static void index_columns(struct form *form, const PgQuery__IndexStmt *index) {
   const struct rel *rel = shadow_range(form->shadow, index->relation);
   columns_need(form, rel, index->where_clause);
   for (size_t i = 0; i < index->n_index_params; i++)
-    if (index->index_params[i]->node_case == NODE(INDEX_ELEM)) columns_need(form, rel, index->index_params[i]->index_elem->expr);
+    if (index->index_params[i]->node_case == NODE(INDEX_ELEM)) {
+      columns_need(form, rel, index->index_params[i]->index_elem->expr);
+      typing_immutable(form, rel, index->index_params[i]->index_elem->expr);
+    }
+  typing_immutable(form, rel, index->where_clause);
 }
 
 static void statistics_columns(struct form *form, const PgQuery__CreateStatsStmt *statistics) {

@@ -2,6 +2,10 @@
 #include "worker/migration/forms/bounds.h"
 #include "worker/migration/forms/feasibility.h"
 #include "worker/migration/forms/forms.h"
+#include "worker/migration/forms/indexing.h"
+#include "worker/migration/forms/objects.h"
+#include "worker/migration/forms/routing.h"
+#include "worker/migration/forms/typing.h"
 #include "worker/sql/text.h"
 
 static size_t key_names(struct arena *arena, size_t count, PgQuery__Node *const *keys, const char *column, const char ***ret_names) {
@@ -47,10 +51,22 @@ static const char *only_column(struct form *form, const struct rel *rel, PgQuery
   return seen.several ? NULL : seen.name;
 }
 
+static bool see_query(void *arg, PgQuery__Node *node) {
+  if (node->node_case == PG_QUERY__NODE__NODE_SUB_LINK) form_fails(arg, "0A000", "the CHECK asks no query");
+  return node->node_case != PG_QUERY__NODE__NODE_SUB_LINK;
+}
+
+static void check_expression(struct form *form, const struct rel *rel, PgQuery__Node *expression) {
+  if (!expression) return;
+  sql_walk(expression, see_query, form);
+  typing_check(form, rel, expression, true);
+}
+
 static void add_check(struct form *form, struct rel *rel, const PgQuery__Constraint *constraint, const char *column) {
   const char *expression = sql_expression(form->arena, constraint->raw_expr);
   if (!expression) expression = "…";
   const char *named = column ? column : only_column(form, rel, constraint->raw_expr);
+  check_expression(form, rel, constraint->raw_expr);
   const char *name =
       sql_or_null(constraint->conname) ? constraint->conname : shadow_made_name(form->shadow, rel, &named, named ? 1 : 0, "check");
   if (name_taken(form, rel, sql_or_null(constraint->conname))) return;
@@ -106,6 +122,22 @@ static bool referable(const struct rel *ref, const char *const *columns, size_t 
   return false;
 }
 
+static bool only_deferrable(const struct rel *ref, const char *const *columns, size_t count) {
+  bool any = false;
+  for (size_t i = 0; i < ref->t->constraint_count; i++) {
+    const struct snap_constraint *key = &ref->t->constraints[i];
+    if ((key->type != 'p' && key->type != 'u') || !list_same(key->columns, key->column_count, columns, count)) continue;
+    if (!key->deferrable) return false;
+    any = true;
+  }
+  size_t indexes = 0;
+  for (size_t i = 0; i < ref->t->index_count; i++) {
+    const struct snap_index *index = &ref->t->indexes[i];
+    indexes += index->unique && !index->predicate && list_same(index->columns, index->column_count, columns, count);
+  }
+  return any && indexes == 1;
+}
+
 static bool type_is_text(const char *type) { return strcmp(type, "text") == 0 || strncmp(type, "character varying", 17) == 0; }
 
 /* int referring to bigint works until the numbers no longer fit; text to varchar costs nothing and is passed over. */
@@ -121,8 +153,8 @@ static void note_key_types(struct form *form, struct rel *rel, const struct rel 
 }
 
 /* Integers compare with integers, strings with strings; a number with a fraction is no key to integers (42804). */
-static void keys_compare(struct form *form, const struct rel *rel, const struct rel *ref, const char *const *columns,
-                         const char *const *ref_columns, size_t count) {
+void form_keys_compare(struct form *form, const struct rel *rel, const struct rel *ref, const char *const *columns,
+                       const char *const *ref_columns, size_t count) {
   static const char *const strings[] = {"text", "character", "uuid"}, *const integers[] = {"smallint", "integer", "bigint"};
   for (size_t i = 0; i < count; i++) {
     const struct snap_column *mine = snap_table_column(rel->t, columns[i]), *theirs = snap_table_column(ref->t, ref_columns[i]);
@@ -179,7 +211,10 @@ static void add_foreign_key(struct form *form, struct rel *rel, const PgQuery__C
       form_fails(form, "42703", "column %s of %s exists", ref_columns[i], ref->t->qualified);
   if (ref->t->column_count && !ref->vague && (ref_count != count || !referable(ref, ref_columns, ref_count)))
     form_fails(form, "42830", "a unique constraint of %s matches the key", ref->t->qualified);
-  keys_compare(form, rel, ref, columns, ref_columns, ref_count < count ? ref_count : count);
+  if (ref_count == count && only_deferrable(ref, ref_columns, ref_count))
+    form_fails(form, "55000", "the unique constraint of %s is not deferrable", ref->t->qualified);
+  if (rel->t->kind == SNAP_FOREIGN) form_fails(form, "0A000", "%s is a table of its own", rel->t->qualified);
+  form_keys_compare(form, rel, ref, columns, ref_columns, ref_count < count ? ref_count : count);
   if (constraint->skip_validation && rel->t->kind == SNAP_PARTITIONED && form->shadow->version < 180000)
     form_fails(form, "42809", "NOT VALID foreign keys from partitioned tables are allowed (PostgreSQL 18)");
   note_key_types(form, rel, ref, columns, ref_columns, ref_count < count ? ref_count : count);
@@ -232,15 +267,30 @@ static void check_unique(struct form *form, struct rel *rel, const char *name, c
                "23505", keys ? feasibility_duplicates_sql(form, rel, keys, count, NULL, nulls_equal) : NULL);
 }
 
+/* Over columns alone, and all rows, in the usual order, and nobody else's (transformIndexConstraint of parser/parse_utilcmd.c). */
+static void plain_index(struct form *form, const struct rel *rel, const struct snap_index *index) {
+  for (size_t i = 0; i < rel->t->constraint_count; i++)
+    if (rel->t->constraints[i].index && strcmp(rel->t->constraints[i].index, index->name) == 0)
+      form_fails(form, "55000", "index %s belongs to no constraint", index->name);
+  bool plain = !index->predicate && !(index->definition && strstr(index->definition, " DESC"));
+  for (size_t i = 0; i < index->column_count; i++) plain &= snap_table_column(rel->t, index->columns[i]) != NULL || rel->vague;
+  if (!plain) form_fails(form, "42809", "index %s is over columns alone, in their order, and all rows", index->name);
+}
+
 static void use_index(struct form *form, struct rel *rel, const PgQuery__Constraint *constraint, bool primary) {
   struct rel *owner = NULL;
   struct snap_index *index = shadow_index(form->shadow, rel->t->schema, constraint->indexname, &owner);
-  if (!index || owner != rel) {
+  if (index && owner != rel) {
+    form_fails(form, "55000", "index %s is one of %s", constraint->indexname, rel->t->qualified);
+    return;
+  }
+  if (!index) {
     form_fails(form, "42704", "index %s of %s exists", constraint->indexname, rel->t->qualified);
     return;
   }
   if (!index->unique) form_fails(form, "42809", "index %s is unique", constraint->indexname);
   if (!index->valid) form_fails(form, "55000", "index %s is valid", constraint->indexname);
+  plain_index(form, rel, index);
   if (primary && key_nullable(form, rel, index->columns, index->column_count)) {
     form_scan_tree(form, rel);
     effect_fact(form->effect, FACT_PK_USING_NULLABLE, rel, constraint->indexname, NULL);
@@ -254,13 +304,38 @@ static void use_index(struct form *form, struct rel *rel, const PgQuery__Constra
 }
 
 /* A key holds within each partition, so over all of them only with the columns that tell them apart. */
-static void key_covers_partitions(struct form *form, const struct rel *rel, const char *const *columns, size_t count) {
+struct covering {
+  struct form *form;
+  const struct rel *rel;
+  const char *const *columns;
+  size_t count;
+};
+
+static bool see_key(void *arg, PgQuery__Node *node) {
+  const struct covering *covering = arg;
+  const char *qualifier, *name;
+  if (node->node_case != PG_QUERY__NODE__NODE_COLUMN_REF) return true;
+  sql_name_split(node->column_ref->n_fields, node->column_ref->fields, &qualifier, &name);
+  bool covered = !name;
+  for (size_t i = 0; i < covering->count; i++) covered |= name && strcmp(covering->columns[i], name) == 0;
+  if (!covered) form_fails(covering->form, "0A000", "the key holds %s, by which %s is partitioned", name, covering->rel->t->qualified);
+  return true;
+}
+
+static void covers(struct form *form, const struct rel *rel, const char *const *columns, size_t count, int depth) {
   const char *open = rel->t->partition_key ? strchr(rel->t->partition_key, '(') : NULL;
-  struct columns_seen seen = {0};
-  if (open) sql_walk(sql_parse_expression(form->arena, open), see_column, &seen);
-  bool covered = !seen.name || seen.several;
-  for (size_t i = 0; i < count; i++) covered |= seen.name && strcmp(columns[i], seen.name) == 0;
-  if (!covered) form_fails(form, "0A000", "the key holds %s, by which %s is partitioned", seen.name, rel->t->qualified);
+  PgQuery__Node *key = open ? sql_parse_expression(form->arena, open) : NULL;
+  struct covering covering = {form, rel, columns, count};
+  if (rel->t->kind != SNAP_PARTITIONED) return;
+  if (key) sql_walk(key, see_key, &covering);
+  for (size_t i = 0; depth < 64 && i < rel->t->partition_count; i++) {
+    const struct rel *part = shadow_of(form->shadow, rel->t->partitions[i]);
+    if (part && part != rel) covers(form, part, columns, count, depth + 1);
+  }
+}
+
+void form_key_covers(struct form *form, const struct rel *rel, const char *const *columns, size_t count) {
+  covers(form, rel, columns, count, 0);
 }
 
 /* Columns that an exclusion constraint compares with "=": what a partition's rows can be told apart by. */
@@ -297,8 +372,13 @@ static void add_key(struct form *form, struct rel *rel, const PgQuery__Constrain
   if (rel->t->kind == SNAP_PARTITIONED) {
     const char **equals = columns;
     size_t equal_count = exclude ? excluded_equals(form->arena, constraint, &equals) : count;
-    key_covers_partitions(form, rel, equals, equal_count);
+    form_key_covers(form, rel, equals, equal_count);
   }
+  if (!exclude) indexing_key(form, rel, columns, count);
+  struct rel *owner = NULL;
+  if (sql_or_null(constraint->conname) &&
+      (shadow_find(form->shadow, rel->t->schema, name) || shadow_index(form->shadow, rel->t->schema, name, &owner)))
+    form_fails(form, "42P07", "no relation %s exists", name);
   form_build_tree(form, rel);
   bool sets_not_null = primary && key_nullable(form, rel, columns, count);
   if (rel->t->kind != SNAP_PARTITIONED) form_lock_heirs(form, rel, LOCK_ACCESS_EXCLUSIVE, primary); /* whose columns become NOT NULL */
@@ -342,6 +422,13 @@ void alter_add_constraint(struct alter *alter, const PgQuery__AlterTableCmd *com
   const PgQuery__Constraint *constraint = command->def->constraint;
   if (constraint->contype == PG_QUERY__CONSTR_TYPE__CONSTR_CHECK && (!constraint->is_no_inherit || alter->form->shadow->version >= 180000))
     form_lock_heirs(alter->form, alter->rel, LOCK_ACCESS_EXCLUSIVE, !alter->only);
+  bool check = constraint->contype == PG_QUERY__CONSTR_TYPE__CONSTR_CHECK;
+  if (check && constraint->is_no_inherit && alter->rel->t->kind == SNAP_PARTITIONED)
+    form_fails(alter->form, "42P16", "%s is not partitioned (its CHECKs are its partitions', too)", alter->rel->t->qualified);
+  if (check && !constraint->is_no_inherit && alter->only && alter->rel->t->partition_count)
+    form_fails(alter->form, "42P16", "the CHECK is for all that inherit from %s", alter->rel->t->qualified);
+  if (constraint->contype == PG_QUERY__CONSTR_TYPE__CONSTR_FOREIGN && alter->only && alter->rel->t->kind == SNAP_PARTITIONED)
+    form_fails(alter->form, "42809", "the foreign key is for all partitions of %s", alter->rel->t->qualified);
   for (size_t i = 0; i < constraint->n_keys; i++)
     if (sql_node_string(constraint->keys[i])) form_column(alter->form, alter->rel, sql_node_string(constraint->keys[i]), false);
   for (size_t i = 0; i < constraint->n_fk_attrs; i++)
@@ -378,6 +465,8 @@ void alter_drop_constraint(struct alter *alter, const PgQuery__AlterTableCmd *co
   struct form *form = alter->form;
   struct snap_fk *fk = shadow_fk(alter->rel, command->name);
   struct snap_constraint *constraint = shadow_constraint(alter->rel, command->name);
+  if (objects_constraint_from(form->shadow, alter->rel, command->name))
+    form_fails(form, "42P16", "constraint %s is not inherited", command->name);
   if (fk) {
     form_lock_tree(form, shadow_of(form->shadow, fk->ref), LOCK_ACCESS_EXCLUSIVE, true);
     for (size_t i = 0; i < fk->column_count; i++) effect_column(form->effect, fk->columns[i]);
@@ -409,6 +498,8 @@ void alter_validate_constraint(struct alter *alter, const PgQuery__AlterTableCmd
   if (constraint && constraint->type != 'c' && constraint->type != 'n')
     form_fails(form, "42809", "constraint %s of %s is a CHECK or foreign key", command->name, rel->t->qualified);
   if (fk ? fk->validated : constraint->validated) return;
+  if (!fk && alter->only && rel->t->partition_count && !strstr(constraint->definition, "NO INHERIT"))
+    form_fails(form, "42P16", "constraint %s is validated with those of all that inherit from %s", command->name, rel->t->qualified);
   if (!fk) form_lock_heirs(form, rel, LOCK_SHARE_UPDATE_EXCLUSIVE, !alter->only);
   if (fk)
     form_scan_tree(form, rel);
@@ -457,10 +548,78 @@ static void build_missing(struct form *form, const struct rel *parent, struct re
   }
 }
 
+static bool is_parent(const struct rel *parent, const struct rel *rel) {
+  for (size_t i = 0; i < parent->t->partition_count; i++)
+    if (parent->t->partitions[i] == rel->t) return true;
+  return false;
+}
+
+static bool is_ancestor(struct shadow *shadow, const struct rel *above, const struct rel *rel, int depth) {
+  if (above == rel) return true;
+  for (size_t i = 0; depth < 64 && i < above->t->partition_count; i++) {
+    const struct rel *heir = shadow_of(shadow, above->t->partitions[i]);
+    if (heir && heir != above && is_ancestor(shadow, heir, rel, depth + 1)) return true;
+  }
+  return false;
+}
+
+/* ATExecAddInherit and MergeAttributes of commands/tablecmds.c. */
+void form_inheritable(struct form *form, const struct rel *parent, const struct rel *rel) {
+  if (parent->t->kind == SNAP_PARTITIONED || parent->t->partition_of || (parent->t->kind != SNAP_TABLE && parent->t->kind != SNAP_FOREIGN))
+    form_fails(form, "42809", "%s is a table, neither partitioned nor a partition", parent->t->qualified);
+  else if (rel->t->partition_count && is_ancestor(form->shadow, rel, parent, 0))
+    form_fails(form, "42P07", "%s is not below %s", parent->t->qualified, rel->t->qualified);
+  else if (is_parent(parent, rel))
+    form_fails(form, "42P07", "%s doesn't inherit from %s yet", rel->t->qualified, parent->t->qualified);
+}
+
+void form_inherits(struct form *form, const struct rel *parent, const struct rel *rel) {
+  if (!is_parent(parent, rel)) form_fails(form, "42P01", "%s inherits from %s", rel->t->qualified, parent->t->qualified);
+}
+
+/* By name: MergeConstraintsIntoExisting. */
+void form_same_checks(struct form *form, const struct rel *parent, const struct rel *rel) {
+  for (size_t i = 0; i < parent->t->constraint_count; i++) {
+    const struct snap_constraint *theirs = &parent->t->constraints[i], *mine = shadow_constraint(rel, theirs->name);
+    if (theirs->type == 'c' && !strstr(theirs->definition, "NO INHERIT") && (!mine || mine->type != 'c'))
+      form_fails(form, "42804", "%s has the CHECK %s of %s", rel->t->qualified, theirs->name, parent->t->qualified);
+  }
+}
+
+/* Columns of one name, type and nullability, none more and none less. */
+static void attachable(struct form *form, const struct rel *parent, const struct rel *part) {
+  if (parent->vague || part->vague || !parent->t->column_count || !part->t->column_count) return;
+  for (size_t i = 0; i < parent->t->column_count; i++) {
+    const struct snap_column *theirs = &parent->t->columns[i], *mine = snap_table_column(part->t, theirs->name);
+    if (!mine || (*mine->type && *theirs->type && !shadow_same_type(mine->type, theirs->type)) || (theirs->not_null && !mine->not_null))
+      form_fails(form, "42804", "column %s of %s is like that of %s", theirs->name, part->t->qualified, parent->t->qualified);
+  }
+  for (size_t i = 0; i < part->t->column_count; i++)
+    if (!snap_table_column(parent->t, part->t->columns[i].name))
+      form_fails(form, "42804", "%s has the column %s", parent->t->qualified, part->t->columns[i].name);
+  form_same_checks(form, parent, part);
+}
+
+static bool inherits_any(const struct shadow *shadow, const struct rel *rel) {
+  for (size_t i = 0; i < shadow->rels.count; i++)
+    if (!shadow->rels.items[i]->dropped && is_parent(shadow->rels.items[i], rel)) return true;
+  return false;
+}
+
 void form_partitionable(struct form *form, const struct rel *parent, const PgQuery__PartitionBoundSpec *bound) {
   if (parent->t->kind != SNAP_PARTITIONED) form_fails(form, "42P17", "%s is partitioned", parent->t->qualified);
   if (bound->is_default && shadow_default_partition(form->shadow, parent))
     form_fails(form, "42P17", "%s has no default partition yet", parent->t->qualified);
+  routing_fits(form, parent, bound);
+}
+
+/* Whether the partition has the parent's foreign key already, which then takes the place of its own (tryAttachPartitionForeignKey). */
+static bool has_key(const struct rel *part, const struct snap_fk *wanted) {
+  for (size_t i = 0; i < part->t->fk_count; i++) {
+    const struct snap_fk *mine = &part->t->fks[i];
+    if (mine->ref == wanted->ref && list_same(mine->columns, mine->column_count, wanted->columns, wanted->column_count)) return true;
+  }
+  return false;
 }
 
 void alter_attach_partition(struct alter *alter, const PgQuery__AlterTableCmd *command) {
@@ -470,13 +629,19 @@ void alter_attach_partition(struct alter *alter, const PgQuery__AlterTableCmd *c
   struct rel *part = form_target(form, partition->name, false);
   if (!part || !partition->bound) return;
   form_partitionable(form, alter->rel, partition->bound);
-  if (part->t->partition_of) form_fails(form, "42809", "%s is not a partition yet", part->t->qualified);
+  if (part->t->partition_of || inherits_any(form->shadow, part) || (part->t->kind == SNAP_TABLE && part->t->partition_count))
+    form_fails(form, "42809", "%s is not a partition yet, nor inherits", part->t->qualified);
+  else if (part->t->kind == SNAP_VIEW || part->t->kind == SNAP_MATVIEW || part->t->kind == SNAP_SEQUENCE)
+    form_fails(form, "42809", "%s is a table", part->t->qualified);
+  else if (alter->rel->t->kind == SNAP_PARTITIONED)
+    attachable(form, alter->rel, part);
   form_lock_tree(form, part, LOCK_ACCESS_EXCLUSIVE, true);
   build_missing(form, alter->rel, part);
   for (size_t i = 0; i < alter->rel->t->referenced_by_count; i++)
     effect_lock(form->effect, shadow_of(form->shadow, alter->rel->t->referenced_by[i]->table), LOCK_SHARE_ROW_EXCLUSIVE);
   for (size_t i = 0; i < alter->rel->t->fk_count; i++)
-    form_lock_tree(form, shadow_of(form->shadow, alter->rel->t->fks[i].ref), LOCK_SHARE_ROW_EXCLUSIVE, true);
+    form_lock_tree(form, shadow_of(form->shadow, alter->rel->t->fks[i].ref),
+                   has_key(part, &alter->rel->t->fks[i]) ? LOCK_ACCESS_EXCLUSIVE : LOCK_SHARE_ROW_EXCLUSIVE, true);
   if (!bounds_implied(form->shadow, alter->rel, part, partition->bound)) {
     form_scan_tree(form, part);
     effect_fact(form->effect, FACT_ATTACH_SCAN, part, alter->rel->t->qualified, NULL);
@@ -485,6 +650,8 @@ void alter_attach_partition(struct alter *alter, const PgQuery__AlterTableCmd *c
   }
   touch_default(form, alter->rel, partition->bound, FACT_PARTITION_DEFAULT_SCAN);
   shadow_add_partition(form->shadow, alter->rel, part, bounds_text(form->arena, partition->bound));
+  part->bound = partition->bound;
+  part->bound_tried = true;
 }
 
 void alter_detach_partition(struct alter *alter, const PgQuery__AlterTableCmd *command) {
@@ -506,7 +673,9 @@ void alter_detach_partition(struct alter *alter, const PgQuery__AlterTableCmd *c
   }
   form_lock_tree(form, part, LOCK_ACCESS_EXCLUSIVE, true);
   for (size_t i = 0; i < alter->rel->t->referenced_by_count; i++) { /* no row may refer to it any more */
-    form_scan_tree(form, shadow_of(form->shadow, alter->rel->t->referenced_by[i]->table));
+    struct rel *child = shadow_of(form->shadow, alter->rel->t->referenced_by[i]->table);
+    form_lock_tree(form, child, LOCK_ACCESS_EXCLUSIVE, true);
+    form_scan_tree(form, child);
     form_scan_tree(form, part);
   }
   for (size_t i = 0; i < alter->rel->t->fk_count; i++) /* the partition gets keys of its own */

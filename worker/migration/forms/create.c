@@ -3,6 +3,9 @@
 #include "worker/migration/forms/columns.h"
 #include "worker/migration/forms/feasibility.h"
 #include "worker/migration/forms/forms.h"
+#include "worker/migration/forms/indexing.h"
+#include "worker/migration/forms/objects.h"
+#include "worker/migration/forms/outputs.h"
 #include "worker/sql/text.h"
 #include "worker/sql/volatility.h"
 
@@ -10,10 +13,36 @@
 static bool exists_already(struct form *form, const PgQuery__RangeVar *range, bool if_not_exists) {
   const char *schema = shadow_schema(form->shadow, sql_or_null(range->schemaname));
   struct rel *rel = shadow_find(form->shadow, schema, range->relname);
+  struct rel *owner = NULL;
+  if (!rel && shadow_index(form->shadow, schema, range->relname, &owner)) {
+    if (!if_not_exists) form_fails(form, "42P07", "no index %s exists", range->relname);
+    return true;
+  }
   if (!rel) return false;
   effect_table(form->effect, rel);
   if (!if_not_exists) form_fails(form, "42P07", "no relation %s exists", rel->t->qualified);
   return true;
+}
+
+#define LIKE(option) (1u << (PG_QUERY__TABLE_LIKE_OPTION__CREATE_TABLE_LIKE_##option - 1))
+#define ALL 0xffffffffu
+
+/* options: bits of TableLikeOption, as the parser sets them. */
+static struct snap_column *copy_column(struct form *form, struct rel *rel, const struct snap_column *from, uint32_t options) {
+  struct snap_column *column = shadow_add_column(form->shadow, rel, from->name, from->type);
+  if (!column) return NULL;
+  column->not_null = from->not_null;
+  if (options & LIKE(DEFAULTS)) column->default_expr = from->default_expr;
+  if (options & LIKE(GENERATED)) column->generated = from->generated;
+  if (options & LIKE(IDENTITY)) column->identity = from->identity;
+  return column;
+}
+
+/* A default of nextval() depends on the sequence. */
+static void copy_defaults(struct form *form, const struct rel *source) {
+  for (size_t i = 0; i < source->t->column_count; i++)
+    if (source->t->columns[i].default_expr)
+      form_lock_sequences(form, sql_parse_expression(form->arena, source->t->columns[i].default_expr), LOCK_ACCESS_SHARE);
 }
 
 static void copy_like(struct form *form, struct rel *rel, const PgQuery__TableLikeClause *like) {
@@ -21,9 +50,9 @@ static void copy_like(struct form *form, struct rel *rel, const PgQuery__TableLi
   effect_lock(form->effect, source, LOCK_ACCESS_SHARE);
   if (!source || source->vague || !source->t->column_count) rel->vague = true;
   if (!source && !sql_or_null(like->relation->catalogname)) form_target(form, like->relation, false);
+  if (source && like->options & LIKE(DEFAULTS)) copy_defaults(form, source);
   for (size_t i = 0; source && i < source->t->column_count; i++) {
-    struct snap_column *column = shadow_add_column(form->shadow, rel, source->t->columns[i].name, source->t->columns[i].type);
-    if (column) column->not_null = source->t->columns[i].not_null;
+    copy_column(form, rel, &source->t->columns[i], like->options);
   }
 }
 
@@ -38,8 +67,7 @@ static void create_partition(struct form *form, struct rel *rel, struct rel *par
     form_lock_tree(form, shadow_of(form->shadow, parent->t->fks[i].ref), LOCK_SHARE_ROW_EXCLUSIVE, true);
   rel->vague |= parent->vague;
   for (size_t i = 0; i < parent->t->column_count; i++) {
-    struct snap_column *column = shadow_add_column(form->shadow, rel, parent->t->columns[i].name, parent->t->columns[i].type);
-    if (column) column->not_null = parent->t->columns[i].not_null;
+    copy_column(form, rel, &parent->t->columns[i], form->shadow->version >= 170000 ? ALL : ALL & ~LIKE(IDENTITY));
   }
   struct rel *fallback = shadow_default_partition(form->shadow, parent);
   if (fallback && !bound->is_default) {
@@ -52,15 +80,18 @@ static void create_partition(struct form *form, struct rel *rel, struct rel *par
     }
   }
   shadow_add_partition(form->shadow, parent, rel, bounds_text(form->arena, bound));
+  rel->bound = bound;
+  rel->bound_tried = true;
 }
 
 static void inherit_from(struct form *form, struct rel *rel, struct rel *parent) {
   effect_lock(form->effect, parent, LOCK_SHARE_UPDATE_EXCLUSIVE);
+  form_inheritable(form, parent, rel);
   rel->vague |= parent->vague;
   for (size_t i = 0; i < parent->t->column_count; i++) {
     const struct snap_column *theirs = &parent->t->columns[i];
     struct snap_column *column = snap_table_column(rel->t, theirs->name);
-    if (!column) column = shadow_add_column(form->shadow, rel, theirs->name, theirs->type);
+    if (!column) column = copy_column(form, rel, theirs, LIKE(DEFAULTS) | LIKE(GENERATED));
     if (column) column->not_null |= theirs->not_null;
   }
   shadow_add_heir(form->shadow, parent, rel);
@@ -175,12 +206,25 @@ void form_create_as(struct form *form, PgQuery__Node *node) {
   form->effect->making = rel;
   rel->vague = true;
   effect_table(form->effect, rel);
+  outputs_check(form, statement->query, statement->into->n_col_names, statement->into->col_names, NULL);
   if (matview) {
     rel->query = statement->query;
     rel->query_tried = true;
     rel->t->definition = sql_statement_text(form->arena, statement->query);
   }
   form_read(form, statement->query, statement->into->skip_data ? FORM_READ_NAMES : FORM_READ_ALL, matview ? rel : NULL);
+}
+
+/* The columns a view has now, when all of them can be told; else it has none that are known. */
+static void keep_outputs(struct form *form, struct rel *rel, const PgQuery__Node *query, size_t n_names, PgQuery__Node *const *names) {
+  struct output *outputs;
+  size_t count = outputs_of(form, query, &outputs);
+  rel->t->column_count = 0;
+  rel->vague = count == SIZE_MAX;
+  for (size_t i = 0; !rel->vague && i < count; i++) rel->vague = !outputs[i].name;
+  for (size_t i = 0; !rel->vague && i < count; i++)
+    shadow_add_column(form->shadow, rel, i < n_names && sql_node_string(names[i]) ? sql_node_string(names[i]) : outputs[i].name,
+                      outputs[i].type);
 }
 
 void form_create_view(struct form *form, PgQuery__Node *node) {
@@ -191,6 +235,7 @@ void form_create_view(struct form *form, PgQuery__Node *node) {
     form_fails(form, statement->replace ? "42809" : "42P07", "no other relation %s exists", rel->t->qualified);
     return;
   }
+  outputs_check(form, statement->query, statement->n_aliases, statement->aliases, rel);
   if (rel) {
     effect_lock(form->effect, rel, LOCK_ACCESS_EXCLUSIVE);
     form_affects(form, rel, NULL, false);
@@ -202,6 +247,7 @@ void form_create_view(struct form *form, PgQuery__Node *node) {
   if (!rel) return;
   effect_table(form->effect, rel);
   form_read(form, statement->query, FORM_READ_NAMES, rel);
+  keep_outputs(form, rel, statement->query, statement->n_aliases, statement->aliases);
   rel->query = statement->query;
   rel->query_tried = true;
   rel->t->definition = sql_statement_text(form->arena, statement->query);
@@ -267,6 +313,8 @@ void form_create_index(struct form *form, PgQuery__Node *node) {
   if (!columns) return;
   for (size_t i = 0; i < statement->n_index_params; i++)
     if (sql_or_null(statement->index_params[i]->index_elem->name)) form_column(form, rel, columns[i], false);
+  indexing_check(form, rel, statement);
+  if (statement->unique) form_key_covers(form, rel, columns, statement->n_index_params);
   struct snap_index *same = sql_or_null(statement->idxname) ? shadow_index(form->shadow, rel->t->schema, name, &owner) : NULL;
   if (same) {
     effect_lock(form->effect, rel, statement->concurrent ? LOCK_SHARE_UPDATE_EXCLUSIVE : LOCK_SHARE);
@@ -276,6 +324,8 @@ void form_create_index(struct form *form, PgQuery__Node *node) {
       effect_fact(form->effect, FACT_INDEX_EXISTS_SKIPPED, rel, name, NULL);
     return;
   }
+  if (sql_or_null(statement->idxname) && shadow_find(form->shadow, rel->t->schema, name))
+    form_fails(form, "42P07", "no relation %s exists", name);
   if (statement->concurrent && rel->t->kind == SNAP_PARTITIONED) {
     effect_lock(form->effect, rel, LOCK_SHARE_UPDATE_EXCLUSIVE);
     form_fails(form, "0A000", "%s is not partitioned (indexes on partitioned tables can't be built concurrently)", rel->t->qualified);

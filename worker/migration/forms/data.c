@@ -1,5 +1,8 @@
 /* forms/data.c - statements that read, write or reorganise rows: DML, VACUUM, CLUSTER, REINDEX, REFRESH, LOCK. */
+#include "common/json.h"
 #include "worker/migration/forms/forms.h"
+#include "worker/migration/forms/objects.h"
+#include "worker/migration/forms/routing.h"
 #include "worker/sql/text.h"
 
 static bool option_on(size_t count, PgQuery__Node *const *options, const char *name) {
@@ -183,6 +186,20 @@ static void locks_children(struct form *form, struct rel *rel, int depth) {
   }
 }
 
+/* A changed key is looked for, and by the key's action changed, in the referencing rows. */
+static void updates_children(struct form *form, const struct rel *rel, size_t count, PgQuery__Node *const *targets) {
+  for (size_t i = 0; i < rel->t->referenced_by_count; i++) {
+    const struct snap_fk *fk = rel->t->referenced_by[i];
+    struct rel *child = shadow_of(form->shadow, fk->table);
+    bool acts = fk->on_update && strcmp(fk->on_update, "NO ACTION") != 0 && strcmp(fk->on_update, "RESTRICT") != 0, concerned = false;
+    for (size_t t = 0; child && child != rel && acts && t < count; t++)
+      for (size_t c = 0; c < fk->column_count; c++)
+        concerned |=
+            targets[t]->node_case == PG_QUERY__NODE__NODE_RES_TARGET && strcmp(targets[t]->res_target->name, fk->ref_columns[c]) == 0;
+    if (concerned) effect_lock(form->effect, child, LOCK_ROW_EXCLUSIVE);
+  }
+}
+
 /* Writing to a view writes to what it reads first, down to a table. */
 static struct rel *written_below(struct form *form, struct rel *rel) {
   for (int depth = 0; depth < 16 && rel->t->kind == SNAP_VIEW && rel->t->depends_on_count == 1 && !rel->t->trigger_count; depth++) {
@@ -195,9 +212,12 @@ static struct rel *written_below(struct form *form, struct rel *rel) {
 }
 
 static void change_rows(struct form *form, struct rel *rel, const PgQuery__RangeVar *range, const PgQuery__Node *where, bool deletes) {
-  form_lock_heirs(form, rel, LOCK_ROW_EXCLUSIVE, range->inh);
+  if (range->inh)
+    routing_lock(form, rel, LOCK_ROW_EXCLUSIVE, where);
+  else
+    effect_lock(form->effect, rel, LOCK_ROW_EXCLUSIVE);
   rel = written_below(form, rel);
-  if (!uses_index(rel, where) && range->inh) form_scan_heirs(form, rel);
+  if (!uses_index(rel, where) && range->inh) routing_scan(form, rel, where);
   if (!uses_index(rel, where) && !range->inh && shadow_is_table(rel)) effect_scan(form->effect, rel);
   if (!where) effect_fact(form->effect, deletes ? FACT_DELETE_ALL : FACT_UPDATE_ALL, rel, NULL, NULL);
   effect_loss(form->effect, rel->created ? LOSS_NONE : LOSS_DATA,
@@ -229,10 +249,30 @@ static void fill_defaults(struct form *form, const struct rel *rel, const PgQuer
   }
 }
 
+/* Rules write elsewhere with it (rewrite/rewriteHandler.c): the snapshot's, of this event. */
+static void follow_rules(struct form *form, const struct rel *rel, PgQuery__CmdType event) {
+  size_t index;
+  json_t *one;
+  json_array_foreach(json_object_get(objects_json(form->shadow, rel), "rules"), index, one) {
+    const PgQuery__Node *node = sql_parse_statement(form->arena, json_str(one, "definition", ""));
+    const PgQuery__RuleStmt *rule = node && node->node_case == PG_QUERY__NODE__NODE_RULE_STMT ? node->rule_stmt : NULL;
+    if (!rule || rule->event != event || strcmp(json_str(one, "enabled", "origin"), "disabled") == 0) continue;
+    for (size_t i = 0; i < rule->n_actions; i++) {
+      const PgQuery__Node *action = rule->actions[i];
+      const PgQuery__RangeVar *target = action->node_case == PG_QUERY__NODE__NODE_INSERT_STMT   ? action->insert_stmt->relation
+                                        : action->node_case == PG_QUERY__NODE__NODE_UPDATE_STMT ? action->update_stmt->relation
+                                        : action->node_case == PG_QUERY__NODE__NODE_DELETE_STMT ? action->delete_stmt->relation
+                                                                                                : NULL;
+      effect_lock(form->effect, shadow_range(form->shadow, target), LOCK_ROW_EXCLUSIVE);
+    }
+  }
+}
+
 static void insert(struct form *form, const PgQuery__InsertStmt *statement) {
   struct rel *rel = form_target(form, statement->relation, false);
   if (!rel) return;
   effect_lock(form->effect, rel, LOCK_ROW_EXCLUSIVE);
+  follow_rules(form, rel, PG_QUERY__CMD_TYPE__CMD_INSERT);
   if (rel->t->kind == SNAP_MATVIEW) form_fails(form, "42809", "%s takes rows", rel->t->qualified);
   for (size_t i = 0; i < statement->n_cols; i++)
     if (statement->cols[i]->node_case == PG_QUERY__NODE__NODE_RES_TARGET)
@@ -301,6 +341,7 @@ void form_query(struct form *form, PgQuery__Node *node) {
         form_column(form, rel, node->update_stmt->target_list[i]->res_target->name, false);
     change_rows(form, rel, node->update_stmt->relation, node->update_stmt->where_clause, false);
     locks_parents(form, rel, node->update_stmt->n_target_list, node->update_stmt->target_list);
+    updates_children(form, rel, node->update_stmt->n_target_list, node->update_stmt->target_list);
     break;
   case PG_QUERY__NODE__NODE_DELETE_STMT:
     rel = form_target(form, node->delete_stmt->relation, false);

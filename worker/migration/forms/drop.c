@@ -3,6 +3,7 @@
  * PostgreSQL locks every relation it drops, both ends of every foreign key, the parent of a partition and its default partition. */
 #include "common/json.h"
 #include "worker/migration/forms/forms.h"
+#include "worker/migration/forms/objects.h"
 #include "worker/sql/text.h"
 
 static bool lists(const char *const *names, size_t count, const char *name) {
@@ -36,7 +37,8 @@ static void drop_references(struct form *form, struct rel *rel, const char *colu
   for (size_t i = 0; i < rel->t->referenced_by_count;) {
     const struct snap_fk *fk = rel->t->referenced_by[i];
     struct rel *child = shadow_of(form->shadow, fk->table);
-    bool concerned = child && child != rel && !child->dropped && (!column || lists(fk->ref_columns, fk->column_count, column));
+    bool own = child == rel && column && !lists(fk->columns, fk->column_count, column);
+    bool concerned = child && (child != rel || own) && !child->dropped && (!column || lists(fk->ref_columns, fk->column_count, column));
     size_t before = rel->t->referenced_by_count;
     if (concerned && cascades(form, cascade, "foreign key", fk->name, rel->t->qualified)) {
       effect_lock(form->effect, child, LOCK_ACCESS_EXCLUSIVE);
@@ -141,7 +143,29 @@ void form_drop_dependents(struct form *form, struct rel *rel, const char *column
   form_each_owned(form, rel, column, drop_owned);
   if (!column) return;
   drop_column_readers(form, rel, column, cascade);
+  const char *reader = objects_column_reader(form, rel, column);
+  if (reader) cascades(form, cascade, "rule or policy", reader, rel->t->qualified);
   drop_column_keys(form, rel, column);
+}
+
+/* Rules and policies of other tables that name this one. */
+static void drop_readers(struct form *form, struct rel *rel, bool cascade) {
+  struct rel *table = NULL;
+  const char *reader = objects_reader(form, rel, &table);
+  if (reader && cascades(form, cascade, "rule or policy", reader, rel->t->qualified))
+    effect_lock(form->effect, table, LOCK_ACCESS_EXCLUSIVE);
+}
+
+/* A foreign key to the parent needs all of its partitions; it goes from all when one goes. */
+static void drop_parents_references(struct form *form, const struct rel *rel, bool cascade) {
+  struct rel *parent = parent_of(form, rel);
+  if (!parent || parent->dropped) return;
+  for (size_t i = 0; i < parent->t->referenced_by_count; i++) {
+    struct rel *child = shadow_of(form->shadow, parent->t->referenced_by[i]->table);
+    if (!child || child->dropped || !cascades(form, cascade, "foreign key", parent->t->referenced_by[i]->name, rel->t->qualified)) continue;
+    form_lock_tree(form, child, LOCK_ACCESS_EXCLUSIVE, true);
+    form_lock_tree(form, parent, LOCK_ACCESS_EXCLUSIVE, true);
+  }
 }
 
 static void lock_partition_family(struct form *form, struct rel *rel) {
@@ -156,6 +180,8 @@ void form_drop_relation(struct form *form, struct rel *rel, bool cascade) {
   if (rel->dropped) return;
   effect_lock(form->effect, rel, LOCK_ACCESS_EXCLUSIVE);
   lock_partition_family(form, rel);
+  drop_parents_references(form, rel, cascade);
+  if (rel->t->kind != SNAP_SEQUENCE) drop_readers(form, rel, cascade);
   if (rel->t->kind != SNAP_SEQUENCE) form_drop_dependents(form, rel, NULL, cascade);
   if (rel->t->kind != SNAP_PARTITIONED && rel->t->partition_count)
     cascades(form, cascade, "table", rel->t->partitions[0]->qualified, rel->t->qualified);
@@ -212,13 +238,37 @@ static void drop_sequence(struct form *form, struct rel *rel, bool cascade) {
   form_drop_relation(form, rel, cascade);
 }
 
+static size_t count_alike(const struct rel *rel, const struct snap_index *index) {
+  size_t count = 0;
+  for (size_t i = 0; i < rel->t->index_count; i++)
+    count += rel->t->indexes[i].unique == index->unique && strcmp(rel->t->indexes[i].method, index->method) == 0 &&
+             !rel->t->indexes[i].predicate &&
+             list_same(rel->t->indexes[i].columns, rel->t->indexes[i].column_count, index->columns, index->column_count);
+  return count;
+}
+
+/* A partition's part of its parent's index stays with it; so does a unique index that a foreign key refers to, when no other will do. */
+static void index_needed(struct form *form, const struct rel *rel, const struct snap_index *index) {
+  const struct rel *parent = parent_of(form, rel);
+  if (index->predicate || count_alike(rel, index) != 1) return;
+  if (parent && count_alike(parent, index) == 1) form_fails(form, "2BP01", "no index of %s needs %s", parent->t->qualified, index->name);
+  for (size_t i = 0; index->unique && i < rel->t->referenced_by_count; i++) {
+    const struct snap_fk *fk = rel->t->referenced_by[i];
+    if (list_same(fk->ref_columns, fk->column_count, index->columns, index->column_count))
+      form_fails(form, "2BP01", "no foreign key needs %s (%s does)", index->name, fk->name);
+  }
+}
+
 static void drop_index(struct form *form, const PgQuery__DropStmt *statement, size_t count, PgQuery__Node *const *parts) {
   const char *schema, *name;
   sql_name_split(count, parts, &schema, &name);
   struct rel *rel = NULL;
   struct snap_index *index = name ? shadow_index(form->shadow, schema, name, &rel) : NULL;
   if (!index) {
-    if (!statement->missing_ok) form_fails(form, "42704", "index %s exists", name ? name : "?");
+    if (name && shadow_find(form->shadow, schema, name))
+      form_fails(form, "42809", "%s is an index", name);
+    else if (!statement->missing_ok)
+      form_fails(form, "42704", "index %s exists", name ? name : "?");
     return;
   }
   effect_table(form->effect, rel);
@@ -229,6 +279,10 @@ static void drop_index(struct form *form, const PgQuery__DropStmt *statement, si
     if (constraint->index && strcmp(constraint->index, name) == 0)
       form_fails(form, "2BP01", "no constraint needs index %s (%s does)", name, constraint->name);
   }
+  bool cascade = statement->behavior == PG_QUERY__DROP_BEHAVIOR__DROP_CASCADE;
+  if (statement->concurrent && (cascade || statement->n_objects > 1))
+    form_fails(form, "0A000", "one index is dropped concurrently, without CASCADE");
+  if (!cascade) index_needed(form, rel, index);
   if (!statement->concurrent) effect_fact(form->effect, FACT_DROP_INDEX_BLOCKING, rel, name, NULL);
   effect_loss(form->effect, LOSS_BEHAVIOUR, NULL);
   shadow_drop_index(rel, name);
@@ -275,10 +329,26 @@ static void drop_on_table(struct form *form, const PgQuery__DropStmt *statement,
 
 /* Columns of the type go with it, or stop the drop. */
 static void drop_type_columns(struct form *form, const char *type, bool cascade);
+/* CREATE TABLE … OF type. */
+static void drop_typed_tables(struct form *form, const char *type, bool cascade) {
+  size_t index;
+  json_t *one;
+  json_array_foreach(json_object_get(form->shadow->snapshot->json, "tables"), index, one) {
+    const char *of = json_str(one, "of_type", NULL);
+    struct rel *rel =
+        of && shadow_same_type(of, type) ? shadow_find(form->shadow, json_str(one, "schema", ""), json_str(one, "name", "")) : NULL;
+    if (!rel || !cascades(form, cascade, "table", rel->t->qualified, type)) continue;
+    effect_loss(form->effect, LOSS_DATA, arena_printf(form->arena, "the rows of %s are gone", rel->t->qualified));
+    form_drop_relation(form, rel, true);
+  }
+}
+
 static void drop_type(struct form *form, const PgQuery__DropStmt *statement, const PgQuery__Node *object) {
   const char *type = object->node_case == PG_QUERY__NODE__NODE_TYPE_NAME ? sql_type(form->arena, object->type_name) : NULL;
   effect_loss(form->effect, LOSS_BEHAVIOUR, NULL);
-  if (type) drop_type_columns(form, type, statement->behavior == PG_QUERY__DROP_BEHAVIOR__DROP_CASCADE);
+  if (!type) return;
+  drop_typed_tables(form, type, statement->behavior == PG_QUERY__DROP_BEHAVIOR__DROP_CASCADE);
+  drop_type_columns(form, type, statement->behavior == PG_QUERY__DROP_BEHAVIOR__DROP_CASCADE);
 }
 
 static void drop_type_columns(struct form *form, const char *type, bool cascade) {
@@ -388,7 +458,11 @@ static void drop_named(struct form *form, const PgQuery__DropStmt *statement, si
   if (!rel) {
     const char *schema, *name;
     sql_name_split(count, parts, &schema, &name);
-    if (!statement->missing_ok && name) form_fails(form, "42P01", "relation %s exists", sql_qualified(form->arena, schema, name));
+    struct rel *owner = NULL;
+    if (name && shadow_index(form->shadow, schema, name, &owner))
+      form_fails(form, "42809", "%s is no index", name);
+    else if (!statement->missing_ok && name)
+      form_fails(form, "42P01", "relation %s exists", sql_qualified(form->arena, schema, name));
     return;
   }
   effect_table(form->effect, rel);
@@ -477,6 +551,11 @@ static void truncate_one(struct form *form, struct rel *rel, bool cascade, bool 
   for (size_t i = 0; !only && i < rel->t->partition_count; i++) {
     struct rel *part = shadow_of(form->shadow, rel->t->partitions[i]);
     if (part) truncate_one(form, part, cascade, false, depth + 1);
+  }
+  const struct rel *parent = depth ? NULL : parent_of(form, rel);
+  for (size_t i = 0; !cascade && parent && i < parent->t->referenced_by_count; i++) {
+    const struct rel *child = shadow_of(form->shadow, parent->t->referenced_by[i]->table);
+    if (child && !named_too(form, child)) form_fails(form, "0A000", "no foreign key references %s", parent->t->qualified);
   }
   for (size_t i = 0; i < rel->t->referenced_by_count; i++) {
     struct rel *child = shadow_of(form->shadow, rel->t->referenced_by[i]->table);

@@ -5,7 +5,9 @@
 #include "worker/migration/forms/forms.h"
 
 #include "worker/migration/forms/columns.h"
+#include "worker/migration/forms/functions.h"
 #include "worker/migration/forms/names.h"
+#include "worker/migration/forms/objects.h"
 #include "worker/migration/values.h"
 #include "worker/migration/versions.h"
 #include "worker/sql/text.h"
@@ -125,6 +127,8 @@ void forms_apply(struct shadow *shadow, const struct sql_statement *statement, s
   versions_apply(&form, statement->node);
   names_apply(&form, statement->node);
   columns_apply(&form, statement->node);
+  functions_apply(&form, statement->node);
+  objects_apply(&form, statement->node);
   values_apply(&form, statement->node);
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
     if (rows[i].node == statement->node->node_case) {
@@ -225,7 +229,11 @@ struct rel *form_target(struct form *form, const PgQuery__RangeVar *range, bool 
     const char *schema = sql_or_null(range->schemaname);
     bool system =
         schema && (strcmp(schema, "pg_catalog") == 0 || strcmp(schema, "information_schema") == 0 || strncmp(schema, "pg_temp", 7) == 0);
-    if (!system) form_fails(form, "42P01", "relation %s exists", sql_qualified(form->arena, schema, range->relname));
+    struct rel *owner = NULL;
+    if (!system && shadow_index(form->shadow, schema, range->relname, &owner))
+      form_fails(form, "42809", "%s is no index", sql_qualified(form->arena, schema, range->relname));
+    else if (!system)
+      form_fails(form, "42P01", "relation %s exists", sql_qualified(form->arena, schema, range->relname));
   }
   return rel;
 }

@@ -90,6 +90,15 @@ struct snap_column *form_column(struct form *form, struct rel *rel, const char *
 
 /* A constraint, added by ALTER TABLE, inline with a column, or by CREATE TABLE (rel->empty then). column NULL: its own key list. */
 void form_constraint(struct form *form, struct rel *rel, const PgQuery__Constraint *constraint, const char *column, bool new_column_null);
+/* A key over a partitioned table holds what it is partitioned by, at every level (0A000). */
+void form_key_covers(struct form *form, const struct rel *rel, const char *const *columns, size_t count);
+/* Certain failures for what can't be a parent of rel (42809, 42P07), or is none (42P01); for CHECKs the heir lacks (42804). */
+void form_inheritable(struct form *form, const struct rel *parent, const struct rel *rel);
+void form_inherits(struct form *form, const struct rel *parent, const struct rel *rel);
+void form_same_checks(struct form *form, const struct rel *parent, const struct rel *rel);
+/* The types of both sides of a foreign key compare (42804). */
+void form_keys_compare(struct form *form, const struct rel *rel, const struct rel *ref, const char *const *columns,
+                       const char *const *ref_columns, size_t count);
 /* Certain failures when the relation can't take a partition of that bound. */
 void form_partitionable(struct form *form, const struct rel *parent, const PgQuery__PartitionBoundSpec *bound);
 /* Relations a query reads (forms/reads.c): named only, run, or run with nothing to narrow it. view: what is made of the query, or NULL. */

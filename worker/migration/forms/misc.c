@@ -3,7 +3,15 @@
 
 #include "worker/migration/forms/feasibility.h"
 #include "worker/migration/forms/forms.h"
+#include "worker/migration/forms/objects.h"
 #include "worker/sql/text.h"
+
+/* Relations and indexes of a schema have names of one kind. */
+static void free_name(struct form *form, const struct rel *rel, const char *name) {
+  struct rel *owner = NULL;
+  if (shadow_find(form->shadow, rel->t->schema, name) || shadow_index(form->shadow, rel->t->schema, name, &owner))
+    form_fails(form, "42P07", "no relation %s.%s exists", rel->t->schema, name);
+}
 
 static void rename_relation(struct form *form, const PgQuery__RenameStmt *statement) {
   if (statement->rename_type == PG_QUERY__OBJECT_TYPE__OBJECT_INDEX) {
@@ -13,6 +21,7 @@ static void rename_relation(struct form *form, const PgQuery__RenameStmt *statem
     if (!index && !statement->missing_ok) form_fails(form, "42P01", "index %s exists", statement->relation->relname);
     if (!index) return;
     effect_table(form->effect, owner);
+    free_name(form, owner, statement->newname);
     index->name = statement->newname;
     return;
   }
@@ -28,8 +37,7 @@ static void rename_relation(struct form *form, const PgQuery__RenameStmt *statem
   struct rel *rel = form_target(form, statement->relation, statement->missing_ok);
   if (!rel) return;
   effect_lock(form->effect, rel, LOCK_ACCESS_EXCLUSIVE);
-  if (shadow_find(form->shadow, rel->t->schema, statement->newname))
-    form_fails(form, "42P07", "no relation %s.%s exists", rel->t->schema, statement->newname);
+  free_name(form, rel, statement->newname);
   form_affects(form, rel, NULL, false);
   effect_fact(form->effect, FACT_RENAME_TABLE, rel, statement->newname, NULL);
   effect_loss(form->effect, LOSS_BEHAVIOUR, NULL);
@@ -42,7 +50,8 @@ static void rename_column(struct form *form, const PgQuery__RenameStmt *statemen
   form_lock_heirs(form, rel, LOCK_ACCESS_EXCLUSIVE, statement->relation->inh);
   struct snap_column *column = form_column(form, rel, statement->subname, false);
   if (!column) return;
-  if (rel->t->partition_of || (!statement->relation->inh && rel->t->partition_count))
+  if (rel->t->partition_of || (!statement->relation->inh && rel->t->partition_count) ||
+      objects_column_from(form->shadow, rel, statement->subname))
     form_fails(form, "42P16", "column %s is renamed where it comes from, with all that inherit it", statement->subname);
   if (snap_table_column(rel->t, statement->newname))
     form_fails(form, "42701", "no column %s of %s exists", statement->newname, rel->t->qualified);
@@ -70,6 +79,9 @@ static void rename_on_table(struct form *form, const PgQuery__RenameStmt *statem
   struct snap_constraint *constraint = shadow_constraint(rel, statement->subname);
   if (constraint && constraint->type == 'c') form_lock_heirs(form, rel, LOCK_ACCESS_EXCLUSIVE, statement->relation->inh);
   struct snap_fk *fk = shadow_fk(rel, statement->subname);
+  bool checked = constraint && constraint->type == 'c' && !strstr(constraint->definition, "NO INHERIT");
+  if (objects_constraint_from(form->shadow, rel, statement->subname) || (checked && !statement->relation->inh && rel->t->partition_count))
+    form_fails(form, "42P16", "constraint %s is renamed where it comes from, with all that inherit it", statement->subname);
   if (constraint) constraint->name = statement->newname;
   if (fk) fk->name = statement->newname;
   if (!constraint && !fk) form_fails(form, "42704", "constraint %s of %s exists", statement->subname, rel->t->qualified);
@@ -337,6 +349,13 @@ static void keep_label(struct form *form, const char *type, const char *old, con
   if (!old) found->label_count++;
 }
 
+/* Not to be used before COMMIT. The labels of a type made here aren't kept, and may be used at once. */
+static void note_fresh(struct form *form, const struct snap_enum *type, const char *label) {
+  const char **slot = LIST_PUSH(form->arena, &form->shadow->fresh_labels);
+  if (slot) *slot = arena_printf(form->arena, "%s\n%s", type->name, label);
+  if (slot && !*slot) form->shadow->fresh_labels.count--;
+}
+
 void form_enum(struct form *form, PgQuery__Node *node) {
   const PgQuery__AlterEnumStmt *statement = node->alter_enum_stmt;
   const char *schema, *name;
@@ -352,6 +371,7 @@ void form_enum(struct form *form, PgQuery__Node *node) {
     form_fails(form, "42710", "%s has no value %s", name, sql_literal(form->arena, statement->new_val));
   if (found && !exists)
     keep_label(form, schema ? arena_printf(form->arena, "%s.%s", schema, name) : name, add ? NULL : statement->old_val, statement->new_val);
+  if (found && found->label_count && !exists && add) note_fresh(form, found, statement->new_val);
   effect_fact(form->effect, add ? FACT_ENUM_ADD_VALUE : FACT_ENUM_RENAME_VALUE, NULL, name, statement->new_val);
   effect_loss(form->effect, LOSS_BEHAVIOUR, add ? arena_printf(form->arena, "values of the enum %s can't be removed", name) : NULL);
   if (add && form->shadow->version < 120000) form->effect->transaction = TX_NEVER;
@@ -378,6 +398,7 @@ void form_transaction(struct form *form, PgQuery__Node *node) {
   case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_BEGIN:
   case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_START:
     form->effect->operation = "BEGIN";
+    shadow_commit(form->shadow); /* what came before was a transaction of its own */
     form->effect->transaction = TX_BEGIN;
     break;
   case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_COMMIT:

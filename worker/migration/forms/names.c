@@ -4,6 +4,7 @@
 #include "worker/migration/forms/names.h"
 
 #include "common/json.h"
+#include "worker/query/builtins.h"
 #include "worker/sql/text.h"
 
 #define NODE(name) PG_QUERY__NODE__NODE_##name
@@ -22,6 +23,7 @@ struct shadow_names {
   bool known;   /* the snapshot says which schemas it is about */
   bool all;     /* … and that is all but `excluded` */
   bool brought; /* an extension is there that may have brought types */
+  bool ranged;  /* a range type is there */
 };
 
 /* Types of pg_catalog; names that begin with "pg_" or "_" are not looked for. */
@@ -154,7 +156,7 @@ static struct named *find(const struct shadow_names *names, enum name_kind kind,
 static void add(struct shadow *shadow, enum name_kind kind, const char *schema, const char *name) {
   struct named *slot = name ? LIST_PUSH(shadow->arena, &shadow->names->items) : NULL;
   if (slot) *slot = (struct named){kind, schema, name};
-  if (kind == NAME_EXTENSION && name && !LISTED(typeless_extensions, name)) shadow->names->brought = true;
+  if (kind == NAME_EXTENSION && name && !LISTED(typeless_extensions, name) && !builtin_knows_extension(name)) shadow->names->brought = true;
 }
 
 static void drop(struct shadow_names *names, enum name_kind kind, const char *schema, const char *name) {
@@ -182,7 +184,7 @@ static bool fill(struct shadow *shadow) {
   add_all(shadow, NAME_SCHEMA, "schemas");
   static const char *const types[] = {"enums", "domains", "composites", "ranges"};
   for (size_t i = 0; i < sizeof types / sizeof *types; i++) add_all(shadow, NAME_TYPE, types[i]);
-  if (json_array_size(json_object_get(json, "ranges"))) shadow->names->brought = true; /* multiranges, whose names are not told */
+  shadow->names->ranged = json_array_size(json_object_get(json, "ranges"));
   add_all(shadow, NAME_PUBLICATION, "publications");
   add_all(shadow, NAME_EXTENSION, "extensions");
   return true;
@@ -201,8 +203,7 @@ bool names_no_schema(struct shadow *shadow, const char *schema) {
   return true;
 }
 
-/* Whether the snapshot would know an object of that schema, or of any on the search path. */
-static bool would_know(struct shadow *shadow, const char *schema) {
+bool names_would_know(struct shadow *shadow, const char *schema) {
   if (!fill(shadow) || !shadow->names->known) return false;
   if (schema) return find(shadow->names, NAME_SCHEMA, NULL, schema) != NULL;
   for (size_t i = 0; i < shadow->schemas.count; i++)
@@ -210,13 +211,38 @@ static bool would_know(struct shadow *shadow, const char *schema) {
   return true;
 }
 
-static bool type_there(struct shadow *shadow, const char *schema, const char *name) {
-  return find(shadow->names, NAME_TYPE, schema, name) || shadow_find(shadow, schema, name);
+static bool extension_type(const struct shadow_names *names, const char *name) {
+  for (size_t i = 0; i < names->items.count; i++)
+    if (names->items.items[i].kind == NAME_EXTENSION && builtin_type(names->items.items[i].name, name)) return true;
+  return false;
 }
+
+static bool type_there(struct shadow *shadow, const char *schema, const char *name) {
+  return find(shadow->names, NAME_TYPE, schema, name) || extension_type(shadow->names, name) || shadow_find(shadow, schema, name);
+}
+
+bool names_type_there(struct shadow *shadow, const char *schema, const char *name) {
+  return fill(shadow) && (LISTED(builtin_types, name) || type_there(shadow, schema, name));
+}
+
+bool names_has_extension(struct shadow *shadow, const char *name) {
+  return fill(shadow) && find(shadow->names, NAME_EXTENSION, NULL, name);
+}
+
+void names_each_extension(struct shadow *shadow, void (*see)(void *arg, const char *name), void *arg) {
+  for (size_t i = 0; fill(shadow) && i < shadow->names->items.count; i++)
+    if (shadow->names->items.items[i].kind == NAME_EXTENSION) see(arg, shadow->names->items.items[i].name);
+}
+
+bool names_brought(struct shadow *shadow) { return !fill(shadow) || shadow->names->brought; }
+
+/* A range brings a multirange, whose name isn't told: unless somebody chose it, it has "multirange" in it (makeMultirangeTypeName). */
+static bool may_be_multirange(const struct shadow_names *names, const char *name) { return names->ranged && strstr(name, "multirange"); }
 
 static bool no_type_named(struct shadow *shadow, const char *schema, const char *name) {
   bool system = schema ? is_system(schema) : LISTED(builtin_types, name) || strncmp(name, "pg_", 3) == 0 || *name == '_';
-  return !system && would_know(shadow, schema) && !shadow->names->brought && !type_there(shadow, schema, name);
+  return !system && names_would_know(shadow, schema) && !shadow->names->brought && !may_be_multirange(shadow->names, name) &&
+         !type_there(shadow, schema, name);
 }
 
 bool names_no_type(struct shadow *shadow, const PgQuery__TypeName *type) {
@@ -319,8 +345,12 @@ static void create_domain(struct form *form, PgQuery__Node *node) {
   make_type_of(form, node->create_domain_stmt->n_domainname, node->create_domain_stmt->domainname);
 }
 static void create_range(struct form *form, PgQuery__Node *node) {
-  make_type_of(form, node->create_range_stmt->n_type_name, node->create_range_stmt->type_name);
-  form->shadow->names->brought = true; /* its multirange */
+  const PgQuery__CreateRangeStmt *statement = node->create_range_stmt;
+  make_type_of(form, statement->n_type_name, statement->type_name);
+  form->shadow->names->ranged = true;
+  for (size_t i = 0; i < statement->n_params; i++)
+    if (statement->params[i]->node_case == NODE(DEF_ELEM) && strcmp(statement->params[i]->def_elem->defname, "multirange_type_name") == 0)
+      form->shadow->names->brought = true; /* its multirange, by a name of its own */
 }
 static void create_composite(struct form *form, PgQuery__Node *node) {
   const PgQuery__RangeVar *name = node->composite_type_stmt->typevar;

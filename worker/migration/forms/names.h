@@ -12,5 +12,13 @@ void names_apply(struct form *form, PgQuery__Node *statement);
 bool names_no_type(struct shadow *shadow, const PgQuery__TypeName *type);
 /* Whether there certainly is no such schema. */
 bool names_no_schema(struct shadow *shadow, const char *schema);
+/* Whether the snapshot would know an object of that schema; schema NULL: of any on the search path. */
+bool names_would_know(struct shadow *shadow, const char *schema);
+/* A type, or a relation that is one, of that name; schema NULL: of any. */
+bool names_type_there(struct shadow *shadow, const char *schema, const char *name);
+bool names_has_extension(struct shadow *shadow, const char *name);
+void names_each_extension(struct shadow *shadow, void (*see)(void *arg, const char *name), void *arg);
+/* An extension is there, or a range, that may have brought types and operators nobody told of. */
+bool names_brought(struct shadow *shadow);
 
 #endif

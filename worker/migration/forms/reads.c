@@ -1,5 +1,6 @@
 /* forms/reads.c - relations a query reads: locked in AccessShare, through views when it runs, and read in full when nothing narrows it. */
 #include "worker/migration/forms/forms.h"
+#include "worker/migration/forms/routing.h"
 #include "worker/sql/text.h"
 
 #define VIEW_DEPTH 16
@@ -9,6 +10,7 @@ struct reading {
   enum form_reading how;
   struct rel *view; /* the view being made of the query, or NULL */
   int depth;
+  const PgQuery__Node *where; /* of a query of one relation alone */
   LIST(const char *) ctes;
 };
 
@@ -38,7 +40,10 @@ static bool is_system(const PgQuery__RangeVar *range) {
 static void read_relation(struct reading *reading, struct rel *rel, bool heirs) {
   struct form *form = reading->form;
   bool runs = reading->how != FORM_READ_NAMES;
-  form_lock_heirs(form, rel, LOCK_ACCESS_SHARE, heirs && runs);
+  if (heirs && runs && !reading->depth)
+    routing_lock(form, rel, LOCK_ACCESS_SHARE, reading->where);
+  else
+    form_lock_heirs(form, rel, LOCK_ACCESS_SHARE, heirs && runs);
   if (reading->how == FORM_READ_ALL && heirs)
     form_scan_heirs(form, rel);
   else if (reading->how == FORM_READ_ALL && shadow_is_table(rel))
@@ -61,24 +66,74 @@ static bool see_range(void *arg, PgQuery__Node *node) {
   return true;
 }
 
-/* FOR UPDATE, FOR SHARE and their kin lock rows, of all tables or of those named. */
-static void lock_rows(struct form *form, const PgQuery__SelectStmt *select) {
-  for (size_t i = 0; select->n_locking_clause && i < select->n_from_clause; i++) {
-    const PgQuery__Node *from = select->from_clause[i];
-    struct rel *rel = from->node_case == PG_QUERY__NODE__NODE_RANGE_VAR ? shadow_range(form->shadow, from->range_var) : NULL;
-    form_lock_heirs(form, rel, LOCK_ROW_SHARE, rel && from->range_var->inh);
+/* Whether the clauses name the alias, or name none and so mean all. */
+static bool is_locked(const PgQuery__SelectStmt *select, const char *alias) {
+  for (size_t i = 0; i < select->n_locking_clause; i++) {
+    const PgQuery__LockingClause *clause =
+        select->locking_clause[i]->node_case == PG_QUERY__NODE__NODE_LOCKING_CLAUSE ? select->locking_clause[i]->locking_clause : NULL;
+    if (clause && !clause->n_locked_rels) return true;
+    for (size_t k = 0; clause && k < clause->n_locked_rels; k++)
+      if (clause->locked_rels[k]->node_case == PG_QUERY__NODE__NODE_RANGE_VAR &&
+          strcmp(clause->locked_rels[k]->range_var->relname, alias) == 0)
+        return true;
   }
+  return false;
+}
+
+static void lock_rows_of(struct reading *reading, struct rel *rel, bool heirs, int depth);
+
+static void lock_from(struct reading *reading, const PgQuery__SelectStmt *select, const PgQuery__Node *from, bool all, int depth) {
+  if (from->node_case == PG_QUERY__NODE__NODE_JOIN_EXPR) {
+    if (from->join_expr->larg) lock_from(reading, select, from->join_expr->larg, all, depth);
+    if (from->join_expr->rarg) lock_from(reading, select, from->join_expr->rarg, all, depth);
+    return;
+  }
+  if (from->node_case != PG_QUERY__NODE__NODE_RANGE_VAR || is_cte(reading, from->range_var)) return;
+  const PgQuery__RangeVar *range = from->range_var;
+  if (all || is_locked(select, range->alias ? range->alias->aliasname : range->relname))
+    lock_rows_of(reading, shadow_range(reading->form->shadow, range), range->inh, depth);
+}
+
+/* FOR UPDATE, FOR SHARE and their kin lock rows, of all relations or of those named, and through views. */
+static void lock_rows_of(struct reading *reading, struct rel *rel, bool heirs, int depth) {
+  if (!rel || depth > VIEW_DEPTH) return;
+  if (heirs)
+    routing_lock(reading->form, rel, LOCK_ROW_SHARE, reading->where);
+  else
+    effect_lock(reading->form->effect, rel, LOCK_ROW_SHARE);
+  const PgQuery__Node *query = rel->t->kind == SNAP_VIEW ? shadow_view_query(reading->form->shadow, rel) : NULL;
+  const PgQuery__SelectStmt *select = query && query->node_case == PG_QUERY__NODE__NODE_SELECT_STMT ? query->select_stmt : NULL;
+  for (size_t i = 0; select && i < select->n_from_clause; i++) lock_from(reading, select, select->from_clause[i], true, depth + 1);
+}
+
+static void lock_rows(struct reading *reading, const PgQuery__SelectStmt *select) {
+  for (size_t i = 0; select->n_locking_clause && i < select->n_from_clause; i++)
+    lock_from(reading, select, select->from_clause[i], false, 0);
 }
 
 static void read_query(struct reading *reading, PgQuery__Node *query) {
   if (!query) return;
   sql_walk(query, see_cte, reading);
   sql_walk(query, see_range, reading);
-  if (query->node_case == PG_QUERY__NODE__NODE_SELECT_STMT && reading->how != FORM_READ_NAMES) lock_rows(reading->form, query->select_stmt);
+  if (query->node_case == PG_QUERY__NODE__NODE_SELECT_STMT && reading->how != FORM_READ_NAMES) lock_rows(reading, query->select_stmt);
+}
+
+static bool see_another(void *arg, PgQuery__Node *node) {
+  *(int *)arg += node->node_case == PG_QUERY__NODE__NODE_RANGE_VAR;
+  return true;
+}
+
+/* The condition of a query of one relation, which may leave out partitions. */
+static const PgQuery__Node *only_where(PgQuery__Node *query) {
+  const PgQuery__SelectStmt *select = query && query->node_case == PG_QUERY__NODE__NODE_SELECT_STMT ? query->select_stmt : NULL;
+  int relations = 0;
+  if (!select || !select->where_clause || select->n_from_clause != 1) return NULL;
+  sql_walk(query, see_another, &relations);
+  return relations == 1 ? select->where_clause : NULL;
 }
 
 void form_read(struct form *form, PgQuery__Node *query, enum form_reading how, struct rel *view) {
-  struct reading reading = {.form = form, .how = how, .view = view};
+  struct reading reading = {.form = form, .how = how, .view = view, .where = only_where(query)};
   read_query(&reading, query);
 }
 
