@@ -114,6 +114,7 @@ struct rel *shadow_find(struct shadow *shadow, const char *schema, const char *n
     struct rel *rel = lookup(shadow, shadow->schemas.items[i], name);
     if (rel) return rel;
   }
+  if (shadow->path_set) return NULL;
   const struct snap_table *only = snapshot_table(shadow->snapshot, NULL, name);
   return only && strcmp(only->name, name) == 0 ? lookup(shadow, only->schema, name) : NULL;
 }

@@ -15,8 +15,9 @@ struct rel {            /* a table, view, materialised view or sequence */
   bool empty;           /* created or truncated here: nothing to read or to fail on */
   bool written;         /* rows changed by this migration: statistics no longer speak for them */
   bool dropped;
-  bool vague;                               /* made of something whose columns aren't known */
-  bool ruled;                               /* a rule was made on it here: rules are not modelled */
+  bool vague; /* made of something whose columns aren't known */
+  bool ruled; /* a rule was made on it here: rules are not modelled */
+  bool temporary;
   bool clustered;                           /* CLUSTER or CLUSTER ON has named an index here */
   const char *owned_by;                     /* sequences: "schema.table.column" */
   const PgQuery__PartitionBoundSpec *bound; /* partitions: parsed on first use */
@@ -43,6 +44,11 @@ struct shadow {
   size_t bucket_count;
   struct shadow_names *names;      /* forms/names.h; NULL until first asked */
   LIST(const char *) fresh_labels; /* "type\nlabel" of enum values added since the last COMMIT */
+  bool statistics_changed;         /* extended ones were made, renamed, or may have gone with something */
+  bool publications_changed;       /* one was made or changed here */
+  bool domains_changed;            /* a CHECK of one was added or dropped here */
+  bool path_set;                   /* SET search_path has said which schemas there are: no other is looked in */
+  bool functions_unlisted;         /* one was renamed or moved, or is an aggregate made here: it goes by a name that is nowhere listed */
   bool functions_changed;          /* one was renamed, moved, dropped, or is an aggregate made here: the list is no longer all */
   bool unsure;                     /* a DO block, a function or a rollback came before: what is there now is not known */
 };

@@ -231,6 +231,12 @@ static void columns_left_out(const struct insertion *insertion, size_t given) {
   }
 }
 
+static bool is_deferrable(const struct snap_table *table, const char *index) {
+  for (size_t i = 0; i < table->constraint_count; i++)
+    if (table->constraints[i].index && strcmp(table->constraints[i].index, index) == 0) return table->constraints[i].deferrable;
+  return false;
+}
+
 /* ON CONFLICT (columns) is about a unique index of exactly these; conditions and expressions are passed over. */
 static void conflict_target(const struct insertion *insertion) {
   const PgQuery__OnConflictClause *conflict = insertion->statement->on_conflict_clause;
@@ -245,7 +251,9 @@ static void conflict_target(const struct insertion *insertion) {
     size_t found = 0;
     for (size_t k = 0; k < infer->n_index_elems; k++)
       for (size_t c = 0; c < index->column_count; c++) found += strcmp(index->columns[c], infer->index_elems[k]->index_elem->name) == 0;
-    if (found == infer->n_index_elems) return;
+    if (found != infer->n_index_elems) continue;
+    if (is_deferrable(table, index->name)) form_fails(insertion->form, "55000", "%s is not deferrable", index->name);
+    return;
   }
   form_fails(insertion->form, "42P10", "a unique index is over what ON CONFLICT names");
 }
@@ -280,6 +288,12 @@ static void update_values(struct form *form, const PgQuery__UpdateStmt *update) 
     typing_assign(form, column->type, value);
     bool always = column->identity && strcmp(column->identity, "always") == 0;
     if ((column->generated || always) && !is_default(value)) form_fails(form, "428C9", "column %s is not generated always", name);
+    for (size_t k = 0; all && k < rel->t->constraint_count; k++) {
+      const struct snap_constraint *check = &rel->t->constraints[k];
+      if (check->type == 'c' && check->column_count == 1 && strcmp(check->columns[0], name) == 0 &&
+          stored_as_written(form, rel, "UPDATE") && bounds_check_refutes(form->shadow, check, name, value))
+        form_fails(form, "23514", "%s holds for the rows", check->name);
+    }
     if (column->not_null && is_null(value) && all && stored_as_written(form, rel, "UPDATE"))
       form_fails(form, "23502", "column %s is given a value", name);
   }

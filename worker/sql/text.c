@@ -120,11 +120,35 @@ static const struct {
     {"timetz", "time", " with time zone"},
 };
 
-/* pg_catalog is left out, and so is what only restates a default: interval's field mask is dropped unless it says something. */
+/* An interval's fields, by the mask that the parser makes of them (INTERVAL_MASK of utils/timestamp.h). */
+static void put_fields(struct buf *out, long mask) {
+  enum { MONTH = 1 << 1, YEAR = 1 << 2, DAY = 1 << 3, HOUR = 1 << 10, MINUTE = 1 << 11, SECOND = 1 << 12 };
+  static const struct {
+    long mask;
+    const char *text;
+  } fields[] = {{YEAR, " year"},
+                {MONTH, " month"},
+                {DAY, " day"},
+                {HOUR, " hour"},
+                {MINUTE, " minute"},
+                {SECOND, " second"},
+                {YEAR | MONTH, " year to month"},
+                {DAY | HOUR, " day to hour"},
+                {DAY | HOUR | MINUTE, " day to minute"},
+                {DAY | HOUR | MINUTE | SECOND, " day to second"},
+                {HOUR | MINUTE, " hour to minute"},
+                {HOUR | MINUTE | SECOND, " hour to second"},
+                {MINUTE | SECOND, " minute to second"}};
+  for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+    if (fields[i].mask == mask) buf_puts(out, fields[i].text);
+}
+
+/* pg_catalog is left out, and so is what only restates a default: an interval of all fields. */
 static void put_modifiers(struct buf *out, const char *name, const PgQuery__TypeName *type) {
   size_t first = 0, count = type->n_typmods;
   long value;
   if (strcmp(name, "interval") == 0) first = count ? 1 : 0;
+  if (first && sql_node_int(type->typmods[0], &value)) put_fields(out, value);
   if (strcmp(name, "bpchar") == 0 && count == 1 && sql_node_int(type->typmods[0], &value) && value == 1) {
     buf_puts(out, "(1)");
     return;

@@ -131,6 +131,8 @@ static void change_owner(struct alter *alter, const PgQuery__AlterTableCmd *comm
 }
 
 static void set_options(struct alter *alter, const PgQuery__AlterTableCmd *command) {
+  if (command->def && command->def->node_case == PG_QUERY__NODE__NODE_LIST && shadow_is_table(alter->rel))
+    form_storage_options(alter->form, command->def->list->n_items, command->def->list->items);
   if (names_option(command->def, "user_catalog_table")) effect_lock(alter->form->effect, alter->rel, LOCK_ACCESS_EXCLUSIVE);
   if (alter->rel->t->kind == SNAP_PARTITIONED)
     form_fails(alter->form, "42809", "%s is not partitioned (storage parameters belong to partitions)", alter->rel->t->qualified);
@@ -293,10 +295,14 @@ static void alter_index(struct form *form, const PgQuery__AlterTableStmt *statem
   for (size_t i = 0; i < statement->n_cmds; i++) {
     const PgQuery__AlterTableCmd *command = statement->cmds[i]->alter_table_cmd;
     if (command->subtype == AT(SetTableSpace)) effect_fact(form->effect, FACT_SET_TABLESPACE, table, index->name, "index");
+    if (command->subtype == AT(SetStatistics) && command->num > 0 && (size_t)command->num <= index->column_count &&
+        snap_table_column(table->t, index->columns[command->num - 1]))
+      form_fails(form, "0A000", "column %d of %s is an expression", command->num, index->name);
     if (command->subtype != AT(AttachPartition) || !command->def) continue;
     struct rel *part = NULL;
     const PgQuery__RangeVar *name = command->def->partition_cmd->name;
-    shadow_index(form->shadow, sql_or_null(name->schemaname), name->relname, &part);
+    if (!shadow_index(form->shadow, sql_or_null(name->schemaname), name->relname, &part))
+      form_fails(form, "42P01", "index %s exists", name->relname);
     effect_lock(form->effect, table, LOCK_ACCESS_SHARE);
     effect_lock(form->effect, part, LOCK_ACCESS_SHARE);
   }

@@ -136,6 +136,24 @@ static void inline_constraints(struct form *form, struct rel *rel, const PgQuery
   }
 }
 
+/* A default is made into a value at once, so that no row needs to be written: one that is too long is refused (ATExecAddColumn). */
+static void fits_length(struct form *form, const PgQuery__ColumnDef *definition, const char *type) {
+  const PgQuery__Constraint *fallback = CLAUSE(definition, DEFAULT);
+  const PgQuery__Node *value = fallback ? fallback->raw_expr : NULL;
+  const char *text = value && value->node_case == PG_QUERY__NODE__NODE_A_CONST && !value->a_const->isnull &&
+                             value->a_const->val_case == PG_QUERY__A__CONST__VAL_SVAL
+                         ? value->a_const->sval->sval
+                         : NULL;
+  bool limited = strncmp(type, "character varying(", 18) == 0 || strncmp(type, "character(", 10) == 0;
+  if (!text || !limited || strstr(type, "[]")) return;
+  size_t most = strtoul(strchr(type, '(') + 1, NULL, 10), letters = 0, last = 0;
+  for (const char *c = text; *c; c++) {
+    letters += (*c & 0xc0) != 0x80; /* UTF-8: a letter's first byte */
+    if (*c != ' ') last = letters;
+  }
+  if (last > most) form_fails(form, "22001", "the default of %s fits %s", definition->colname, type);
+}
+
 struct generated {
   struct form *form;
   const struct rel *rel;
@@ -188,6 +206,7 @@ void alter_add_column(struct alter *alter, const PgQuery__AlterTableCmd *command
     form_scan_heirs(form, rel);
   }
   form_default_of(form, definition);
+  if (shadow_is_table(rel)) fits_length(form, definition, type);
   if (CLAUSE(definition, GENERATED)) generated_of(form, rel, CLAUSE(definition, GENERATED)->raw_expr);
   form_add_column_to(form, rel, definition);
   struct snap_column *column = snap_table_column(rel->t, name);

@@ -200,7 +200,9 @@ static void add_foreign_key(struct form *form, struct rel *rel, const PgQuery__C
     form_fails(form, "42809", "%s is a table", ref->t->qualified);
     return;
   }
-  if (ref->t->unlogged && !rel->t->unlogged) form_fails(form, "42P16", "%s is logged", ref->t->qualified);
+  if (rel->temporary != ref->temporary)
+    form_fails(form, "42P16", "%s and %s are both temporary or both not", rel->t->qualified, ref->t->qualified);
+  if (ref->t->unlogged && !rel->t->unlogged && !rel->temporary) form_fails(form, "42P16", "%s is logged", ref->t->qualified);
   const struct snap_constraint *key = primary_key(ref);
   if (!ref_count && key) {
     ref_columns = key->columns;

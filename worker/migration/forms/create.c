@@ -1,9 +1,11 @@
 /* forms/create.c - what CREATE does to relations that exist already: parents, partitions, referenced and read tables. */
+#include "common/json.h"
 #include "worker/migration/forms/bounds.h"
 #include "worker/migration/forms/columns.h"
 #include "worker/migration/forms/feasibility.h"
 #include "worker/migration/forms/forms.h"
 #include "worker/migration/forms/indexing.h"
+#include "worker/migration/forms/names.h"
 #include "worker/migration/forms/objects.h"
 #include "worker/migration/forms/outputs.h"
 #include "worker/sql/text.h"
@@ -168,6 +170,34 @@ static void key_columns(struct form *form, const struct rel *rel, const PgQuery_
     need_column(form, rel, sql_or_null(statement->partspec->part_params[i]->partition_elem->name));
 }
 
+/* Whether some table has that access method, which then exists. */
+static bool used_method(const struct form *form, const char *method) {
+  size_t index;
+  json_t *one;
+  json_array_foreach(json_object_get(form->shadow->snapshot->json, "tables"), index, one) {
+    if (strcmp(json_str(one, "access_method", ""), method) == 0) return true;
+  }
+  return names_has_extension(form->shadow, method);
+}
+
+void form_storage_options(struct form *form, size_t count, PgQuery__Node *const *options) {
+  static const char *const known[] = {"fillfactor",
+                                      "toast_tuple_target",
+                                      "parallel_workers",
+                                      "user_catalog_table",
+                                      "vacuum_index_cleanup",
+                                      "vacuum_truncate",
+                                      "log_autovacuum_min_duration",
+                                      "oids"};
+  for (size_t i = 0; i < count; i++) {
+    const PgQuery__DefElem *option = options[i]->node_case == PG_QUERY__NODE__NODE_DEF_ELEM ? options[i]->def_elem : NULL;
+    bool found = !option || sql_or_null(option->defnamespace) || strncmp(option->defname, "autovacuum_", 11) == 0 ||
+                 strncmp(option->defname, "vacuum_", 7) == 0 || strncmp(option->defname, "log_", 4) == 0;
+    for (size_t k = 0; !found && k < sizeof known / sizeof *known; k++) found = strcmp(known[k], option->defname) == 0;
+    if (!found) form_fails(form, "22023", "the storage parameter %s exists", option->defname);
+  }
+}
+
 void form_create_table(struct form *form, PgQuery__Node *node) {
   const PgQuery__CreateStmt *statement =
       node->node_case == PG_QUERY__NODE__NODE_CREATE_FOREIGN_TABLE_STMT ? node->create_foreign_table_stmt->base_stmt : node->create_stmt;
@@ -178,7 +208,14 @@ void form_create_table(struct form *form, PgQuery__Node *node) {
   form->effect->making = rel;
   effect_table(form->effect, rel);
   no_column_twice(form, statement);
+  const char *method = sql_or_null(statement->access_method);
+  if (!statement->partspec && (!method || strcmp(method, "heap") == 0))
+    form_storage_options(form, statement->n_options, statement->options);
+  if (method && strcmp(method, "heap") != 0 && !names_brought(form->shadow) && names_would_know(form->shadow, NULL) &&
+      !used_method(form, method))
+    form_fails(form, "42704", "access method %s exists", method);
   if (statement->partspec) rel->t->partition_key = partition_key_text(form, statement->partspec);
+  rel->temporary = strcmp(statement->relation->relpersistence, "t") == 0;
   rel->t->unlogged = strcmp(statement->relation->relpersistence, "u") == 0;
   for (size_t i = 0; i < statement->n_inh_relations; i++) {
     if (statement->inh_relations[i]->node_case != PG_QUERY__NODE__NODE_RANGE_VAR) continue;
@@ -206,6 +243,7 @@ void form_create_as(struct form *form, PgQuery__Node *node) {
   form->effect->making = rel;
   rel->vague = true;
   effect_table(form->effect, rel);
+  rel->temporary = strcmp(statement->into->rel->relpersistence, "t") == 0;
   outputs_check(form, statement->query, statement->into->n_col_names, statement->into->col_names, NULL);
   if (matview) {
     rel->query = statement->query;

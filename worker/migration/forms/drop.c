@@ -3,7 +3,9 @@
  * PostgreSQL locks every relation it drops, both ends of every foreign key, the parent of a partition and its default partition. */
 #include "common/json.h"
 #include "worker/migration/forms/forms.h"
+#include "worker/migration/forms/names.h"
 #include "worker/migration/forms/objects.h"
+#include "worker/query/builtins.h"
 #include "worker/sql/text.h"
 
 static bool lists(const char *const *names, size_t count, const char *name) {
@@ -437,6 +439,42 @@ static void drop_schema(struct form *form, const PgQuery__DropStmt *statement, c
   effect_loss(form->effect, LOSS_BEHAVIOUR, NULL);
 }
 
+/* Foreign tables of the server. */
+static void drop_server(struct form *form, const PgQuery__DropStmt *statement, const char *name) {
+  bool cascade = statement->behavior == PG_QUERY__DROP_BEHAVIOR__DROP_CASCADE;
+  size_t index;
+  json_t *one;
+  json_array_foreach(json_object_get(form->shadow->snapshot->json, "tables"), index, one) {
+    bool its = strcmp(json_str(one, "server", ""), name) == 0;
+    struct rel *rel = its ? shadow_find(form->shadow, json_str(one, "schema", ""), json_str(one, "name", "")) : NULL;
+    if (rel && cascades(form, cascade, "foreign table", rel->t->qualified, name)) form_drop_relation(form, rel, true);
+  }
+  effect_loss(form->effect, LOSS_BEHAVIOUR, NULL);
+}
+
+/* Columns of types the extension brought: named as in pg_type, with or without its schema. */
+static void drop_extension(struct form *form, const PgQuery__DropStmt *statement, const char *extension) {
+  bool cascade = statement->behavior == PG_QUERY__DROP_BEHAVIOR__DROP_CASCADE;
+  effect_loss(form->effect, LOSS_BEHAVIOUR, NULL);
+  for (size_t i = 0; i < form->shadow->rels.count; i++) {
+    struct rel *rel = form->shadow->rels.items[i];
+    for (size_t c = 0; !rel->dropped && rel->t->kind != SNAP_VIEW && c < rel->t->column_count; c++) {
+      const char *type = rel->t->columns[c].type, *dot = strrchr(type, '.');
+      char name[64];
+      snprintf(name, sizeof name, "%.*s", (int)strcspn(dot ? dot + 1 : type, "(["), dot ? dot + 1 : type);
+      if (!builtin_type(extension, name)) continue;
+      if (!cascades(form, cascade, "column", arena_printf(form->arena, "%s.%s", rel->t->qualified, rel->t->columns[c].name), extension))
+        continue;
+      effect_lock(form->effect, rel, LOCK_ACCESS_EXCLUSIVE);
+      effect_loss(form->effect, LOSS_DATA,
+                  arena_printf(form->arena, "the values of %s.%s are gone", rel->t->qualified, rel->t->columns[c].name));
+      form_drop_dependents(form, rel, rel->t->columns[c].name, true);
+      shadow_drop_column(rel, rel->t->columns[c].name);
+      c--;
+    }
+  }
+}
+
 static bool drops_kind(PgQuery__ObjectType type, enum snap_relkind kind) {
   switch (type) {
   case PG_QUERY__OBJECT_TYPE__OBJECT_TABLE: return kind == SNAP_TABLE || kind == SNAP_PARTITIONED;
@@ -462,7 +500,8 @@ static void drop_named(struct form *form, const PgQuery__DropStmt *statement, si
     if (name && shadow_index(form->shadow, schema, name, &owner))
       form_fails(form, "42809", "%s is no index", name);
     else if (!statement->missing_ok && name)
-      form_fails(form, "42P01", "relation %s exists", sql_qualified(form->arena, schema, name));
+      form_fails(form, names_no_schema(form->shadow, schema) ? "3F000" : "42P01", "relation %s exists",
+                 sql_qualified(form->arena, schema, name));
     return;
   }
   effect_table(form->effect, rel);
@@ -511,6 +550,12 @@ static void drop_object(struct form *form, const PgQuery__DropStmt *statement, c
   case PG_QUERY__OBJECT_TYPE__OBJECT_TYPE:
   case PG_QUERY__OBJECT_TYPE__OBJECT_DOMAIN: drop_type(form, statement, object); break;
   case PG_QUERY__OBJECT_TYPE__OBJECT_FUNCTION: drop_function(form, statement, object); break;
+  case PG_QUERY__OBJECT_TYPE__OBJECT_FOREIGN_SERVER:
+    if (sql_node_string(object)) drop_server(form, statement, sql_node_string(object));
+    break;
+  case PG_QUERY__OBJECT_TYPE__OBJECT_EXTENSION:
+    if (sql_node_string(object)) drop_extension(form, statement, sql_node_string(object));
+    break;
   case PG_QUERY__OBJECT_TYPE__OBJECT_SCHEMA:
     if (sql_node_string(object)) drop_schema(form, statement, sql_node_string(object));
     break;

@@ -78,7 +78,7 @@ static const struct form_row rows[] = {
     ROW(TRANSACTION_STMT, "TRANSACTION", form_transaction),
     ROW(VARIABLE_SET_STMT, "SET", form_set),
     ROW(VARIABLE_SHOW_STMT, "SHOW", NULL),
-    ROW(DISCARD_STMT, "DISCARD", NULL),
+    ROW(DISCARD_STMT, "DISCARD", form_outside_transaction),
     ROW(NOTIFY_STMT, "NOTIFY", NULL),
     ROW(LISTEN_STMT, "LISTEN", NULL),
     ROW(UNLISTEN_STMT, "UNLISTEN", NULL),
@@ -221,6 +221,14 @@ void form_fails(struct form *form, const char *sqlstate, const char *what, ...) 
   if (text) effect_check(form->effect, text, certain ? VERDICT_WILL_FAIL : VERDICT_MAY_FAIL, sqlstate, NULL);
 }
 
+/* A schema that isn't there is what utility statements miss (LookupExplicitNamespace), queries miss the relation (parserOpenTable). */
+static const char *missing_state(const struct form *form, const char *schema) {
+  static const char *const queries[] = {"SELECT", "INSERT", "UPDATE", "DELETE", "MERGE"};
+  for (size_t i = 0; i < sizeof queries / sizeof *queries; i++)
+    if (strcmp(form->effect->operation, queries[i]) == 0) return "42P01";
+  return names_no_schema(form->shadow, schema) ? "3F000" : "42P01";
+}
+
 struct rel *form_target(struct form *form, const PgQuery__RangeVar *range, bool missing_ok) {
   struct rel *rel = shadow_range(form->shadow, range);
   if (rel) {
@@ -233,7 +241,7 @@ struct rel *form_target(struct form *form, const PgQuery__RangeVar *range, bool 
     if (!system && shadow_index(form->shadow, schema, range->relname, &owner))
       form_fails(form, "42809", "%s is no index", sql_qualified(form->arena, schema, range->relname));
     else if (!system)
-      form_fails(form, "42P01", "relation %s exists", sql_qualified(form->arena, schema, range->relname));
+      form_fails(form, missing_state(form, schema), "relation %s exists", sql_qualified(form->arena, schema, range->relname));
   }
   return rel;
 }

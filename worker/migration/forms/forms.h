@@ -5,6 +5,8 @@
  *   forms/reads.c    what a query reads, through views
  *   forms/drop.c     DROP, TRUNCATE, and what CASCADE reaches   forms/misc.c     everything else, DML included
  *
+ * What a statement takes for granted, whatever its form, is looked at before: names.h, functions.h, objects.h, columns.h, values.h.
+ *
  * A form reads its typed tree and the shadow, records locks, rewrites, scans, checks and facts in the effect, then changes the shadow. */
 #ifndef AUTODB_FORMS_H
 #define AUTODB_FORMS_H
@@ -99,6 +101,8 @@ void form_same_checks(struct form *form, const struct rel *parent, const struct 
 /* The types of both sides of a foreign key compare (42804). */
 void form_keys_compare(struct form *form, const struct rel *rel, const struct rel *ref, const char *const *columns,
                        const char *const *ref_columns, size_t count);
+/* Storage parameters of tables that nobody knows (22023; reloptions.c, tables of heap). */
+void form_storage_options(struct form *form, size_t count, PgQuery__Node *const *options);
 /* Certain failures when the relation can't take a partition of that bound. */
 void form_partitionable(struct form *form, const struct rel *parent, const PgQuery__PartitionBoundSpec *bound);
 /* Relations a query reads (forms/reads.c): named only, run, or run with nothing to narrow it. view: what is made of the query, or NULL. */

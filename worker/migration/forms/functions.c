@@ -61,7 +61,7 @@ static bool is_system(const char *schema) { return strncmp(schema, "pg_", 3) == 
 
 /* Whether there certainly is no function of that name, whatever its parameters. A type's name, or a column's, may be called like one. */
 static bool no_function(struct shadow *shadow, const char *schema, const char *name) {
-  if ((schema && is_system(schema)) || !names_would_know(shadow, schema)) return false;
+  if (shadow->functions_unlisted || (schema && is_system(schema)) || !names_would_know(shadow, schema)) return false;
   if ((!schema && may_be_builtin(shadow, name)) || functions_users_own(shadow, name) || may_be_brought(shadow, name)) return false;
   return !names_type_there(shadow, schema, name) && !strstr(name, "range");
 }
@@ -86,8 +86,41 @@ static void see_function(struct form *form, const PgQuery__FuncCall *call) {
   if (call->n_funcname <= 2 && !may_be_column(form, call)) need_function(form, schema, name);
 }
 
+/* Sequences of serial and identity columns that this migration made aren't among the relations. */
+static bool may_be_made(const struct shadow *shadow, const char *name) {
+  for (size_t i = 0; i < shadow->rels.count; i++) {
+    const struct rel *rel = shadow->rels.items[i];
+    for (size_t c = 0; !rel->dropped && c < rel->t->column_count; c++) {
+      const char *text = rel->t->columns[c].default_expr;
+      if ((text && strstr(text, name)) || (rel->t->columns[c].identity && strncmp(name, rel->t->name, strlen(rel->t->name)) == 0))
+        return true;
+    }
+  }
+  return false;
+}
+
+/* nextval('name') and its kin look the name up when the statement is read (regclass). */
+static void need_sequence(struct form *form, const PgQuery__FuncCall *call) {
+  static const char *const of_sequences[] = {"nextval", "setval", "currval"};
+  const char *schema, *name;
+  bool its = false;
+  sql_name_split(call->n_funcname, call->funcname, &schema, &name);
+  for (size_t i = 0; name && !schema && i < 3; i++) its |= strcmp(of_sequences[i], name) == 0;
+  const PgQuery__Node *argument = its && call->n_args ? call->args[0] : NULL;
+  if (argument && argument->node_case == NODE(TYPE_CAST)) argument = argument->type_cast->arg;
+  if (!argument || argument->node_case != NODE(A_CONST) || argument->a_const->isnull ||
+      argument->a_const->val_case != PG_QUERY__A__CONST__VAL_SVAL)
+    return;
+  const PgQuery__Node *named = sql_parse_expression(form->arena, argument->a_const->sval->sval);
+  if (!named || named->node_case != NODE(COLUMN_REF) || named->column_ref->n_fields > 2) return;
+  sql_name_split(named->column_ref->n_fields, named->column_ref->fields, &schema, &name);
+  if (!name || (schema && is_system(schema)) || !names_would_know(form->shadow, schema) || may_be_made(form->shadow, name)) return;
+  if (!shadow_find(form->shadow, schema, name)) form_fails(form, "42P01", "sequence %s exists", sql_qualified(form->arena, schema, name));
+}
+
 static bool see_call(void *arg, PgQuery__Node *node) {
   if (node->node_case == NODE(FUNC_CALL)) see_function(arg, node->func_call);
+  if (node->node_case == NODE(FUNC_CALL)) need_sequence(arg, node->func_call);
   return true;
 }
 
@@ -258,7 +291,7 @@ static void grant(struct form *form, const PgQuery__GrantStmt *statement) {
 /* A new name, or new schema, makes it another function. */
 static void renamed(struct form *form, const PgQuery__RenameStmt *statement) {
   need_routine(form, statement->rename_type, statement->object, false);
-  if (is_routine(statement->rename_type)) form->shadow->functions_changed = true;
+  if (is_routine(statement->rename_type)) form->shadow->functions_changed = form->shadow->functions_unlisted = true;
 }
 
 static void dropped(struct form *form, const PgQuery__DropStmt *statement) {
@@ -279,7 +312,7 @@ void functions_apply(struct form *form, const PgQuery__Node *node) {
   case NODE(ALTER_OWNER_STMT): need_routine(form, node->alter_owner_stmt->object_type, node->alter_owner_stmt->object, false); break;
   case NODE(ALTER_OBJECT_SCHEMA_STMT):
     need_routine(form, node->alter_object_schema_stmt->object_type, node->alter_object_schema_stmt->object, false);
-    form->shadow->functions_changed |= is_routine(node->alter_object_schema_stmt->object_type);
+    if (is_routine(node->alter_object_schema_stmt->object_type)) form->shadow->functions_changed = form->shadow->functions_unlisted = true;
     break;
   case NODE(COMMENT_STMT): need_routine(form, node->comment_stmt->objtype, node->comment_stmt->object, false); break;
   case NODE(GRANT_STMT): grant(form, node->grant_stmt); break;
@@ -287,7 +320,9 @@ void functions_apply(struct form *form, const PgQuery__Node *node) {
   case NODE(CALL_STMT):
     if (node->call_stmt->funccall) see_function(form, node->call_stmt->funccall);
     break;
-  case NODE(DEFINE_STMT): form->shadow->functions_changed |= node->define_stmt->kind == OBJECT(AGGREGATE); break;
+  case NODE(DEFINE_STMT):
+    if (node->define_stmt->kind == OBJECT(AGGREGATE)) form->shadow->functions_changed = form->shadow->functions_unlisted = true;
+    break;
   default: break;
   }
   if (node->node_case != NODE(CREATE_FUNCTION_STMT)) sql_walk((PgQuery__Node *)(uintptr_t)node, see_call, form);

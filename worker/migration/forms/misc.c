@@ -1,6 +1,7 @@
 /* forms/misc.c - renames, objects that hang on a table, types, sequences, transaction control, settings, and what only running tells. */
 #include <strings.h>
 
+#include "common/json.h"
 #include "worker/migration/forms/feasibility.h"
 #include "worker/migration/forms/forms.h"
 #include "worker/migration/forms/objects.h"
@@ -128,6 +129,7 @@ void form_set_schema(struct form *form, PgQuery__Node *node) {
   if (!rel) return;
   form->effect->operation = rel->t->kind == SNAP_VIEW ? "ALTER VIEW" : rel->t->kind == SNAP_SEQUENCE ? "ALTER SEQUENCE" : "ALTER TABLE";
   effect_lock(form->effect, rel, LOCK_ACCESS_EXCLUSIVE);
+  if (rel->t->kind == SNAP_SEQUENCE && rel->owned_by) form_fails(form, "0A000", "%s goes with the table that owns it", rel->t->qualified);
   form_affects(form, rel, NULL, false);
   if (strcmp(rel->t->schema, statement->newschema) != 0) form_each_owned(form, rel, NULL, move_owned);
   effect_fact(form->effect, FACT_SET_SCHEMA, rel, statement->newschema, NULL);
@@ -312,6 +314,33 @@ static void scan_domain(struct form *form, const struct snap_domain *domain, con
   }
 }
 
+static const json_t *domain_json(const struct form *form, const struct snap_domain *domain) {
+  size_t index;
+  json_t *one;
+  json_array_foreach(json_object_get(form->shadow->snapshot->json, "domains"), index, one) {
+    if (strcmp(json_str(one, "name", ""), domain->name) == 0 && strcmp(json_str(one, "schema", ""), domain->schema) == 0) return one;
+  }
+  return NULL;
+}
+
+/* Names of its CHECKs: the snapshot's, as long as no statement here has added or dropped one. NOT NULL's, since 17, are not told. */
+static void domain_constraint(struct form *form, const PgQuery__AlterDomainStmt *statement, struct snap_domain *domain) {
+  const json_t *json = domain_json(form, domain), *checks = json_object_get(json, "checks");
+  bool add = *statement->subtype == 'C', drop = *statement->subtype == 'X', validate = *statement->subtype == 'V', found = false;
+  const char *name = add && statement->def && statement->def->node_case == PG_QUERY__NODE__NODE_CONSTRAINT
+                         ? sql_or_null(statement->def->constraint->conname)
+                         : sql_or_null(statement->name);
+  size_t index;
+  json_t *check;
+  if (!json || !name || !(add || drop || validate)) return;
+  json_array_foreach(checks, index, check) found |= strcmp(json_str(check, "name", ""), name) == 0;
+  bool changed = domain->check_count != json_array_size(checks) || form->shadow->domains_changed;
+  if (add && found && !changed) form_fails(form, "42710", "no constraint %s of %s exists", name, domain->name);
+  if ((drop || validate) && !found && !changed && !domain->not_null && !statement->missing_ok)
+    form_fails(form, "42704", "constraint %s of %s exists", name, domain->name);
+  if (add || drop) form->shadow->domains_changed = true;
+}
+
 void form_domain(struct form *form, PgQuery__Node *node) {
   const PgQuery__AlterDomainStmt *statement = node->alter_domain_stmt;
   struct snap_domain *domain = find_domain(form, statement);
@@ -319,6 +348,7 @@ void form_domain(struct form *form, PgQuery__Node *node) {
     form_fails(form, "42704", "the domain exists");
     return;
   }
+  domain_constraint(form, statement, domain);
   switch (*statement->subtype) {
   case 'C': { /* ADD CONSTRAINT */
     bool check_now =
@@ -429,9 +459,11 @@ void form_set(struct form *form, PgQuery__Node *node) {
   if (strcasecmp(statement->name, "timezone") == 0 && set_value(statement, 0)) shadow->timezone = set_value(statement, 0);
   if (strcmp(statement->name, "search_path") != 0) return;
   shadow->schemas.count = 0;
+  shadow->path_set = statement->n_args > 0;
   for (size_t i = 0; i < statement->n_args; i++) {
     const char *schema = set_value(statement, i), **slot = schema && *schema != '$' ? LIST_PUSH(form->arena, &shadow->schemas) : NULL;
     if (slot) *slot = schema;
+    if (!schema || *schema == '$') shadow->path_set = false;
   }
 }
 
@@ -463,7 +495,24 @@ void form_opaque(struct form *form, PgQuery__Node *node) {
   effect_loss(form->effect, LOSS_BEHAVIOUR, "what it does is known only by running it");
 }
 
+/* CREATE SUBSCRIPTION makes a slot on the other server unless told not to; DISCARD only ALL. */
+static bool may_be_inside(const PgQuery__Node *node) {
+  if (node->node_case == PG_QUERY__NODE__NODE_DISCARD_STMT) return node->discard_stmt->target != PG_QUERY__DISCARD_MODE__DISCARD_ALL;
+  if (node->node_case != PG_QUERY__NODE__NODE_CREATE_SUBSCRIPTION_STMT) return false;
+  for (size_t i = 0; i < node->create_subscription_stmt->n_options; i++) {
+    const PgQuery__Node *option = node->create_subscription_stmt->options[i];
+    const char *name = option->node_case == PG_QUERY__NODE__NODE_DEF_ELEM ? option->def_elem->defname : "";
+    const PgQuery__Node *value = *name ? option->def_elem->arg : NULL;
+    const char *text = sql_node_string(value);
+    bool off = (value && value->node_case == PG_QUERY__NODE__NODE_BOOLEAN && !value->boolean->boolval) ||
+               (text && (strcasecmp(text, "false") == 0 || strcasecmp(text, "off") == 0));
+    if (off && (strcmp(name, "connect") == 0 || strcmp(name, "create_slot") == 0)) return true;
+  }
+  return false;
+}
+
 void form_outside_transaction(struct form *form, PgQuery__Node *node) {
+  if (may_be_inside(node)) return;
   form->effect->transaction = TX_NEVER;
   effect_loss(form->effect, LOSS_BEHAVIOUR, NULL);
   if (node->node_case == PG_QUERY__NODE__NODE_DROPDB_STMT) {

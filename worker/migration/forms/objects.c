@@ -83,7 +83,16 @@ static bool see_range(void *arg, PgQuery__Node *node) {
 static bool reads(struct form *form, const char *definition, const struct rel *rel) {
   PgQuery__Node *node = definition ? sql_parse_statement(form->arena, definition) : NULL;
   struct looked looked = {.shadow = form->shadow, .rel = rel};
+  const PgQuery__RuleStmt *rule = node && node->node_case == NODE(RULE_STMT) ? node->rule_stmt : NULL;
   if (node) sql_walk(node, see_range, &looked);
+  for (size_t i = 0; rule && i < rule->n_actions; i++) {
+    const PgQuery__Node *action = rule->actions[i];
+    const PgQuery__RangeVar *target = action->node_case == NODE(INSERT_STMT)   ? action->insert_stmt->relation
+                                      : action->node_case == NODE(UPDATE_STMT) ? action->update_stmt->relation
+                                      : action->node_case == NODE(DELETE_STMT) ? action->delete_stmt->relation
+                                                                               : NULL;
+    looked.found |= target && shadow_range(form->shadow, target) == rel;
+  }
   return looked.found;
 }
 
@@ -300,7 +309,79 @@ static void rename_one(struct form *form, const PgQuery__RenameStmt *statement) 
   const struct rel *rel = statement->relation ? shadow_range(form->shadow, statement->relation) : NULL;
   if (statement->rename_type == OBJECT(RULE) && rel && !has_rule(form->shadow, rel, statement->subname) && rel->t->kind != SNAP_VIEW)
     form_fails(form, "42704", "rule %s of %s exists", statement->subname, rel->t->qualified);
+  form->shadow->statistics_changed |= statement->rename_type == OBJECT(STATISTIC_EXT);
   if (statement->rename_type != OBJECT(COLUMN)) need_kind(form, statement->rename_type, rel, false);
+}
+
+/* Statistics of the snapshot; false when this migration may have made or renamed some. */
+static bool has_statistics(const struct shadow *shadow, const char *name) {
+  size_t index, at;
+  json_t *table, *one;
+  json_array_foreach(json_object_get(shadow->snapshot->json, "tables"), index, table) {
+    json_array_foreach(json_object_get(table, "statistics"), at, one) {
+      if (strcmp(json_str(one, "name", ""), name) == 0) return true;
+    }
+  }
+  return false;
+}
+
+static void need_statistics(struct form *form, size_t count, PgQuery__Node *const *parts, bool missing_ok) {
+  const char *schema, *name;
+  sql_name_split(count, parts, &schema, &name);
+  if (!name || missing_ok || form->shadow->statistics_changed || !names_would_know(form->shadow, schema)) return;
+  if (!has_statistics(form->shadow, name)) form_fails(form, "42704", "statistics %s exist", name);
+}
+
+static void create_statistics(struct form *form, const PgQuery__CreateStatsStmt *statement) {
+  const char *schema, *name;
+  sql_name_split(statement->n_defnames, statement->defnames, &schema, &name);
+  if (name && !schema && !statement->if_not_exists && !form->shadow->statistics_changed && has_statistics(form->shadow, name) &&
+      names_would_know(form->shadow, NULL))
+    form_fails(form, "42710", "no statistics %s exist", name);
+  form->shadow->statistics_changed = true;
+}
+
+static void drop_objects(struct form *form, const PgQuery__DropStmt *statement) {
+  for (size_t i = 0; statement->remove_type == OBJECT(STATISTIC_EXT) && i < statement->n_objects; i++)
+    if (statement->objects[i]->node_case == NODE(LIST))
+      need_statistics(form, statement->objects[i]->list->n_items, statement->objects[i]->list->items, statement->missing_ok);
+  form->shadow->statistics_changed |= statement->remove_type != OBJECT(INDEX); /* they go with their tables and columns */
+}
+
+static void create_rule(struct form *form, const PgQuery__RuleStmt *statement) {
+  const struct rel *rel = shadow_range(form->shadow, statement->relation);
+  const json_t *json = rel && !rel->ruled ? objects_json(form->shadow, rel) : NULL;
+  size_t index;
+  json_t *one;
+  json_array_foreach(statement->replace ? NULL : json_object_get(json, "rules"), index, one) {
+    if (strcmp(json_str(one, "name", ""), statement->rulename) == 0)
+      form_fails(form, "42710", "no rule %s of %s exists", statement->rulename, rel->t->qualified);
+  }
+}
+
+/* Tables of the publication: the snapshot's, as long as nothing here has changed it. */
+static void alter_publication(struct form *form, const PgQuery__AlterPublicationStmt *statement) {
+  size_t index, at;
+  json_t *one, *table;
+  bool add = statement->action == PG_QUERY__ALTER_PUBLICATION_ACTION__AP_AddObjects,
+       drop = statement->action == PG_QUERY__ALTER_PUBLICATION_ACTION__AP_DropObjects;
+  json_array_foreach(form->shadow->publications_changed ? NULL : json_object_get(form->shadow->snapshot->json, "publications"), index,
+                     one) {
+    if (strcmp(json_str(one, "name", ""), statement->pubname) != 0) continue;
+    if (json_bool(one, "all_tables", false) && statement->n_pubobjects)
+      form_fails(form, "55000", "%s is not of all tables", statement->pubname);
+    for (size_t i = 0; !json_bool(one, "all_tables", false) && i < statement->n_pubobjects; i++) {
+      const PgQuery__PublicationObjSpec *object = statement->pubobjects[i]->publication_obj_spec;
+      const struct rel *rel = object && object->pubtable ? shadow_range(form->shadow, object->pubtable->relation) : NULL;
+      bool found = false;
+      json_array_foreach(json_object_get(one, "tables"), at, table) found |=
+          rel && strcmp(json_str(table, "name", ""), rel->t->name) == 0 && strcmp(json_str(table, "schema", ""), rel->t->schema) == 0;
+      if (rel && add && found) form_fails(form, "42710", "%s doesn't publish %s yet", statement->pubname, rel->t->qualified);
+      if (rel && drop && !found && !rel->t->partition_of)
+        form_fails(form, "42704", "%s publishes %s", statement->pubname, rel->t->qualified);
+    }
+  }
+  form->shadow->publications_changed = true;
 }
 
 void objects_apply(struct form *form, const PgQuery__Node *node) {
@@ -326,7 +407,15 @@ void objects_apply(struct form *form, const PgQuery__Node *node) {
       rel = shadow_range(form->shadow, node->create_stats_stmt->relations[0]->range_var);
     if (rel && (rel->t->kind == SNAP_VIEW || rel->t->kind == SNAP_SEQUENCE))
       form_fails(form, "42809", "%s has rows to count", rel->t->qualified);
+    create_statistics(form, node->create_stats_stmt);
     break;
+  case NODE(ALTER_STATS_STMT):
+    need_statistics(form, node->alter_stats_stmt->n_defnames, node->alter_stats_stmt->defnames, node->alter_stats_stmt->missing_ok);
+    break;
+  case NODE(DROP_STMT): drop_objects(form, node->drop_stmt); break;
+  case NODE(RULE_STMT): create_rule(form, node->rule_stmt); break;
+  case NODE(ALTER_PUBLICATION_STMT): alter_publication(form, node->alter_publication_stmt); break;
+  case NODE(CREATE_PUBLICATION_STMT): form->shadow->publications_changed = true; break;
   default: break;
   }
 }

@@ -11,6 +11,7 @@ struct type_ref {
   char base[160];
   int args[2], arg_count;
   bool array;
+  char fields[24]; /* "hour to minute" of an interval that has no seconds */
 };
 
 /* "timestamp(3) without time zone[]" -> base "timestamp without time zone", args {3}, array. */
@@ -35,8 +36,11 @@ static struct type_ref type_read(const char *text) {
       ref.base[out++] = *c;
     }
   }
-  if (strcmp(ref.base, "bpchar") == 0) snprintf(ref.base, sizeof ref.base, "character");        /* "character" itself always has a length */
-  if (strncmp(ref.base, "interval ", 9) == 0 && strstr(ref.base, "second")) ref.base[8] = '\0'; /* down to seconds: everything fits */
+  if (strcmp(ref.base, "bpchar") == 0) snprintf(ref.base, sizeof ref.base, "character"); /* "character" itself always has a length */
+  if (strncmp(ref.base, "interval ", 9) == 0) {                                          /* down to seconds, everything fits */
+    if (!strstr(ref.base, "second")) snprintf(ref.fields, sizeof ref.fields, "%.20s", ref.base + 9);
+    ref.base[8] = '\0';
+  }
   return ref;
 }
 
@@ -101,6 +105,7 @@ static bool modifier_keeps(const struct type_ref *from, const struct type_ref *t
   const char *base = to->base;
   if (strcmp(base, "character") == 0 || strcmp(base, "bit") == 0)
     return to->arg_count == 0 || (strcmp(from->base, base) == 0 && from->arg_count == to->arg_count && from->args[0] == to->args[0]);
+  if (*to->fields) return strcmp(from->fields, to->fields) == 0;
   if (to->arg_count == 0) return true;
   if (strcmp(base, "numeric") == 0) return from->arg_count == 2 && from->args[1] == to->args[1] && from->args[0] <= to->args[0];
   if (strncmp(base, "time", 4) == 0 || strcmp(base, "interval") == 0)
