@@ -126,6 +126,11 @@ static bool see_call(void *arg, PgQuery__Node *node) {
 
 /* --- signatures --- */
 
+/* NULL for "table.column%TYPE", which stands for another. */
+static const char *type_text(struct form *form, const PgQuery__TypeName *type) {
+  return type->pct_type ? NULL : sql_type(form->arena, type);
+}
+
 /* Types of the parameters that make a signature, as format_type() prints them; SIZE_MAX when one can't be printed. */
 static size_t made_types(struct form *form, const PgQuery__CreateFunctionStmt *statement, const char **types) {
   size_t count = 0;
@@ -134,7 +139,7 @@ static size_t made_types(struct form *form, const PgQuery__CreateFunctionStmt *s
     if (parameter->mode == PG_QUERY__FUNCTION_PARAMETER_MODE__FUNC_PARAM_OUT ||
         parameter->mode == PG_QUERY__FUNCTION_PARAMETER_MODE__FUNC_PARAM_TABLE)
       continue;
-    types[count] = parameter->arg_type ? sql_type(form->arena, parameter->arg_type) : NULL;
+    types[count] = parameter->arg_type ? type_text(form, parameter->arg_type) : NULL;
     if (!types[count++]) return SIZE_MAX;
   }
   return count;
@@ -143,7 +148,7 @@ static size_t made_types(struct form *form, const PgQuery__CreateFunctionStmt *s
 static size_t named_types(struct form *form, const PgQuery__ObjectWithArgs *object, const char **types) {
   size_t count = 0;
   for (size_t i = 0; i < object->n_objargs && count < MAX_PARAMETERS; i++) {
-    types[count] = object->objargs[i]->node_case == NODE(TYPE_NAME) ? sql_type(form->arena, object->objargs[i]->type_name) : NULL;
+    types[count] = object->objargs[i]->node_case == NODE(TYPE_NAME) ? type_text(form, object->objargs[i]->type_name) : NULL;
     if (!types[count++]) return SIZE_MAX;
   }
   return count;
@@ -221,8 +226,7 @@ static void need_language(struct form *form, const char *language) {
 
 /* A function is replaced by one that returns the same. Columns of TABLE and OUT parameters are passed over. */
 static void same_result(struct form *form, const PgQuery__CreateFunctionStmt *statement, const json_t *known) {
-  const char *returns = json_str(known, "returns", ""),
-             *type = statement->return_type ? sql_type(form->arena, statement->return_type) : NULL;
+  const char *returns = json_str(known, "returns", ""), *type = statement->return_type ? type_text(form, statement->return_type) : NULL;
   bool set = strncmp(returns, "SETOF ", 6) == 0;
   if (!type || strncmp(returns, "TABLE(", 6) == 0 || strcmp(returns, "record") == 0 || strchr(type, '(')) return;
   for (size_t i = 0; i < statement->n_parameters; i++)
