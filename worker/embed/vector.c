@@ -8,7 +8,7 @@
 #include <immintrin.h>
 
 static int has_f16c(void) {
-  static int known; /* 0: not asked yet */
+  static int known;                                            /* 0: not asked yet */
   if (!known) known = __builtin_cpu_supports("avx2") ? 1 : -1; /* whoever has it has F16C, and older compilers can ask for it */
   return known > 0;
 }
