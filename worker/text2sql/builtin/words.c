@@ -64,6 +64,7 @@ static struct word *intern(struct words *words, const char *stem) {
 }
 
 static void **memo_in(struct words *words, struct memo **memos, const char *key) {
+  if (!key) return NULL;
   struct memo **bucket = &memos[hash(key) % MEMO_BUCKETS];
   for (struct memo *memo = *bucket; memo; memo = memo->next)
     if (strcmp(memo->key, key) == 0) return &memo->value;

@@ -15,9 +15,10 @@ struct word {
 struct words;
 
 struct words *words_new(struct arena *arena); /* NULL: out of memory */
-/* A place to keep what was worked out about a text, by that text; NULL inside at first. NULL: out of memory. */
+/* A place to keep what was worked out about a text, by that text; NULL inside at first. NULL: out of memory, here or
+ * where the key was made (NULL). */
 void **words_memo(struct words *words, const char *key);
-/* The word of a form in lower case ("customers" and "customer" are one). NULL: out of memory. */
+/* The word of a form in lower case ("customers" and "customer" are one). NULL: out of memory, as above. */
 const struct word *words_of(struct words *words, const char *lower);
 /* The words an abbreviation stands for ("dob": date, of, birth → "birth date"), split by blanks; NULL when it is none. In a name nearly
  * everything short is one; in a question only what can't be English. */
