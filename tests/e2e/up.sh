@@ -48,7 +48,10 @@ grep '^  curl ' "$out" | while read -r line; do
   if bash -c "$line -s" 2>/dev/null | grep -q '"success" *: *true'; then ok "works as printed: ${line:0:60}…"; else no "works as printed: $line"; exit 1; fi
 done || bad=1
 
-check 'the demo document is found' grep -q 'handbook.md' <(build/release/autodb context query 'Until when may customers send goods back?' 2>/dev/null)
+for id in "$DEMO_CONNECTION_ID" "$DEMO_READER_CONNECTION_ID"; do
+  check 'the demo document is found' grep -q 'handbook.md' <(build/release/autodb context query 'Until when may customers send goods back?' --connection "$id" 2>/dev/null)
+done
+check 'a question without a connection is asked of the one that reads' grep -q 'handbook.md' <(build/release/autodb context query 'Until when may customers send goods back?' 2>/dev/null)
 check 'a question is answered from the demo' grep -q 'Customer' <(build/release/autodb ask 'Which five customers spent the most?' 2>/dev/null)
 
 echo 'again'
