@@ -30,13 +30,18 @@ void shadow_drop_policy(struct rel *rel, const char *name) {
 
 #define NAME_PASSES 8 /* names tried: whoever leaves more of them to the server gets one that is taken */
 
-const char *shadow_made_name(struct shadow *shadow, const struct rel *rel, const char *const *columns, size_t count, const char *label) {
-  const char *middle = "", *name = NULL;
-  struct rel *owner = NULL;
+const char *shadow_first_name(struct shadow *shadow, const struct rel *rel, const char *const *columns, size_t count, const char *label) {
+  const char *middle = "";
   for (size_t i = 0; i < count; i++) middle = arena_printf(shadow->arena, "%s%s%s", middle, i ? "_" : "", columns[i]);
+  return middle ? sql_made_name(shadow->arena, rel->t->name, middle, label) : NULL;
+}
+
+const char *shadow_made_name(struct shadow *shadow, const struct rel *rel, const char *const *columns, size_t count, const char *label) {
+  const char *name = NULL;
+  struct rel *owner = NULL;
   for (int pass = 0; pass < NAME_PASSES; pass++) {
     const char *numbered = pass ? arena_printf(shadow->arena, "%s%d", label, pass) : label;
-    name = sql_made_name(shadow->arena, rel->t->name, middle, numbered);
+    name = shadow_first_name(shadow, rel, columns, count, numbered);
     if (!name || (!shadow_constraint(rel, name) && !shadow_fk(rel, name) && !shadow_find(shadow, rel->t->schema, name) &&
                   !shadow_index(shadow, rel->t->schema, name, &owner)))
       break;

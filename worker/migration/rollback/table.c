@@ -373,9 +373,16 @@ static bool see_column(void *arg, PgQuery__Node *node) {
   return false;
 }
 
+/* The shadow is as it was before the statement: what another part of it drops has left its name free. */
+static const char *free_name(struct undo *undo, const char *const *columns, size_t count, const char *label) {
+  struct rollback *rollback = undo->rollback;
+  const char *first = shadow_first_name(rollback->shadow, undo->rel, columns, count, label);
+  if (first && rollback_is_dropped(rollback, rollback_part_key(rollback, "constraint", undo->rel, first))) return first;
+  return shadow_made_name(rollback->shadow, undo->rel, columns, count, label);
+}
+
 /* The name PostgreSQL gives a constraint that has none: of its columns, and a CHECK that mentions one column of that. */
 static const char *constraint_name(struct undo *undo, const PgQuery__Constraint *constraint) {
-  struct shadow *shadow = undo->rollback->shadow;
   if (sql_or_null(constraint->conname)) return constraint->conname;
   if (sql_or_null(constraint->indexname)) return constraint->indexname;
   bool foreign = constraint->contype == PG_QUERY__CONSTR_TYPE__CONSTR_FOREIGN;
@@ -384,12 +391,12 @@ static const char *constraint_name(struct undo *undo, const PgQuery__Constraint 
   struct mentioned mentioned = {0};
   for (size_t i = 0; columns && i < count; i++) columns[i] = sql_node_string(foreign ? constraint->fk_attrs[i] : constraint->keys[i]);
   switch (columns ? constraint->contype : PG_QUERY__CONSTR_TYPE__CONSTR_TYPE_UNDEFINED) {
-  case PG_QUERY__CONSTR_TYPE__CONSTR_PRIMARY: return shadow_made_name(shadow, undo->rel, NULL, 0, "pkey");
-  case PG_QUERY__CONSTR_TYPE__CONSTR_FOREIGN: return shadow_made_name(shadow, undo->rel, columns, count, "fkey");
-  case PG_QUERY__CONSTR_TYPE__CONSTR_UNIQUE: return shadow_made_name(shadow, undo->rel, columns, count, "key");
+  case PG_QUERY__CONSTR_TYPE__CONSTR_PRIMARY: return free_name(undo, NULL, 0, "pkey");
+  case PG_QUERY__CONSTR_TYPE__CONSTR_FOREIGN: return free_name(undo, columns, count, "fkey");
+  case PG_QUERY__CONSTR_TYPE__CONSTR_UNIQUE: return free_name(undo, columns, count, "key");
   case PG_QUERY__CONSTR_TYPE__CONSTR_CHECK:
     sql_walk(constraint->raw_expr, see_column, &mentioned);
-    return shadow_made_name(shadow, undo->rel, &mentioned.column, mentioned.column && !mentioned.several, "check");
+    return free_name(undo, &mentioned.column, mentioned.column && !mentioned.several, "check");
   default: return NULL;
   }
 }
