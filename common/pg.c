@@ -229,6 +229,15 @@ enum status pg_script(PGconn *conn, const char *sql, struct error *err) { return
 
 /* --- values --- */
 
+double pg_float8(const char *bytes) {
+  union {
+    uint64_t bits;
+    double value;
+  } out = {0};
+  for (int i = 0; i < 8; i++) out.bits = out.bits << 8 | (uint8_t)bytes[i];
+  return out.value;
+}
+
 const char *pg_str(const PGresult *res, int row, int col) { return PQgetisnull(res, row, col) ? NULL : PQgetvalue(res, row, col); }
 
 long long pg_int(const PGresult *res, int row, int col, long long otherwise) {

@@ -58,6 +58,7 @@ long long pg_int(const PGresult *res, int row, int col, long long otherwise);
 bool pg_bool(const PGresult *res, int row, int col);
 /* bytea in text format decoded into the arena; NULL for SQL NULL or when out of memory. */
 void *pg_bytes(const PGresult *res, int row, int col, struct arena *arena, size_t *ret_len);
+double pg_float8(const char *bytes); /* of a float8 in binary format: eight bytes, network order */
 /* A bytea parameter: "\x…" text in the arena. */
 char *pg_bytea_param(struct arena *arena, const void *data, size_t len);
 /* {"a","b"} text-array parameter from strings. */

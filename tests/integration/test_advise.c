@@ -32,15 +32,6 @@ static const char schema_sql[] =
     "INSERT INTO tiny SELECT i, i FROM generate_series(1, 100) i;"
     "CREATE ROLE reader LOGIN PASSWORD 'reader'; GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader";
 
-static void connect_to(struct harness *h, const char *name, const char *url, char out[40]) {
-  REPLY_AUTO reply;
-  char body[1024];
-  snprintf(body, sizeof body, "{\"name\": \"%s\", \"db_type\": \"postgresql\", \"connection_string\": \"%s\"}", name, url);
-  harness_http(h, "POST", "/api/v1/connections", NULL, body, &reply);
-  if (reply.status != 201) fail_msg("%s", reply.body);
-  snprintf(out, 40, "%s", harness_text(reply.json, "data.id"));
-}
-
 static int setup(void **state) {
   struct harness *h = harness_new();
   static const char *const env[] = {"AUTODB_CONNECTION_ALLOW_CIDRS=127.0.0.0/8", NULL};
@@ -57,8 +48,8 @@ static int setup(void **state) {
   memmove(name + 6, name + 7, strlen(name + 7) + 1);
   memcpy(name, "/plain", 6);
   harness_sql(plain, "DROP EXTENSION hypopg; DROP EXTENSION pg_trgm; ANALYZE");
-  connect_to(h, "client", target, connection);
-  connect_to(h, "plain", plain, plain_connection);
+  harness_connection(h, "client", target, connection);
+  harness_connection(h, "plain", plain, plain_connection);
   *state = h;
   return 0;
 }

@@ -20,15 +20,6 @@ static const char schema_sql[] =
     "INSERT INTO \"We;ird \"\"T\" SELECT i % 5000, md5(i::text), i FROM generate_series(1, 30000) i;"
     "CREATE ROLE poor LOGIN PASSWORD 'poor'";
 
-static void connect_to(struct harness *h, const char *name, const char *url, char out[40]) {
-  REPLY_AUTO reply;
-  char body[1024];
-  snprintf(body, sizeof body, "{\"name\": \"%s\", \"db_type\": \"postgresql\", \"connection_string\": \"%s\"}", name, url);
-  harness_http(h, "POST", "/api/v1/connections", NULL, body, &reply);
-  if (reply.status != 201) fail_msg("%s", reply.body);
-  snprintf(out, 40, "%s", harness_text(reply.json, "data.id"));
-}
-
 static int setup(void **state) {
   struct harness *h = harness_new();
   static const char *const env[] = {"AUTODB_CONNECTION_ALLOW_CIDRS=127.0.0.0/8", NULL};
@@ -40,10 +31,10 @@ static int setup(void **state) {
   harness_database(pg, "client", target);
   harness_sql(target, schema_sql);
   harness_sql(target, "VACUUM ANALYZE");
-  connect_to(h, "client", target, connection);
+  harness_connection(h, "client", target, connection);
   char poor[HARNESS_URL];
   snprintf(poor, sizeof poor, "postgresql://poor:poor@127.0.0.1:%d/client", pg->port);
-  connect_to(h, "poor", poor, poor_connection);
+  harness_connection(h, "poor", poor, poor_connection);
   snprintf(url_env, sizeof url_env, "AUTODB_URL=%s/", h->api_url);
   snprintf(key_env, sizeof key_env, "AUTODB_API_KEY=%s", h->api_key);
   *state = h;

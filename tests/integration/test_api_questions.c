@@ -11,15 +11,6 @@ static char connection[40], unsafe[40];
 
 #define ALLOW "AUTODB_CONNECTION_ALLOW_CIDRS=127.0.0.0/8"
 
-static void add_connection(struct harness *h, const char *name, const char *url, char out[40]) {
-  REPLY_AUTO reply;
-  char body[1024];
-  snprintf(body, sizeof body, "{\"name\": \"%s\", \"db_type\": \"postgresql\", \"connection_string\": \"%s\"}", name, url);
-  harness_http(h, "POST", "/api/v1/connections", NULL, body, &reply);
-  if (reply.status != 201) fail_msg("%s", reply.body);
-  snprintf(out, 40, "%s", harness_text(reply.json, "data.id"));
-}
-
 static int setup(void **state) {
   static const char *const env[] = {ALLOW, NULL};
   char target[HARNESS_URL], reader[HARNESS_URL];
@@ -40,8 +31,8 @@ static int setup(void **state) {
       "INSERT INTO orders SELECT i, 1 + i % 10, i, CASE WHEN i % 4 = 0 THEN 'open' ELSE 'paid' END FROM generate_series(1, 600) i;"
       "GRANT SELECT ON customers, orders TO reader; ANALYZE");
   snprintf(reader, sizeof reader, "postgresql://reader:reader@127.0.0.1:%d/client", h->pg[0].port);
-  add_connection(h, "reader", reader, connection);
-  add_connection(h, "superuser", target, unsafe);
+  harness_connection(h, "reader", reader, connection);
+  harness_connection(h, "superuser", target, unsafe);
   *state = h;
   return 0;
 }

@@ -18,15 +18,6 @@ static const char schema_sql[] =
     "ALTER TABLE visits ALTER k SET (n_distinct = 3);"
     "INSERT INTO moving SELECT i, i FROM generate_series(1, 20000) i;";
 
-static void connect_to(struct harness *h, const char *name, const char *url, char out[40]) {
-  REPLY_AUTO reply;
-  char body[1024];
-  snprintf(body, sizeof body, "{\"name\": \"%s\", \"db_type\": \"postgresql\", \"connection_string\": \"%s\"}", name, url);
-  harness_http(h, "POST", "/api/v1/connections", NULL, body, &reply);
-  if (reply.status != 201) fail_msg("%s", reply.body);
-  snprintf(out, 40, "%s", harness_text(reply.json, "data.id"));
-}
-
 static int setup(void **state) {
   struct harness *h = harness_new();
   static const char *const env[] = {"AUTODB_CONNECTION_ALLOW_CIDRS=127.0.0.0/8", NULL};
@@ -42,8 +33,8 @@ static int setup(void **state) {
   harness_sql(other, schema_sql);
   harness_sql(other, "VACUUM ANALYZE");
   harness_sql(other, "ALTER DATABASE other SET work_mem = '1MB'");
-  connect_to(h, "client", target, connection);
-  connect_to(h, "other", other, hypopg_connection);
+  harness_connection(h, "client", target, connection);
+  harness_connection(h, "other", other, hypopg_connection);
   *state = h;
   return 0;
 }

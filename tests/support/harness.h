@@ -133,6 +133,8 @@ char *harness_header(const struct harness_reply *reply, const char *name, char *
 json_t *harness_at(const json_t *value, const char *path);
 const char *harness_text(const json_t *value, const char *path); /* "" unless it is a string */
 long long harness_int(const json_t *value, const char *path);    /* -1 unless it is an integer */
+/* Makes a connection of that name to url; its id goes to out. */
+void harness_connection(struct harness *h, const char *name, const char *url, char out[40]);
 /* POSTs JSON with `Prefer: wait=30`, expects 200 (or 202 and then polls up to timeout_ms), returns the finished job: a new reference. */
 json_t *harness_job(struct harness *h, const char *path, json_t *take_body, int timeout_ms);
 int harness_socket(struct harness *h); /* a TCP connection to the API, for raw bytes; 20 s receive timeout */

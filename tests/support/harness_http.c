@@ -134,6 +134,15 @@ static bool ended(const json_t *job) {
   return status[0] && strcmp(status, "queued") != 0 && strcmp(status, "running") != 0;
 }
 
+void harness_connection(struct harness *h, const char *name, const char *url, char out[40]) {
+  REPLY_AUTO reply;
+  char body[1024];
+  snprintf(body, sizeof body, "{\"name\": \"%s\", \"db_type\": \"postgresql\", \"connection_string\": \"%s\"}", name, url);
+  harness_http(h, "POST", "/api/v1/connections", NULL, body, &reply);
+  if (reply.status != 201) fail_msg("%s", reply.body);
+  snprintf(out, 40, "%s", harness_text(reply.json, "data.id"));
+}
+
 json_t *harness_job(struct harness *h, const char *path, json_t *take_body, int timeout_ms) {
   char *body = json_dumps(take_body, JSON_COMPACT | JSON_ENCODE_ANY), job_path[128];
   json_decref(take_body);

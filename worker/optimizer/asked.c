@@ -37,24 +37,13 @@ static bool see_range(void *arg, PgQuery__Node *node) {
   return true;
 }
 
-static const struct snap_table *topmost(const struct snapshot *snapshot, const struct snap_table *table) {
-  for (int depth = 0; table && table->partition_of && depth < 32; depth++) {
-    const struct snap_table *parent = NULL;
-    for (size_t i = 0; i < snapshot->table_count && !parent; i++)
-      if (strcmp(snapshot->tables[i].qualified, table->partition_of) == 0) parent = &snapshot->tables[i];
-    if (!parent) break;
-    table = parent;
-  }
-  return table;
-}
-
 static const struct snap_table *table_of(struct reading *reading, const struct plan_node *node, const char *alias) {
   struct ranged ranged = {.snapshot = reading->snapshot, .alias = alias, .relation = node->relation};
   sql_walk(reading->statement, see_range, &ranged);
   const struct snap_table *table = ranged.table  ? ranged.table
                                    : node->table ? node->table
                                                  : snapshot_table(reading->snapshot, NULL, node->relation);
-  return topmost(reading->snapshot, table);
+  return snapshot_topmost(reading->snapshot, table);
 }
 
 static struct asked_source *source_named(const struct reading *reading, const char *alias) {
@@ -79,7 +68,8 @@ static void find_sources(struct reading *reading) {
   }
   for (size_t i = 0; reading->names && i < reading->names->relation_count; i++) { /* parents of partitions have no node of their own */
     const struct query_relation *relation = &reading->names->relations[i];
-    if (relation->rte->name && relation->table) add_source(reading, relation->rte->name, topmost(reading->snapshot, relation->table));
+    if (relation->rte->name && relation->table)
+      add_source(reading, relation->rte->name, snapshot_topmost(reading->snapshot, relation->table));
   }
 }
 
@@ -393,7 +383,7 @@ static void take_extremes(struct reading *reading, const struct query_scope *sco
 
 static void take_needed(struct reading *reading, const struct query_relation *relation) {
   struct asked_source *source = relation->rte->name ? source_named(reading, relation->rte->name) : NULL;
-  if (!source || !relation->table || relation->whole_row || topmost(reading->snapshot, relation->table) != source->table) return;
+  if (!source || !relation->table || relation->whole_row || snapshot_topmost(reading->snapshot, relation->table) != source->table) return;
   source->needs_all = false;
   for (size_t i = 0; i < relation->table->column_count; i++) {
     const char *name = relation->table->columns[i].name;

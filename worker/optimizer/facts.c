@@ -34,23 +34,12 @@ struct mentions {
   bool oom;
 };
 
-static const struct snap_table *root_of(const struct snapshot *snapshot, const struct snap_table *table) {
-  for (int depth = 0; table->partition_of && depth < 32; depth++) {
-    const struct snap_table *parent = NULL;
-    for (size_t i = 0; i < snapshot->table_count && !parent; i++)
-      if (strcmp(snapshot->tables[i].qualified, table->partition_of) == 0) parent = &snapshot->tables[i];
-    if (!parent) break;
-    table = parent;
-  }
-  return table;
-}
-
 static bool see_relation(void *arg, PgQuery__Node *node) {
   struct mentions *mentions = arg;
   if (node->node_case != PG_QUERY__NODE__NODE_RANGE_VAR) return true;
   const PgQuery__RangeVar *var = node->range_var;
   const struct snap_table *table = snapshot_table(mentions->snapshot, sql_or_null(var->schemaname), var->relname);
-  if (table && !facts_add_table(mentions->arena, root_of(mentions->snapshot, table), mentions->tables)) mentions->oom = true;
+  if (table && !facts_add_table(mentions->arena, snapshot_topmost(mentions->snapshot, table), mentions->tables)) mentions->oom = true;
   return true;
 }
 
@@ -69,7 +58,7 @@ bool facts_tables(struct arena *arena, const struct snapshot *snapshot, PgQuery_
   struct mentions mentions = {.arena = arena, .snapshot = snapshot, .tables = tables};
   const PgQuery__RangeVar *target = target_of(statement);
   const struct snap_table *table = target ? snapshot_table(snapshot, sql_or_null(target->schemaname), target->relname) : NULL;
-  if (table && !facts_add_table(arena, root_of(snapshot, table), tables)) return false;
+  if (table && !facts_add_table(arena, snapshot_topmost(snapshot, table), tables)) return false;
   sql_walk(statement, see_relation, &mentions);
   return !mentions.oom;
 }

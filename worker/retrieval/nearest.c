@@ -262,15 +262,6 @@ static const char *literal_of(const struct codes_hit *hits, size_t count, struct
   return arena_strndup(arena, buf_str(&literal), literal.len);
 }
 
-static double read_double(const char *bytes) {
-  union {
-    uint64_t bits;
-    double value;
-  } out = {0};
-  for (int i = 0; i < 8; i++) out.bits = out.bits << 8 | (uint8_t)bytes[i];
-  return out.value;
-}
-
 static enum status put_in_order(PGconn *db, const struct nearest_query *query, const char *literal, struct arena *arena, PGresult **ret_res,
                                 struct error *err) {
   uint8_t *half = arena_alloc(arena, HALFVEC_BYTES(query->model->dims));
@@ -305,7 +296,7 @@ static enum status look(PGconn *db, const struct nearest_query *query, struct ke
   for (int row = 0; row < PQntuples(res) && *ret_count < most; row++) {
     if (!is_id(res, row, 0) || PQgetlength(res, row, 1) != 8) continue;
     memcpy(hits[*ret_count].id, id_at(res, row, 0), 16);
-    hits[(*ret_count)++].score = -read_double(PQgetvalue(res, row, 1));
+    hits[(*ret_count)++].score = -pg_float8(PQgetvalue(res, row, 1));
   }
   return OK;
 }

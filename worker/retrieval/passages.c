@@ -166,20 +166,11 @@ static const char *vector_sql(struct search *search, const struct embed_model *m
                "ORDER BY 2 LIMIT " PLACES_TEXT;
 }
 
-static double read_double(const char *bytes) {
-  union {
-    uint64_t bits;
-    double value;
-  } out = {0};
-  for (int i = 0; i < 8; i++) out.bits = out.bits << 8 | (uint8_t)bytes[i];
-  return out.value;
-}
-
 static void take_vectors(struct search *search, const PGresult *res) {
   struct hit hits[PLACES];
   size_t count = 0;
   for (int i = 0; i < PQntuples(res) && count < PLACES; i++) {
-    double alike = -read_double(PQgetvalue(res, i, 1));
+    double alike = -pg_float8(PQgetvalue(res, i, 1));
     if (!(alike > ALIKE)) continue;
     memcpy(hits[count].id, PQgetvalue(res, i, 0), ID_BYTES);
     hits[count++].score = alike;

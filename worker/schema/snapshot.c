@@ -536,6 +536,17 @@ struct snap_table *snapshot_table(const struct snapshot *snapshot, const char *s
   return find(lookup, &lookup->tables, &lookup->tables_any, schema, name);
 }
 
+const struct snap_table *snapshot_topmost(const struct snapshot *snapshot, const struct snap_table *table) {
+  for (int depth = 0; table && table->partition_of && depth < 32; depth++) {
+    const struct snap_table *parent = NULL;
+    for (size_t i = 0; i < snapshot->table_count && !parent; i++)
+      if (strcmp(snapshot->tables[i].qualified, table->partition_of) == 0) parent = &snapshot->tables[i];
+    if (!parent) break;
+    table = parent;
+  }
+  return table;
+}
+
 struct snap_column *snap_table_column(const struct snap_table *table, const char *name) {
   for (size_t i = 0; i < table->column_count; i++)
     if (strcmp(table->columns[i].name, name) == 0) return &table->columns[i];

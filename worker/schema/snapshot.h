@@ -166,6 +166,8 @@ MUST_CHECK enum status snapshot_load(const json_t *json, struct arena *arena, st
 
 /* schema NULL: searched along the snapshot's search_path, then anywhere if the name is unique. NULL when there is none. */
 struct snap_table *snapshot_table(const struct snapshot *snapshot, const char *schema, const char *name);
+/* The partitioned table that it is a part of, through all levels; itself when of none. NULL in, NULL out. */
+const struct snap_table *snapshot_topmost(const struct snapshot *snapshot, const struct snap_table *table);
 struct snap_column *snap_table_column(const struct snap_table *table, const char *name);
 struct snap_table *snapshot_index_table(const struct snapshot *snapshot, const char *schema, const char *index,
                                         struct snap_index **ret_index);
