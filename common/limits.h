@@ -150,6 +150,7 @@
 #define LIMIT_S3_THREADS 8                       /* that read objects for one batch */
 #define LIMIT_S3_AHEAD 16                        /* objects of one batch that are begun or read, besides the one that is ingested */
 #define LIMIT_S3_FLIGHT_BYTES (16 * 1024 * 1024) /* read and not yet ingested, of one batch; or one object */
+#define LIMIT_S3_GROUP_BYTES (1024 * 1024)       /* of objects that are ingested in one transaction; or one object */
 #define LIMIT_S3_BATCH_OBJECTS 250               /* of one job */
 #define LIMIT_S3_BATCH_BYTES (64 * 1024 * 1024)  /* of one job; or one object */
 #define LIMIT_S3_OBJECT_TRIES 3                  /* begun and not settled; then it is reported as failed */

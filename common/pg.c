@@ -286,13 +286,18 @@ char *pg_bytea_param(struct arena *arena, const void *data, size_t len) {
 
 char *pg_array_param(struct arena *arena, const char *const *items, size_t count) {
   size_t size = 3;
-  for (size_t i = 0; i < count; i++) size += 2 * strlen(items[i]) + 3;
+  for (size_t i = 0; i < count; i++) size += items[i] ? 2 * strlen(items[i]) + 3 : 5;
   char *text = arena_alloc(arena, size);
   if (!text) return NULL;
   char *out = text;
   *out++ = '{';
   for (size_t i = 0; i < count; i++) {
     if (i) *out++ = ',';
+    if (!items[i]) {
+      memcpy(out, "NULL", 4);
+      out += 4;
+      continue;
+    }
     *out++ = '"';
     for (const char *p = items[i]; *p; p++) {
       if (*p == '"' || *p == '\\') *out++ = '\\';

@@ -61,7 +61,7 @@ void *pg_bytes(const PGresult *res, int row, int col, struct arena *arena, size_
 double pg_float8(const char *bytes); /* of a float8 in binary format: eight bytes, network order */
 /* A bytea parameter: "\x…" text in the arena. */
 char *pg_bytea_param(struct arena *arena, const void *data, size_t len);
-/* {"a","b"} text-array parameter from strings. */
+/* {"a","b"} text-array parameter from strings; NULL is SQL NULL. */
 char *pg_array_param(struct arena *arena, const char *const *items, size_t count);
 
 #endif

@@ -79,7 +79,7 @@ static inline struct ingest_outcome context_ingest(struct context_fixture *fixtu
   ERROR_AUTO err = {0};
   struct ingest_outcome outcome = {0};
   struct ingest_source source = {.name = name, .source = "upload", .bytes = bytes, .len = len};
-  if (ingest_document(&job->job, fixture->embedder, &source, &outcome, &err)) fail_msg("%s: %s %s", name, err.code, err.message);
+  if (ingest_documents(&job->job, fixture->embedder, &source, 1, &outcome, &err)) fail_msg("%s: %s %s", name, err.code, err.message);
   return outcome;
 }
 

@@ -144,7 +144,7 @@ static void an_overtaken_attempt_changes_nothing(void **state) {
   ERROR_AUTO err = {0};
   job.job.attempt = 3;
   struct ingest_source source = {.document_id = outcome.document_id, .name = "fence.txt", .source = "upload", .bytes = "Old", .len = 3};
-  assert_int_equal(ingest_document(&job.job, fixture.embedder, &source, &outcome, &err), OK);
+  assert_int_equal(ingest_documents(&job.job, fixture.embedder, &source, 1, &outcome, &err), OK);
   assert_int_equal(outcome.state, INGEST_SUPERSEDED);
   assert_non_null(strstr(first(&job, "newer words")->text, "Newer"));
   arena_free(job.job.arena);
@@ -213,7 +213,6 @@ static void glossaries(void **state) {
   arena_free(job.job.arena);
 }
 
-/* A row as an upload makes it, its original in the store (or nowhere). */
 /* An owner's own word finds what his glossary says it is, by word and by vector. */
 static void glossaries_lend_their_words_to_questions(void **state) {
   (void)state;
@@ -229,6 +228,7 @@ static void glossaries_lend_their_words_to_questions(void **state) {
   arena_free(job.job.arena);
 }
 
+/* A row as an upload makes it, its original in the store (or nowhere). */
 static void add_upload(struct context_job *job, const char *name, const char *text, bool stored, json_t *documents) {
   char sql[700], id[40], sha256[SHA256_HEX];
   ERROR_AUTO err = {0};
@@ -332,7 +332,7 @@ static void another_model_is_moved_to_while_searches_go_on(void **state) {
   struct ingest_source source = {
       .name = "a.txt", .source = "upload", .bytes = "A refund is paid for every parcel that comes back.", .len = 50};
   struct ingest_outcome outcome = {0};
-  assert_int_equal(ingest_document(&job.job, embedder, &source, &outcome, &err), OK);
+  assert_int_equal(ingest_documents(&job.job, embedder, &source, 1, &outcome, &err), OK);
   assert_int_equal(outcome.state, INGEST_UNCHANGED); /* as if it had been ingested by the new model */
   assert_int_equal(reembed(&job, &fixture.cfg, 2, &err), OK);
   assert_int_equal(vectors_of(&job, "builtin"), 2);

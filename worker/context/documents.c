@@ -24,7 +24,7 @@ static enum status ingest_one(struct job *job, struct embedder *embedder, struct
   if (status) source.fault = &fault;
   source.bytes = buf_str(&content);
   source.len = content.len;
-  status = ingest_document(job, embedder, &source, &outcome, err);
+  status = ingest_documents(job, embedder, &source, 1, &outcome, err);
   if (!status) json_array_append_new(results, ingest_json(&source, &outcome));
   return status;
 }

@@ -1,8 +1,8 @@
-/* ingest.h - one document from bytes to chunks that are found.
+/* ingest.h - documents from bytes to chunks that are found.
  *
  * Until the transaction that replaces them a document's former chunks are found, after it the new ones: never half of either. Whoever took
  * a document up last owns it (documents.job_id, attempt): an attempt that was overtaken changes nothing. The same bytes give the same
- * chunks, with the same ids, whoever ingests them and how often. */
+ * chunks, with the same ids, whoever ingests them, how often and beside what. */
 #ifndef AUTODB_CONTEXT_INGEST_H
 #define AUTODB_CONTEXT_INGEST_H
 
@@ -37,11 +37,13 @@ struct ingest_outcome { /* strings in the job's arena */
   const char *code, *message; /* "NEEDS_OCR"; NULL unless failed */
 };
 
-/* What is wrong with the document is an outcome; a failure is of the job: ERR_UNAVAILABLE when the database or the provider of vectors
- * can't be reached, so that the job is tried again. embedder may be used for many documents. The arena grows by what the outcome needs
- * only. */
-MUST_CHECK enum status ingest_document(struct job *job, struct embedder *embedder, const struct ingest_source *source,
-                                       struct ingest_outcome *ret_outcome, struct error *err);
+#define INGEST_GROUP 16 /* documents at most in one transaction: what small ones cost is mostly the statements around them */
+
+/* What is wrong with a document is its outcome; a failure is of the job, and of the whole group: ERR_UNAVAILABLE when the database or the
+ * provider of vectors can't be reached, so that the job is tried again. Sources have ids, all of them, or are all different by source and
+ * name; an outcome for each. embedder may be used for many. The job's arena grows by what the outcomes need only. */
+MUST_CHECK enum status ingest_documents(struct job *job, struct embedder *embedder, const struct ingest_source *sources, size_t count,
+                                        struct ingest_outcome *ret_outcomes, struct error *err);
 /* Whether the session's commits may return before they are on disk. A crash of the database then forgets the last of them, whole and in
  * their order; what is built on them is done anew by the job, whose own end always waits for the disk, and for all that was committed
  * before. */

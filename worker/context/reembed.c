@@ -99,7 +99,9 @@ static enum status put_rows(struct reembed *reembed, const struct document *docu
                                    .ids = document->ids,
                                    .vectors = document->vectors,
                                    .count = document->count};
-  return vector_rows_copy(&rows, reembed->job->db, copy, err);
+  status = vector_rows_begin(copy, reembed->job->db, err);
+  if (!status) status = vector_rows_put(&rows, copy, err);
+  return status ? status : copy_end(copy, err);
 }
 
 static enum status flip(struct reembed *reembed, const struct document *document, struct error *err) {

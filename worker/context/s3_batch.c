@@ -1,4 +1,4 @@
-/* s3_batch.c - one batch: what an earlier attempt has done is found in documents, what is left is read and ingested, and told in groups.
+/* s3_batch.c - one batch: what an earlier attempt has done is found in documents, what is left is read, ingested and told in groups.
  *
  * An attempt may end anywhere. Then the next finds out what became of its objects, and counts from there on which object it begins: one
  * that was begun LIMIT_S3_OBJECT_TRIES times and never settled is what kills its readers, and is left alone. */
@@ -12,7 +12,6 @@
 
 #define STRINGIFY_(x) #x
 #define STRINGIFY(x) STRINGIFY_(x)
-#define GROUP 16
 #define TELL_MS 1000
 #define SILENCE_MAX 8 /* objects in a row that the store doesn't answer for: it is the store */
 
@@ -32,8 +31,11 @@ struct batch {
   struct row *rows;
   struct s3_wanted *wanted;
   size_t count;
-  struct mark marks[GROUP];
+  struct mark marks[INGEST_GROUP];
   size_t mark_count;
+  struct s3_fetched group[INGEST_GROUP]; /* to be ingested together */
+  size_t group_count, group_bytes;
+  int64_t group_ms; /* since when */
   int64_t told_ms, progress_ms;
   long long done;
   bool ended; /* the ingest has, or the batch is another job's */
@@ -113,7 +115,7 @@ static const char wake_sql[] =
 
 static enum status tell(struct batch *batch, struct error *err) {
   struct arena *arena = batch->job->arena;
-  const char *columns[4][GROUP];
+  const char *columns[4][INGEST_GROUP];
   if (!batch->mark_count) return OK;
   for (size_t i = 0; i < batch->mark_count; i++) {
     columns[0][i] = batch->marks[i].n;
@@ -141,7 +143,7 @@ static enum status mark(struct batch *batch, size_t index, const char *state, in
   struct mark *at = &batch->marks[batch->mark_count++];
   *at = (struct mark){.n = batch->rows[index].n, .state = state, .error = error};
   snprintf(at->chunks, sizeof at->chunks, "%d", chunks);
-  bool now = batch->mark_count == GROUP || clock_mono_ms() - batch->told_ms >= TELL_MS;
+  bool now = batch->mark_count == INGEST_GROUP || clock_mono_ms() - batch->told_ms >= TELL_MS;
   return now ? tell(batch, err) : OK;
 }
 
@@ -177,36 +179,73 @@ static enum status unanswered(struct batch *batch, const struct s3_fetched *fetc
 /* What the document itself caused; all else is the job's. */
 static bool is_its_own(enum status status) { return status == ERR_INTERNAL || status == ERR_TOO_LARGE; }
 
-static enum status ingest(struct batch *batch, const struct s3_fetched *fetched, struct error *err) {
-  const struct s3_wanted *wanted = &batch->wanted[fetched->index];
-  struct ingest_source source = {.name = wanted->key,
-                                 .source = arena_printf(batch->job->arena, "%s%s", batch->source.origin, wanted->key),
-                                 .etag = fetched->etag,
-                                 .bytes = buf_str(&fetched->content),
-                                 .len = fetched->content.len};
-  struct ingest_outcome outcome = {0};
-  if (!source.source) return error_oom(err);
-  bool counts = batch->job->attempt > 1 || batch->rows[fetched->index].tries;
-  enum status status = counts ? tried(batch, fetched->index, err) : OK;
-  if (!status) status = ingest_document(batch->job, batch->embedder, &source, &outcome, err);
-  if (is_its_own(status)) return mark_failed(batch, fetched->index, err->code, err->message, err);
-  if (status) return status;
-  switch (outcome.state) {
-  case INGEST_READY: return mark(batch, fetched->index, "ingested", outcome.chunks, NULL, err);
-  case INGEST_UNCHANGED: return mark(batch, fetched->index, "unchanged", outcome.chunks, NULL, err);
-  case INGEST_FAILED: return mark_failed(batch, fetched->index, outcome.code, outcome.message, err);
+static enum status mark_outcome(struct batch *batch, size_t index, const struct ingest_outcome *outcome, struct error *err) {
+  switch (outcome->state) {
+  case INGEST_READY: return mark(batch, index, "ingested", outcome->chunks, NULL, err);
+  case INGEST_UNCHANGED: return mark(batch, index, "unchanged", outcome->chunks, NULL, err);
+  case INGEST_FAILED: return mark_failed(batch, index, outcome->code, outcome->message, err);
   case INGEST_SUPERSEDED: break;
   }
-  return mark_failed(batch, fetched->index, "SUPERSEDED", "another job has given it newer content, or it was deleted", err);
+  return mark_failed(batch, index, "SUPERSEDED", "another job has given it newer content, or it was deleted", err);
+}
+
+static enum status ingest(struct batch *batch, const struct s3_fetched *fetched, size_t count, struct error *err) {
+  struct ingest_source sources[INGEST_GROUP] = {0};
+  struct ingest_outcome outcomes[INGEST_GROUP] = {0};
+  for (size_t i = 0; i < count; i++) {
+    const char *key = batch->wanted[fetched[i].index].key;
+    sources[i] = (struct ingest_source){.name = key,
+                                        .source = arena_printf(batch->job->arena, "%s%s", batch->source.origin, key),
+                                        .etag = fetched[i].etag,
+                                        .bytes = buf_str(&fetched[i].content),
+                                        .len = fetched[i].content.len};
+    if (!sources[i].source) return error_oom(err);
+  }
+  enum status status = ingest_documents(batch->job, batch->embedder, sources, count, outcomes, err);
+  if (is_its_own(status) && count == 1) return mark_failed(batch, fetched->index, err->code, err->message, err);
+  if (is_its_own(status)) { /* of one of them */
+    error_clear(err);
+    status = OK;
+    for (size_t i = 0; i < count && !status; i++) status = ingest(batch, &fetched[i], 1, err);
+    return status;
+  }
+  for (size_t i = 0; i < count && !status; i++) status = mark_outcome(batch, fetched[i].index, &outcomes[i], err);
+  return status;
+}
+
+/* --- objects that were read --- */
+
+static void drop_group(struct batch *batch) {
+  for (size_t i = 0; i < batch->group_count; i++) buf_free(&batch->group[i].content);
+  batch->group_count = batch->group_bytes = 0;
+}
+
+static enum status ingest_group(struct batch *batch, struct error *err) {
+  enum status status = batch->group_count ? ingest(batch, batch->group, batch->group_count, err) : OK;
+  drop_group(batch);
+  return status;
+}
+
+/* fetched's content becomes the group's. */
+static enum status add(struct batch *batch, struct s3_fetched *fetched, struct error *err) {
+  bool counts = batch->job->attempt > 1 || batch->rows[fetched->index].tries; /* alone, for it may be what ended the others */
+  bool fits = batch->group_bytes + fetched->content.len <= LIMIT_S3_GROUP_BYTES;
+  enum status status = counts || !fits ? ingest_group(batch, err) : OK;
+  if (!status && counts) status = tried(batch, fetched->index, err);
+  if (status) return status;
+  if (!batch->group_count) batch->group_ms = clock_mono_ms();
+  batch->group_bytes += fetched->content.len;
+  batch->group[batch->group_count++] = *fetched;
+  buf_init(&fetched->content, 0);
+  bool now = counts || batch->group_count == INGEST_GROUP || clock_mono_ms() - batch->group_ms >= TELL_MS;
+  return now ? ingest_group(batch, err) : OK;
 }
 
 static enum status take(struct batch *batch, struct s3_fetched *fetched, struct error *err) {
   if (fetched->status == ERR_UNAVAILABLE) return unanswered(batch, fetched, err);
   batch->silent = 0;
   if (fetched->status) return mark_failed(batch, fetched->index, fetched->code, fetched->message, err);
-  enum status status = ingest(batch, fetched, err);
-  buf_free(&fetched->content);
-  return status;
+  return add(batch, fetched, err);
 }
 
 /* --- the whole --- */
@@ -239,8 +278,10 @@ static enum status work(struct batch *batch, struct error *err) {
     buf_free(&fetched.content);
     taken++;
   }
-  ERROR_AUTO untold = {0};
-  enum status told = tell(batch, &untold); /* what was done is told whatever happened */
+  ERROR_AUTO untold = {0}; /* what was read is ingested, and what was done told, whatever happened */
+  enum status told = batch->ended ? OK : ingest_group(batch, &untold);
+  drop_group(batch);
+  if (!told) told = tell(batch, &untold);
   if (!status && told) status = error_set_code(err, told, untold.code, "%s", untold.message);
   if (!status && !batch->ended && taken < batch->count) status = error_oom(err);
   if (!status && batch->again && !batch->ended) status = error_set_code(err, ERR_UNAVAILABLE, batch->why.code, "%s", batch->why.message);

@@ -17,10 +17,11 @@ struct s3_fetched {
 };
 
 struct s3_fetch;
-/* source and wanted are borrowed. region as s3_source_open. At most LIMIT_S3_FLIGHT_BYTES are held at once, or one object. */
+/* source and wanted are borrowed. region as s3_source_open. At most LIMIT_S3_FLIGHT_BYTES are held at once, or one object,
+ * besides what the caller keeps. */
 MUST_CHECK enum status s3_fetch_new(const struct s3_source *source, const char *region, const struct s3_wanted *wanted, size_t count,
                                     struct s3_fetch **ret_fetch, struct error *err);
-/* Waits for the next; false when all have been taken. The caller frees its content before the next call. */
+/* Waits for the next; false when all have been taken. Its content is the caller's to free. */
 bool s3_fetch_next(struct s3_fetch *fetch, struct s3_fetched *ret_fetched);
 void s3_fetch_free(struct s3_fetch *fetch); /* what is under way is ended, within a try */
 static inline void s3_fetch_freep(struct s3_fetch **fetch) {

@@ -12,7 +12,8 @@ struct vector_rows { /* of one document */
   const float *vectors;      /* model->dims each, one after the other */
   size_t count;
 };
-/* copy is begun here; after a failure the caller aborts it. */
-MUST_CHECK enum status vector_rows_copy(const struct vector_rows *rows, PGconn *conn, struct copy *copy, struct error *err);
+/* As copy_begin; then any number of documents, and copy_end. */
+MUST_CHECK enum status vector_rows_begin(struct copy *copy, PGconn *conn, struct error *err);
+MUST_CHECK enum status vector_rows_put(const struct vector_rows *rows, struct copy *copy, struct error *err);
 
 #endif
