@@ -9,7 +9,8 @@
  *
  * Texts are made of topics: half of a document's words are its topic's, the rest everybody's, both by Zipf's law, so that passages of one
  * topic are alike and those of others are not. They hold as many different words as English of their length, by Heaps' law with the numbers
- * of newswire (Manning, Raghavan, Schütze: Introduction to Information Retrieval, 5.1.1): 15,000 of 150,000. The same texts in every run. */
+ * of newswire (Manning, Raghavan, Schütze: Introduction to Information Retrieval, 5.1.1): 15,000 of 150,000. The same texts in every run.
+ */
 #include <math.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -198,11 +199,12 @@ static size_t ingest(struct embedder *embedder, const char *connection, struct g
   snprintf(id, sizeof id, "%08zx-0000-4000-8000-0000000be9ff", group->made);
   job.id = id;
   for (size_t i = 0; i < group->count; i++)
-    sources[i] = (struct ingest_source){
-        .name = group->names[i], .source = "upload", .bytes = buf_str(&group->texts[i]), .len = group->texts[i].len};
+    sources[i] =
+        (struct ingest_source){.name = group->names[i], .source = "upload", .bytes = buf_str(&group->texts[i]), .len = group->texts[i].len};
   TRY(ingest_documents(&job, embedder, sources, group->count, outcomes, &err));
   for (size_t i = 0; i < group->count; i++) {
-    if (outcomes[i].state != INGEST_READY) fprintf(stderr, "%s: %s\n", group->names[i], outcomes[i].message ? outcomes[i].message : "not ready");
+    if (outcomes[i].state != INGEST_READY)
+      fprintf(stderr, "%s: %s\n", group->names[i], outcomes[i].message ? outcomes[i].message : "not ready");
     chunks += (size_t)outcomes[i].chunks;
   }
   group->count = group->bytes = 0;

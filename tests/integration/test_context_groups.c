@@ -51,7 +51,7 @@ static void prepare(struct context_job *job) {
 
 static void expect_outcomes(const struct ingest_outcome *outcomes) {
   static const enum ingest_state states[GIVEN] = {
-      [LAST] = INGEST_READY,   [QUOTED] = INGEST_READY,   [NAMED_NULL] = INGEST_READY,  [BROKEN] = INGEST_FAILED,
+      [LAST] = INGEST_READY,   [QUOTED] = INGEST_READY,   [NAMED_NULL] = INGEST_READY, [BROKEN] = INGEST_FAILED,
       [EMPTY] = INGEST_FAILED, [SAME] = INGEST_UNCHANGED, [FENCE] = INGEST_SUPERSEDED, [NEW] = INGEST_READY};
   for (size_t i = 0; i < GIVEN; i++) {
     if (outcomes[i].state != states[i]) fail_msg("%s: %d instead of %d", given[i].name, (int)outcomes[i].state, (int)states[i]);
@@ -188,8 +188,10 @@ static void what_is_no_group(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(each_ends_as_alone),           cmocka_unit_test(all_or_none),
-      cmocka_unit_test(the_one_refused_is_found_out), cmocka_unit_test(what_is_no_group),
+      cmocka_unit_test(each_ends_as_alone),
+      cmocka_unit_test(all_or_none),
+      cmocka_unit_test(the_one_refused_is_found_out),
+      cmocka_unit_test(what_is_no_group),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
 }

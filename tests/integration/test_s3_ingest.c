@@ -5,9 +5,9 @@
 #include <unistd.h>
 
 #include "common/limits.h"
-#include "worker/context/ingest.h"
 #include "tests/support/jobs.h"
 #include "tests/support/s3_server.h"
+#include "worker/context/ingest.h"
 
 #define SLOTS 2
 #define SLOTS_TEXT "2"
@@ -362,7 +362,8 @@ static void killing_changes_nothing(void **state) {
   long long reads = s3_server_count(&memory, "GET"), taken = harness_count(h->database_url, "SELECT last_value FROM public.taken");
   print_message("%d kills, %lld reads of %d objects, %lld times embedded\n", kills, reads, objects, taken);
   if (taken > objects + kills * SLOTS * INGEST_GROUP) fail_msg("%lld times %d objects were embedded, %d kills", taken, objects, kills);
-  if (reads > objects + kills * SLOTS * (LIMIT_S3_AHEAD + INGEST_GROUP)) fail_msg("%lld reads of %d objects, %d kills", reads, objects, kills);
+  if (reads > objects + kills * SLOTS * (LIMIT_S3_AHEAD + INGEST_GROUP))
+    fail_msg("%lld reads of %d objects, %d kills", reads, objects, kills);
   jobs_await_all(h, 20000);
 }
 
