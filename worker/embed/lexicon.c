@@ -165,7 +165,7 @@ static void add_word(struct lexicon *lexicon, const char *word, size_t len) {
 
 /* --- reading --- */
 
-enum class { OTHER, LOWER, UPPER, DIGIT, LETTER /* of no case */, PAIR /* of a script without spaces */, MARK /* an accent by itself */ };
+enum kind { OTHER, LOWER, UPPER, DIGIT, LETTER /* of no case */, PAIR /* of a script without spaces */, MARK /* an accent by itself */ };
 
 /* U+00C0 to U+017F without accents. */
 static const char folded[] = "aaaaaaaceeeeiiiidnooooo.ouuuuytsaaaaaaaceeeeiiiidnooooo.ouuuuyty"
@@ -190,27 +190,40 @@ static size_t encode(uint32_t c, char *out) {
   return out[3] = (char)(0x80 | (c & 0x3F)), (size_t)4;
 }
 
-/* Beyond ASCII: what kind of character, and *c folded. */
-static enum class classify_wide(uint32_t *c) {
-  if (is_between(*c, 0xC0, 0x17F)){if (*c == 0xD7 || *c == 0xF7) return OTHER; size_t at = *c - 0xC0;
-                                   bool odd_first = is_between(*c, 0x139, 0x148) || is_between(*c, 0x179, 0x17E); /* of a pair of cases */
-                                   bool upper = *c < 0xDF || (*c >= 0x100 && *c != 0x138 && (*c & 1) == odd_first);
-                                   *c = (uint8_t)folded[at]; return upper ? UPPER : LOWER;}
-if (is_between(*c, 0x300, 0x36F)) return MARK;
-if (is_between(*c, 0x391, 0x3A9)) return *c += 0x20, UPPER;
-if (is_between(*c, 0x410, 0x42F)) return *c += 0x20, UPPER;
-if (is_between(*c, 0x400, 0x40F)) return *c += 0x50, UPPER;
-if (is_between(*c, 0x3B1, 0x3CE) || is_between(*c, 0x430, 0x45F)) return LOWER;
-if (*c < 0xC0 || is_between(*c, 0x2000, 0x2E7F) || is_between(*c, 0x3000, 0x303F) || is_between(*c, 0xE000, 0xF8FF) ||
-    is_between(*c, 0xFE00, 0xFE6F) || is_between(*c, 0xFF00, 0xFF0F) || is_between(*c, 0x1F000, 0x1FAFF))
-  return OTHER;
-if (is_between(*c, 0x2E80, 0x9FFF) || is_between(*c, 0xAC00, 0xD7AF) || is_between(*c, 0x20000, 0x3FFFF) || is_between(*c, 0xE00, 0xEFF))
-  return PAIR;
-return LETTER;
+/* U+00C0 to U+017F, folded to the letter without its accent. */
+static enum kind kind_of_latin(uint32_t *c) {
+  if (*c == 0xD7 || *c == 0xF7) return OTHER;
+  bool odd_first = is_between(*c, 0x139, 0x148) || is_between(*c, 0x179, 0x17E); /* of a pair of cases */
+  bool upper = *c < 0xDF || (*c >= 0x100 && *c != 0x138 && (*c & 1) == odd_first);
+  *c = (uint8_t)folded[*c - 0xC0];
+  return upper ? UPPER : LOWER;
 }
 
-static enum class classify(const char *text, size_t len, size_t *ret_used, uint32_t *ret_c) {
-  uint8_t byte = (uint8_t)*text; *ret_used = 1; *ret_c = byte; if (byte >= 'a' && byte <= 'z') return LOWER;
+static bool is_sign(uint32_t c) {
+  return c < 0xC0 || is_between(c, 0x2000, 0x2E7F) || is_between(c, 0x3000, 0x303F) || is_between(c, 0xE000, 0xF8FF) ||
+         is_between(c, 0xFE00, 0xFE6F) || is_between(c, 0xFF00, 0xFF0F) || is_between(c, 0x1F000, 0x1FAFF);
+}
+
+static bool is_without_spaces(uint32_t c) {
+  return is_between(c, 0x2E80, 0x9FFF) || is_between(c, 0xAC00, 0xD7AF) || is_between(c, 0x20000, 0x3FFFF) || is_between(c, 0xE00, 0xEFF);
+}
+
+/* Beyond ASCII: what kind of character, and *c folded. */
+static enum kind kind_of_wide(uint32_t *c) {
+  if (is_between(*c, 0xC0, 0x17F)) return kind_of_latin(c);
+  if (is_between(*c, 0x300, 0x36F)) return MARK;
+  if (is_between(*c, 0x391, 0x3A9) || is_between(*c, 0x410, 0x42F)) return *c += 0x20, UPPER;
+  if (is_between(*c, 0x400, 0x40F)) return *c += 0x50, UPPER;
+  if (is_between(*c, 0x3B1, 0x3CE) || is_between(*c, 0x430, 0x45F)) return LOWER;
+  if (is_sign(*c)) return OTHER;
+  return is_without_spaces(*c) ? PAIR : LETTER;
+}
+
+static enum kind kind_of(const char *text, size_t len, size_t *ret_used, uint32_t *ret_c) {
+  uint8_t byte = (uint8_t)*text;
+  *ret_used = 1;
+  *ret_c = byte;
+  if (byte >= 'a' && byte <= 'z') return LOWER;
   if (byte >= 'A' && byte <= 'Z') return *ret_c = byte | 0x20U, UPPER;
   if (byte >= '0' && byte <= '9') return DIGIT;
   if (byte < 0x80) return OTHER;
@@ -218,14 +231,14 @@ static enum class classify(const char *text, size_t len, size_t *ret_used, uint3
   if (!used) return OTHER;
   *ret_used = used;
   *ret_c = decode(text, used);
-  return classify_wide(ret_c);
+  return kind_of_wide(ret_c);
 }
 
 struct run { /* the word being read */
   char text[WORD_BYTES + 8];
   size_t len;
   int letters, digits; /* characters */
-  enum class last;
+  enum kind last;
   size_t last_at; /* where its last character begins */
   bool too_long;
 };
@@ -240,11 +253,11 @@ static void flush(struct lexicon *lexicon, struct run *run) {
 
 /* Whether a new word begins with this character: at a change of case (orderItems), of the last capital of several (HTTPServer: the caller
  * looks back), between a word and a number (address2, 30days), but not within short mixes (q3, s3, 2fa). */
-static bool begins_word(const struct run *run, enum class class, bool word_follows) {
+static bool begins_word(const struct run *run, enum kind kind, bool word_follows) {
   if (!run->len) return false;
-  if (class == UPPER && (run->last == LOWER || run->last == DIGIT)) return true;
-  if (class == DIGIT && run->last != DIGIT) return run->letters >= 3;
-  return (class == LOWER || class == LETTER) && run->last == DIGIT && (run->letters == 0 ? word_follows : run->letters >= 3);
+  if (kind == UPPER && (run->last == LOWER || run->last == DIGIT)) return true;
+  if (kind == DIGIT && run->last != DIGIT) return run->letters >= 3;
+  return (kind == LOWER || kind == LETTER) && run->last == DIGIT && (run->letters == 0 ? word_follows : run->letters >= 3);
 }
 
 static bool three_letters(const char *text, size_t len) {
@@ -267,17 +280,17 @@ static void give_back_capital(struct lexicon *lexicon, struct run *run) {
   run->last = UPPER;
 }
 
-static void push(struct lexicon *lexicon, struct run *run, enum class class, uint32_t c) {
-  if (class == LOWER && run->last == UPPER && run->letters > 1 && run->last_at > 0) give_back_capital(lexicon, run);
+static void push(struct lexicon *lexicon, struct run *run, enum kind kind, uint32_t c) {
+  if (kind == LOWER && run->last == UPPER && run->letters > 1 && run->last_at > 0) give_back_capital(lexicon, run);
   if (run->len + 4 > WORD_BYTES) {
     run->too_long = true;
     return;
   }
   run->last_at = run->len;
   run->len += encode(c, run->text + run->len);
-  run->letters += class != DIGIT;
-  run->digits += class == DIGIT;
-  run->last = class;
+  run->letters += kind != DIGIT;
+  run->digits += kind == DIGIT;
+  run->last = kind;
 }
 
 /* Characters of scripts without spaces: each with the one before it; one that stands alone by itself. */
@@ -285,7 +298,7 @@ static size_t read_pairs(struct lexicon *lexicon, const char *text, size_t len) 
   size_t at = 0, used, before = 0, before_len = 0;
   uint32_t c;
   int count = 0;
-  while (at < len && classify(text + at, len - at, &used, &c) == PAIR) {
+  while (at < len && kind_of(text + at, len - at, &used, &c) == PAIR) {
     if (before_len) add_word(lexicon, text + before, before_len + used);
     before = at;
     before_len = used;
@@ -300,16 +313,16 @@ static void read_all(struct lexicon *lexicon, const char *text, size_t len) {
   struct run run = {0};
   for (size_t at = 0, used; at < len; at += used) {
     uint32_t c;
-    enum class class = classify(text + at, len - at, &used, &c);
-    if (class == MARK) continue;
-    if (class == OTHER) {
+    enum kind kind = kind_of(text + at, len - at, &used, &c);
+    if (kind == MARK) continue;
+    if (kind == OTHER) {
       if (run.len || run.too_long) flush(lexicon, &run);
-    } else if (class == PAIR) {
+    } else if (kind == PAIR) {
       flush(lexicon, &run);
       used = read_pairs(lexicon, text + at, len - at);
     } else {
-      if (begins_word(&run, class, three_letters(text + at, len - at))) flush(lexicon, &run);
-      push(lexicon, &run, class, c);
+      if (begins_word(&run, kind, three_letters(text + at, len - at))) flush(lexicon, &run);
+      push(lexicon, &run, kind, c);
     }
   }
   flush(lexicon, &run);
