@@ -311,13 +311,17 @@ static void test_roles(void **state) {
   (void)state;
   static const struct {
     const char *grant, *rule;
-  } roles[] = {{"ALTER ROLE tried BYPASSRLS", "bypassrls"},
-               {"GRANT pg_read_server_files TO tried", "file-roles"},
-               {"GRANT pg_signal_backend TO tried", "powerful-roles"},
-               {"GRANT INSERT ON shop.orders TO tried", "can-write"},
-               {"GRANT UPDATE (note) ON shop.orders TO tried", "can-write"},
-               {"ALTER TABLE hr.employees OWNER TO tried", "owner"},
-               {"ALTER ROLE tried CREATEROLE", "createrole"}};
+  } roles[] = {
+      {"ALTER ROLE tried BYPASSRLS", "bypassrls"},
+      {"GRANT pg_read_server_files TO tried", "file-roles"},
+      {"GRANT pg_signal_backend TO tried", "powerful-roles"},
+      {"GRANT INSERT ON shop.orders TO tried", "can-write"},
+      {"GRANT UPDATE (note) ON shop.orders TO tried", "can-write"},
+      {"GRANT TRUNCATE ON shop.orders TO tried", "can-write"},
+      {"ALTER ROLE tried INHERIT; CREATE ROLE writers; GRANT DELETE ON shop.orders TO writers; GRANT writers TO tried", "can-write"},
+      {"ALTER TABLE hr.employees OWNER TO tried", "owner"},
+      {"ALTER ROLE tried CREATEROLE", "createrole"},
+      {"GRANT INSERT ON shop.orders TO PUBLIC", "can-write"}};
   json_t *details = NULL;
   assert_int_equal(check_role(world.url, &details), ERR_FORBIDDEN);
   harness_sql(world.url, json_str(details, "create_role_sql", "")); /* what it advises */
@@ -337,6 +341,7 @@ static void test_roles(void **state) {
     json_decref(details);
     harness_sql(world.url, "REASSIGN OWNED BY tried TO postgres; DROP OWNED BY tried; DROP ROLE tried");
   }
+  harness_sql(world.url, "REVOKE INSERT ON shop.orders FROM PUBLIC");
 }
 
 int main(void) {

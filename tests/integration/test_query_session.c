@@ -2,6 +2,7 @@
 #include "tests/support/guarded.h"
 
 #include "common/json.h"
+#include "common/pg.h"
 #include "worker/query/session.h"
 
 static struct guarded_world world;
@@ -99,6 +100,49 @@ static void test_settings_do_not_stay(void **state) {
   assert_int_equal(query_session_query(session, "SET TRANSACTION READ WRITE", 0, NULL, &res, &err), ERR_VALIDATION); /* too late */
 }
 
+static void expect(struct query_session *session, const char *sql, const char *text) {
+  ERROR_AUTO err = {0};
+  PGRESULT_AUTO res = NULL;
+  if (query_session_query(session, sql, 0, NULL, &res, &err)) fail_msg("%s: %s", sql, err.message);
+  assert_string_equal(PQgetvalue(res, 0, 0), text);
+}
+
+/* Look-ups and the statement that they are for are one transaction: as safe, with the schemas and the time it needs. */
+static void test_runs_in_the_open_transaction(void **state) {
+  (void)state;
+  static const char id_sql[] = "SELECT pg_backend_pid()::text || current_setting('search_path') || now()";
+  ERROR_AUTO err = {0};
+  QUERY_SESSION_AUTO session = open_session(world.reader);
+  struct query_result *result;
+  PGresult *before = NULL;
+  assert_int_equal(query_session_begin(session, NULL, 0, &err), OK);
+  assert_int_equal(query_session_query(session, id_sql, 0, NULL, &before, &err), OK);
+  assert_int_equal(run(session, "SELECT count(*) FROM orders", NULL, &result, &err), OK);
+  expect(session, id_sql, PQgetvalue(before, 0, 0)); /* the same transaction, still open */
+  assert_int_equal(run(session, "SELECT count(*) FROM hr.employees", &(struct query_limits){.statement_ms = 4000}, &result, &err), OK);
+  expect(session, "SELECT current_setting('statement_timeout')", "4s"); /* another, with that limit */
+  expect(session, "SELECT current_setting('transaction_read_only')", "on");
+  assert_int_equal(run(session, "SELECT 1 / (id - id) FROM orders", &(struct query_limits){.statement_ms = 4000}, &result, &err),
+                   ERR_VALIDATION);
+  error_clear(&err);
+  PGresult *res = NULL;
+  assert_int_equal(query_session_query(session, "SELECT 1", 0, NULL, &res, &err), ERR_INTERNAL); /* a failure ends it */
+  error_clear(&err);
+  assert_int_equal(run(session, "SELECT count(*) FROM orders", NULL, &result, &err), OK);
+  assert_int_equal(query_session_query(session, "SELECT 1", 0, NULL, &res, &err), ERR_INTERNAL); /* its own ends with it */
+  PQclear(before);
+}
+
+static void test_a_role_that_writes_is_refused_in_the_open_transaction(void **state) {
+  (void)state;
+  ERROR_AUTO err = {0};
+  QUERY_SESSION_AUTO session = open_session(world.url);
+  struct query_result *result;
+  assert_int_equal(query_session_begin(session, NULL, 0, &err), OK);
+  assert_int_equal(run(session, "SELECT count(*) FROM orders", NULL, &result, &err), ERR_FORBIDDEN);
+  assert_string_equal(err.code, "GUARDRAIL_VIOLATION");
+}
+
 static void test_explain(void **state) {
   (void)state;
   static const struct {
@@ -151,8 +195,13 @@ static void test_owner_views_are_refused(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_limits),   cmocka_unit_test(test_byte_budget),
-                                     cmocka_unit_test(test_failures), cmocka_unit_test(test_settings_do_not_stay),
-                                     cmocka_unit_test(test_explain),  cmocka_unit_test(test_owner_views_are_refused)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_limits),
+                                     cmocka_unit_test(test_byte_budget),
+                                     cmocka_unit_test(test_failures),
+                                     cmocka_unit_test(test_settings_do_not_stay),
+                                     cmocka_unit_test(test_runs_in_the_open_transaction),
+                                     cmocka_unit_test(test_a_role_that_writes_is_refused_in_the_open_transaction),
+                                     cmocka_unit_test(test_explain),
+                                     cmocka_unit_test(test_owner_views_are_refused)};
   return cmocka_run_group_tests(tests, setup, teardown);
 }

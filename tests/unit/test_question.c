@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "common/limits.h"
+#include "worker/schema/kept.h"
 #include "worker/text2sql/builtin/study.h"
 
 static const char schema_json[] =
@@ -285,7 +286,7 @@ static void dates(void **state) {
   static const char *const none[] = {"2023-02-30", "on February 30, 2024", "in 300", "may", "last straw", "in 20233"};
   (void)state;
   ARENA_AUTO arena = arena_new((size_t)16 << 20);
-  struct words *words = words_new(arena);
+  struct words *words = words_new(NULL, arena);
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     struct tokens tokens;
     struct date_range range = {0};
@@ -305,6 +306,114 @@ static void dates(void **state) {
     struct date_range range;
     assert_true(tokens_read(&tokens, none[i], arena, words));
     if (dates_read(&tokens, 0, arena, &range)) fail_msg("%s", none[i]);
+  }
+}
+
+/* ---- where values are looked for ---- */
+
+/* Rows: clients.city is 'paris', and "Visit Log" has a note of which nobody asks. */
+struct asked {
+  int times;
+  bool clients, visits;
+};
+
+static enum status find_value(void *arg, struct arena *arena, const char *const *phrases, size_t phrase_count,
+                              const struct value_column *columns, size_t column_count, struct value_matches *ret, struct error *err) {
+  struct asked *asked = arg;
+  (void)err;
+  *ret = (struct value_matches){.items = arena_calloc(arena, phrase_count * column_count + 1, sizeof *ret->items)};
+  asked->times++;
+  for (size_t c = 0; c < column_count; c++) {
+    asked->clients |= strcmp(columns[c].table->name, "clients") == 0;
+    asked->visits |= strcmp(columns[c].table->name, "archive") == 0;
+    for (size_t p = 0; p < phrase_count; p++)
+      if ((strcmp(columns[c].column->name, "city") == 0 && strcmp(phrases[p], "paris") == 0) ||
+          (strcmp(columns[c].column->name, "label") == 0 && strcmp(phrases[p], "teakwood") == 0))
+        ret->items[ret->count++] = (struct value_match){p, c, phrases[p]};
+  }
+  return OK;
+}
+
+static struct snapshot *with_an_archive(struct arena *arena) {
+  struct snapshot *snapshot;
+  ERROR_AUTO err = {0};
+  json_t *json = arena_json(arena, json_loads(schema_json, 0, NULL));
+  json_array_append_new(json_object_get(json, "tables"),
+                        json_pack("{s:s, s:s, s:s, s:[{s:s, s:s, s:b}, {s:s, s:s}]}", "schema", "public", "name", "archive", "kind",
+                                  "table", "columns", "name", "box", "type", "bigint", "nullable", 0, "name", "label", "type", "text"));
+  assert_int_equal(snapshot_load(json, arena, &snapshot, &err), OK);
+  return snapshot;
+}
+
+static struct generator_answer ask_rows(struct snapshot *snapshot, const char *question, struct asked *asked, struct arena *arena) {
+  struct value_source source = {find_value, asked};
+  struct generator_request request = {.question = question, .snapshot = snapshot, .values = &source};
+  struct generator_answer answer;
+  ERROR_AUTO err = {0};
+  *asked = (struct asked){0};
+  assert_int_equal(generator_builtin.generate(&request, arena, &answer, &err), OK);
+  return answer;
+}
+
+static void values_are_looked_for_near_the_tables_named(void **state) {
+  (void)state;
+  ARENA_AUTO arena = arena_new((size_t)64 << 20);
+  struct snapshot *snapshot = with_an_archive(arena);
+  struct asked asked;
+  struct generator_answer answer = ask_rows(snapshot, "How many invoices do clients in Paris have?", &asked, arena);
+  assert_non_null(answer.sql);
+  assert_non_null(strstr(answer.sql, "'paris'"));
+  assert_true(asked.times == 1 && asked.clients && !asked.visits);
+  ask_rows(snapshot, "total amount of invoices", &asked, arena);
+  assert_true(asked.times == 1 && !asked.visits);
+  answer = ask_rows(snapshot, "How many are labelled teakwood?", &asked, arena); /* no table is named */
+  assert_true(asked.visits);
+  answer = ask_rows(snapshot, "clients of teakwood", &asked, arena); /* not understood near: then everywhere, and it does not join */
+  assert_true(asked.times == 2 && asked.visits && !answer.sql);
+  answer = ask_rows(snapshot, "clients of blackwood", &asked, arena);
+  assert_true(asked.times == 2 && !answer.sql);
+}
+
+/* ---- a schema that is kept ---- */
+
+static const char *const kept_questions[] = {"How many clients are there?",
+                                             "total amount of invoices per client",
+                                             "unpaid invoices",
+                                             "average shipweight per shipmentstatus",
+                                             "weight of each shipment",
+                                             "total weight by status",
+                                             "how many visit logs",
+                                             "clients with purple elephants"};
+
+static struct snapshot *keep(const char *key, struct arena *arena) {
+  struct snapshot *snapshot;
+  ERROR_AUTO err = {0};
+  json_t *json = json_loads(schema_json, 0, NULL);
+  json_array_append_new(json_object_get(json, "tables"),
+                        json_pack("{s:s, s:s, s:s, s:[{s:s, s:s, s:b}, {s:s, s:s}, {s:s, s:s}]}", "schema", "public", "name",
+                                  "shipmentrecords", "kind", "table", "columns", "name", "id", "type", "bigint", "nullable", 0, "name",
+                                  "shipweight", "type", "numeric", "name", "shipmentstatus", "type", "text"));
+  assert_int_equal(kept_load(key, json, 1000, arena, &snapshot, &err), OK);
+  return snapshot;
+}
+
+/* The same answers whether the schema was kept or is read for this question, in whatever order they come. */
+static void what_is_kept_changes_no_answer(void **state) {
+  (void)state;
+  enum { QUESTIONS = sizeof kept_questions / sizeof *kept_questions };
+  ARENA_AUTO arena = arena_new((size_t)256 << 20);
+  struct snapshot *snapshot = keep("a", arena);
+  struct fixture kept = {.arena = arena, .snapshot = snapshot};
+  struct generator_answer first[QUESTIONS];
+  for (size_t i = 0; i < QUESTIONS; i++) first[i] = ask(&kept, kept_questions[i], arena);
+  for (size_t i = QUESTIONS; i-- > 0;) assert_string_equal(ask(&kept, kept_questions[i], arena).reasoning, first[i].reasoning);
+  keep("b", arena); /* another is kept now */
+  struct arena *beside;
+  assert_null(kept_beside(snapshot, &beside));
+  for (size_t i = 0; i < QUESTIONS; i++) {
+    struct generator_answer own = ask(&kept, kept_questions[i], arena);
+    assert_string_equal(own.reasoning, first[i].reasoning);
+    assert_true(own.sql ? first[i].sql && strcmp(own.sql, first[i].sql) == 0 : !first[i].sql);
   }
 }
 
@@ -334,10 +443,9 @@ static double now_ms(void) {
 static void a_hundred_tables_are_quick(void **state) {
   (void)state;
   ARENA_AUTO arena = arena_new((size_t)256 << 20);
-  json_t *json = arena_json(arena, wide_schema(100));
   struct fixture f = {.arena = arena};
   ERROR_AUTO err = {0};
-  assert_int_equal(snapshot_load(json, arena, &f.snapshot, &err), OK);
+  assert_int_equal(kept_load("wide", wide_schema(100), 1000, arena, &f.snapshot, &err), OK);
   double best = 1e9;
   for (int i = 0; i < 5; i++) {
     ARENA_AUTO own = arena_new((size_t)64 << 20);
@@ -361,6 +469,8 @@ int main(void) {
       cmocka_unit_test(long_and_broken_texts),
       cmocka_unit_test(memory_runs_out),
       cmocka_unit_test(dates),
+      cmocka_unit_test(values_are_looked_for_near_the_tables_named),
+      cmocka_unit_test(what_is_kept_changes_no_answer),
       cmocka_unit_test(a_hundred_tables_are_quick),
   };
   return cmocka_run_group_tests(tests, setup, teardown);

@@ -14,24 +14,32 @@
 #include "common/pg.h"
 #include "worker/schema/store.h"
 
+#define FRESH_MS 1000 /* a transaction open for longer has used up too much of its time for another statement */
+
+/* The schemas of the session, those to add, and never one of temporary objects first. */
+#define PATH_SQL(added)                                                                                                                  \
+  "pg_catalog.set_config('search_path', pg_catalog.concat_ws(', ', (SELECT pg_catalog.string_agg(pg_catalog.quote_ident(p), ', ' ORDER " \
+  "BY n) FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY u (p, n)"                                             \
+  " WHERE p OPERATOR(pg_catalog.!~) '^pg_'), NULLIF(" added ", ''), 'pg_temp'), true)"
+
 static const char begin_sql[] = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY";
-/* Settings the server knows, for this transaction. $1 statement_timeout, $2 search path to add. temp_file_limit takes a superuser, or
- * a grant, and is only ever lowered. */
+/* For this transaction: $1 statement_timeout, $2 search path to add, $3 how long the transaction may last, $4 lock_timeout, $5 work_mem. */
 static const char limits_sql[] =
-    "SELECT pg_catalog.set_config(s.name, v.value, true) FROM pg_catalog.pg_settings s JOIN (VALUES ('statement_timeout', $1::text),"
-    " ('transaction_timeout', $3::text), ('idle_in_transaction_session_timeout', $3), ('lock_timeout', $4::text), ('jit', 'off'),"
-    " ('max_parallel_workers_per_gather', '0'), ('work_mem', $5::text), ('DateStyle', 'ISO, YMD'), ('IntervalStyle', 'postgres'),"
-    " ('extra_float_digits', '1'), ('bytea_output', 'hex'), ('xmloption', 'content'), ('standard_conforming_strings', 'on'), "
-    "('row_security', 'on'),"
-    " ('default_transaction_read_only', 'on'),"
-    " ('search_path', pg_catalog.concat_ws(', ', (SELECT pg_catalog.string_agg(pg_catalog.quote_ident(p), ', ' ORDER BY n) FROM"
-    "   pg_catalog.unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY u (p, n)"
-    "   WHERE p OPERATOR(pg_catalog.!~) '^pg_'), NULLIF($2, ''), 'pg_temp'))) v (name, value)"
-    " ON v.name OPERATOR(pg_catalog.=) s.name";
+    "SELECT pg_catalog.set_config('statement_timeout', $1, true), pg_catalog.set_config('idle_in_transaction_session_timeout', $3, true),"
+    " pg_catalog.set_config('lock_timeout', $4, true), pg_catalog.set_config('work_mem', $5, true), pg_catalog.set_config('jit', 'off', "
+    "true),"
+    " pg_catalog.set_config('max_parallel_workers_per_gather', '0', true), pg_catalog.set_config('DateStyle', 'ISO, YMD', true),"
+    " pg_catalog.set_config('IntervalStyle', 'postgres', true), pg_catalog.set_config('extra_float_digits', '1', true),"
+    " pg_catalog.set_config('bytea_output', 'hex', true), pg_catalog.set_config('xmloption', 'content', true),"
+    " pg_catalog.set_config('standard_conforming_strings', 'on', true), pg_catalog.set_config('row_security', 'on', true),"
+    " pg_catalog.set_config('default_transaction_read_only', 'on', true), " PATH_SQL("$2");
+static const char transaction_17[] = ", pg_catalog.set_config('transaction_timeout', $3, true)";
+/* Takes a superuser, or a grant, and is only ever lowered. */
 static const char temp_files_sql[] =
-    "SELECT pg_catalog.set_config('temp_file_limit', '262144', true) FROM pg_catalog.pg_settings s WHERE s.name = 'temp_file_limit'"
-    " AND (s.setting = '-1' OR s.setting::bigint > 262144) AND (pg_catalog.current_setting('is_superuser') = 'on'";
+    ", CASE WHEN coalesce(pg_catalog.pg_size_bytes(NULLIF(pg_catalog.current_setting('temp_file_limit'), '-1')) > 268435456, true)"
+    " AND (pg_catalog.current_setting('is_superuser') = 'on'";
 static const char temp_files_15[] = " OR pg_catalog.has_parameter_privilege('temp_file_limit', 'SET')";
+static const char temp_files_end[] = ") THEN pg_catalog.set_config('temp_file_limit', '256MB', true) END";
 
 /* ---- open and close ---- */
 
@@ -194,15 +202,16 @@ static enum status run(struct query_session *session, const char *sql, int npara
 }
 
 static enum status set_limits(struct query_session *session, const char *added_path, struct error *err) {
-  char statement[16], transaction[16], lock[16], memory[16], temp[sizeof temp_files_sql + sizeof temp_files_15 + 2];
+  char statement[16], transaction[16], lock[16], memory[16];
+  char sql[sizeof limits_sql + sizeof transaction_17 + sizeof temp_files_sql + sizeof temp_files_15 + sizeof temp_files_end];
   snprintf(statement, sizeof statement, "%d", session->statement_ms);
   snprintf(transaction, sizeof transaction, "%d", session->statement_ms + LIMIT_QUERY_TRANSACTION_MS - LIMIT_QUERY_STATEMENT_MS);
   snprintf(lock, sizeof lock, "%d", LIMIT_QUERY_LOCK_MS);
   snprintf(memory, sizeof memory, "%d", LIMIT_QUERY_WORK_MEM_KB);
+  snprintf(sql, sizeof sql, "%s%s%s%s%s", limits_sql, session->version >= 170000 ? transaction_17 : "", temp_files_sql,
+           session->version >= 150000 ? temp_files_15 : "", temp_files_end);
   const char *const params[] = {statement, added_path ? added_path : "", transaction, lock, memory};
-  enum status status = run(session, limits_sql, 5, params, err);
-  snprintf(temp, sizeof temp, "%s%s)", temp_files_sql, session->version >= 150000 ? temp_files_15 : "");
-  return status ? status : run(session, temp, 0, NULL, err);
+  return run(session, sql, 5, params, err);
 }
 
 enum status query_session_begin(struct query_session *session, const char *added_path, int statement_ms, struct error *err) {
@@ -216,10 +225,22 @@ enum status query_session_begin(struct query_session *session, const char *added
   enum status status = run(session, begin_sql, 0, NULL, err);
   if (status) return status;
   session->in_transaction = true;
+  session->began_ms = clock_mono_ms();
   status = set_limits(session, added_path, err);
   if (!status && PQtransactionStatus(session->conn) != PQTRANS_INTRANS)
     status = session_refuse(err, ERR_VALIDATION, "transaction", "not-in-transaction", "the server did not keep the read-only transaction");
   return session_finish(session, status, err);
+}
+
+/* The open transaction goes on with the schemas a statement needs besides, unless it is too old: then another begins. */
+enum status session_continue(struct query_session *session, const char *added_path, int statement_ms, struct error *err) {
+  bool same_limit = (statement_ms > 0 ? statement_ms : LIMIT_QUERY_STATEMENT_MS) == session->statement_ms;
+  if (!same_limit || clock_mono_ms() - session->began_ms > FRESH_MS) {
+    enum status status = query_session_end(session, err);
+    return status ? status : query_session_begin(session, added_path, statement_ms, err);
+  }
+  if (!added_path || !*added_path) return OK;
+  return session_finish(session, run(session, "SELECT " PATH_SQL("$1"), 1, &added_path, err), err);
 }
 
 enum status query_session_query(struct query_session *session, const char *sql, int nparams, const char *const *params, PGresult **ret_res,
@@ -240,14 +261,17 @@ enum status query_session_describe(struct query_session *session, const char *sq
   return session_finish(session, session_describe(session, sql, ret_res, err), err);
 }
 
+enum status session_inside(struct query_session *session, struct error *err) {
+  PGTransactionStatusType now = PQtransactionStatus(session->conn);
+  if (now == PQTRANS_INTRANS || now == PQTRANS_INERROR) return OK;
+  session_drop(session);
+  return session_refuse(err, ERR_VALIDATION, "transaction", "escaped", "the statement ended the read-only transaction it ran in");
+}
+
 enum status query_session_end(struct query_session *session, struct error *err) {
   if (!session->in_transaction || !session->conn) return OK;
   session->in_transaction = false;
-  PGTransactionStatusType now = PQtransactionStatus(session->conn);
-  if (now != PQTRANS_INTRANS && now != PQTRANS_INERROR) {
-    session_drop(session);
-    return session_refuse(err, ERR_VALIDATION, "transaction", "escaped", "the statement ended the read-only transaction it ran in");
-  }
+  if (session_inside(session, err)) return err->status;
   enum status status = run(session, "ROLLBACK", 0, NULL, err);
   if (!status) status = run(session, "DISCARD ALL", 0, NULL, err);
   if (!status && PQtransactionStatus(session->conn) == PQTRANS_IDLE) return OK;

@@ -68,9 +68,9 @@ struct query_limits { /* 0: the default of common/limits.h */
   bool unchecked_role; /* tests only: the database-side layers alone */
 };
 
-/* Runs what guard_check let through. Failures: query_session_check_role's; GUARDRAIL_VIOLATION (layer "cost") above the ceiling;
- * STATEMENT_TIMEOUT; EXECUTION_FAILED with the server's message and details {"sqlstate","hint","position"} (ERR_VALIDATION);
- * ERR_UNAVAILABLE when the server went away. */
+/* Runs what guard_check let through, in the transaction that is open or one of its own. Failures: query_session_check_role's;
+ * GUARDRAIL_VIOLATION (layer "cost") above the ceiling; STATEMENT_TIMEOUT; EXECUTION_FAILED with the server's message and details
+ * {"sqlstate","hint","position"} (ERR_VALIDATION); ERR_UNAVAILABLE when the server went away. */
 MUST_CHECK enum status query_session_run(struct query_session *session, const struct guarded *guarded, const struct query_limits *limits,
                                          struct arena *arena, struct query_result **ret_result, struct error *err);
 /* The JSON value of a cell: integers as numbers; float4/8 as numbers, NaN and infinities as strings; numeric as a number when a double

@@ -11,6 +11,7 @@ struct query_session {
   bool in_transaction;
   bool role_checked; /* and found to only read */
   int statement_ms;  /* of the transaction */
+  int64_t began_ms;  /* the transaction, on the monotonic clock */
 };
 
 /* Rows are handed over one by one as they come; false stops: the statement is cancelled. */
@@ -28,6 +29,10 @@ void session_drop(struct query_session *session);
 /* A GUARDRAIL_VIOLATION with one violation; status as given. */
 enum status session_refuse(struct error *err, enum status status, const char *layer, const char *rule, const char *fmt, ...)
     PRINTF_LIKE(5, 6);
+/* Whether the transaction is still ours; else the connection is dropped: GUARDRAIL_VIOLATION (layer "transaction"). */
+MUST_CHECK enum status session_inside(struct query_session *session, struct error *err);
+/* Makes the open transaction fit for a statement as query_session_begin would: its schemas, its time; or begins another. */
+MUST_CHECK enum status session_continue(struct query_session *session, const char *added_path, int statement_ms, struct error *err);
 /* Ends the transaction, keeping the error that `status` came with unless ending it is the worse news. */
 enum status session_finish(struct query_session *session, enum status status, struct error *err);
 

@@ -221,13 +221,16 @@ enum status query_session_run(struct query_session *session, const struct guarde
   if (!result) return error_oom(err);
   *result = (struct query_result){0};
   const struct query_resolution *resolution = guarded->resolution;
-  enum status status = query_session_begin(session, resolution ? resolution->added_path : NULL, limits->statement_ms, err);
+  const char *added_path = resolution ? resolution->added_path : NULL;
+  bool own = !session->in_transaction;
+  enum status status = own ? query_session_begin(session, added_path, limits->statement_ms, err)
+                           : session_continue(session, added_path, limits->statement_ms, err);
   if (status) return status;
   if (!limits->unchecked_role && !session->role_checked)
     status = query_session_check_role(session, resolution ? resolution->snapshot : NULL, NULL, err);
   if (!status) status = run_wrapped(session, guarded, limits, arena, result, err);
   if (status) return session_finish(session, status, err);
-  if ((status = query_session_end(session, err))) return status;
+  if ((status = own ? query_session_end(session, err) : session_inside(session, err))) return status;
   *ret_result = result;
   return OK;
 }

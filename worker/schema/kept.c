@@ -10,8 +10,9 @@
 
 struct kept {
   char key[KEPT_KEY];
-  struct arena *arena; /* holds the JSON and the model */
+  struct arena *arena; /* holds the JSON, the model and what is beside it */
   struct snapshot *snapshot;
+  void *beside;
   int uses; /* arenas, and being the one that is kept */
 };
 static struct kept *current;
@@ -33,6 +34,12 @@ const char *kept_key(void) { return current ? current->key : ""; }
 
 struct snapshot *kept_take(const char *key, struct arena *arena) {
   return current && strcmp(current->key, key) == 0 ? use(current, arena) : NULL;
+}
+
+void **kept_beside(const struct snapshot *snapshot, struct arena **ret_arena) {
+  if (!current || current->snapshot != snapshot) return NULL;
+  *ret_arena = current->arena;
+  return &current->beside;
 }
 
 static enum status load(struct kept *kept, json_t *take_json, struct error *err) {

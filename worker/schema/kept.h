@@ -21,4 +21,8 @@ const char *kept_key(void);
 MUST_CHECK enum status kept_load(const char *key, json_t *take_json, size_t bytes, struct arena *arena, struct snapshot **ret_snapshot,
                                  struct error *err);
 
+/* What somebody makes of the kept snapshot, kept with it: a place that holds NULL at first, and the arena of what goes there. NULL: another
+ * snapshot is kept, or none. */
+void **kept_beside(const struct snapshot *snapshot, struct arena **ret_arena);
+
 #endif

@@ -29,7 +29,7 @@ struct pipeline {
   struct snapshot *snapshot;
   struct retrieval retrieval;
   struct verified_list verified;
-  struct query_session *session; /* NULL: none could be had; why says it */
+  struct query_session *session; /* see session_of */
   struct error why;
   struct values_live live;
   struct value_source values;
@@ -87,26 +87,23 @@ static enum status take_context(struct pipeline *pipeline, struct error *err) {
   return OK;
 }
 
+/* NULL: none could be had; why says it. It lives from its first use to the end of the job, but never while a model thinks. */
+static struct query_session *session_of(struct pipeline *pipeline) {
+  if (!pipeline->session && !pipeline->why.status && query_session_open(pipeline->job, &pipeline->session, &pipeline->why))
+    pipeline->session = NULL;
+  return pipeline->session;
+}
+
 /* Frequent values of the tables found, for the model; without them it writes all the same. */
 static void take_samples(struct pipeline *pipeline) {
   ERROR_AUTO away = {0};
-  if (!pipeline->job->cfg->llm_samples || query_session_begin(pipeline->session, NULL, 0, &away)) return;
-  struct values_live live = values_live_session(pipeline->session);
-  pipeline->samples = values_live_samples(&live, pipeline->job->arena, pipeline->request.relevant, pipeline->request.relevant_count);
-  if (query_session_end(pipeline->session, &away))
-    log_event(LOG_WARN, "looking up values for the model ended badly", "job", pipeline->job->id, "reason", away.message, NULL);
-}
-
-/* Without a session there is still a statement to be had. */
-static void open_session(struct pipeline *pipeline) {
-  if (query_session_open(pipeline->job, &pipeline->session, &pipeline->why)) return;
-  if (pipeline->model) { /* what is in the rows is not looked up for a model, unless the owner of the house lets values go */
-    take_samples(pipeline);
-    return;
+  if (!pipeline->model || !pipeline->job->cfg->llm_samples || !session_of(pipeline)) return;
+  if (!query_session_begin(pipeline->session, NULL, 0, &away)) {
+    struct values_live live = values_live_session(pipeline->session);
+    pipeline->samples = values_live_samples(&live, pipeline->job->arena, pipeline->request.relevant, pipeline->request.relevant_count);
   }
-  pipeline->live = values_live_session(pipeline->session);
-  pipeline->values = values_live_source(&pipeline->live);
-  pipeline->request.values = &pipeline->values;
+  query_session_close(pipeline->session);
+  pipeline->session = NULL;
 }
 
 /* --- a statement --- */
@@ -128,15 +125,17 @@ static void choose_writer(struct pipeline *pipeline) {
                                 (long long)limit);
 }
 
-/* The parser looks words up in the client's data: all in one transaction. A database that is away costs it those words, no more. */
+/* The parser looks words up in the client's data, in the transaction in which its statement runs then. A database that is away costs it
+ * those words, no more. */
 static enum status parse_question(struct pipeline *pipeline, struct error *err) {
   ERROR_AUTO away = {0};
-  bool begun = pipeline->request.values && query_session_begin(pipeline->session, NULL, 0, &away) == OK;
-  if (!begun) pipeline->request.values = NULL;
-  enum status status = generator_builtin.generate(&pipeline->request, pipeline->job->arena, &pipeline->answer, err);
-  if (begun && query_session_end(pipeline->session, &away))
-    log_event(LOG_WARN, "looking up words of a question ended badly", "job", pipeline->job->id, "reason", away.message, NULL);
-  return status;
+  struct query_session *session = session_of(pipeline);
+  if (session && !query_session_begin(session, NULL, 0, &away)) {
+    pipeline->live = values_live_session(session);
+    pipeline->values = values_live_source(&pipeline->live);
+    pipeline->request.values = &pipeline->values;
+  }
+  return generator_builtin.generate(&pipeline->request, pipeline->job->arena, &pipeline->answer, err);
 }
 
 static enum status generate_once(struct pipeline *pipeline, struct error *err) {
@@ -298,7 +297,7 @@ static const char *error_markdown(struct pipeline *pipeline, const struct error 
 
 static enum status run_it(struct pipeline *pipeline, struct query_result **ret_rows, struct error *err) {
   struct query_limits limits = {.rows = (int)json_int(pipeline->job->payload, "row_limit", LIMIT_QUERY_ROWS)};
-  if (!pipeline->session)
+  if (!session_of(pipeline))
     return error_set_code(err, ERR_UNAVAILABLE, "EXECUTION_FAILED", "the database can't be reached: %.800s", pipeline->why.message);
   job_progress(pipeline->job, 75, "execute", NULL);
   return query_session_run(pipeline->session, pipeline->guarded, &limits, pipeline->job->arena, ret_rows, err);
@@ -326,7 +325,7 @@ static enum status run_pipeline(struct pipeline *pipeline, struct error *err) {
   choose_writer(pipeline);
   status = take_context(pipeline, err);
   if (status) return status;
-  open_session(pipeline);
+  take_samples(pipeline);
   status = write_statement(pipeline, &failed);
   if (status && status != ERR_VALIDATION && strcmp(failed.code, "PROVIDER_UNAVAILABLE") != 0)
     return error_set_code(err, status, failed.code, "%s", failed.message);

@@ -1,4 +1,4 @@
-/* values_live.c - statistics first, rows where they are few. */
+/* values_live.c - rows where they are few, statistics where they are many. */
 #include "worker/text2sql/values_live.h"
 
 #include <string.h>
@@ -9,8 +9,8 @@
 #include "common/pg.h"
 #include "worker/sql/text.h"
 
-#define BATCH 32      /* columns in one statement */
-#define PER_COLUMN 64 /* values returned of one column */
+#define BATCH 32                /* columns in one statement, but for the last table's */
+#define PER_COLUMN ((size_t)64) /* values returned for each column of a table */
 #define MATCHES_MAX 4096
 #define STATEMENT_BYTES (256 * 1024)
 
@@ -25,8 +25,10 @@ struct lookup_run {
 };
 
 static const char common_values_sql[] =
-    "SELECT s.schemaname, s.tablename, s.attname, v FROM pg_catalog.pg_stats AS s, unnest(s.most_common_vals::text::text[]) AS v "
-    "WHERE s.schemaname = ANY ($2::text[]) AND lower(v) = ANY ($1::text[]) LIMIT 4096";
+    "SELECT schemaname, tablename, attname, v FROM pg_catalog.pg_stats AS s JOIN ROWS FROM (pg_catalog.unnest($2::text[]), "
+    "pg_catalog.unnest($3::text[]), pg_catalog.unnest($4::text[])) AS w (schemaname, tablename, attname) "
+    "USING (schemaname, tablename, attname), pg_catalog.unnest(s.most_common_vals::text::text[]) AS v "
+    "WHERE pg_catalog.lower(v) = ANY ($1::text[]) LIMIT 4096";
 
 /* A text[] literal. */
 static const char *text_array(struct arena *arena, const char *const *texts, size_t count) {
@@ -78,18 +80,29 @@ static size_t column_at(const struct lookup_run *run, const char *schema, const 
   return i;
 }
 
+static bool few_rows(const struct snap_table *table) {
+  bool plain = table->kind == SNAP_TABLE || table->kind == SNAP_PARTITIONED || table->kind == SNAP_MATVIEW;
+  return plain && table->rows <= LIMIT_VALUE_PROBE_ROWS && table->bytes <= LIMIT_VALUE_PROBE_BYTES;
+}
+
+/* The statistics of columns whose rows are too many to look at. */
 static enum status common_values(struct lookup_run *run, const char *phrases, struct error *err) {
-  const char **schemas = arena_calloc(run->arena, run->column_count + 1, sizeof *schemas);
+  const char **names[3], *params[4] = {phrases};
   size_t count = 0;
-  if (!schemas) return error_oom(err);
+  for (size_t i = 0; i < 3; i++)
+    if (!(names[i] = arena_calloc(run->arena, run->column_count + 1, sizeof *names[i]))) return error_oom(err);
   for (size_t i = 0; i < run->column_count; i++) {
-    bool have = false;
-    for (size_t k = 0; k < count && !have; k++) have = strcmp(schemas[k], run->columns[i].table->schema) == 0;
-    if (!have) schemas[count++] = run->columns[i].table->schema;
+    if (few_rows(run->columns[i].table)) continue;
+    names[0][count] = run->columns[i].table->schema;
+    names[1][count] = run->columns[i].table->name;
+    names[2][count++] = run->columns[i].column->name;
   }
-  const char *params[] = {phrases, text_array(run->arena, schemas, count)};
+  if (!count) return OK;
+  for (size_t i = 0; i < 3; i++)
+    if (!(params[i + 1] = text_array(run->arena, names[i], count))) return error_oom(err);
+  run->out->partial = true;
   PGRESULT_AUTO res = NULL;
-  enum status status = run->live->query(run->live->session, common_values_sql, 2, params, &res, err);
+  enum status status = run->live->query(run->live->session, common_values_sql, 4, params, &res, err);
   for (int i = 0; !status && i < PQntuples(res); i++) {
     size_t column = column_at(run, PQgetvalue(res, i, 0), PQgetvalue(res, i, 1), PQgetvalue(res, i, 2));
     if (column < run->column_count) add(run, column, PQgetvalue(res, i, 3), lower_of(run->arena, PQgetvalue(res, i, 3)));
@@ -97,16 +110,23 @@ static enum status common_values(struct lookup_run *run, const char *phrases, st
   return status;
 }
 
-static bool few_rows(const struct snap_table *table) {
-  bool plain = table->kind == SNAP_TABLE || table->kind == SNAP_PARTITIONED || table->kind == SNAP_MATVIEW;
-  return plain && table->rows <= LIMIT_VALUE_PROBE_ROWS && table->bytes <= LIMIT_VALUE_PROBE_BYTES;
+/* The columns from `at` on that are of one table: read in one pass. */
+static size_t columns_together(const struct lookup_run *run, size_t at) {
+  size_t n = 1;
+  while (at + n < run->column_count && run->columns[at + n].table == run->columns[at].table) n++;
+  return n;
 }
 
-static void put_probe(struct buf *sql, struct arena *arena, const struct value_column *column, size_t at) {
-  const char *name = sql_ident(arena, column->column->name), *table = sql_qualified(arena, column->table->schema, column->table->name);
-  if (!name || !table) return;
-  buf_printf(sql, "%s(SELECT DISTINCT %zu, %s::text, lower(%s::text) FROM %s WHERE lower(%s::text) = ANY ($1::text[]) LIMIT %d)",
-             sql->len ? " UNION ALL " : "", at, name, name, table, name, PER_COLUMN);
+static void put_probe(struct buf *sql, const struct lookup_run *run, size_t at, size_t count) {
+  const struct snap_table *table = run->columns[at].table;
+  const char *name = sql_qualified(run->arena, table->schema, table->name);
+  if (!name) return;
+  buf_printf(sql, "%s(SELECT DISTINCT u.n, u.v FROM %s AS t, LATERAL (VALUES ", sql->len ? " UNION ALL " : "", name);
+  for (size_t i = at; i < at + count; i++) {
+    const char *column = sql_ident(run->arena, run->columns[i].column->name);
+    buf_printf(sql, "%s(%zu, t.%s::pg_catalog.text)", i > at ? ", " : "", i, column ? column : "");
+  }
+  buf_printf(sql, ") AS u (n, v) WHERE pg_catalog.lower(u.v) = ANY ($1::pg_catalog.text[]) LIMIT %zu)", PER_COLUMN * count);
 }
 
 static enum status probe(struct lookup_run *run, const char *phrases, const char *sql, struct error *err) {
@@ -123,13 +143,11 @@ static enum status rows(struct lookup_run *run, const char *phrases, struct erro
   for (size_t at = 0; at < run->column_count;) {
     BUF_AUTO sql;
     buf_init(&sql, STATEMENT_BYTES);
-    for (size_t n = 0; at < run->column_count && n < BATCH; at++) {
-      if (!few_rows(run->columns[at].table)) {
-        run->out->partial = true;
-        continue;
-      }
-      put_probe(&sql, run->arena, &run->columns[at], at);
-      n++;
+    for (size_t asked = 0, count; at < run->column_count && asked < BATCH; at += count) {
+      count = columns_together(run, at);
+      if (!few_rows(run->columns[at].table)) continue;
+      put_probe(&sql, run, at, count);
+      asked += count;
     }
     if (!buf_ok(&sql)) return error_oom(err);
     enum status status = sql.len ? probe(run, phrases, buf_str(&sql), err) : OK;

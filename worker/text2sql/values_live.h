@@ -1,5 +1,5 @@
-/* values_live.h - words of a question looked up in the client's data: first among the most common values that ANALYZE has noted, then in
- * the rows of tables small enough. Runs a handful of statements, each with the texts as parameters. */
+/* values_live.h - words of a question looked up in the client's data: in the rows of tables small enough, among the most common values
+ * that ANALYZE has noted of others. Runs a handful of statements, each with the texts as parameters. */
 #ifndef AUTODB_VALUES_LIVE_H
 #define AUTODB_VALUES_LIVE_H
 

@@ -3,6 +3,7 @@
 
 #include "common/limits.h"
 #include "worker/sql/text.h"
+#include "worker/text2sql/builtin/known.h"
 #include "worker/text2sql/builtin/study.h"
 
 #define NOTES_MAX 8
@@ -117,34 +118,59 @@ static void list_tables(struct study *study, struct generator_answer *answer) {
   }
 }
 
-static bool prepare(struct study *study, const struct generator_request *request, struct arena *arena) {
-  study->arena = arena;
-  study->request = request;
-  study->snapshot = request->snapshot;
-  study->notes = arena_calloc(arena, NOTES_MAX, sizeof *study->notes);
-  study->mentioned = arena_calloc(arena, request->snapshot->table_count + 1, sizeof *study->mentioned);
-  study->drawn = arena_calloc(arena, request->snapshot->table_count + 1, sizeof *study->drawn);
-  study->distances = arena_calloc(arena, request->snapshot->table_count + 1, sizeof *study->distances);
-  study->words = words_new(arena);
-  if (!study->notes || !study->mentioned || !study->drawn || !study->distances || !study->words) return false;
-  if (!tokens_read(&study->tokens, request->question, arena, study->words)) return false;
+static bool read_tokens(struct study *study, const struct words *below) {
+  study->words = words_new(below, study->arena);
+  if (!study->words || !tokens_read(&study->tokens, study->request->question, study->arena, study->words)) return false;
   for (size_t i = 0; i < study->tokens.count; i++)
     if (study->tokens.items[i].kind == TOKEN_WORD && !study_glue(study->tokens.items[i].lower))
       words_expect(study->words, study->tokens.items[i].lower);
-  return names_read(&study->names, request->snapshot, arena, study->words) &&
-         joins_read(&study->graph, request->snapshot, &study->names, arena, study->words);
+  return true;
 }
 
+/* What is kept of the schema serves unless the question has a word that one of its names may be made of ("orderdate"). */
+static bool read_schema(struct study *study) {
+  const struct known *kept = known_kept(study->snapshot);
+  struct known own;
+  if (!read_tokens(study, kept ? kept->words : NULL)) return false;
+  if (kept && words_surprise(study->words)) {
+    kept = NULL;
+    if (!read_tokens(study, NULL)) return false;
+  }
+  if (!kept && !known_read(&own, study->snapshot, study->words, study->arena)) return false;
+  study->names = kept ? kept->names : own.names;
+  return known_graph(kept ? kept : &own, study->arena, &study->graph);
+}
+
+static bool prepare(struct study *study, const struct generator_request *request, struct arena *arena) {
+  size_t tables = request->snapshot->table_count;
+  *study = (struct study){.arena = arena, .request = request, .snapshot = request->snapshot};
+  study->notes = arena_calloc(arena, NOTES_MAX, sizeof *study->notes);
+  study->mentioned = arena_calloc(arena, tables + 1, sizeof *study->mentioned);
+  study->drawn = arena_calloc(arena, tables + 1, sizeof *study->drawn);
+  study->distances = arena_calloc(arena, tables + 1, sizeof *study->distances);
+  return study->notes && study->mentioned && study->drawn && study->distances && read_schema(study);
+}
+
+static enum status understand(struct study *study, const struct generator_request *request, bool everywhere, struct arena *arena,
+                              const char **ret_sql, struct error *err) {
+  if (!prepare(study, request, arena) || !study_links(study, everywhere)) return error_oom(err);
+  study_read(study);
+  *ret_sql = study->doubt ? NULL : study_write(study);
+  if (study->oom) return error_oom(err);
+  if (study->doubt) *ret_sql = NULL;
+  if (!*ret_sql && !study->doubt) study_doubt(study, NULL, "I can't turn this into one statement. Can you ask for less at once?");
+  return OK;
+}
+
+/* Most questions are understood by what is near the tables they name: rows of all others are read only for those that aren't. */
 static enum status generate(const struct generator_request *request, struct arena *arena, struct generator_answer *ret_answer,
                             struct error *err) {
   struct study *study = ARENA_NEW(arena, struct study);
-  if (!study || !prepare(study, request, arena) || !study_links(study)) return error_oom(err);
   struct generator_answer answer = {0};
-  study_read(study);
-  if (!study->doubt) answer.sql = study_write(study);
-  if (study->oom) return error_oom(err);
-  if (study->doubt) answer.sql = NULL;
-  if (!answer.sql && !study->doubt) study_doubt(study, NULL, "I can't turn this into one statement. Can you ask for less at once?");
+  if (!study) return error_oom(err);
+  enum status status = understand(study, request, request->values == NULL, arena, &answer.sql, err);
+  if (!status && study->doubt && study->near) status = understand(study, request, true, arena, &answer.sql, err);
+  if (status) return status;
   answer.reasoning = answer.sql ? study_explain(study) : study->doubt;
   if (!answer.reasoning) return error_oom(err);
   if (answer.sql) {

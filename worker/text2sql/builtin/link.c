@@ -9,6 +9,9 @@
 #define BEHIND 0.22     /* links of a span are kept this far behind the best of their kind */
 #define DERIVED 0.75    /* a match in a view beside one in the table it is made of */
 #define PIECE_COST 0.25 /* of a mention: fewer and longer ones are better */
+#define NAMED 0.9       /* a match that good names a column */
+#define NAMED_BY_FEW 8  /* columns: a name of more ("id") says nothing of where */
+#define NEAR_STEPS 2    /* joins from a table that is named */
 
 static const char glue[] = " a an the of in on at to for from with and or by is are was were be been being do does did done have has had "
                            "having that which who whom whose what where when how why it its they them their theirs he she his her "
@@ -318,12 +321,52 @@ static void cut(struct study *study) {
   }
 }
 
-bool study_links(struct study *study) {
+/* --- where values are looked for first --- */
+
+/* Tables that words name, and those whose columns they name where few have one of that name. */
+static void mark_span(const struct mention *mention, bool *near) {
+  size_t columns = 0;
+  for (size_t i = 0; i < mention->count; i++) columns += mention->links[i].kind != LINK_TABLE && mention->links[i].score >= NAMED;
+  for (size_t i = 0; i < mention->count; i++) {
+    const struct link *link = &mention->links[i];
+    if (link->table == NO_TABLE) continue;
+    if (link->kind == LINK_TABLE ? link->score >= LEAST : link->score >= NAMED && columns <= NAMED_BY_FEW) near[link->table] = true;
+  }
+}
+
+static bool mark_step(const struct study *study, bool *near) {
+  size_t count = study->snapshot->table_count;
+  bool *before = arena_calloc(study->arena, count + 1, sizeof *before);
+  if (!before) return false;
+  memcpy(before, near, count * sizeof *before);
+  for (size_t i = 0; i < study->graph.edge_count; i++) {
+    const struct join_edge *edge = &study->graph.edges[i];
+    if (before[edge->from]) near[edge->to] = true;
+    if (before[edge->to]) near[edge->from] = true;
+  }
+  return true;
+}
+
+static void mark_near(struct study *study) {
+  size_t count = study->snapshot->table_count, marked = 0;
+  bool *near = arena_calloc(study->arena, count + 1, sizeof *near);
+  if (!near) return;
+  for (size_t at = 0; at < study->tokens.count; at++)
+    for (size_t len = 1; len <= SPAN_WORDS; len++)
+      if (current->items[at][len]) mark_span(current->items[at][len], near);
+  for (int step = 0; step < NEAR_STEPS; step++)
+    if (!mark_step(study, near)) return;
+  for (size_t i = 0; i < count; i++) marked += near[i];
+  if (marked && marked < count) study->near = near;
+}
+
+bool study_links(struct study *study, bool everywhere) {
   current = ARENA_NEW(study->arena, struct spans);
   if (!current) return false;
   link_names(study);
   link_roles(study);
   link_terms(study);
+  if (!everywhere) mark_near(study);
   study_values(study, add_link);
   if (study->oom) return false;
   cut(study);

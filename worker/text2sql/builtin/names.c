@@ -19,8 +19,10 @@ static bool among(const char *text, const char *const *list) {
 /* --- identifiers --- */
 
 /* "orderdate" at a place where both halves are words names are made of; 0 when there is none. */
-static size_t seam(const struct words *words, const char *lower, size_t len) {
-  if (len < 6 || words_common(words, lower, len)) return 0;
+static size_t seam(struct words *words, const char *lower, size_t len) {
+  if (len < 6) return 0;
+  words_tried(words, lower);
+  if (words_common(words, lower, len)) return 0;
   for (size_t cut = len - 3; cut >= 3; cut--)
     if (words_common(words, lower, cut) && words_common(words, lower + cut, len - cut)) return cut;
   if (strcmp(lower + len - 2, "id") == 0 && words_common(words, lower, len - 2)) return len - 2;

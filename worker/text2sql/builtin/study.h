@@ -137,6 +137,7 @@ struct study {
   struct mention *mentions;
   size_t mention_count;
   struct spans *spans;                  /* private to link.c */
+  const bool *near;                     /* by table: values were looked for there only; NULL: everywhere */
   const struct mention *at[TOKENS_MAX]; /* the mention that begins at a token */
   double *distances;                    /* by table, from the subject; 0: not measured yet */
   bool *drawn;                          /* by table: a verb is about it */
@@ -152,7 +153,8 @@ struct study {
 };
 
 /* --- the stages --- */
-bool study_links(struct study *study); /* false: out of memory */
+/* False: out of memory. Values are looked for near the tables that are named, or everywhere. */
+bool study_links(struct study *study, bool everywhere);
 void study_values(struct study *study, struct link *(*add)(struct study *, size_t from, size_t to, struct link link));
 void study_read(struct study *study);         /* fills reading; doubt when it can't */
 const char *study_write(struct study *study); /* NULL with doubt set when tables don't join */

@@ -273,6 +273,7 @@ static void match_snapshot(struct probe *p) {
 /* --- rows --- */
 
 static bool relevant(const struct study *study, const struct snap_table *table) {
+  if (study->near && !study->near[table - study->snapshot->tables]) return false;
   if (!study->request->relevant) return true;
   for (size_t i = 0; i < study->request->relevant_count; i++)
     if (study->request->relevant[i] == table) return true;

@@ -11,6 +11,7 @@
 #define EXPECTED 128
 
 struct words {
+  const struct words *below;
   struct arena *arena;
   struct sb_stemmer *stemmer;
   struct word **slots; /* open addressing, never more than half full */
@@ -18,6 +19,9 @@ struct words {
   struct memo **memos, **forms; /* fixed buckets */
   const char *expected[EXPECTED];
   size_t expected_count;
+  const char **tried;
+  size_t tried_count, tried_room;
+  bool tried_lost; /* some, for want of memory */
 };
 struct memo {
   const char *key;
@@ -49,33 +53,51 @@ static bool grow(struct words *words) {
   return true;
 }
 
-static struct word *intern(struct words *words, const char *stem) {
-  if (!words->slots || words->used * 2 > words->mask) {
-    if (!grow(words)) return NULL;
-  }
+static struct word *interned(const struct words *words, const char *stem, size_t *ret_at) {
   size_t at = hash(stem) & words->mask;
   for (; words->slots[at]; at = (at + 1) & words->mask)
     if (strcmp(words->slots[at]->text, stem) == 0) return words->slots[at];
-  struct word *word = ARENA_NEW(words->arena, struct word);
+  *ret_at = at;
+  return NULL;
+}
+
+static struct word *intern(struct words *words, const char *stem) {
+  size_t at;
+  struct word *word = words->below ? interned(words->below, stem, &at) : NULL;
+  if (word) return word;
+  if (!words->slots || words->used * 2 > words->mask) {
+    if (!grow(words)) return NULL;
+  }
+  if ((word = interned(words, stem, &at))) return word;
+  word = ARENA_NEW(words->arena, struct word);
   if (!word || !(word->text = arena_strdup(words->arena, stem))) return NULL;
   words->slots[at] = word;
   words->used++;
   return word;
 }
 
-static void **memo_in(struct words *words, struct memo **memos, const char *key) {
+static struct memo *memoized(struct memo *const *memos, const char *key) {
+  struct memo *memo = memos[hash(key) % MEMO_BUCKETS];
+  while (memo && strcmp(memo->key, key) != 0) memo = memo->next;
+  return memo;
+}
+
+static void **memo_in(struct words *words, struct memo **memos, struct memo *const *below, const char *key) {
   if (!key) return NULL;
-  struct memo **bucket = &memos[hash(key) % MEMO_BUCKETS];
-  for (struct memo *memo = *bucket; memo; memo = memo->next)
-    if (strcmp(memo->key, key) == 0) return &memo->value;
-  struct memo *memo = ARENA_NEW(words->arena, struct memo);
+  struct memo *memo = below ? memoized(below, key) : NULL;
+  if (memo && memo->value) return &memo->value;
+  if ((memo = memoized(memos, key))) return &memo->value;
+  memo = ARENA_NEW(words->arena, struct memo);
   if (!memo || !(memo->key = arena_strdup(words->arena, key))) return NULL;
+  struct memo **bucket = &memos[hash(key) % MEMO_BUCKETS];
   memo->next = *bucket;
   *bucket = memo;
   return &memo->value;
 }
 
-void **words_memo(struct words *words, const char *key) { return memo_in(words, words->memos, key); }
+void **words_memo(struct words *words, const char *key) {
+  return memo_in(words, words->memos, words->below ? words->below->memos : NULL, key);
+}
 
 /* The row of an irregular form, or NULL. */
 static const char *const *irregular(const char *lower) {
@@ -95,7 +117,7 @@ static struct word *word_of(struct words *words, const char *lower) {
 }
 
 const struct word *words_of(struct words *words, const char *lower) {
-  void **memo = memo_in(words, words->forms, lower);
+  void **memo = memo_in(words, words->forms, words->below ? words->below->forms : NULL, lower);
   if (memo && !*memo) *memo = word_of(words, lower);
   return memo ? *memo : NULL;
 }
@@ -122,16 +144,17 @@ static bool read_groups(struct words *words) {
   return true;
 }
 
-struct words *words_new(struct arena *arena) {
+struct words *words_new(const struct words *below, struct arena *arena) {
   struct words *words = ARENA_NEW(arena, struct words);
   if (!words) return NULL;
+  words->below = below;
   words->arena = arena;
   words->memos = arena_calloc(arena, MEMO_BUCKETS, sizeof *words->memos);
   words->forms = arena_calloc(arena, MEMO_BUCKETS, sizeof *words->forms);
   if (!words->memos || !words->forms) return NULL;
   words->stemmer = sb_stemmer_new("english", "UTF_8");
   if (!words->stemmer || arena_defer(arena, forget, words->stemmer) < 0) return NULL;
-  return read_groups(words) ? words : NULL;
+  return below || read_groups(words) ? words : NULL;
 }
 
 const char *words_abbreviation(const char *lower, bool in_question) {
@@ -147,6 +170,30 @@ void words_expect(struct words *words, const char *lower) {
   if (words->expected_count < EXPECTED && len >= 4) words->expected[words->expected_count++] = lower;
   if (words->expected_count < EXPECTED && len >= 5 && lower[len - 1] == 's') /* "usernames": username is a word here */
     words->expected[words->expected_count++] = arena_strndup(words->arena, lower, len - 1);
+}
+
+void words_tried(struct words *words, const char *lower) {
+  if (words->tried_count == words->tried_room) {
+    size_t room = 2 * words->tried_room + 64;
+    const char **tried = arena_calloc(words->arena, room, sizeof *tried);
+    if (!tried) {
+      words->tried_lost = true;
+      return;
+    }
+    if (words->tried_count) memcpy(tried, words->tried, words->tried_count * sizeof *tried);
+    words->tried = tried;
+    words->tried_room = room;
+  }
+  words->tried[words->tried_count++] = lower;
+}
+
+bool words_surprise(const struct words *words) {
+  const struct words *below = words->below;
+  if (below && below->tried_lost) return true;
+  for (size_t i = 0; below && i < words->expected_count; i++)
+    for (size_t t = 0; words->expected[i] && t < below->tried_count; t++)
+      if (strstr(below->tried[t], words->expected[i])) return true;
+  return false;
 }
 
 bool words_common(const struct words *words, const char *lower, size_t len) {

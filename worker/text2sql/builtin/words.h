@@ -14,7 +14,8 @@ struct word {
 };
 struct words;
 
-struct words *words_new(struct arena *arena); /* NULL: out of memory */
+/* below: words to find first, which stay as they are (of a schema; on top of them those of a question); or NULL. NULL: out of memory. */
+struct words *words_new(const struct words *below, struct arena *arena);
 /* A place to keep what was worked out about a text, by that text; NULL inside at first. NULL: out of memory, here or
  * where the key was made (NULL). */
 void **words_memo(struct words *words, const char *key);
@@ -27,6 +28,10 @@ const char *words_abbreviation(const char *lower, bool in_question);
 bool words_common(const struct words *words, const char *lower, size_t len);
 /* What the question says may be a part of a name, too. */
 void words_expect(struct words *words, const char *lower);
+/* A text that words_common was asked about the parts of. */
+void words_tried(struct words *words, const char *lower);
+/* Whether what is expected may have been another answer to what was tried below. */
+bool words_surprise(const struct words *words);
 /* 1 for one word, less for synonyms, 0 for strangers. */
 double words_alike(const struct word *a, const struct word *b);
 
