@@ -1,6 +1,7 @@
-/* Questions to tables: quality over two pools of eight domains (tests/fixtures/context: questions.txt, which the search was made by, and
- * questions_unseen.txt, which it was not), closing over keys, wide tables, columns, and the same answer every time. Numbers are printed;
- * the bar is all needed tables among the first eight for 93 % of the questions; of the unseen ones fewer are, and no fewer may become. */
+/* Questions to tables: quality over three pools of eight domains (tests/fixtures/context: questions.txt, which the search was made by;
+ * questions_unseen.txt, which it was not at first; questions_heldout.txt, which it never is), closing over keys, wide tables, columns, and
+ * the same answer every time. Numbers are printed; the bar is all needed tables among the first eight for 93 % of the questions; of the
+ * unseen and held-out ones fewer are, and no fewer may become. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,6 +19,7 @@
 #define NEEDED_MAX 8
 #define BAR 0.93
 #define BAR_UNSEEN 0.87
+#define BAR_HELD_OUT 0.65
 #define MOST 8
 
 struct asked {
@@ -34,7 +36,10 @@ static struct pool {
   struct snapshot *snapshot;
   struct asked questions[QUESTIONS_MAX];
   size_t count;
-} pools[] = {{.name = "seen", .file = "questions.txt", .bar = BAR}, {.name = "unseen", .file = "questions_unseen.txt", .bar = BAR_UNSEEN}};
+} pools[] = {{.name = "seen", .file = "questions.txt", .bar = BAR},
+             {.name = "unseen", .file = "questions_unseen.txt", .bar = BAR_UNSEEN},
+             {.name = "held-out", .file = "questions_heldout.txt", .bar = BAR_HELD_OUT}};
+#define POOLS (sizeof pools / sizeof *pools)
 static struct snapshot *pool; /* the first's */
 
 /* --- the fixture --- */
@@ -93,7 +98,7 @@ static int setup(void **state) {
   (void)state;
   cfg = (struct config){.embed_provider = "builtin", .embed_base_url = "", .embed_model = "", .embed_api_key = ""};
   arena = arena_new((size_t)1 << 30);
-  for (size_t i = 0; i < 2; i++) read_pool(&pools[i]);
+  for (size_t i = 0; i < POOLS; i++) read_pool(&pools[i]);
   pool = pools[0].snapshot;
   return 0;
 }
@@ -139,7 +144,7 @@ static bool is_answered(const struct pool *in, const struct asked *asked, double
 
 static void all_needed_tables_are_found(void **state) {
   (void)state;
-  for (size_t p = 0; p < 2; p++) {
+  for (size_t p = 0; p < POOLS; p++) {
     const struct pool *in = &pools[p];
     double reciprocal = 0, ms = (double)clock_mono_ms();
     size_t all = 0;
