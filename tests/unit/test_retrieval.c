@@ -1,7 +1,6 @@
-/* Questions to tables: quality over three pools of eight domains (tests/fixtures/context: questions.txt, which the search was made by;
- * questions_unseen.txt, which it was not at first; questions_heldout.txt, which it never is), closing over keys, wide tables, columns, and
- * the same answer every time. Numbers are printed; the bar is all needed tables among the first eight for 93 % of the questions; of the
- * unseen and held-out ones fewer are, and no fewer may become. */
+/* Questions to tables: quality over pools of a hundred tables and more (tests/fixtures/context), which the search was made by, but for the
+ * held-out one; closing over keys, wide tables, columns, and the same answer every time. Numbers are printed; the bar is all needed tables
+ * among the first eight for 93 % of the questions, and no pool may fall below what it had. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,8 +17,6 @@
 #define QUESTIONS_MAX 300
 #define NEEDED_MAX 8
 #define BAR 0.93
-#define BAR_UNSEEN 0.87
-#define BAR_HELD_OUT 0.65
 #define MOST 8
 
 struct asked {
@@ -36,9 +33,11 @@ static struct pool {
   struct snapshot *snapshot;
   struct asked questions[QUESTIONS_MAX];
   size_t count;
-} pools[] = {{.name = "seen", .file = "questions.txt", .bar = BAR},
-             {.name = "unseen", .file = "questions_unseen.txt", .bar = BAR_UNSEEN},
-             {.name = "held-out", .file = "questions_heldout.txt", .bar = BAR_HELD_OUT}};
+} pools[] = {{.name = "seen", .file = "questions.txt", .bar = 0.98},
+             {.name = "styles", .file = "questions_styles.txt", .bar = BAR},
+             {.name = "one company's", .file = "questions_one.txt", .bar = 0.92},
+             {.name = "formerly unseen", .file = "questions_unseen.txt", .bar = 0.94},
+             {.name = "held-out", .file = "questions_heldout.txt", .bar = BAR}};
 #define POOLS (sizeof pools / sizeof *pools)
 static struct snapshot *pool; /* the first's */
 
@@ -126,6 +125,15 @@ static size_t place_of(const struct retrieval *found, const char *table) {
   return SIZE_MAX;
 }
 
+static void show_miss(const struct asked *asked, const struct retrieval *found) {
+  print_message("missed: %s\n  needed", asked->text);
+  for (size_t k = 0; k < asked->count; k++)
+    print_message(" %s%s", asked->needed[k], place_of(found, asked->needed[k]) == SIZE_MAX ? "!" : "");
+  print_message("\n  found");
+  for (size_t i = 0; i < found->table_count; i++) print_message(" %s:%.2f", found->tables[i].table->qualified, found->tables[i].score);
+  print_message("\n");
+}
+
 /* Whether all its tables are found; *reciprocal grows by that of the first one's place. */
 static bool is_answered(const struct pool *in, const struct asked *asked, double *reciprocal) {
   struct retrieval found = search(in->snapshot, asked->text, MOST);
@@ -136,8 +144,8 @@ static bool is_answered(const struct pool *in, const struct asked *asked, double
     size_t place = place_of(&found, asked->needed[k]);
     if (place < first) first = place;
     missing += place == SIZE_MAX;
-    if (place == SIZE_MAX && getenv("TESTS_LONG")) print_message("not found: %s for: %s\n", asked->needed[k], asked->text);
   }
+  if (missing && getenv("TESTS_LONG")) show_miss(asked, &found);
   if (first != SIZE_MAX) *reciprocal += 1.0 / (double)(first + 1);
   return !missing;
 }
@@ -176,6 +184,48 @@ static void tables_that_join_the_found_ones(void **state) {
   assert_int_not_equal(place_of(&found, "shop.wishlists"), SIZE_MAX);
   assert_int_not_equal(place_of(&found, "shop.brands"), SIZE_MAX);
   assert_int_not_equal(between, SIZE_MAX);
+}
+
+/* Two tables of one customer are joined by him alone when he is asked for: what refers to both is between them, what both refer to is not.
+ */
+static void ways_go_over_what_refers_to_both(void **state) {
+  (void)state;
+  json_t *tables = json_array();
+  char lines[][80] = {
+      "app.owners: id, label", "app.kites: id, wingspan, owner_id>app.owners",       "app.spoons: id, silver, owner_id>app.owners",
+      "app.forks: id, prongs", "app.pairings: kite_id>app.kites, fork_id>app.forks", "app.others: id, x"};
+  for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) add_table(tables, lines[i]);
+  struct snapshot *snapshot = load(tables, NULL);
+  struct retrieval found = search(snapshot, "kites forks", 3);
+  assert_int_not_equal(place_of(&found, "app.pairings"), SIZE_MAX);
+  assert_true(found.tables[place_of(&found, "app.pairings")].by_fk);
+  found = search(snapshot, "kites spoons", 2);
+  assert_int_equal(place_of(&found, "app.owners"), SIZE_MAX);
+}
+
+/* A partition is its parent: neither found nor a way to anything, whatever refers to it. */
+static void partitions_are_their_parent(void **state) {
+  (void)state;
+  json_t *tables = json_array();
+  char lines[][80] = {"app.readings: id, volts", "app.readings_2024: id, volts", "app.checks: id, reading_id>app.readings_2024"};
+  for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) add_table(tables, lines[i]);
+  json_object_set_new(json_array_get(tables, 1), "partition_of", json_string("app.readings"));
+  struct snapshot *snapshot = load(tables, NULL);
+  struct retrieval found = search(snapshot, "readings 2024 checks volts", 5);
+  assert_int_equal(place_of(&found, "app.readings_2024"), SIZE_MAX);
+  assert_int_not_equal(place_of(&found, "app.readings"), SIZE_MAX);
+}
+
+static void abbreviations_are_found_by_what_they_mean(void **state) {
+  (void)state;
+  json_t *tables = json_array();
+  char lines[][80] = {"app.cust_acct: cust_no, cred_lmt", "app.truckload: loadid, ratetotal", "app.plain: id, x"};
+  for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) add_table(tables, lines[i]);
+  struct snapshot *snapshot = load(tables, NULL);
+  struct retrieval found = search(snapshot, "credit limit of each client", 1);
+  assert_string_equal(found.tables[0].table->name, "cust_acct");
+  assert_string_equal(found.tables[0].columns[0]->name, "cred_lmt");
+  assert_string_equal(search(snapshot, "loads", 1).tables[0].table->name, "truckload");
 }
 
 static void columns_the_question_speaks_of(void **state) {
@@ -230,13 +280,11 @@ static void ranks(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(all_needed_tables_are_found),
-      cmocka_unit_test(the_same_answer_every_time),
-      cmocka_unit_test(tables_that_join_the_found_ones),
-      cmocka_unit_test(columns_the_question_speaks_of),
-      cmocka_unit_test(wide_tables_are_found_by_any_column),
-      cmocka_unit_test(nothing_asked_nothing_found),
-      cmocka_unit_test(ranks),
+      cmocka_unit_test(all_needed_tables_are_found),     cmocka_unit_test(the_same_answer_every_time),
+      cmocka_unit_test(tables_that_join_the_found_ones), cmocka_unit_test(ways_go_over_what_refers_to_both),
+      cmocka_unit_test(partitions_are_their_parent),     cmocka_unit_test(abbreviations_are_found_by_what_they_mean),
+      cmocka_unit_test(columns_the_question_speaks_of),  cmocka_unit_test(wide_tables_are_found_by_any_column),
+      cmocka_unit_test(nothing_asked_nothing_found),     cmocka_unit_test(ranks),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -36,7 +36,7 @@ static void choose_terms(const struct question *question, struct lexical *lexica
   lexical->count = 0;
   for (int pass = 0; pass < 2 && !lexical->count; pass++)
     for (size_t i = 0; i < question->word_count && lexical->count < LEXICAL_TERMS; i++)
-      if (pass || question->words[i].weight >= 0.5)
+      if (pass || question->words[i].weight > QUESTION_MEANT)
         lexical->terms[lexical->count++] = (struct lexical_term){.term = terms_salted(lexical->connection_id, question->words[i].term)};
   qsort(lexical->terms, lexical->count, sizeof *lexical->terms, by_term);
 }

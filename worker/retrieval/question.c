@@ -7,23 +7,49 @@
 #include "worker/retrieval/synonyms.h"
 
 #define EMBED_MS 10000
-#define SYNONYM 0.4 /* what a word counts that the question only means */
-#define MEANT 12    /* words of one meaning in a glossary */
-#define ASKING 0.2  /* what a word counts that says "tell me", though it may be part of a name, too */
+#define MEANT 12   /* words of one meaning in a glossary */
+#define ASKING 0.2 /* what a word counts that says "tell me", though it may be part of a name, too */
 
-/* Stems of words that ask rather than name. */
+/* Stems of words that ask rather than name … */
 static const char *const asking[] = {"show", "list",   "find",   "get",  "give", "tell", "display", "return", "mani",
                                      "much", "comput", "calcul", "want", "need", "know", "fetch",   "retriev"};
+/* … and of words that say when, how many, and how they compare. */
+static const char *const measuring[] = {
+    "last",    "next",     "previous", "past", "recent", "current", "today",   "yesterday", "tomorrow", "now",     "moment",  "day",
+    "week",    "month",    "year",     "time", "soon",   "sinc",    "ago",     "still",     "yet",      "alreadi", "alway",   "never",
+    "often",   "new",      "first",    "top",  "best",   "worst",   "highest", "lowest",    "biggest",  "largest", "least",   "smallest",
+    "longest", "shortest", "fewest",   "less", "total",  "averag",  "mean",    "number",    "count",    "everi",   "without", "long",
+    "right",   "away",     "one",      "two",  "three",  "five",    "ten",     "hundr",     "go",       "come",    "make",    "take"};
+
+static bool is_one_of(const char *stem, const char *const *stems, size_t count) {
+  for (size_t i = 0; i < count; i++)
+    if (strcmp(stems[i], stem) == 0) return true;
+  return false;
+}
+
+struct meaning { /* words being added to what one of the question means */
+  struct question *question;
+  size_t of; /* index of that one; QUESTION_WORDS: of none, and the first that is added is what the others mean */
+};
 
 /* False: there is room for no more, or no memory (the question has no NULL stems then). */
 static bool add_stem(void *arg, const char *stem) {
-  struct question *question = arg;
+  struct meaning *meaning = arg;
+  struct question *question = meaning->question;
   if (question->word_count == QUESTION_WORDS) return false;
   for (size_t i = 0; i < question->word_count; i++)
     if (strcmp(question->words[i].stem, stem) == 0) return true;
   const char *copy = arena_strdup(question->arena, stem);
   if (!copy) return false;
-  question->words[question->word_count++] = (struct question_word){lexicon_term(copy), copy, 1, SYNONYM};
+  bool first = meaning->of == QUESTION_WORDS;
+  const struct question_word *of = first ? NULL : &question->words[meaning->of];
+  if (first) meaning->of = question->word_count;
+  question->words[question->word_count++] = (struct question_word){.term = lexicon_term(copy),
+                                                                   .stem = copy,
+                                                                   .count = 1,
+                                                                   .weight = (of ? of->weight : 1) * QUESTION_MEANT,
+                                                                   .meaning = meaning->of,
+                                                                   .measures = of && of->measures};
   return true;
 }
 
@@ -36,15 +62,11 @@ static bool names_maker(const char *text) {
 
 static void add_synonyms(struct question *question) {
   static const char *const makers[] = {"author", "artist", "writer", "creator"};
-  for (size_t i = 0; i < 4 && names_maker(question->text); i++) add_stem(question, makers[i]);
-  for (size_t i = 0, own = question->word_count; i < own; i++)
-    if (!synonyms_of(question->words[i].stem, question->words[i].term, add_stem, question)) return;
-}
-
-static double weight_of(const char *stem) {
-  for (size_t i = 0; i < sizeof asking / sizeof *asking; i++)
-    if (strcmp(asking[i], stem) == 0) return ASKING;
-  return 1;
+  struct meaning maker = {question, QUESTION_WORDS};
+  size_t own = question->word_count;
+  for (size_t i = 0; i < 4 && names_maker(question->text); i++) add_stem(&maker, makers[i]);
+  for (struct meaning meaning = {question, 0}; meaning.of < own; meaning.of++)
+    if (!synonyms_of(question->words[meaning.of].stem, question->words[meaning.of].term, add_stem, &meaning)) return;
 }
 
 enum status question_read(struct question *question, const char *text, struct embedder *embedder, struct arena *arena, struct error *err) {
@@ -54,12 +76,17 @@ enum status question_read(struct question *question, const char *text, struct em
   if (len > LIMIT_RETRIEVAL_TEXT_BYTES) len = utf8_cut(text, LIMIT_RETRIEVAL_TEXT_BYTES);
   *question = (struct question){.text = text, .len = len, .embedder = embedder, .arena = arena};
   if (!lexicon || !lexicon_read(lexicon, text, len, &list)) return error_oom(err);
-  for (size_t i = 0; i < list.count && question->word_count < QUESTION_WORDS; i++) {
+  for (size_t i = 0; i < list.count && i < QUESTION_OWN; i++) {
     const struct lexeme *lexeme = list.words[i].lexeme;
-    struct question_word *word = &question->words[question->word_count++];
-    *word = (struct question_word){lexeme->term, arena_strdup(arena, lexeme->stem), list.words[i].count, 1};
-    if (!word->stem) return error_oom(err);
-    word->weight = weight_of(word->stem);
+    const char *stem = arena_strdup(arena, lexeme->stem);
+    if (!stem) return error_oom(err);
+    question->words[question->word_count++] =
+        (struct question_word){.term = lexeme->term,
+                               .stem = stem,
+                               .count = list.words[i].count,
+                               .weight = is_one_of(stem, asking, sizeof asking / sizeof *asking) ? ASKING : 1,
+                               .meaning = i,
+                               .measures = is_one_of(stem, measuring, sizeof measuring / sizeof *measuring)};
   }
   add_synonyms(question);
   return OK;
@@ -70,7 +97,7 @@ bool question_mean(struct question *question, const char *text) {
   struct lexicon_list list;
   if (!lexicon || !lexicon_read(lexicon, text, strlen(text), &list)) return false;
   for (size_t i = 0; i < list.count && i < MEANT; i++)
-    if (!add_stem(question, list.words[i].lexeme->stem)) break;
+    if (!add_stem(&(struct meaning){question, QUESTION_WORDS}, list.words[i].lexeme->stem)) break;
   return true;
 }
 

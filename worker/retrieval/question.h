@@ -5,13 +5,17 @@
 #include "worker/agent.h"
 #include "worker/embed/embed.h"
 
-#define QUESTION_WORDS 64 /* the first different ones; a long text has no need of more */
+#define QUESTION_OWN 64    /* the first different ones; a long text has no need of more */
+#define QUESTION_WORDS 192 /* with those it only means */
+#define QUESTION_MEANT 0.5 /* what these count */
 
 struct question_word {
   uint32_t term;
   const char *stem;
   int count;
-  double weight; /* 1; less for words that ask ("show", "list") and for synonyms */
+  double weight;  /* 1; less for words that ask ("show", "list"); QUESTION_MEANT times that for synonyms */
+  size_t meaning; /* the word it stands for, an index of words: itself, when it is one of the question */
+  bool measures;  /* says when, how many, how they compare ("last month"), or means a word that does */
 };
 struct question {
   const char *text;

@@ -105,18 +105,36 @@ bool table_text_show(const struct snapshot *snapshot, const struct snap_table *t
 
 /* --- to be found --- */
 
-bool table_text_find(const struct snapshot *snapshot, const struct snap_table *table, size_t from, size_t to, struct buf *out) {
-  buf_printf(out, "%s\n", table->name);
-  if (strcmp(table->schema, "public") != 0) buf_printf(out, "%s\n", table->schema);
-  if (table->comment) buf_printf(out, "%.*s\n", COMMENT_BYTES, table->comment);
-  for (size_t i = from; i < to; i++) {
-    const struct snap_column *column = &table->columns[i];
-    buf_puts(out, column->name);
-    if (column->comment) buf_printf(out, ": %.*s", COMMENT_BYTES, column->comment);
-    size_t mark = out->len;
-    buf_puts(out, ": ");
-    if (!table_text_values(snapshot, table, column, VALUES_BYTES, out)) buf_cut(out, mark);
+static bool is_key(const struct snap_table *table, const struct snap_column *column) {
+  for (size_t i = 0; i < table->fk_count; i++)
+    for (size_t k = 0; k < table->fks[i].column_count; k++)
+      if (strcmp(table->fks[i].columns[k], column->name) == 0) return true;
+  return false;
+}
+
+static void find_column(const struct snapshot *snapshot, const struct wording *wording, const struct snap_table *table,
+                        const struct snap_column *column, struct buf *out) {
+  buf_puts(out, column->name);
+  wording_put(wording, column->name, out);
+  if (column->comment) buf_printf(out, ": %.*s", COMMENT_BYTES, column->comment);
+  size_t mark = out->len;
+  buf_puts(out, ": ");
+  if (!table_text_values(snapshot, table, column, VALUES_BYTES, out)) buf_cut(out, mark);
+  buf_putc(out, '\n');
+}
+
+bool table_text_find(const struct snapshot *snapshot, const struct wording *wording, const struct snap_table *table, enum table_words kind,
+                     size_t from, size_t to, struct buf *out) {
+  if (kind == TABLE_NAME) {
+    buf_puts(out, table->name);
+    wording_put(wording, table->name, out);
     buf_putc(out, '\n');
+  } else if (kind == TABLE_ABOUT) {
+    if (strcmp(table->schema, "public") != 0) buf_printf(out, "%s\n", table->schema);
+    if (table->comment) buf_printf(out, "%.*s\n", COMMENT_BYTES, table->comment);
+  } else {
+    for (size_t i = from; i < to; i++)
+      if (is_key(table, &table->columns[i]) == (kind == TABLE_KEYS)) find_column(snapshot, wording, table, &table->columns[i], out);
   }
   return buf_ok(out);
 }

@@ -1,0 +1,17 @@
+/* wording.h - what names say: "custacct_qty" is customer, account and quantity. Private to retrieval/. */
+#ifndef AUTODB_RETRIEVAL_WORDING_H
+#define AUTODB_RETRIEVAL_WORDING_H
+
+#include "common/buf.h"
+#include "worker/schema/snapshot.h"
+
+/* The words that names may be made of: common ones, and those that the schema's own names and comments hold. */
+struct wording;
+
+/* NULL: out of memory. The arena's. */
+struct wording *wording_new(const struct snapshot *snapshot, struct arena *arena);
+/* Appends, each behind a blank, the words that those of the name stand for: of abbreviations what is commonly meant, of words run together
+ * their parts, of a word without vowels the ones it may be the bones of. Nothing for names in plain words. */
+void wording_put(const struct wording *wording, const char *name, struct buf *out);
+
+#endif
