@@ -92,6 +92,16 @@ static void test_hostile_cells(void **state) {
   }
 }
 
+/* Underscores within a word emphasise nothing: names stay readable. */
+static void test_underscores(void **state) {
+  (void)state;
+  ARENA_AUTO arena = arena_new(1 << 20);
+  static const char *const cells[][2] = {{"full_name", "full_name"},    {"a_1_b", "a_1_b"}, {"_x_", "\\_x\\_"},
+                                         {"a__b", "a\\_\\_b"},          {"_", "\\_"},       {"x_ y", "x\\_ y"},
+                                         {"\xC3\xA9_x", "\xC3\xA9\\_x"}};
+  for (size_t i = 0; i < sizeof cells / sizeof *cells; i++) assert_string_equal(answer_escape(cells[i][0], arena), cells[i][1]);
+}
+
 static void test_wide_cells_and_many_rows(void **state) {
   (void)state;
   ARENA_AUTO arena = arena_new(1 << 24);
@@ -109,6 +119,6 @@ static void test_wide_cells_and_many_rows(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_values), cmocka_unit_test(test_table), cmocka_unit_test(test_hostile_cells),
-                                     cmocka_unit_test(test_wide_cells_and_many_rows)};
+                                     cmocka_unit_test(test_underscores), cmocka_unit_test(test_wide_cells_and_many_rows)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

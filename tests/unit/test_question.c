@@ -110,6 +110,15 @@ static void statements(void **state) {
   writes(state, "how many visit logs", "SELECT count(*) AS \"number_of_Visit Log\"\nFROM public.\"Visit Log\" AS vl");
 }
 
+/* Two columns of one name: the other is called by its table. */
+static void names_differ(void **state) {
+  writes(
+      state, "the latest invoice of each client",
+      "SELECT id, name, invoice_id, issued_on\nFROM (SELECT c.id, c.name, i.id AS invoice_id, i.issued_on, rank() OVER (PARTITION BY c.id, "
+      "c.name ORDER BY i.issued_on DESC NULLS LAST) AS place\nFROM public.invoices AS i\nJOIN public.clients AS c ON c.id = "
+      "i.client_id) AS ranked\nWHERE place <= 1");
+}
+
 static void what_is_not_understood_is_asked(void **state) {
   asks_back(state, "", "What is it about");
   asks_back(state, "???", "What is it about");
@@ -461,6 +470,7 @@ static void a_hundred_tables_are_quick(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(statements),
+      cmocka_unit_test(names_differ),
       cmocka_unit_test(what_is_not_understood_is_asked),
       cmocka_unit_test(nothing_that_turns_the_meaning_is_dropped),
       cmocka_unit_test(two_ways_to_join_are_asked_about),

@@ -2,6 +2,8 @@
  */
 #include "worker/text2sql/answer.h"
 
+#include <ctype.h>
+
 #include "common/buf.h"
 #include "common/json.h"
 #include "common/limits.h"
@@ -70,6 +72,11 @@ static int text_width(const char *text) {
   return width;
 }
 
+/* An underscore between two letters or digits emphasises nothing (GitHub Flavored Markdown 6.4, rules 2 and 4). */
+static bool is_within_word(const char *text, size_t at) {
+  return text[at] == '_' && at > 0 && isalnum((unsigned char)text[at - 1]) && isalnum((unsigned char)text[at + 1]);
+}
+
 /* One character; false: it is shown as it is. */
 static bool escape_one(struct buf *out, uint32_t code) {
   if (code == '\n')
@@ -105,7 +112,7 @@ static void escape(struct buf *out, const char *text, int max_width, bool cut) {
     }
     if (!step)
       buf_puts(out, "\xEF\xBF\xBD");
-    else if (!escape_one(out, code))
+    else if (is_within_word(text, at) || !escape_one(out, code))
       buf_append(out, text + at, step);
     at += step ? step : 1;
   }

@@ -10,6 +10,7 @@
 
 struct list { /* a SELECT list that names each thing once */
   struct study *study;
+  const struct scope *scope; /* of its columns */
   const char *text, *group_by;
   const char *expressions[64];
   const char *names[64];
@@ -26,17 +27,44 @@ static bool shown(const struct list *list, const char *expression) {
   return false;
 }
 
+static bool named(const struct list *list, const char *name) {
+  for (size_t i = 0; i < list->count; i++)
+    if (strcmp(list->names[i], name) == 0) return true;
+  return false;
+}
+
+/* What one row of a table is: "categories" hold a category each. */
+static const char *one_of(struct study *study, size_t table) {
+  const char *name = study_table(study, table)->name;
+  int len = (int)strlen(name);
+  if (len > 3 && strcmp(name + len - 3, "ies") == 0) return arena_printf(study->arena, "%.*sy", len - 3, name);
+  if (len > 4 && (strcmp(name + len - 3, "ses") == 0 || strcmp(name + len - 3, "xes") == 0) && name[len - 4] == 's')
+    len -= 2;
+  else if (len > 1 && name[len - 1] == 's' && !strchr("sui", name[len - 2]))
+    len--;
+  return arena_printf(study->arena, "%.*s", len, name);
+}
+
+/* Of "p.name", where there is a name already: "product_name". */
+static const char *longer_name(struct list *list, const char *expression, const char *own) {
+  struct study *study = list->study;
+  size_t stem = strcspn(expression, ".");
+  size_t quoted = *own == '"', len = strlen(own) - 2 * quoted;
+  const char *name = arena_printf(study->arena, "%.*s", (int)len, own + quoted);
+  for (size_t i = 0; i < list->scope->count; i++) {
+    const struct node *node = &list->scope->nodes[i];
+    if (strlen(node->alias) == stem && memcmp(node->alias, expression, stem) == 0)
+      name = arena_printf(study->arena, "%s_%.*s", one_of(study, node->table), (int)len, own + quoted);
+  }
+  return named(list, name) ? arena_printf(study->arena, "%s_%zu", name, list->count + 1) : name;
+}
+
 /* name NULL: as the column is called. */
 static void show(struct list *list, const char *expression, const char *name) {
   struct study *study = list->study;
   if (!expression || list->count == 64 || shown(list, expression)) return;
   const char *own = name ? name : strchr(expression, '.') ? strchr(expression, '.') + 1 : expression;
-  bool again = false;
-  for (size_t i = 0; i < list->count; i++) again |= strcmp(list->names[i], own) == 0;
-  if (again) {
-    size_t stem = strcspn(expression, ".");
-    name = arena_printf(study->arena, "%.*s_%s_%zu", (int)stem, expression, name ? name : "column", list->count + 1);
-  }
+  if (named(list, own)) name = longer_name(list, expression, own);
   list->expressions[list->count] = expression;
   list->names[list->count++] = name ? name : own;
   list->text =
@@ -330,7 +358,7 @@ static const char *write_branches(struct scope *scope, bool grouped) {
 
 static const char *write_list(struct study *study) {
   struct scope scope;
-  struct list list = {.study = study, .text = "", .group_by = ""};
+  struct list list = {.study = study, .scope = &scope, .text = "", .group_by = ""};
   struct reading *r = &study->reading;
   const struct filter *filters[READING_ROWS];
   if (!scope_open(&scope, study, NULL, r->subject)) return NULL;
@@ -358,7 +386,7 @@ static const char *names_of_list(const struct list *list) {
 /* The first so many of each group. */
 static const char *write_each(struct study *study) {
   struct scope scope;
-  struct list list = {.study = study, .text = "", .group_by = ""};
+  struct list list = {.study = study, .scope = &scope, .text = "", .group_by = ""};
   struct reading *r = &study->reading;
   const struct filter *filters[READING_ROWS];
   if (!scope_open(&scope, study, NULL, r->subject)) return NULL;
@@ -371,8 +399,8 @@ static const char *write_each(struct study *study) {
   if (study->doubt || !order || !*partition || !*order) return NULL;
   const char *names = names_of_list(&list);
   return arena_printf(study->arena,
-                      "SELECT %s\nFROM (SELECT %s, rank() OVER (PARTITION BY %s%s) AS place\n%s%s) AS ranked\nWHERE place <= %ld", names,
-                      list.text, partition, order, scope_from(&scope), where_clause(&scope), r->limit);
+                      "SELECT %s\nFROM (SELECT %s, rank() OVER (PARTITION BY %s %s) AS place\n%s%s) AS ranked\nWHERE place <= %ld", names,
+                      list.text, partition, order + 1, scope_from(&scope), where_clause(&scope), r->limit);
 }
 
 static const char *write_nested(struct study *study, const char *inner_list, struct scope *scope, const char *group_by,
@@ -398,7 +426,7 @@ static void show_change(struct scope *scope, struct list *list) {
 
 static const char *write_grouped(struct study *study, size_t root) {
   struct scope scope;
-  struct list list = {.study = study, .text = "", .group_by = ""};
+  struct list list = {.study = study, .scope = &scope, .text = "", .group_by = ""};
   struct reading *r = &study->reading;
   const struct filter *filters[READING_ROWS];
   if (!scope_open(&scope, study, NULL, root)) return NULL;
@@ -425,7 +453,7 @@ static const char *write_grouped(struct study *study, size_t root) {
 /* What is ranked by a count or sum, the first so many within each of the groups that "each" stood before. */
 static const char *write_each_grouped(struct study *study, size_t root) {
   struct scope scope;
-  struct list list = {.study = study, .text = "", .group_by = ""};
+  struct list list = {.study = study, .scope = &scope, .text = "", .group_by = ""};
   struct reading *r = &study->reading;
   const struct filter *filters[READING_ROWS];
   struct group groups[READING_ROWS];
@@ -451,15 +479,15 @@ static const char *write_each_grouped(struct study *study, size_t root) {
   if (study->doubt || !order || !*order || !having || !*partition || within == count) return NULL;
   return arena_printf(
       study->arena,
-      "SELECT %s\nFROM (SELECT %s, rank() OVER (PARTITION BY %s%s) AS place\n%s%s\nGROUP BY %s%s) AS ranked\nWHERE place <= %ld",
-      names_of_list(&list), list.text, partition, order, scope_from(&scope), where_clause(&scope), list.group_by, having, r->limit);
+      "SELECT %s\nFROM (SELECT %s, rank() OVER (PARTITION BY %s %s) AS place\n%s%s\nGROUP BY %s%s) AS ranked\nWHERE place <= %ld",
+      names_of_list(&list), list.text, partition, order + 1, scope_from(&scope), where_clause(&scope), list.group_by, having, r->limit);
 }
 
 /* One measure beside each row, from tables that have only the row in common: a subselect each. */
 static const char *write_apart(struct study *study) {
   struct reading *r = &study->reading;
   struct scope scope;
-  struct list list = {.study = study, .text = "", .group_by = ""};
+  struct list list = {.study = study, .scope = &scope, .text = "", .group_by = ""};
   const struct filter *filters[READING_ROWS];
   size_t count = all_filters(study, filters);
   if (r->group_count > 1 || (r->group_count == 1 && r->groups[0].of.column)) {
@@ -535,7 +563,7 @@ static const char *ratio_tail(struct scope *scope, struct list *list) {
 static const char *write_ratio_to(struct study *study) {
   struct reading *r = &study->reading;
   struct scope scope;
-  struct list list = {.study = study, .text = "", .group_by = ""};
+  struct list list = {.study = study, .scope = &scope, .text = "", .group_by = ""};
   const struct filter *sides[2][READING_ROWS], *whole[READING_ROWS];
   size_t counts[2] = {0}, whole_count = 0, noun = TOKENS_MAX;
   for (size_t i = r->ratio_to; i < study->tokens.count && noun == TOKENS_MAX; i++)
@@ -571,7 +599,7 @@ static const char *write_ratio_to(struct study *study) {
 static const char *write_distribution(struct study *study, size_t root) {
   struct reading *r = &study->reading;
   struct scope scope;
-  struct list list = {.study = study, .text = "", .group_by = ""};
+  struct list list = {.study = study, .scope = &scope, .text = "", .group_by = ""};
   const struct filter *whole[READING_ROWS];
   if (!scope_open(&scope, study, NULL, root)) return NULL;
   show_groups(&scope, &list);
@@ -591,7 +619,7 @@ static const char *write_ratio(struct study *study) {
   for (size_t i = 0; i < r->item_count; i++) /* "share of billable hours" */
     if (r->items[i].kind == MEASURE_NONE && r->items[i].of.column && column_numeric(r->items[i].of.column)) r->items[i].kind = MEASURE_SUM;
   struct scope scope;
-  struct list list = {.study = study, .text = "", .group_by = ""};
+  struct list list = {.study = study, .scope = &scope, .text = "", .group_by = ""};
   const struct filter *part[READING_ROWS], *whole[READING_ROWS];
   size_t part_count = 0, whole_count = 0;
   size_t root = r->item_count == 1 && r->items[0].kind == MEASURE_SUM ? r->items[0].of.table : r->subject;
