@@ -1,69 +1,25 @@
 /* test_rewrites_fuzz.c - random queries: whatever is offered for one gives the same rows as it, on data full of NULLs and duplicates and on
  * made-up rows. A few hundred here; REWRITES_FUZZ=10000 is what tests/bench/rewrites runs. REWRITES_SEED begins elsewhere. */
-#include "tests/support/harness.h"
 #include "tests/support/query_maker.h"
+#include "tests/support/rewrite_world.h"
 
 #include <stdlib.h>
 
 #include "common/clock.h"
-#include "common/pg.h"
-#include "worker/optimizer/rewrite/rewrite_impl.h"
-#include "worker/optimizer/rewrite/trial.h"
-#include "worker/schema/catalog.h"
 
 #define QUERIES 300
 
-static struct harness *h;
-static struct arena *arena, *scratch;
-static PGconn *conn, *empty;
-static struct snapshot *snapshot;
-
-static PGconn *make(const char *name, const char *more) {
-  char url[HARNESS_URL], script[512];
-  harness_database(harness_postgres(h, 17), name, url);
-  harness_sql_file(url, "tests/fixtures/rewrites.sql");
-  snprintf(script, sizeof script, "ALTER DATABASE %s SET search_path = shop; ALTER DATABASE %s SET timezone = 'UTC'; %s", name, name, more);
-  harness_sql(url, script);
-  return harness_connect(url);
-}
-
 static int setup(void **state) {
-  ERROR_AUTO err = {0};
-  h = harness_new();
-  arena = arena_new(1UL << 30);
-  scratch = arena_new(1UL << 30);
-  conn = make("filled", "SELECT shop.fill_shop(1); DELETE FROM shop.items WHERE order_id > 200; DELETE FROM shop.orders WHERE id > 200;"
-                        "DELETE FROM shop.events WHERE id > 200; ANALYZE");
-  empty = make("empty", "");
-  struct catalog_reader reader = {.conn = conn, .arena = arena, .excluded = "{}", .major = 17};
-  if (catalog_begin(&reader, &err) || catalog_read(&reader, &err) ||
-      snapshot_load(arena_json(arena, json_incref(reader.root)), arena, &snapshot, &err))
-    fail_msg("%s", err.message);
-  catalog_end(&reader);
-  if (pg_script(conn, "SET statement_timeout = '10s'", &err)) fail_msg("%s", err.message);
-  *state = h;
-  return 0;
-}
-
-static int teardown(void **state) {
-  PQfinish(conn);
-  PQfinish(empty);
-  arena_free(arena);
-  arena_free(scratch);
-  return harness_teardown(state);
+  return world_setup(state, "DELETE FROM shop.items WHERE order_id > 200; DELETE FROM shop.orders WHERE id > 200; DELETE FROM shop.events "
+                            "WHERE id > 200");
 }
 
 /* Rows that only one of them gives; -1: the query itself fails. */
 static long long differing(const char *a, const char *b) {
-  char *sql = arena_printf(scratch,
-                           "SELECT count(*) FROM ((SELECT * FROM (%s\n) a EXCEPT ALL SELECT * FROM (%s\n) b) UNION ALL (SELECT * FROM "
-                           "(%s\n) b EXCEPT ALL SELECT * FROM (%s\n) a)) d",
-                           a, b, b, a);
-  PGRESULT_AUTO res = NULL;
-  ERROR_AUTO err = {0};
-  if (!pg_query(conn, sql, 0, NULL, &res, &err)) return pg_int(res, 0, 0, -1);
   PGRESULT_AUTO alone = NULL;
-  ERROR_AUTO own = {0};
+  ERROR_AUTO err = {0}, own = {0};
+  long long rows = world_differing(a, b, &err);
+  if (rows >= 0) return rows;
   if (!pg_query(conn, arena_printf(scratch, "SELECT count(*) FROM (%s\n) a", a), 0, NULL, &alone, &own) && !strstr(err.message, "timeout"))
     fail_msg("%s\n%s\n%s", a, b, err.message);
   return -1;
@@ -86,12 +42,10 @@ static void count_rule(struct tally *tallies, const char *rule) {
 /* In another plan a condition that nobody touched (a sum that overflows) may be asked of rows it was not asked of before. PostgreSQL
  * promises no order; L5 drops what it sees of that, and here it is counted. */
 static long fuzz_one(const char *sql, uint64_t seed, struct tally *tallies, long *ret_fail) {
-  struct rewrite_list *list = ARENA_NEW(scratch, struct rewrite_list);
   struct ladder_step *steps = arena_calloc(scratch, REWRITE_CANDIDATES, sizeof *steps);
   struct ladder ladder = {.steps = steps};
   const char *why;
-  ERROR_AUTO err = {0};
-  if (rewrite_propose(snapshot, sql, scratch, list, &why, &err)) fail_msg("%s: %s", sql, err.message);
+  const struct rewrite_list *list = world_propose(sql, &why);
   if (why) fail_msg("seed %llu: %s: %s", (unsigned long long)seed, sql, why);
   for (size_t i = 0; i < list->count; i++) {
     steps[ladder.count++] = (struct ladder_step){.candidate = list->items[i]};
@@ -101,7 +55,7 @@ static long fuzz_one(const char *sql, uint64_t seed, struct tally *tallies, long
       fail_msg("seed %llu: %s: %lld rows differ\n%s\n%s", (unsigned long long)seed, list->items[i].rule, rows, sql, list->items[i].sql);
   }
   if (!ladder.count) return 0;
-  if (trial_compare(empty, snapshot, sql, NULL, 0, &ladder, scratch, &err)) fail_msg("%s: %s", sql, err.message);
+  world_try(sql, &ladder);
   for (size_t i = 0; i < ladder.count; i++) {
     if (!steps[i].dropped) continue;
     bool fails = strstr(steps[i].dropped, "fails where the query does not") != NULL;
@@ -137,5 +91,5 @@ static void what_is_offered_gives_the_same_rows(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(what_is_offered_gives_the_same_rows)};
-  return cmocka_run_group_tests(tests, setup, teardown);
+  return cmocka_run_group_tests(tests, setup, world_teardown);
 }

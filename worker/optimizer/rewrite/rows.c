@@ -12,6 +12,7 @@
 
 #define VALUES_MAX 48
 #define OWN_MAX 30 /* of them from the query */
+#define OWN_FEW 4  /* of those, that most values of a data set are */
 #define TABLES_MAX 24
 
 enum class { INT, NUMBER, TEXT, BOOLEAN, MOMENT, UUID, INTERVAL, TIME, JSON, BYTES, ADDRESS, ARRAY, CLASSES, ENUM, UNKNOWN };
@@ -315,7 +316,8 @@ static const char *value_at(struct rows *rows, const char *type, enum class clas
 
 struct set {
   uint32_t nulls; /* percent of what may be NULL */
-  uint32_t own;   /* percent of values that are the first few of the query's own: those most likely to meet */
+  uint32_t own;   /* percent of values that are one of a few of the query's own: few, so that they meet */
+  int first;      /* where those few begin: each has its turn */
   int spread;     /* values besides the query's own that a column takes; few make ties */
   bool extremes;
   const struct snap_table *empty; /* that one table has no rows */
@@ -331,7 +333,7 @@ static struct set set_of(const struct rows *rows, int set) {
   if (set == 4) made.extremes = true;
   if (set >= 5 && set <= 7 && rows->read_count) made.empty = rows->read[(set - 5) % rows->read_count];
   if (set == 8) made.nulls = 5, made.spread = 1;
-  if (set > 8) made.own = 85, made.nulls = (uint32_t)(set % 3) * 10;
+  if (set > 8) made.own = 85, made.nulls = (uint32_t)(set % 3) * 10, made.first = (set - 9) * (OWN_FEW - 1);
   return made;
 }
 
@@ -359,7 +361,7 @@ static const char *choose(struct rows *rows, const struct set *set, const struct
   if (!column->not_null && roll(rows, 100) < set->nulls) return "NULL";
   int own = class < CLASSES ? rows->pools[class].own : 0, at = (int)roll(rows, (uint32_t)(own + set->spread));
   if (reference && !key) at = (int)roll(rows, (uint32_t)(set->rows < 1 ? 1 : set->rows));
-  if (own && roll(rows, 100) < set->own) at = (int)roll(rows, own < 4 ? (uint32_t)own : 4);
+  if (own && roll(rows, 100) < set->own) at = (set->first + (int)roll(rows, own < OWN_FEW ? (uint32_t)own : OWN_FEW)) % own;
   if (class == ENUM) at = (int)roll(rows, 64);
   if (key) at = row;
   const char *far = set->extremes && !reference && roll(rows, 100) < 20 ? extreme(rows, column->type, class) : NULL;
