@@ -1,6 +1,7 @@
 /* test_api_optimize.c - POST /plans/parse, /queries/optimize and /workload/optimize through the API and a worker. */
 #include "tests/support/harness.h"
 
+#include "common/buf.h"
 #include "common/limits.h"
 
 static char connection[40], target[HARNESS_URL];
@@ -13,12 +14,7 @@ static int setup(void **state) {
   harness_sql(target, "CREATE TABLE orders (id int PRIMARY KEY, customer int, note text); INSERT INTO orders SELECT i, i % 100, "
                       "repeat('x', 100) FROM generate_series(1, 80000) i;"
                       "CREATE FUNCTION touch() RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 1'; ANALYZE");
-  REPLY_AUTO reply;
-  char body[1024];
-  snprintf(body, sizeof body, "{\"name\": \"client\", \"db_type\": \"postgresql\", \"connection_string\": \"%s\"}", target);
-  harness_http(h, "POST", "/api/v1/connections", NULL, body, &reply);
-  if (reply.status != 201) fail_msg("%s", reply.body);
-  snprintf(connection, sizeof connection, "%s", harness_text(reply.json, "data.id"));
+  harness_connection(h, "client", target, connection);
   *state = h;
   return 0;
 }
@@ -106,17 +102,80 @@ static void a_plan_is_read_without_a_connection(void **state) {
   job = harness_job(*state, "/api/v1/plans/parse", json_pack("{s:s}", "plan", "nothing of a plan"), 30000);
   assert_string_equal(harness_text(job, "error.code"), "PLAN_INVALID");
   json_decref(job);
-  char *deep = malloc(20001);
-  memset(deep, '[', 20000);
-  deep[20000] = '\0';
-  json_t *body = json_pack("{s:s}", "plan", deep);
-  char *text = json_dumps(body, 0);
+}
+
+/* --- hostile plans --- */
+
+static long resident_kb(struct harness *h, const char *program) {
+  long kb = 0;
+  for (int i = 0; i < h->proc_count; i++) {
+    char path[64], line[256];
+    if (strncmp(h->procs[i].name, program, strlen(program)) != 0 || !h->procs[i].pid) continue;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)h->procs[i].pid);
+    FILE *file = fopen(path, "re");
+    while (file && fgets(line, sizeof line, file)) sscanf(line, "VmRSS: %ld", &kb);
+    if (file) fclose(file);
+  }
+  assert_true(kb > 0);
+  return kb;
+}
+
+/* before, then the part so many times, then after. */
+static char *repeated(const char *before, const char *part, size_t times, const char *after) {
+  size_t len = strlen(part);
+  char *text = malloc(strlen(before) + len * times + strlen(after) + 1), *at = stpcpy(text, before);
+  for (size_t i = 0; i < times; i++, at += len) memcpy(at, part, len);
+  stpcpy(at, after);
+  return text;
+}
+
+static void refused_at_the_door(struct harness *h, char *take_plan, long status) {
   REPLY_AUTO reply;
-  harness_http(*state, "POST", "/api/v1/plans/parse", NULL, text, &reply);
-  assert_int_equal(reply.status, 422);
-  free(text);
-  free(deep);
+  json_t *body = json_pack("{s:s}", "plan", take_plan);
+  char *text = json_dumps(body, 0);
+  harness_http(h, "POST", "/api/v1/plans/parse", NULL, text, &reply);
+  if (reply.status != status) fail_msg("%ld, not %ld: %.200s", reply.status, status, reply.body);
   json_decref(body);
+  free(text);
+  free(take_plan);
+}
+
+static void too_much_of_a_plan_is_refused(void **state) {
+  long api = resident_kb(*state, "api");
+  refused_at_the_door(*state, repeated("", "[", 20000, ""), 422);
+  refused_at_the_door(*state, repeated("[{\"Plan\": {\"Node Type\": \"Limit\"", ", \"Plans\": [{\"Node Type\": \"Limit\"", 10000, "}}]"),
+                      422);
+  refused_at_the_door(*state, repeated("Seq Scan on t  (cost=0.00..9.00 rows=5 width=4)\n", "  Filter: (a = 1)\n", 640000, ""), 422);
+  refused_at_the_door(*state, repeated("", "Seq Scan on t  (cost=0.00..9.00 rows=5 width=4)\n", 1100000, ""), 413); /* 50 MB */
+  assert_true(resident_kb(*state, "api") < api + 64 * 1024);
+}
+
+/* What gets past the door ends in the slot that reads it: with an answer, and nothing of it stays. */
+static void failed(struct harness *h, char *take_plan, const char *code) {
+  json_t *job = harness_job(h, "/api/v1/plans/parse", json_pack("{s:s}", "plan", take_plan), 30000);
+  if (strcmp(harness_text(job, "error.code"), code) != 0)
+    fail_msg("%s: %s, not %s\n%.300s", harness_text(job, "status"), harness_text(job, "error.code"), code, take_plan);
+  json_decref(job);
+  free(take_plan);
+}
+
+static char *staircase(size_t steps) { /* each node below the one before it */
+  BUF_AUTO out;
+  buf_init(&out, 16 << 20);
+  for (size_t i = 0; i < steps; i++) buf_printf(&out, "%*s%sLimit  (cost=0.00..9.00 rows=5 width=4)\n", (int)i, "", i ? "->  " : "");
+  return strdup(buf_str(&out));
+}
+
+static void what_is_cut_off_or_too_deep_fails_in_its_slot(void **state) {
+  static const char json[] = "[{\"Plan\": {\"Node Type\": \"Seq Scan\", \"Relation Name\": \"t\", \"Plan Rows\": 5, \"Total Cost\": 9.0}}]";
+  long worker = resident_kb(*state, "worker");
+  for (size_t length = sizeof json - 2; length > 0; length -= length > 9 ? 9 : length)
+    failed(*state, strndup(json, length), "PLAN_INVALID");
+  failed(*state, staircase(1200), "PLAN_TOO_LARGE");
+  failed(*state,
+         repeated("Append  (cost=0.00..9.00 rows=5 width=4)\n", "  ->  Seq Scan on t  (cost=0.00..9.00 rows=5 width=4)\n", 60000, ""),
+         "PLAN_TOO_LARGE");
+  assert_true(resident_kb(*state, "worker") < worker + 64 * 1024);
 }
 
 static void requests_are_checked(void **state) {
@@ -139,6 +198,9 @@ int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(a_query_is_planned_and_judged),
                                      cmocka_unit_test(parameters_are_planned_without_values_or_with_those_given),
                                      cmocka_unit_test(what_writes_or_does_not_parse_is_refused),
-                                     cmocka_unit_test(a_plan_is_read_without_a_connection), cmocka_unit_test(requests_are_checked)};
+                                     cmocka_unit_test(a_plan_is_read_without_a_connection),
+                                     cmocka_unit_test(too_much_of_a_plan_is_refused),
+                                     cmocka_unit_test(what_is_cut_off_or_too_deep_fails_in_its_slot),
+                                     cmocka_unit_test(requests_are_checked)};
   return cmocka_run_group_tests(tests, setup, harness_teardown);
 }

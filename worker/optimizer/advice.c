@@ -67,7 +67,8 @@ enum status advice_open(struct advice *advice, bool any_index, struct error *err
                                     .snapshot = advice->snapshot,
                                     .facts = advice->facts,
                                     .hypothetical = advice->hypothetical,
-                                    .any_index = any_index};
+                                    .any_index = any_index,
+                                    .clone = advice->clone};
   ERROR_AUTO refused = {0};
   enum status status = trial_open(&setup, &advice->trial, &refused);
   if (status == ERR_INTERNAL) return error_set(err, status, "%s", refused.message);
@@ -186,6 +187,7 @@ enum status advise_indexes(struct optimization *o, struct error *err) {
                           .session = o->session,
                           .snapshot = o->snapshot,
                           .hypothetical = o->options.hypothetical,
+                          .clone = &o->clone,
                           .warnings = o->warnings};
   struct workload_query *query = LIST_PUSH(o->arena, &advice.queries);
   const char *sql = query ? explain_with_values(o, o->statement->text) : NULL;

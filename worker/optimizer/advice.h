@@ -21,6 +21,7 @@ struct advice {
   struct trial *trial; /* NULL: nothing can be tried */
   const char *untried; /* why */
   bool hypothetical;   /* HypoPG may be used */
+  struct clone *clone; /* left by another stage; NULL */
   json_t *warnings;    /* sentences; borrowed */
 };
 

@@ -159,5 +159,6 @@ enum status optimize_run(struct job *job, json_t **ret_result, struct error *err
   enum status status = run(&o, err);
   if (!status) *ret_result = result_json(&o);
   query_session_close(o.session);
+  clone_close(&o.clone);
   return status;
 }

@@ -8,6 +8,7 @@
 #define AUTODB_OPTIMIZE_H
 
 #include "worker/agent.h"
+#include "worker/optimizer/clone.h"
 #include "worker/optimizer/finding.h"
 #include "worker/optimizer/plan.h"
 #include "worker/schema/snapshot.h"
@@ -41,6 +42,7 @@ struct optimization {
   const char *const *values; /* texts of $1…$n that plans are made with, NULL where NULL; NULL: generic plan, or no parameters */
   int version_num;           /* of the client's server */
 
+  struct clone clone;            /* left open and empty by a stage for the next; closed when the job ends */
   struct query_session *session; /* open until the job ends; explain() goes through it */
   struct query_plan *plan;       /* of the query as it was given */
   struct finding_list findings;

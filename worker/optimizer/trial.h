@@ -7,6 +7,7 @@
 
 #include "worker/agent.h"
 #include "worker/optimizer/candidates.h"
+#include "worker/optimizer/clone.h"
 #include "worker/optimizer/plan.h"
 
 struct trial;
@@ -21,8 +22,9 @@ struct trial_setup {
   struct query_session *session; /* not in a transaction */
   const struct snapshot *snapshot;
   const struct facts *facts;
-  bool hypothetical; /* HypoPG may be used */
-  bool any_index;    /* kinds that HypoPG doesn't know are to be tried */
+  bool hypothetical;   /* HypoPG may be used */
+  bool any_index;      /* kinds that HypoPG doesn't know are to be tried */
+  struct clone *clone; /* one to be taken over, if it is open; NULL */
 };
 
 /* ERR_UNAVAILABLE, ERR_NOT_FOUND (no schema dump): neither is to be had; the message says why. */

@@ -26,7 +26,7 @@ struct trial {
   struct arena *arena;
   json_t *problems;
   /* of the what-if server */
-  struct sandbox *sandbox;
+  struct clone clone;
   struct whatif *whatif;
   /* of HypoPG */
   int64_t began_ms; /* of the transaction; 0 none */

@@ -1,34 +1,13 @@
 /* trial_whatif.c - a sandbox with the snapshot's schema, found prepared or made, given production's statistics. */
 #include <math.h>
 
-#include "common/buf.h"
-#include "common/crypto.h"
 #include "common/json.h"
-#include "common/limits.h"
-#include "common/log.h"
 #include "common/pg.h"
 #include "worker/optimizer/trial_impl.h"
-#include "worker/schema/store.h"
 
-#define WHATIF_FORMAT 1 /* raise it when what is kept changes */
-#define NAMED_MAX 5     /* problems that are spelled out */
+#define NAMED_MAX 5 /* problems that are spelled out */
 
 /* --- opening --- */
-
-/* As worker/migration/trial/setup.c's: of owner, connection and content; lengths keep neighbouring texts apart. */
-static bool make_key(const struct trial *trial, const char *dump, char key[SHA256_HEX]) {
-  const struct job *job = trial->setup.job;
-  const struct snapshot *snapshot = trial->setup.snapshot;
-  const char *const parts[] = {job->owner_id, job->connection_id, snapshot->timezone, snapshot->search_path};
-  BUF_AUTO text;
-  buf_init(&text, LIMIT_DUMP_BYTES + 65536);
-  buf_printf(&text, "whatif %d ", WHATIF_FORMAT);
-  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-    buf_printf(&text, "%zu %s ", parts[i] ? strlen(parts[i]) + 1 : 0, parts[i] ? parts[i] : "");
-  buf_puts(&text, dump);
-  if (buf_ok(&text)) crypto_sha256_hex(buf_str(&text), text.len, key);
-  return buf_ok(&text);
-}
 
 static void note_problems(struct trial *trial, const json_t *problems) {
   size_t index;
@@ -42,61 +21,40 @@ static void note_problems(struct trial *trial, const json_t *problems) {
   }
 }
 
-static enum status clone(struct trial *trial, const char *dump, struct error *err) {
-  ERROR_AUTO ignored = {0};
-  struct sandbox_clone_report report = {0};
-  const struct snapshot *snapshot = trial->setup.snapshot;
-  enum status status = sandbox_clone(trial->sandbox, dump, snapshot->timezone, snapshot->search_path, trial->arena, &report, err);
-  if (status) return status;
-  note_problems(trial, report.problems);
-  char *note = json_dumps(trial->problems, JSON_COMPACT);
-  if (note && sandbox_save(trial->sandbox, note, &ignored))
-    log_event(LOG_INFO, "a sandbox is not kept for later", "reason", ignored.message, NULL);
-  free(note);
-  return OK;
-}
-
-static enum status obtain(struct trial *trial, const char *dump, bool fresh, struct error *err) {
-  char key[SHA256_HEX];
-  const char *note = NULL;
-  const struct job *job = trial->setup.job;
-  int major = sandbox_pick_major(trial->setup.snapshot->server_version_num);
-  if (!major)
-    return error_set(err, ERR_UNAVAILABLE,
-                     "no PostgreSQL server is installed for the sandbox: install postgresql-17, or set AUTODB_PG_BIN_<major>");
-  if (!make_key(trial, dump, key)) return error_oom(err);
-  enum status status = sandbox_open_prepared(job->cfg, job->keeper_socket, major, key, fresh, trial->arena, &trial->sandbox, &note, err);
-  if (status) return status;
-  if (!note) return clone(trial, dump, err);
-  json_t *kept = arena_json(trial->arena, json_loads(note, 0, NULL));
-  if (!json_is_array(kept)) return error_set(err, ERR_UNAVAILABLE, "the note of a prepared sandbox is damaged");
-  trial->problems = kept;
-  return OK;
-}
-
 static enum status fill(struct trial *trial, struct error *err) {
   const struct facts *facts = trial->setup.facts;
   struct whatif_report report = {0};
-  enum status status = whatif_new(trial->sandbox, facts->settings, trial->arena, &trial->whatif, err);
+  enum status status = whatif_new(trial->clone.sandbox, facts->settings, trial->arena, &trial->whatif, err);
   return status ? status : whatif_import(trial->whatif, facts->relations, facts->columns, &report, err);
 }
 
 static void close_whatif(struct trial *trial) {
   whatif_freep(&trial->whatif);
-  sandbox_closep(&trial->sandbox);
+  clone_close(&trial->clone);
 }
 
-static enum status open_whatif(struct trial *trial, struct error *err) {
-  const char *dump = NULL;
-  enum status status = store_dump(trial->setup.job, trial->setup.snapshot->id, &dump, err);
-  if (status) return status;
-  status = obtain(trial, dump, false, err);
-  if (!status) status = fill(trial, err);
-  if (!status || !trial->sandbox || !sandbox_is_copy(trial->sandbox)) return status;
-  error_clear(err); /* a copy that does not work is made anew, once */
-  close_whatif(trial);
-  status = obtain(trial, dump, true, err);
+static enum status open_fresh(struct trial *trial, bool fresh, struct error *err) {
+  enum status status = clone_open(trial->setup.job, trial->setup.snapshot, fresh, &trial->clone, err);
   return status ? status : fill(trial, err);
+}
+
+/* The one at hand, when it has this very schema; what does not work is made anew, once. */
+static enum status open_whatif(struct trial *trial, struct error *err) {
+  struct clone *held = trial->setup.clone;
+  enum status status;
+  if (held && held->sandbox && strcmp(held->snapshot_id, trial->setup.snapshot->id) == 0) {
+    trial->clone = *held;
+    *held = (struct clone){0};
+    status = fill(trial, err);
+  } else
+    status = open_fresh(trial, false, err);
+  if (status && trial->clone.sandbox && sandbox_is_copy(trial->clone.sandbox)) {
+    error_clear(err);
+    close_whatif(trial);
+    status = open_fresh(trial, true, err);
+  }
+  if (!status) note_problems(trial, trial->clone.problems);
+  return status;
 }
 
 static enum status ask(struct trial *trial, const char *sql, PGresult **ret_res, struct error *err) {

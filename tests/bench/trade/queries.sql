@@ -1,3 +1,4 @@
+-- report 1: a section each; what they are, and how often one is in the mix
 SELECT returned, state, sum(quantity), sum(price), sum(price * (1 - discount)), avg(quantity), avg(price), count(*) FROM items WHERE shipped <= date '1998-08-20' GROUP BY returned, state ORDER BY returned, state;
 SELECT v.balance, v.name, c.name, g.id FROM goods g JOIN stock s ON s.good_id = g.id JOIN vendors v ON v.id = s.vendor_id JOIN countries c ON c.id = v.country_id JOIN regions r ON r.id = c.region_id WHERE g.size = 17 AND g.kind LIKE '%BRASS' AND r.name = 'EAST' AND s.cost = (SELECT min(t.cost) FROM stock t JOIN vendors w ON w.id = t.vendor_id JOIN countries d ON d.id = w.country_id JOIN regions q ON q.id = d.region_id WHERE t.good_id = g.id AND q.name = 'EAST') ORDER BY v.balance DESC, c.name, v.name LIMIT 100;
 SELECT i.order_id, sum(i.price * (1 - i.discount)) AS worth, o.placed FROM clients c JOIN orders o ON o.client_id = c.id JOIN items i ON i.order_id = o.id WHERE c.segment = 'CARS' AND o.placed < date '1995-03-20' AND i.shipped > date '1995-03-20' GROUP BY i.order_id, o.placed ORDER BY worth DESC, o.placed LIMIT 10;
@@ -20,7 +21,24 @@ SELECT sum(i.price * (1 - i.discount)) FROM items i JOIN goods g ON g.id = i.goo
 SELECT v.name FROM vendors v JOIN countries n ON n.id = v.country_id WHERE n.name = 'COUNTRY 4' AND v.id IN (SELECT s.vendor_id FROM stock s WHERE s.good_id IN (SELECT id FROM goods WHERE name LIKE 'plum%') AND s.amount > (SELECT 0.5 * sum(i.quantity) FROM items i WHERE i.good_id = s.good_id AND i.vendor_id = s.vendor_id AND i.shipped >= date '1994-01-01' AND i.shipped < date '1995-01-01')) ORDER BY v.name;
 SELECT v.name, count(*) AS waits FROM vendors v JOIN items a ON a.vendor_id = v.id JOIN orders o ON o.id = a.order_id JOIN countries n ON n.id = v.country_id WHERE o.state = 'F' AND a.received > a.due AND EXISTS (SELECT 1 FROM items b WHERE b.order_id = a.order_id AND b.vendor_id <> a.vendor_id) AND NOT EXISTS (SELECT 1 FROM items d WHERE d.order_id = a.order_id AND d.vendor_id <> a.vendor_id AND d.received > d.due) AND n.name = 'COUNTRY 9' GROUP BY v.name ORDER BY waits DESC, v.name LIMIT 100;
 SELECT left(c.phone, 2) AS code, count(*), sum(c.balance) FROM clients c WHERE left(c.phone, 2) IN ('13', '17', '21', '24') AND c.balance > (SELECT avg(balance) FROM clients WHERE balance > 0) AND NOT EXISTS (SELECT 1 FROM orders o WHERE o.client_id = c.id) GROUP BY code ORDER BY code;
+-- lookup 20
 SELECT * FROM orders WHERE client_id = 4711 ORDER BY placed DESC LIMIT 10;
 SELECT order_id, line, quantity FROM items WHERE good_id = 815 AND shipped > date '1997-01-01';
 SELECT count(*) FROM orders WHERE clerk = 'Clerk 17' AND state = 'P';
 SELECT id, total FROM orders WHERE remark = 'special requests' AND placed > date '1998-01-01' ORDER BY total DESC LIMIT 5;
+SELECT id, placed, total FROM orders WHERE clerk = 'Clerk 42' AND placed >= date '1997-01-01' ORDER BY placed LIMIT 20;
+SELECT o.id, i.line, i.quantity FROM orders o JOIN items i ON i.order_id = o.id WHERE o.client_id = 1234 AND o.state = 'O';
+SELECT id, name, balance FROM clients WHERE phone = '17-4207';
+SELECT s.good_id, s.amount FROM stock s WHERE s.vendor_id = 77 AND s.amount < 500;
+SELECT id, name FROM goods WHERE brand = 'Brand 9' AND size = 21 AND box = 'JUMBO';
+SELECT count(*) FROM items WHERE vendor_id = 91 AND received > due AND returned = 'R';
+SELECT max(placed) FROM orders WHERE client_id = 815;
+SELECT id, name FROM vendors WHERE country_id = 7 AND balance < 0;
+-- write 20
+INSERT INTO items SELECT id, 9, 1 + id % 20000, 1 + id % 1000, 1, 10, 0, 0, 'N', 'O', placed + 5, placed + 30, placed + 10, 'AIR' FROM orders WHERE id BETWEEN 1000 AND 1099;
+INSERT INTO orders SELECT 900000 + i, 1 + i * 37 % 15000, 'P', i, date '1998-08-01', '3-MEDIUM', 'Clerk ' || i, 'new' FROM generate_series(1, 100) i;
+UPDATE items SET shipped = shipped + 1, state = 'F' WHERE order_id BETWEEN 2000 AND 2024;
+UPDATE orders SET state = 'F', total = total + 1 WHERE id BETWEEN 3000 AND 3099;
+UPDATE stock SET amount = amount - 1 WHERE good_id BETWEEN 100 AND 124;
+UPDATE clients SET balance = balance - 1 WHERE id BETWEEN 500 AND 599;
+DELETE FROM items WHERE order_id BETWEEN 4000 AND 4009;

@@ -15,7 +15,7 @@
 #define COMPARE_MS 10000     /* of one comparison on live data */
 #define COMPARE_ALL_MS 30000 /* of all of them */
 #define DEARER 1.02          /* times the original's cost: what is more is dropped */
-#define DEARER_BLIND 1.2     /* where costs don't show the gain */
+#define DEARER_BLIND 1.5     /* where costs don't show the gain */
 #define SAME_COST 0.02       /* of it: plans of one shape that differ less are one plan */
 
 void ladder_drop(struct ladder_step *step, int level, const char *why) {

@@ -5,17 +5,12 @@
 #include <stdlib.h>
 
 #include "common/buf.h"
-#include "common/crypto.h"
 #include "common/json.h"
 #include "common/limits.h"
-#include "common/log.h"
 #include "common/pg.h"
-#include "sandbox/sandbox.h"
 #include "worker/optimizer/rewrite/rows.h"
-#include "worker/schema/store.h"
 #include "worker/sql/text.h"
 
-#define TRIAL_FORMAT 1 /* raise it when what is kept changes */
 #define PARAMETERS_MAX 100
 #define RESULT_ROWS_MAX 200000
 
@@ -201,42 +196,24 @@ enum status trial_compare(PGconn *conn, const struct snapshot *snapshot, const c
 
 /* --- the sandbox --- */
 
-static bool make_key(const struct optimization *o, const char *dump, char key[SHA256_HEX]) {
-  const char *const parts[] = {o->job->owner_id, o->job->connection_id, o->snapshot->timezone, o->snapshot->search_path};
-  BUF_AUTO text;
-  buf_init(&text, LIMIT_DUMP_BYTES + 1024 * 1024);
-  buf_printf(&text, "rewrite %d ", TRIAL_FORMAT);
-  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-    buf_printf(&text, "%zu %s ", parts[i] ? strlen(parts[i]) + 1 : 0, parts[i] ? parts[i] : "");
-  buf_puts(&text, dump);
-  if (buf_ok(&text)) crypto_sha256_hex(buf_str(&text), text.len, key);
-  return buf_ok(&text);
-}
-
-static enum status open_clone(struct optimization *o, struct sandbox **ret_sandbox, struct error *err) {
-  const char *dump = NULL, *note = NULL;
-  char key[SHA256_HEX];
-  int major = sandbox_pick_major(o->version_num);
-  struct sandbox_clone_report report = {0};
-  enum status status = store_dump(o->job, o->snapshot->id, &dump, err);
-  if (status) return status;
-  if (!major) return error_set(err, ERR_UNAVAILABLE, "no PostgreSQL server is installed for the sandbox");
-  if (!make_key(o, dump, key)) return error_oom(err);
-  status = sandbox_open_prepared(o->job->cfg, o->job->keeper_socket, major, key, false, o->arena, ret_sandbox, &note, err);
-  if (status || note) return status;
-  status = sandbox_clone(*ret_sandbox, dump, o->snapshot->timezone, o->snapshot->search_path, o->arena, &report, err);
-  ERROR_AUTO unsaved = {0};
-  if (!status && sandbox_save(*ret_sandbox, "{}", &unsaved))
-    log_event(LOG_INFO, "a sandbox is not kept for later", "reason", unsaved.message, NULL);
-  return status;
+/* Rows that were rolled back, those of triggers too, have left their pages behind, and buffers of them. */
+static enum status wipe(PGconn *conn, struct error *err) {
+  static const char sql[] =
+      "SELECT 'TRUNCATE ' || string_agg(oid::regclass::text, ', ') || ' CASCADE' FROM pg_catalog.pg_class WHERE relkind "
+      "= 'r' AND relowner = current_user::regrole AND pg_catalog.pg_relation_size(oid) > 0";
+  PGRESULT_AUTO res = NULL;
+  enum status status = pg_query(conn, sql, 0, NULL, &res, err);
+  if (status || PQgetisnull(res, 0, 0)) return status;
+  return pg_script(conn, pg_str(res, 0, 0), err);
 }
 
 enum status trial_run(struct optimization *o, struct ladder *ladder, struct error *err) {
-  SANDBOX_AUTO sandbox = NULL;
   PGCONN_AUTO conn = NULL;
-  enum status status = open_clone(o, &sandbox, err);
-  if (!status) status = sandbox_connect_migrator(sandbox, &conn, err);
+  ERROR_AUTO unclean = {0};
+  enum status status = clone_open(o->job, o->snapshot, false, &o->clone, err);
+  if (!status) status = sandbox_connect_migrator(o->clone.sandbox, &conn, err);
   if (!status)
     status = trial_compare(conn, o->snapshot, o->statement->text, o->values, o->values ? o->parameter_count : 0, ladder, o->arena, err);
+  if (status || wipe(conn, &unclean)) clone_close(&o->clone);
   return status;
 }

@@ -9,7 +9,7 @@
  */
 MUST_CHECK enum status trial_compare(PGconn *conn, const struct snapshot *snapshot, const char *sql, const char *const *values,
                                      int value_count, struct ladder *ladder, struct arena *arena, struct error *err);
-/* The same in a sandbox of its own with the connection's schema, kept for the next time. */
+/* The same in a sandbox with the connection's schema, which stays open and empty as the optimization's clone. */
 MUST_CHECK enum status trial_run(struct optimization *o, struct ladder *ladder, struct error *err);
 
 #endif

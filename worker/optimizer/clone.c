@@ -1,0 +1,70 @@
+/* clone.c - see clone.h. */
+#include "worker/optimizer/clone.h"
+
+#include "common/buf.h"
+#include "common/crypto.h"
+#include "common/limits.h"
+#include "common/log.h"
+#include "worker/schema/store.h"
+
+#define CLONE_FORMAT 2 /* raise it when what is kept changes */
+
+/* As worker/migration/trial/setup.c's: of owner, connection and content; lengths keep neighbouring texts apart. */
+static bool make_key(const struct job *job, const struct snapshot *snapshot, const char *dump, char key[SHA256_HEX]) {
+  const char *const parts[] = {job->owner_id, job->connection_id, snapshot->timezone, snapshot->search_path};
+  BUF_AUTO text;
+  buf_init(&text, LIMIT_DUMP_BYTES + 1024 * 1024);
+  buf_printf(&text, "optimizer %d ", CLONE_FORMAT);
+  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+    buf_printf(&text, "%zu %s ", parts[i] ? strlen(parts[i]) + 1 : 0, parts[i] ? parts[i] : "");
+  buf_puts(&text, dump);
+  if (buf_ok(&text)) crypto_sha256_hex(buf_str(&text), text.len, key);
+  return buf_ok(&text);
+}
+
+static enum status restore(struct job *job, const struct snapshot *snapshot, const char *dump, struct clone *clone, struct error *err) {
+  ERROR_AUTO unsaved = {0};
+  struct sandbox_clone_report report = {0};
+  enum status status = sandbox_clone(clone->sandbox, dump, snapshot->timezone, snapshot->search_path, job->arena, &report, err);
+  if (status) return status;
+  clone->problems = report.problems;
+  char *note = json_dumps(report.problems, JSON_COMPACT);
+  if (note && sandbox_save(clone->sandbox, note, &unsaved))
+    log_event(LOG_INFO, "a sandbox is not kept for later", "reason", unsaved.message, NULL);
+  free(note);
+  return OK;
+}
+
+static enum status obtain(struct job *job, const struct snapshot *snapshot, bool fresh, struct clone *clone, struct error *err) {
+  char key[SHA256_HEX];
+  const char *dump = NULL, *note = NULL;
+  int major = sandbox_pick_major(snapshot->server_version_num);
+  enum status status = store_dump(job, snapshot->id, &dump, err);
+  if (status) return status;
+  if (!major)
+    return error_set(err, ERR_UNAVAILABLE,
+                     "no PostgreSQL server is installed for the sandbox: install postgresql-17, or set AUTODB_PG_BIN_<major>");
+  if (!make_key(job, snapshot, dump, key)) return error_oom(err);
+  status = sandbox_open_prepared(job->cfg, job->keeper_socket, major, key, fresh, job->arena, &clone->sandbox, &note, err);
+  if (status) return status;
+  if (!note) return restore(job, snapshot, dump, clone, err);
+  clone->problems = arena_json(job->arena, json_loads(note, 0, NULL));
+  return json_is_array(clone->problems) ? OK : error_set(err, ERR_UNAVAILABLE, "the note of a prepared sandbox is damaged");
+}
+
+enum status clone_open(struct job *job, const struct snapshot *snapshot, bool fresh, struct clone *ret_clone, struct error *err) {
+  struct clone made = {.snapshot_id = snapshot->id};
+  ERROR_AUTO fault = {0};
+  enum status status = obtain(job, snapshot, fresh, &made, &fault);
+  bool copy = status && made.sandbox && sandbox_is_copy(made.sandbox);
+  if (status) clone_close(&made);
+  if (copy && !fresh) return clone_open(job, snapshot, true, ret_clone, err); /* a copy that is damaged is made anew, once */
+  if (status) return error_set(err, status, "%s", fault.message);
+  *ret_clone = made;
+  return OK;
+}
+
+void clone_close(struct clone *clone) {
+  sandbox_closep(&clone->sandbox);
+  *clone = (struct clone){0};
+}
