@@ -152,15 +152,14 @@ static int by_size(const void *a, const void *b) {
   return left < right ? -1 : left > right;
 }
 
-/* REWRITES_BENCH=<times>: as often as tests/bench/rewrites wants it. */
+/* The median is measured by tests/bench/optimizer latency; here it is shown that it stays in reach. */
 static void four_joins_are_quick(void **state) {
   static const char sql[] = "SELECT DISTINCT c.id, c.name FROM customers c JOIN orders o ON o.customer_id = c.id JOIN items i ON "
                             "i.order_id = o.id JOIN products p ON p.id = i.product_id "
                             "JOIN customers a ON a.id = o.agent_id WHERE o.created_at::date = '2024-01-05' AND COALESCE(o.discount, 0) = 7 "
                             "AND c.id NOT IN (SELECT customer_id FROM events WHERE kind = 'quit')";
-  const char *asked = getenv("REWRITES_BENCH");
-  size_t times = asked ? strtoul(asked, NULL, 10) : 5;
-  double *took = calloc(times + 1, sizeof *took);
+  double took[5];
+  size_t times = sizeof took / sizeof *took;
   json_decref(optimize(*state, "", json_pack("{s:s}", "sql", sql)));
   for (size_t i = 0; i < times; i++) {
     int64_t began = clock_mono_us();
@@ -172,7 +171,6 @@ static void four_joins_are_quick(void **state) {
   qsort(took, times, sizeof *took, by_size);
   print_message("query.optimize of four joins, rewrites L0-L5 and indexes, warm, over HTTP: p50 %.0f ms, most %.0f ms (bar: p50 400 ms)\n",
                 took[times / 2], took[times - 1]);
-  free(took);
 }
 
 /* --- a language model --- */

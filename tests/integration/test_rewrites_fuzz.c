@@ -1,5 +1,5 @@
 /* test_rewrites_fuzz.c - random queries: whatever is offered for one gives the same rows as it, on data full of NULLs and duplicates and on
- * made-up rows. A few hundred here; REWRITES_FUZZ=10000 is what tests/bench/rewrites runs. REWRITES_SEED begins elsewhere. */
+ * made-up rows. A few hundred here; REWRITES_FUZZ=10000 makes it as many. REWRITES_SEED begins elsewhere. */
 #include "tests/support/query_maker.h"
 #include "tests/support/rewrite_world.h"
 

@@ -163,21 +163,31 @@ static bool costs_hot(const struct building *building, const struct index_spec *
   return table.hot_updated > HOT_FEW && table.hot_updated * more > HOT_LOST * table.updated;
 }
 
-/* The keys, and what the query wants besides: read from the index alone. */
-static void add_covering(struct building *building, const struct index_keys *keys) {
-  const struct asked_source *source = building->source;
-  struct index_spec spec = {.table = source->table, .method = "btree", .keys = *keys};
+static bool may_include(const struct building *building, const struct index_spec *spec) {
   double bytes = 0;
-  if (source->needs_all || !keys->count) return;
-  for (size_t i = 0; i < source->needed.count; i++) {
-    if (has_key(keys, source->needed.items[i])) continue;
-    struct column_facts column = facts_column(building->candidates->facts, source->table, source->needed.items[i]);
-    const char **slot = LIST_PUSH(building->candidates->arena, &spec.include);
-    if (slot) *slot = source->needed.items[i];
+  for (size_t i = 0; i < spec->include.count; i++) {
+    struct column_facts column = facts_column(building->candidates->facts, spec->table, spec->include.items[i]);
     bytes += column.width > 0 ? column.width : 16;
   }
-  if (!spec.include.count || spec.include.count > INCLUDE_COLUMNS || bytes > INCLUDE_BYTES) return;
-  if (share_of_row(building, &spec) <= INCLUDE_SHARE && !costs_hot(building, &spec)) add(building, &spec, -1);
+  return spec->include.count && spec->include.count <= INCLUDE_COLUMNS && bytes <= INCLUDE_BYTES &&
+         share_of_row(building, spec) <= INCLUDE_SHARE && !costs_hot(building, spec);
+}
+
+/* Those of the columns that the spec has nowhere yet. */
+static void include(struct building *building, const struct index_names *columns, struct index_spec *spec) {
+  for (size_t i = 0; i < columns->count; i++) {
+    if (has_key(&spec->keys, columns->items[i]) || list_has(spec->include.items, spec->include.count, columns->items[i])) continue;
+    const char **slot = LIST_PUSH(building->candidates->arena, &spec->include);
+    if (slot) *slot = columns->items[i];
+  }
+}
+
+/* The keys, and what the query wants besides: read from the index alone. */
+static void add_covering(struct building *building, const struct index_keys *keys) {
+  struct index_spec spec = {.table = building->source->table, .method = "btree", .keys = *keys};
+  if (building->source->needs_all || !keys->count) return;
+  include(building, &building->source->needed, &spec);
+  if (may_include(building, &spec)) add(building, &spec, -1);
 }
 
 /* --- which columns --- */
@@ -424,4 +434,30 @@ enum status candidates_add(struct candidates *candidates, const struct source_li
     if (building.oom) return error_oom(err);
   }
   return OK;
+}
+
+/* --- of several queries --- */
+
+/* What serves both: the longer keys, and what either includes. */
+static void add_both(struct building *building, const struct index_spec *a, const struct index_spec *b) {
+  struct index_spec bare_a = *a, bare_b = *b, spec;
+  bare_a.include.count = bare_b.include.count = 0;
+  bool longer = index_spec_covers(&bare_a, &bare_b);
+  if (!longer && !index_spec_covers(&bare_b, &bare_a)) return;
+  spec = longer ? bare_a : bare_b;
+  spec.include = (struct index_names){0};
+  include(building, &a->include, &spec);
+  include(building, &b->include, &spec);
+  if (!index_spec_covers(a, &spec) && !index_spec_covers(b, &spec) && may_include(building, &spec)) add(building, &spec, -1);
+}
+
+enum status candidates_merge(struct candidates *candidates, struct error *err) {
+  size_t count = candidates->list.count;
+  struct building building = {.candidates = candidates};
+  for (size_t i = 0; i < count; i++)
+    for (size_t k = i + 1; k < count && building.added < SOURCE_MAX; k++) {
+      const struct index_spec *a = &candidates->list.items[i]->spec, *b = &candidates->list.items[k]->spec;
+      if (a->include.count && b->include.count && !a->predicate && !b->predicate) add_both(&building, a, b);
+    }
+  return building.oom ? error_oom(err) : OK;
 }

@@ -41,6 +41,8 @@ struct candidates {
 
 /* Adds what the sources of one query suggest. */
 MUST_CHECK enum status candidates_add(struct candidates *candidates, const struct source_list *sources, struct error *err);
+/* Once those of all queries are there: of two that include columns behind the same keys, one that includes what both do. */
+MUST_CHECK enum status candidates_merge(struct candidates *candidates, struct error *err);
 /* Whether the table is worth an index: a planner reads a handful of pages anyway. */
 bool candidates_worthwhile(const struct facts *facts, const struct snap_table *table);
 /* The index of the table that makes the spec superfluous; NULL. */

@@ -5,6 +5,7 @@
 
 #include "common/clock.h"
 
+#define EXCHANGES 8        /* of indexes that have no room for others */
 #define ROUNDS 3           /* in which a query's candidates are thinned out: what the planner takes, then what it takes instead, … */
 #define ENTRY_COST 0.5     /* of one index entry written, in the planner's units: about a tuple's share of a page and its descent */
 #define ENTRY_MS 0.004     /* of the same, where times are counted */
@@ -141,14 +142,13 @@ enum status choice_cost(struct choice *choice, const struct index_set *set, doub
 
 /* --- before --- */
 
-static void note_writes(struct choice *choice, struct workload_query *query, const struct query_plan *plan) {
+static void note_writes(struct workload_query *query, const struct query_plan *plan) {
   for (size_t i = 0; i < plan->count && !query->written; i++) {
     const struct plan_node *node = plan->nodes[i];
     if (!plan_is(node, "ModifyTable")) continue;
     query->written = query->tables.count ? query->tables.items[0] : NULL;
     query->written_rows = node->child_count ? fmax(1, node->children[0]->plan_rows) : 1;
   }
-  (void)choice;
 }
 
 static enum status plan_before(struct choice *choice, struct workload_query *query, struct error *err) {
@@ -163,7 +163,7 @@ static enum status plan_before(struct choice *choice, struct workload_query *que
   if (status) return error_set(err, status, "%s", refused.message);
   query->before = query->after = planned->plan;
   query->factor = query->total_ms > 0 && planned->cost > 0 ? query->total_ms / planned->cost : query->weight;
-  note_writes(choice, query, planned->plan);
+  note_writes(query, planned->plan);
   return OK;
 }
 
@@ -199,12 +199,21 @@ static enum status thin_query(struct choice *choice, struct workload_query *quer
   return OK;
 }
 
+/* The planner takes the widest of those that begin alike; for its bytes a narrower one may serve better. */
+static void keep_narrower(const struct choice *choice, struct index_set *kept) {
+  struct index_set used = *kept;
+  for (size_t i = 0; i < candidate_count(choice); i++)
+    for (size_t k = 0; index_set_has(&used, i) && k < candidate_count(choice); k++)
+      if (!at(choice, k)->refused && index_spec_covers(&at(choice, i)->spec, &at(choice, k)->spec)) index_set_put(kept, k, true);
+}
+
 static enum status thin_out(struct choice *choice, struct index_set *kept, struct error *err) {
   enum status status = OK;
   for (size_t q = 0; !status && q < choice->queries->count; q++) {
     if (choice->progress) choice->progress(choice->arg, q, choice->queries->count);
     if (!choice->queries->items[q].skipped) status = thin_query(choice, &choice->queries->items[q], kept, err);
   }
+  keep_narrower(choice, kept);
   return status;
 }
 
@@ -271,7 +280,10 @@ static enum status least_gain(struct choice *choice, const struct step *step, do
 static enum status try_step(struct choice *choice, size_t added, struct step *ret_step, struct error *err) {
   struct step step = {.set = extended(choice, added), .added = added};
   *ret_step = (struct step){.added = added};
-  if (!allowed(choice, &step.set)) return OK;
+  if (!allowed(choice, &step.set)) {
+    choice->bounded = true;
+    return OK;
+  }
   enum status status = choice_cost(choice, &step.set, &step.cost, err);
   if (status) return status;
   double gain = choice->cost_after - step.cost, bytes = bytes_of(choice, &step.set) - bytes_of(choice, &choice->chosen), least = 0;
@@ -331,51 +343,105 @@ static enum status grow(struct choice *choice, const struct index_set *kept, str
 
 /* --- going without --- */
 
-static enum status shrink(struct choice *choice, struct error *err) {
-  for (;;) {
-    size_t least = SIZE_MAX;
-    double cheapest = INFINITY;
-    for (size_t i = 0; i < candidate_count(choice); i++) {
-      struct index_set without = choice->chosen;
-      double cost = 0;
-      if (!index_set_has(&choice->chosen, i)) continue;
-      index_set_put(&without, i, false);
-      enum status status = choice_cost(choice, &without, &cost, err);
-      if (status) return status;
-      if (cost < cheapest) cheapest = cost, least = i;
-    }
-    if (least == SIZE_MAX || cheapest - choice->cost_after >= choice->min_gain * choice->cost_after) return OK;
-    index_set_put(&choice->chosen, least, false);
-    choice->cost_after = cheapest;
+/* By candidate: the cost of what is chosen without it; INFINITY of those that are not chosen. */
+static enum status costs_without(struct choice *choice, double costs[CANDIDATES_MAX], struct error *err) {
+  enum status status = OK;
+  for (size_t i = 0; !status && i < candidate_count(choice); i++) {
+    struct index_set without = choice->chosen;
+    costs[i] = INFINITY;
+    if (!index_set_has(&choice->chosen, i)) continue;
+    index_set_put(&without, i, false);
+    status = choice_cost(choice, &without, &costs[i], err);
   }
+  return status;
+}
+
+static enum status shrink(struct choice *choice, struct error *err) {
+  double costs[CANDIDATES_MAX];
+  for (;;) {
+    size_t least = 0;
+    enum status status = costs_without(choice, costs, err);
+    if (status || !size_of(choice, &choice->chosen)) return status;
+    for (size_t i = 0; i < candidate_count(choice); i++)
+      if (costs[i] < costs[least]) least = i;
+    if (costs[least] - choice->cost_after >= choice->min_gain * choice->cost_after) return OK;
+    index_set_put(&choice->chosen, least, false);
+    choice->cost_after = costs[least];
+  }
+}
+
+/* --- within bounds --- */
+
+/* The set with a candidate that had no room, and without those that are missed least for their bytes, till there is. */
+static struct index_set exchanged(const struct choice *choice, size_t added, const double losses[CANDIDATES_MAX]) {
+  struct index_set set = extended(choice, added);
+  int bundle = at(choice, added)->bundle;
+  while (!allowed(choice, &set)) {
+    size_t least = SIZE_MAX;
+    for (size_t i = 0; i < candidate_count(choice); i++) {
+      bool old = index_set_has(&set, i) && i != added && (!bundle || at(choice, i)->bundle != bundle);
+      if (old && (least == SIZE_MAX || losses[i] / at(choice, i)->size.bytes < losses[least] / at(choice, least)->size.bytes)) least = i;
+    }
+    if (least == SIZE_MAX) return (struct index_set){0}; /* it has no room at all */
+    index_set_put(&set, least, false);
+  }
+  return set;
+}
+
+/* What saves most per byte may leave no room for what saves most. */
+static enum status exchange_once(struct choice *choice, const struct index_set *kept, bool *ret_better, struct error *err) {
+  double losses[CANDIDATES_MAX], best_cost = choice->cost_after * (1 - choice->min_gain);
+  struct index_set best;
+  enum status status = costs_without(choice, losses, err);
+  *ret_better = false;
+  for (size_t i = 0; i < candidate_count(choice); i++) losses[i] -= choice->cost_after;
+  for (size_t i = 0; !status && i < candidate_count(choice); i++) {
+    double cost = 0;
+    if (!eligible(choice, kept, i)) continue;
+    struct index_set set = exchanged(choice, i, losses);
+    status = choice_cost(choice, &set, &cost, err);
+    if (status || cost >= best_cost) continue;
+    best_cost = cost;
+    best = set;
+    *ret_better = true;
+  }
+  if (!*ret_better) return status;
+  choice->chosen = best;
+  choice->cost_after = best_cost;
+  return status;
+}
+
+static enum status exchange(struct choice *choice, const struct index_set *kept, struct error *err) {
+  enum status status = OK;
+  bool better = choice->bounded;
+  for (int round = 0; !status && better && round < EXCHANGES; round++) {
+    if (choice->deadline_ms && clock_mono_ms() > choice->deadline_ms) return OK;
+    status = exchange_once(choice, kept, &better, err);
+    if (!status && better) status = grow(choice, kept, err);
+  }
+  return status;
+}
+
+/* The most missed first. */
+static enum status rank(struct choice *choice, struct error *err) {
+  double costs[CANDIDATES_MAX];
+  enum status status = costs_without(choice, costs, err);
+  for (size_t i = 0; !status && i < candidate_count(choice); i++) {
+    if (!index_set_has(&choice->chosen, i)) continue;
+    size_t place = choice->count++;
+    for (; place > 0 && costs[choice->order[place - 1]] < costs[i]; place--) choice->order[place] = choice->order[place - 1];
+    choice->order[place] = i;
+  }
+  return status;
 }
 
 /* --- the end --- */
-
-static enum status rank(struct choice *choice, struct error *err) {
-  double gains[CANDIDATES_MAX];
-  for (size_t i = 0; i < candidate_count(choice); i++) {
-    struct index_set without = choice->chosen;
-    double cost = 0;
-    if (!index_set_has(&choice->chosen, i)) continue;
-    index_set_put(&without, i, false);
-    enum status status = choice_cost(choice, &without, &cost, err);
-    if (status) return status;
-    size_t place = choice->count++;
-    for (; place > 0 && gains[place - 1] < cost - choice->cost_after; place--) {
-      gains[place] = gains[place - 1];
-      choice->order[place] = choice->order[place - 1];
-    }
-    gains[place] = cost - choice->cost_after;
-    choice->order[place] = i;
-  }
-  return OK;
-}
 
 enum status choice_make(struct choice *choice, struct error *err) {
   struct index_set kept = {0};
   enum status status = thin_out(choice, &kept, err);
   if (!status) status = grow(choice, &kept, err);
+  if (!status) status = exchange(choice, &kept, err);
   if (!status) status = shrink(choice, err);
   if (!status) status = rank(choice, err);
   choice->bytes = bytes_of(choice, &choice->chosen);

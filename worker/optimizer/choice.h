@@ -1,8 +1,9 @@
 /* choice.h - which of the candidates to have: as much of the workload's cost as possible for each byte, and none that is not needed.
  *
  * Greedy, in the manner of Extend (Schlosser, Kossmann, Boissier: Efficient Scalable Multi-attribute Index Selection, ICDE 2019): each step
- * adds an index, or replaces one by a wider one, whichever saves most per byte; at the end those go without which hardly anything gets
- * dearer. A query is planned again only when the indexes on its tables differ, and then not if the plan it got needs none of the others. */
+ * adds an index, or replaces one by a wider one, whichever saves most per byte; where a bound left no room for what saves most, that is
+ * taken in exchange for what saves least; at the end those go without which hardly anything gets dearer. A query is planned again only when
+ * the indexes on its tables differ, and then not if the plan it got needs none of the others. */
 #ifndef AUTODB_OPTIMIZER_CHOICE_H
 #define AUTODB_OPTIMIZER_CHOICE_H
 
@@ -63,7 +64,7 @@ struct choice {
   struct index_set chosen;
   size_t order[CANDIDATES_MAX], count; /* the chosen, the most saving first */
   double cost_before, cost_after, bytes;
-  bool out_of_time;
+  bool out_of_time, bounded; /* bounded: something had no room within the budget or the number */
 };
 
 /* Plans each query as it is: before, factor; a query that the planner refuses is skipped. */

@@ -177,6 +177,7 @@ static enum status ask_generic(struct optimization *o, const char *sql, json_t *
   PGRESULT_AUTO res = NULL;
   PGRESULT_AUTO set = NULL;
   PGRESULT_AUTO prepared = NULL;
+  PGRESULT_AUTO gone = NULL;
   json_error_t fault;
   buf_init(&execute, 4096);
   buf_puts(&execute, "EXPLAIN (FORMAT JSON, SETTINGS) EXECUTE autodb_generic(");
@@ -188,6 +189,7 @@ static enum status ask_generic(struct optimization *o, const char *sql, json_t *
   if (!status) status = query_session_query(o->session, "SET LOCAL plan_cache_mode = force_generic_plan", 0, NULL, &set, err);
   if (!status) status = query_session_query(o->session, prepare, 0, NULL, &prepared, err);
   if (!status) status = query_session_query(o->session, buf_str(&execute), 0, NULL, &res, err);
+  if (!status) status = query_session_query(o->session, "DEALLOCATE autodb_generic", 0, NULL, &gone, err);
   if (status) return status;
   *ret_json = json_loads(PQntuples(res) == 1 ? PQgetvalue(res, 0, 0) : "", 0, &fault);
   if (!*ret_json) return error_set(err, ERR_VALIDATION, "the server gave no plan");
@@ -206,6 +208,18 @@ static enum status explain_generic(struct optimization *o, const char *sql, json
   if (status || !ended) return status;
   json_decref(*ret_json);
   return error_set_code(err, ended, late.code, "%s", late.message);
+}
+
+enum status explain_within(struct optimization *o, const char *sql, struct query_plan **ret_plan, struct error *err) {
+  static const struct query_explain how = {0};
+  const char *text = explain_with_values(o, sql);
+  json_t *json = NULL;
+  if (!text) return error_oom(err);
+  bool generic = o->parameter_count > 0 && !o->values;
+  enum status status =
+      generic ? ask_generic(o, text, &json, err) : query_session_explain(o->session, o->snapshot, text, &how, o->arena, &json, err);
+  if (status) return status;
+  return arena_json(o->arena, json) ? plan_build(json, o->snapshot, o->arena, ret_plan, err) : error_oom(err);
 }
 
 static bool writes(const struct optimization *o) { return o->statement->node->node_case != PG_QUERY__NODE__NODE_SELECT_STMT; }

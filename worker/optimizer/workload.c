@@ -184,7 +184,7 @@ static enum status suggest_all(struct advice *advice, struct error *err) {
     status = advice_suggest(advice, query, query->before, &sources, err);
     if (!status) status = advice_candidates(advice, &sources, err);
   }
-  return status;
+  return status ? status : candidates_merge(&advice->candidates, err);
 }
 
 static enum status choose(struct workload_job *work, struct error *err) {

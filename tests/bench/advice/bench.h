@@ -39,20 +39,20 @@ json_t *job_of(const char *url, const char *what, json_t *take_body);
 /* An index as it was recommended, made there (not CONCURRENTLY). */
 void build(const char *url, const char *create_sql);
 
-/* The planner's costs of all statements of these kinds, once each. */
-double cost_of(PGconn *conn, struct arena *arena, unsigned kinds);
+/* The planner's costs of all statements of these kinds, by their weights or once each. */
+double cost_of(PGconn *conn, struct arena *arena, unsigned kinds, bool weighted);
 /* The job of workload.optimize for them, with their weights or once each; budget 0: none. A new reference. */
 json_t *advised(const char *url, unsigned kinds, bool weighted, json_int_t budget);
 int by_value(const void *a, const void *b); /* doubles, for qsort */
 
 /* The parts: see main.c. */
-void part_plans(void);
+void part_whatif(void);
 void part_setup(void);
 void part_sizes(void);
 void part_writes(void);
 void part_latency(void);
 void part_workload(void);
 void part_peers(void);
-void part_rewrites(void);
+void part_gain(void);
 
 #endif

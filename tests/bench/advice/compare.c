@@ -19,6 +19,16 @@ struct built {
 
 static void measure_bytes(struct built *built) { built->bytes = (double)harness_count(built->url, index_bytes); }
 
+static void print_set(const char *who, const struct built *built) {
+  PGconn *conn = harness_connect(built->url);
+  PGresult *res =
+      PQexec(conn, "SELECT regexp_replace(pg_get_indexdef(indexrelid), '^.* ON public.', ''), pg_relation_size(indexrelid) FROM "
+                   "pg_index WHERE indexrelid > 16384 AND NOT indisprimary ORDER BY 1");
+  for (int i = 0; i < PQntuples(res); i++) printf("      %s %s, %s bytes\n", who, PQgetvalue(res, i, 0), PQgetvalue(res, i, 1));
+  PQclear(res);
+  PQfinish(conn);
+}
+
 static void build_ours(const char *name, unsigned kinds, bool weighted, double budget, struct built *out) {
   bool expression = false;
   json_t *job = advised(trade(17), kinds, weighted, (json_int_t)budget);
@@ -61,51 +71,83 @@ static void time_mix(struct arena *arena, const struct built *const built[], siz
 
 /* --- one workload --- */
 
-static double built_cost(const struct built *built, struct arena *arena, unsigned kinds) {
+struct contest {
+  const char *what;
+  unsigned kinds;
+  bool mixed; /* run, with its writes and weights; else costs alone count */
+  PGconn *conn;
+  const struct snapshot *snapshot;
+  struct arena *arena;
+  double worst;      /* our cost to theirs */
+  double least_gain; /* of the mix: our time saved of theirs, percent */
+};
+
+static double built_cost(const struct built *built, const struct contest *contest) {
   PGconn *conn = harness_connect(built->url);
-  double cost = cost_of(conn, arena, kinds);
+  double cost = cost_of(conn, contest->arena, contest->kinds, contest->mixed);
   PQfinish(conn);
   return cost;
 }
 
-static void compare(const char *what, unsigned kinds, bool mixed, PGconn *conn, const struct snapshot *snapshot) {
-  struct arena *arena = arena_new((size_t)1 << 30);
-  static const struct built none;
-  double worst = 0, least_gain = INFINITY;
-  struct built bare = none;
-  trade_copy("bare", bare.url);
-  double before = built_cost(&bare, arena, kinds);
+/* What our own promise forbids: an index without which all costs less than 2 % more. Dropped, the least first. */
+static void prune(const struct built *built, const struct contest *contest) {
+  static const char list[] = "SELECT indexrelid::regclass::text FROM pg_index WHERE indexrelid > 16384 AND NOT indisprimary";
+  PGconn *conn = harness_connect(built->url);
+  for (;;) {
+    double cost = cost_of(conn, contest->arena, contest->kinds & READS, contest->mixed), least = INFINITY;
+    const char *drop = NULL;
+    PGRESULT_AUTO res = PQexec(conn, list);
+    for (int i = 0; i < PQntuples(res); i++) {
+      PQclear(PQexec(conn, "BEGIN"));
+      PQclear(PQexec(conn, arena_printf(contest->arena, "DROP INDEX %s", PQgetvalue(res, i, 0))));
+      double without = cost_of(conn, contest->arena, contest->kinds & READS, contest->mixed);
+      PQclear(PQexec(conn, "ROLLBACK"));
+      if (without < least) least = without, drop = arena_printf(contest->arena, "DROP INDEX %s", PQgetvalue(res, i, 0));
+    }
+    if (!drop || least >= 1.02 * cost) break;
+    PQclear(PQexec(conn, drop));
+  }
+  PQfinish(conn);
+}
+
+static void against(struct contest *contest, const struct built *theirs, const char *who) {
+  struct built ours = {0};
+  double ms[2];
+  build_ours("ours", contest->kinds, contest->mixed, theirs->bytes, &ours);
+  if (ours.bytes > 1.05 * theirs->bytes) fail_msg("%.0f bytes of a budget of %.0f", ours.bytes, theirs->bytes);
+  double their_cost = built_cost(theirs, contest), our_cost = built_cost(&ours, contest);
+  printf("    %-24s %5.1f MB, cost %.0f; ours within that %5.1f MB, %.0f\n", who, theirs->bytes / 1e6, their_cost, ours.bytes / 1e6,
+         our_cost);
+  contest->worst = fmax(contest->worst, our_cost / their_cost);
+  if (our_cost > their_cost) print_set("theirs", theirs), print_set("ours", &ours);
+  if (!contest->mixed) return;
+  time_mix(contest->arena, (const struct built *const[]){theirs, &ours}, 2, ms);
+  printf("    %-24s run: %.0f ms, ours %.0f ms\n", who, ms[0], ms[1]);
+  contest->least_gain = fmin(contest->least_gain, 100 * (1 - ms[1] / ms[0]));
+}
+
+static void compare(struct contest *contest) {
+  contest->arena = arena_new((size_t)1 << 30);
+  contest->least_gain = INFINITY;
   for (size_t p = 0; p < sizeof peers / sizeof *peers; p++) {
     struct peer_set set = {0};
-    struct built theirs = none, ours = none;
-    double ms[2];
-    peers[p].choose(conn, snapshot, kinds, mixed, arena, &set);
+    struct built theirs = {0};
+    peers[p].choose(contest->conn, contest->snapshot, contest->kinds, contest->mixed, contest->arena, &set);
     trade_copy("theirs", theirs.url);
     for (size_t i = 0; i < set.count; i++) harness_sql(theirs.url, set.sql[i]);
+    double all = (measure_bytes(&theirs), theirs.bytes), cost = built_cost(&theirs, contest);
+    prune(&theirs, contest);
     measure_bytes(&theirs);
-    if (!set.count) {
-      printf("    %s: %s chooses nothing\n", what, peers[p].name);
-      continue;
-    }
-    build_ours("ours", kinds, mixed, theirs.bytes, &ours);
-    if (ours.bytes > 1.02 * theirs.bytes) fail_msg("%.0f bytes of a budget of %.0f", ours.bytes, theirs.bytes);
-    double their_cost = built_cost(&theirs, arena, kinds), our_cost = built_cost(&ours, arena, kinds);
-    printf("    %-8s %-14s %zu indexes, %5.1f MB: cost %.0f; ours within that: %5.1f MB, %.0f; of %.0f\n", what, peers[p].name, set.count,
-           theirs.bytes / 1e6, their_cost, ours.bytes / 1e6, our_cost, before);
-    if (mixed) {
-      time_mix(arena, (const struct built *const[]){&theirs, &ours}, 2, ms);
-      printf("    %-8s %-14s run: theirs %.0f ms, ours %.0f ms\n", what, peers[p].name, ms[0], ms[1]);
-      least_gain = fmin(least_gain, 100 * (1 - ms[1] / ms[0]));
-    } else
-      worst = fmax(worst, our_cost / their_cost);
+    printf("    %s, %s: %zu indexes, %.1f MB, cost %.0f; without those that save less than 2 %%:\n", contest->what, peers[p].name,
+           set.count, all / 1e6, cost);
+    if (theirs.bytes > 0) against(contest, &theirs, peers[p].name);
   }
   char text[80];
-  snprintf(text, sizeof text, mixed ? "S6 %s, run: faster than the best rule by" : "S6 %s: our cost to the best rule's, same bytes", what);
-  if (mixed)
-    bar(text, least_gain, true, 10, "%");
-  else
-    bar(text, worst, false, 1, "");
-  arena_free(arena);
+  snprintf(text, sizeof text, "S6 %s: our cost to the best rule's, same bytes", contest->what);
+  bar(text, contest->worst, false, 1, "");
+  snprintf(text, sizeof text, "S6 %s: run, time less than the best rule's", contest->what);
+  if (contest->mixed) bar(text, contest->least_gain, true, 10, "%");
+  arena_free(contest->arena);
 }
 
 void part_peers(void) {
@@ -115,10 +157,15 @@ void part_peers(void) {
   harness_sql(url, "CREATE EXTENSION hypopg");
   PGconn *conn = harness_connect(url);
   const struct snapshot *snapshot = guarded_look(url, 17, arena);
-  compare("reports", KIND(REPORT), false, conn, snapshot);
-  compare("lookups", KIND(LOOKUP), false, conn, snapshot);
-  compare("all reads", READS, false, conn, snapshot);
-  compare("mix", READS | KIND(WRITE), true, conn, snapshot);
+  struct contest contests[] = {{.what = "reports", .kinds = KIND(REPORT)},
+                               {.what = "lookups", .kinds = KIND(LOOKUP)},
+                               {.what = "all reads", .kinds = READS},
+                               {.what = "mix", .kinds = READS | KIND(WRITE), .mixed = true}};
+  for (size_t i = 0; i < sizeof contests / sizeof *contests; i++) {
+    contests[i].conn = conn;
+    contests[i].snapshot = snapshot;
+    compare(&contests[i]);
+  }
   PQfinish(conn);
   arena_free(arena);
 }

@@ -53,7 +53,7 @@ static void plans_of(int major) {
   arena_free(arena);
 }
 
-void part_plans(void) {
+void part_whatif(void) {
   static const int majors[] = {15, 16, 17};
   for (size_t i = 0; i < 3; i++)
     if (harness_has_postgres(majors[i])) plans_of(majors[i]);

@@ -135,8 +135,8 @@ void build(const char *url, const char *create_sql) {
 static const struct {
   const char *name;
   void (*run)(void);
-} parts[] = {{"rewrites", part_rewrites}, {"peers", part_peers}, {"sizes", part_sizes}, {"writes", part_writes},
-             {"workload", part_workload}, {"plans", part_plans}, {"setup", part_setup}, {"latency", part_latency}};
+} parts[] = {{"gain", part_gain},         {"peers", part_peers},   {"sizes", part_sizes}, {"writes", part_writes},
+             {"workload", part_workload}, {"whatif", part_whatif}, {"setup", part_setup}, {"latency", part_latency}};
 
 static int arguments;
 static char **words;
@@ -166,6 +166,7 @@ static int setup(void **state) {
 }
 
 int main(int argc, char **argv) {
+  setvbuf(stdout, NULL, _IOLBF, 0);
   arguments = argc;
   words = argv;
   const struct CMUnitTest tests[] = {cmocka_unit_test(measure)};

@@ -7,7 +7,7 @@
  * Proposals then climb a ladder, and are dropped where they fall:
  *   L0  the preconditions are proved (rules; a language model's proposals begin below)
  *   L1  the same columns, by name, type and order, and the same parameters (ladder.c)
- *   L2  no dearer by EXPLAIN
+ *   L2  cheaper by EXPLAIN, as far as that can tell (enum rewrite_costs)
  *   L3  the plan is another one
  *   L4  the same rows on the live data, when that is asked for
  *   L5  the same rows on made-up ones chosen to tell queries apart: NULLs, duplicates, empty tables, ties, bounds (trial.h) */
@@ -23,14 +23,21 @@
 
 struct rewrite_rule;
 
+/* What the planner's costs tell of a rewrite. */
+enum rewrite_costs {
+  COSTS_FAIR,
+  COSTS_BLIND, /* they don't show what it gains */
+  COSTS_PROBES /* they show too much: each of a subquery's look-ups is charged with reads from disk that are in memory after the first */
+};
+
 struct rewrite_candidate {
   const char *sql;  /* the whole query, in the author's layout */
   const char *rule; /* code of its rule; "a + b" of a combination; "model" */
   const char *explanation;
   const char *assumptions[REWRITE_ASSUMPTIONS]; /* facts of the schema: "shop.orders.customer_id is NOT NULL" */
   size_t assumption_count;
-  bool cost_blind; /* the planner's costs don't show what it gains */
-  bool model;      /* proposed by a language model: nothing is proved */
+  enum rewrite_costs costs;
+  bool model; /* proposed by a language model: nothing is proved */
 };
 
 struct rewrite_list {

@@ -27,8 +27,8 @@ typedef bool (*rewrite_apply)(struct rewrite *rw);
 struct rewrite_rule {
   const char *code; /* kebab-case, stable */
   rewrite_apply apply;
-  bool local;      /* changes conditions in place by what types alone say: fine with views, row security, inheritance */
-  bool cost_blind; /* it helps where the planner's cost model sees nothing */
+  bool local; /* changes conditions in place by what types alone say: fine with views, row security, inheritance */
+  enum rewrite_costs costs;
   const char *group, *from, *to, *when; /* for REWRITES.md */
 };
 extern const struct rewrite_rule rewrite_rules[];

@@ -1,9 +1,10 @@
 /* rules_table.c - the rewrites, one row each, in the order in which they are tried. deploy/check/rules --fix writes REWRITES.md. */
 #include "worker/optimizer/rewrite/rewrite_impl.h"
 
-#define LOCAL true, false
-#define WHOLE false, false
-#define BLIND false, true
+#define LOCAL true, COSTS_FAIR
+#define WHOLE false, COSTS_FAIR
+#define BLIND false, COSTS_BLIND
+#define PROBES false, COSTS_PROBES
 
 const struct rewrite_rule rewrite_rules[] = {
     {"date-range", rewrite_date_range, LOCAL, "conditions",
@@ -40,10 +41,10 @@ const struct rewrite_rule rewrite_rules[] = {
     {"count-exists", rewrite_count_exists, WHOLE, "subqueries", "`(SELECT count(*) …) > 0`, `= 0` and the like",
      "`EXISTS`, `NOT EXISTS`: the first row is enough",
      "No GROUP BY, HAVING, LIMIT; count of a nullable column becomes a condition; conditions that can't fail"},
-    {"correlated-aggregate", rewrite_correlated_aggregate, WHOLE, "subqueries", "`(SELECT avg(x) FROM t WHERE t.k = outer.k)`",
+    {"correlated-aggregate", rewrite_correlated_aggregate, PROBES, "subqueries", "`(SELECT avg(x) FROM t WHERE t.k = outer.k)`",
      "A LEFT JOIN with the aggregates of all keys, computed once",
      "Correlated by equalities of columns only; aggregates and conditions that can't fail; count becomes COALESCE(…, 0)"},
-    {"correlated-lookup", rewrite_correlated_lookup, WHOLE, "subqueries", "`(SELECT name FROM t WHERE t.id = outer.id)`", "A LEFT JOIN",
+    {"correlated-lookup", rewrite_correlated_lookup, PROBES, "subqueries", "`(SELECT name FROM t WHERE t.id = outer.id)`", "A LEFT JOIN",
      "The columns compared hold a unique key of the table"},
     {"shared-subquery", rewrite_same_subquery, WHOLE, "subqueries", "Several scalar aggregates over the same correlated rows",
      "One LATERAL subquery gives them all", "The same FROM and WHERE; aggregates without GROUP BY"},
@@ -62,7 +63,7 @@ const struct rewrite_rule rewrite_rules[] = {
      "Each arm is free of duplicates by a key; they differ in a literal output, or by a column of one table in WHERE"},
     {"count-key", rewrite_count_key, WHOLE, "duplicates", "`count(DISTINCT key)`", "`count(*)`; `count(key)` where it may be NULL",
      "No two rows that are counted have the same value: by a unique key, and no join repeats it"},
-    {"or-arms", rewrite_or_arms, WHOLE, "OR", "`a = 1 OR id IN (SELECT …)` of one table",
+    {"or-arms", rewrite_or_arms, PROBES, "OR", "`a = 1 OR id IN (SELECT …)` of one table",
      "The table as UNION ALL of its arms, each with its own access path",
      "A table that is not on the nullable side of an outer join; later arms exclude what earlier ones took; operands that can't fail"},
     {"or-select-arms", rewrite_or_select_arms, WHOLE, "OR", "`a.x = 1 OR b.y = 2`", "The SELECT as UNION ALL of its arms",

@@ -58,6 +58,7 @@ static enum status extend(struct optimization *o, const struct ladder *ladder, s
   if (!best || best->cost >= made->cost * WORTH) return status;
   struct rewrite_candidate both = best->candidate;
   merge_facts(&both, &made->candidate);
+  if (made->candidate.costs > both.costs) both.costs = made->candidate.costs;
   both.rule = arena_printf(o->arena, "%s + %s", made->candidate.rule, best->candidate.rule);
   both.explanation = arena_printf(o->arena, "%s. %s", made->candidate.explanation, best->candidate.explanation);
   if (!both.rule || !both.explanation) return error_oom(err);

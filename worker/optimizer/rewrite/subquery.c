@@ -82,6 +82,7 @@ static bool see_not_in(struct rewrite *rw, struct query_scope *scope, PgQuery__N
   if (!y_filtered) rewrite_state_not_null(rw, y);
   rewrite_explain(rw, "%s is never NULL, nor is %s, so NOT IN means NOT EXISTS, which PostgreSQL can run as an anti join",
                   rewrite_column_text(rw, x), rewrite_column_text(rw, y));
+  if (link.select->n_distinct_clause) rw->candidate->costs = COSTS_FAIR; /* few rows are hashed: there is less to gain */
   PgQuery__Node *made = exists(rw, &link, true);
   if (made) *node = *made;
   return made != NULL;
@@ -109,9 +110,9 @@ bool rewrite_in_exists(struct rewrite *rw) { return rewrite_conditions(rw, see_i
 
 /* --- DISTINCT and ORDER BY where only membership counts --- */
 
+/* IN becomes a join; NOT IN hashes what it is given, and fewer rows are hashed sooner: there DISTINCT stays. */
 static bool see_cosmetics(struct rewrite *rw, struct query_scope *scope, PgQuery__Node *node, bool positive, void *arg) {
   (void)scope;
-  (void)positive;
   (void)arg;
   if (node->node_case != PG_QUERY__NODE__NODE_SUB_LINK) return false;
   PgQuery__SelectStmt *select = select_of(node->sub_link);
@@ -119,9 +120,10 @@ static bool see_cosmetics(struct rewrite *rw, struct query_scope *scope, PgQuery
                     node->sub_link->sub_link_type == PG_QUERY__SUB_LINK_TYPE__EXISTS_SUBLINK;
   if (!membership || !select || !rewrite_is_select(select) || select->limit_count || select->limit_offset || select->n_locking_clause)
     return false;
-  if (!rewrite_is_distinct(select) && (select->n_distinct_clause || !select->n_sort_clause)) return false;
+  if (select->n_distinct_clause && !rewrite_is_distinct(select)) return false;
+  if (!select->n_sort_clause && (!select->n_distinct_clause || !positive)) return false;
   if (rewrite_windows(rw, select) || !rewrite_here(rw)) return false;
-  select->n_distinct_clause = 0;
+  if (positive) select->n_distinct_clause = 0;
   select->n_sort_clause = 0;
   return true;
 }
