@@ -30,7 +30,8 @@ static const char schema_json[] =
     " {\"name\":\"state\",\"type\":\"text\"},{\"name\":\"issued_on\",\"type\":\"date\"},{\"name\":\"paid_on\",\"type\":\"date\"},{\"name\":"
     "\"amount\",\"type\":\"numeric\"}],"
     " \"primary_key\":{\"name\":\"invoices_pkey\",\"columns\":[\"id\"]},"
-    " \"checks\":[{\"name\":\"ck\",\"columns\":[\"state\"],\"definition\":\"CHECK ((state = ANY (ARRAY['draft'::text, 'open'::text, 'it''s "
+    " \"checks\":[{\"name\":\"ck\",\"columns\":[\"state\"],\"definition\":\"CHECK ((state = ANY (ARRAY['draft'::text, 'created'::text, "
+    "'open'::text, 'it''s "
     "odd'::text])))\",\"validated\":true}],"
     " \"foreign_keys\":[{\"name\":\"f\",\"columns\":[\"client_id\"],\"ref_schema\":\"public\",\"ref_table\":\"clients\",\"ref_columns\":["
     "\"id\"]},"
@@ -107,6 +108,8 @@ static void statements(void **state) {
   writes(state, "Which client has the highest balance?",
          "SELECT c.id, c.name, c.balance\nFROM public.clients AS c\nORDER BY c.balance DESC NULLS LAST\nLIMIT 1");
   writes(state, "unpaid invoices", "SELECT i.id, i.paid_on\nFROM public.invoices AS i\nWHERE i.paid_on IS NULL");
+  writes(state, "clients who created more than 2 invoices", /* not those in the state "created" */
+         "SELECT c.id, c.name\nFROM public.clients AS c\nWHERE (SELECT count(*) FROM public.invoices AS i WHERE c.id = i.client_id) > 2");
   writes(state, "how many visit logs", "SELECT count(*) AS \"number_of_Visit Log\"\nFROM public.\"Visit Log\" AS vl");
 }
 

@@ -249,6 +249,21 @@ static bool date_follows(const struct reader *reader, size_t at) {
          token_is(reader, at, "monthly|daily|weekly|yearly|annually|quarterly");
 }
 
+/* "customers who placed more than 5 orders": that they made them, not which of them. */
+static bool made(const struct reader *reader, size_t at, const struct link *value) {
+  if (value->table == reader->out->subject || at == 0 || !token_is(reader, at, "placed|made|created|booked|opened|raised|filed|logged") ||
+      !token_is(reader, at - 1, "who|that|which|have|has|had|ever|never|not|also|only|already"))
+    return false;
+  for (size_t p = at + 1; p <= at + 7; p++) {
+    const struct link *table = mention_best(mention_at(reader, p), LINK_TABLE);
+    if (table) return table->table == value->table;
+    if (token_at(reader, p)->kind == TOKEN_WORD && !study_glue(token_lower(reader, p)) &&
+        !token_is(reader, p, "more|than|less|fewer|at|least|most|exactly|over|under|only|any|no|single|one|two|three|several|many|some"))
+      return false;
+  }
+  return false;
+}
+
 size_t rule_value(struct reader *reader, size_t at) {
   struct study *study = reader->study;
   const struct mention *mention = mention_at(reader, at);
@@ -263,6 +278,7 @@ size_t rule_value(struct reader *reader, size_t at) {
   if (doing(reader, at) && mention->to == at + 1 && date_follows(reader, mention->to) &&
       date_by_verb(reader, mention->to, reader->out->subject, &happened_at))
     return 1;
+  if (mention->to == at + 1 && made(reader, at, value)) return 1;
   if (mention_best(mention, LINK_ROLE) && at > 0 && token_is(reader, at - 1, "their|his|her|its|a|the|whose|and")) return 0;
   bool name = study->tokens.items[at].capital || study->tokens.items[at].kind == TOKEN_QUOTED || only_a_value_here(reader, at);
   if (token_is(reader, at, "depart|departs|arrive|arrives|departing|arriving|leave|leaves") &&

@@ -450,6 +450,25 @@ static size_t another_date(struct reader *reader, size_t at) {
   return p + n - at;
 }
 
+/* Whose date is meant: of what is measured, "customers by revenue in 2025", unless the verb is the rows' own, "who joined in 2025". */
+static size_t dated_table(struct reader *reader, size_t at) {
+  const struct reading *out = reader->out;
+  if (reader->branch) return out->branches[reader->branch - 1].table;
+  const struct measure *measured = NULL;
+  for (size_t i = 0; i < out->key_count; i++)
+    if (out->keys[i].by.kind != MEASURE_NONE && !out->keys[i].by.term) measured = &out->keys[i].by;
+  if (measured && measured->of.table != out->subject) {
+    const char *kept = reader->study->doubt;
+    struct place place;
+    bool own = date_by_verb(reader, at, out->subject, &place);
+    reader->study->doubt = kept;
+    if (own) measured = NULL;
+  }
+  for (size_t i = 0; i < out->item_count; i++)
+    if (out->items[i].kind != MEASURE_NONE && !out->items[i].term) measured = &out->items[i];
+  return measured ? measured->of.table : out->subject;
+}
+
 size_t rule_date(struct reader *reader, size_t at) {
   struct study *study = reader->study;
   struct date_range range;
@@ -457,13 +476,12 @@ size_t rule_date(struct reader *reader, size_t at) {
   if (another) return another;
   size_t n = dates_read(&study->tokens, at, study->arena, &range);
   if (!n) return 0;
-  size_t table = reader->branch ? reader->out->branches[reader->branch - 1].table : reader->out->subject;
-  for (size_t i = 0; i < reader->out->item_count && !reader->branch; i++)
-    if (reader->out->items[i].kind != MEASURE_NONE && !reader->out->items[i].term) table = reader->out->items[i].of.table;
+  size_t table = dated_table(reader, at);
   struct place place;
   size_t last = reader->last_table;
   const char *kept = study->doubt;
-  bool near = last != NO_TABLE && last != table && reader->where && !reader->branch;
+  bool ranked = table != reader->out->subject && !reader->out->item_count; /* "customers by revenue in 2025" */
+  bool near = last != NO_TABLE && last != table && reader->where && !reader->branch && !(ranked && last == reader->out->subject);
   for (size_t back = 1; near && back <= 3 && back <= at; back++) /* "comments were posted in": when they were */
     if (mention_at(reader, at - back) && mention_at(reader, at - back)->verb && at > back &&
         token_is(reader, at - back - 1, "was|were|been|are|is"))
