@@ -10,28 +10,30 @@
  * not. Relations of extensions are left out of what may be written: some grant INSERT to everybody. Privileges are read from the lists of
  * grants, which is exact where the role neither owns nor is a superuser (both are faults of their own), and takes a tenth of the time that
  * asking for each relation takes. */
-#define MEMBER_OF(name) "coalesce(pg_catalog.pg_has_role(r.oid, pg_catalog.to_regrole('" name "'), 'MEMBER'), false)"
-#define RELATIONS(kinds)                                                                                                        \
-  "(SELECT pg_catalog.min(n.nspname || '.' || c.relname) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = " \
-  "c.relnamespace WHERE c.relkind IN (" kinds ") AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
-#define GRANTED(acl, privileges)                                                                    \
-  "EXISTS (SELECT FROM pg_catalog.aclexplode(" acl ") g WHERE g.privilege_type IN (" privileges ")" \
-  " AND (g.grantee = 0 OR pg_catalog.pg_has_role(r.oid, g.grantee, 'USAGE')))"
-static const char
-    role_sql[] = "SELECT current_user::text, pg_catalog.current_database()::text, r.rolsuper, r.rolbypassrls, r.rolreplication, "
-                 "r.rolcreaterole, " MEMBER_OF("pg_read_server_files") " OR " MEMBER_OF("pg_write_server_files") " OR " MEMBER_OF("pg_"
-                                                                                                                                  "execute_"
-                                                                                                                                  "server_"
-                                                                                                                                  "program") ", " MEMBER_OF("pg_signal_backend") " OR " MEMBER_OF(
-                     "pg_write_all_data") " OR " MEMBER_OF("pg_maintain") " OR " MEMBER_OF("pg_checkpoint") " OR " MEMBER_OF("pg_create_"
-                                                                                                                             "subscription") ", " RELATIONS("'r', 'p', 'v', 'm', 'f', 'S'") " AND pg_catalog.pg_has_role(r.oid, c.relowner, 'MEMBER')), " RELATIONS("'r', 'p', 'v', 'f'") " AND (" GRANTED("c.relacl", "'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE'") " OR c.oid IN (SELECT a.attrelid FROM pg_catalog.pg_attribute a WHERE a.attacl IS NOT NULL AND NOT a.attisdropped AND " GRANTED("a.attacl",
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                   "'INSERT', 'UPDATE'") "))"
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                         " AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid"
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                         " AND d.deptype = 'e')),"
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                         " pg_catalog.current_setting('default_transaction_read_only') = 'on', pg_catalog.current_setting('temp_file_limit') <> '-1',"
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                         " EXISTS (SELECT FROM pg_catalog.pg_namespace n WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                         "  AND pg_catalog.has_schema_privilege(r.oid, n.oid, 'CREATE'))"
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                         " FROM pg_catalog.pg_roles r WHERE r.rolname = current_user";
+static const char role_sql[] =
+    "SELECT current_user::text, pg_catalog.current_database()::text, r.rolsuper, r.rolbypassrls, r.rolreplication, r.rolcreaterole,"
+    " EXISTS (SELECT FROM pg_catalog.unnest('{pg_read_server_files, pg_write_server_files, pg_execute_server_program}'::text[]) m"
+    "  WHERE pg_catalog.pg_has_role(r.oid, pg_catalog.to_regrole(m), 'MEMBER')),"
+    " EXISTS (SELECT FROM pg_catalog.unnest('{pg_signal_backend, pg_write_all_data, pg_maintain, pg_checkpoint, pg_create_subscription}'"
+    "  ::text[]) m WHERE pg_catalog.pg_has_role(r.oid, pg_catalog.to_regrole(m), 'MEMBER')),"
+    " (SELECT pg_catalog.min(n.nspname || '.' || c.relname) FROM pg_catalog.pg_class c"
+    "  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+    "  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
+    "  AND pg_catalog.pg_has_role(r.oid, c.relowner, 'MEMBER')),"
+    " (SELECT pg_catalog.min(n.nspname || '.' || c.relname) FROM pg_catalog.pg_class c"
+    "  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+    "  WHERE c.relkind IN ('r', 'p', 'v', 'f') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
+    "  AND (EXISTS (SELECT FROM pg_catalog.aclexplode(c.relacl) g WHERE g.privilege_type IN ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE')"
+    "    AND (g.grantee = 0 OR pg_catalog.pg_has_role(r.oid, g.grantee, 'USAGE')))"
+    "   OR c.oid IN (SELECT a.attrelid FROM pg_catalog.pg_attribute a, pg_catalog.aclexplode(a.attacl) g"
+    "    WHERE a.attacl IS NOT NULL AND NOT a.attisdropped AND g.privilege_type IN ('INSERT', 'UPDATE')"
+    "    AND (g.grantee = 0 OR pg_catalog.pg_has_role(r.oid, g.grantee, 'USAGE'))))"
+    "  AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid"
+    "   AND d.deptype = 'e')),"
+    " pg_catalog.current_setting('default_transaction_read_only') = 'on', pg_catalog.current_setting('temp_file_limit') <> '-1',"
+    " EXISTS (SELECT FROM pg_catalog.pg_namespace n WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
+    "  AND pg_catalog.has_schema_privilege(r.oid, n.oid, 'CREATE'))"
+    " FROM pg_catalog.pg_roles r WHERE r.rolname = current_user";
 enum { ROLE, DATABASE, FIRST_FAULT, READ_ONLY = 10, TEMP_LIMIT, CREATES };
 
 static const struct {
