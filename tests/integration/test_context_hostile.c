@@ -66,7 +66,8 @@ static void repeated(const char *name, size_t len, const char *pattern, const ch
 
 static void one_line(void **state) {
   (void)state;
-  repeated("line.txt", getenv("TESTS_LONG") ? 10 * MB : 2 * MB, "words without any end ", NULL);
+  repeated("line.txt", 10 * MB, "words without any end ", NULL);
+  repeated("more.txt", 10 * MB + 1, "words without any end ", "TOO_LARGE");
   repeated("letter.md", 2 * MB, "a", NULL);
   assert_true(peak_mb() < 1200);
 }
@@ -99,17 +100,78 @@ static void nested_lists(void **state) {
   buf_reset(&text);
   for (int depth = 0; depth < 10000; depth++) buf_puts(&text, "<ul><li>");
   ingest_soon("lists.html", text.data, text.len, "EMPTY");
+  static const char *const marks[] = {"- ", "1. ", "> ", "> 1. - "}; /* all on one line, each within the one before */
+  for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
+    buf_reset(&text);
+    for (int depth = 0; depth < 10000; depth++) buf_puts(&text, marks[i]);
+    buf_puts(&text, "the innermost words");
+    ingest_soon("line of lists.md", text.data, text.len, NULL);
+  }
 }
 
 static void broken_bytes(void **state) {
   (void)state;
-  ingest_soon("utf8.md", "fine \xF0\x9F\x98", 8, "BAD_ENCODING");
-  ingest_soon("nul.txt", "a\0b", 3, "BAD_ENCODING");
+  static const struct {
+    const char *bytes;
+    size_t len;
+  } broken[] = {{"fine \xF0\x9F\x98", 8},
+                {"overlong \xC0\xAF", 11},
+                {"surrogate \xED\xA0\x80", 13},
+                {"beyond \xF4\x90\x80\x80", 11},
+                {"alone \x80", 7},
+                {"Latin-1: caf\xE9 noir", 18},
+                {"a\0b", 3},
+                {"\xFF\xFE\0\xD8", 4},
+                {"\xFE\xFF\0\0", 4}};
+  for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) ingest_soon("broken.md", broken[i].bytes, broken[i].len, "BAD_ENCODING");
+  char *late = filled(10 * MB, "good ");
+  late[10 * MB - 1] = (char)0xC3;
+  ingest_soon("late.txt", late, 10 * MB, "BAD_ENCODING");
+  free(late);
   ingest_soon("blank.md", " \n\t\n", 4, "EMPTY");
-  ingest_soon("image.pdf", "\x89PNG\r\n\x1a\n", 8, "UNSUPPORTED_TYPE");
+}
+
+/* What a document is, its bytes say; what its name says, nobody is harmed by. */
+static void names_that_lie(void **state) {
+  (void)state;
+  static const struct {
+    const char *name, *bytes;
+    size_t len;
+    const char *code;
+  } documents[] = {{"image.pdf", "\x89PNG\r\n\x1a\n", 8, "UNSUPPORTED_TYPE"},
+                   {"letter.pdf", "PK\003\004\024\0\0\0", 8, "UNSUPPORTED_TYPE"},
+                   {"program.sql",
+                    "\x7F"
+                    "ELF\2\1\1\0",
+                    8, "UNSUPPORTED_TYPE"},
+                   {"table.csv", "SQLite format 3\0", 16, "UNSUPPORTED_TYPE"},
+                   {"numbers.json", "\0\1\2\3", 4, "BAD_ENCODING"},
+                   {"text.pdf", "plain words, no PDF", 19, NULL},
+                   {"text.json", "no JSON { at all", 16, NULL},
+                   {"text.html", "no <tag at all", 14, NULL},
+                   {"text.sql", "neither SELECT nor sense ((", 27, NULL},
+                   {"../../etc/passwd\r\n.md", "a name with a way in it", 23, NULL}};
+  for (size_t i = 0; i < sizeof documents / sizeof *documents; i++)
+    ingest_soon(documents[i].name, documents[i].bytes, documents[i].len, documents[i].code);
+}
+
+/* Archives are never opened, whatever they would become. */
+static void packed(void **state) {
+  (void)state;
   char *zip = filled(MB, "PK\003\004");
   ingest_soon("bomb.md", zip, MB, "UNSUPPORTED_TYPE");
   free(zip);
+  char *zeros = calloc(1, 64 * MB);
+  uLongf len = compressBound(64 * MB) + 64;
+  Bytef *gzip = malloc(len);
+  assert_true(zeros && gzip);
+  z_stream stream = {.next_in = (Bytef *)zeros, .avail_in = 64 * MB, .next_out = gzip, .avail_out = (uInt)len};
+  assert_int_equal(deflateInit2(&stream, 9, Z_DEFLATED, 15 + 16, 9, Z_DEFAULT_STRATEGY), Z_OK);
+  assert_int_equal(deflate(&stream, Z_FINISH), Z_STREAM_END);
+  ingest_soon("bomb.csv", gzip, stream.total_out, "UNSUPPORTED_TYPE");
+  deflateEnd(&stream);
+  free(gzip);
+  free(zeros);
 }
 
 /* --- PDF --- */
@@ -170,14 +232,23 @@ static void a_pdf_is_read_by_page(void **state) {
 
 static void scripts_and_attachments_are_nothing(void **state) {
   (void)state;
+  static const char catalog[] =
+      "<< /Type /Catalog /Pages 2 0 R /OpenAction << /S /JavaScript /JS (app.launchURL\\('http://127.0.0.1/zzlaunched'\\)) >> /AA << /WC "
+      "<< /S /Launch /F (/bin/sh) >> >> /Names << /JavaScript << /Names [(y) << /S /JavaScript /JS (zzscripted) >>] >> /EmbeddedFiles << "
+      "/Names [(x) << /Type /Filespec /F (/etc/passwd) /EF << /F 6 0 R >> >>] >> >> >>";
+  static const char attached[] = "<< /Type /EmbeddedFile /Length 10 >>\nstream\nzzattached\nendstream";
   BUF_AUTO pdf;
   buf_init(&pdf, 8 * MB);
-  pdf_with(
-      &pdf,
-      "<< /Type /Catalog /Pages 2 0 R /OpenAction 6 0 R /Names << /EmbeddedFiles << /Names [(x) << /Type /Filespec /F (/etc/passwd) /EF "
-      "<< /F 6 0 R >> >>] >> >> >>",
-      "", words_of_a_page, sizeof words_of_a_page - 1, "<< /S /JavaScript /JS (app.launchURL\\('http://127.0.0.1/'\\)) >>");
-  ingest_soon("script.pdf", pdf.data, pdf.len, NULL);
+  pdf_with(&pdf, catalog, "", words_of_a_page, sizeof words_of_a_page - 1, attached);
+  struct context_job job;
+  context_job(&fixture, &job);
+  struct ingest_outcome outcome = context_ingest(&fixture, &job, "script.pdf", pdf.data, pdf.len);
+  if (outcome.state != INGEST_READY) fail_msg("%s: %s", outcome.code, outcome.message);
+  assert_int_equal(outcome.chunks, 1);
+  struct retrieval found = context_search(&job, NULL, (struct retrieval_query){.text = "refund policy shop", .max_documents = 20});
+  assert_true(found.document_count >= 1);
+  for (size_t i = 0; i < found.document_count; i++) assert_null(strstr(found.documents[i].text, "zz"));
+  arena_free(job.job.arena);
 }
 
 static void scanned_encrypted_damaged(void **state) {
@@ -201,26 +272,71 @@ static void scanned_encrypted_damaged(void **state) {
   ingest_soon("locked.pdf", locked.data, locked.len, "ENCRYPTED");
 }
 
-/* Twelve megabytes of page in thirty kilobytes of file. */
-static void bombs(void **state) {
-  (void)state;
-  char *words = filled(12 * MB, "(bomb) Tj ");
-  uLongf packed_len = compressBound(12 * MB);
-  Bytef *packed = malloc(packed_len);
-  assert_int_equal(compress2(packed, &packed_len, (const Bytef *)words, 12 * MB, 6), Z_OK);
-  free(words);
-  BUF_AUTO pdf;
-  buf_init(&pdf, 64 * MB);
-  pdf_with(&pdf, "<< /Type /Catalog /Pages 2 0 R >>", "/Filter /FlateDecode", packed, packed_len, NULL);
-  free(packed);
+/* Ends in any outcome, in time. */
+static void ends(const char *name, const struct buf *pdf) {
   struct context_job job;
   context_job(&fixture, &job);
   int64_t begin = clock_mono_ms();
-  struct ingest_outcome outcome = context_ingest(&fixture, &job, "bomb.pdf", pdf.data, pdf.len);
-  print_message("bomb.pdf: %zu bytes, %s, %lld ms\n", pdf.len, outcome.code ? outcome.code : "ready", (long long)(clock_mono_ms() - begin));
+  struct ingest_outcome outcome = context_ingest(&fixture, &job, name, pdf->data, pdf->len);
+  print_message("%s: %zu bytes, %s, %lld ms\n", name, pdf->len, outcome.code ? outcome.code : "ready",
+                (long long)(clock_mono_ms() - begin));
   assert_true(clock_mono_ms() - begin < 60000);
   assert_true(outcome.state == INGEST_READY || outcome.state == INGEST_FAILED);
   arena_free(job.job.arena);
+}
+
+static Bytef *pack(const void *bytes, size_t len, uLongf *ret_len) {
+  *ret_len = compressBound(len);
+  Bytef *packed = malloc(*ret_len);
+  assert_non_null(packed);
+  assert_int_equal(compress2(packed, ret_len, bytes, len, 9), Z_OK);
+  return packed;
+}
+
+/* Megabytes of page in kilobytes of file, packed once and twice. */
+static void bombs(void **state) {
+  (void)state;
+  BUF_AUTO pdf;
+  buf_init(&pdf, 64 * MB);
+  uLongf once_len, twice_len;
+  char *words = filled(12 * MB, "(bomb) Tj ");
+  Bytef *once = pack(words, 12 * MB, &once_len);
+  pdf_with(&pdf, "<< /Type /Catalog /Pages 2 0 R >>", "/Filter /FlateDecode", once, once_len, NULL);
+  ends("bomb.pdf", &pdf);
+  free(once);
+  free(words);
+  words = filled(256 * MB, " ");
+  once = pack(words, 256 * MB, &once_len);
+  free(words);
+  Bytef *twice = pack(once, once_len, &twice_len);
+  free(once);
+  buf_reset(&pdf);
+  pdf_with(&pdf, "<< /Type /Catalog /Pages 2 0 R >>", "/Filter [/FlateDecode /FlateDecode]", twice, twice_len, NULL);
+  free(twice);
+  ends("twice.pdf", &pdf);
+}
+
+/* Pages that are each other's, and ten times ten times ten of the same. */
+static void pages_without_end(void **state) {
+  (void)state;
+  BUF_AUTO pdf;
+  buf_init(&pdf, 8 * MB);
+  const char *loop[] = {"<< /Type /Catalog /Pages 2 0 R >>", "<< /Type /Pages /Kids [3 0 R] /Count 2000000000 >>",
+                        "<< /Type /Pages /Kids [2 0 R 3 0 R] /Count 2000000000 >>"};
+  make_pdf(&pdf, loop, NULL, 3);
+  ends("loop.pdf", &pdf);
+  char nodes[10][200];
+  const char *tree[12] = {"<< /Type /Catalog /Pages 2 0 R >>"};
+  for (size_t i = 0; i < 10; i++) {
+    size_t len = (size_t)snprintf(nodes[i], sizeof nodes[i], "<< /Type /Pages /Count 2000000000 /Kids [");
+    for (int k = 0; k < 10; k++) len += (size_t)snprintf(nodes[i] + len, sizeof nodes[i] - len, " %zu 0 R", i + 3);
+    snprintf(nodes[i] + len, sizeof nodes[i] - len, " ] >>");
+    tree[i + 1] = nodes[i];
+  }
+  tree[11] = "<< /Type /Page /Parent 11 0 R /MediaBox [0 0 612 792] >>";
+  buf_reset(&pdf);
+  make_pdf(&pdf, tree, NULL, 12);
+  ends("tree.pdf", &pdf);
 }
 
 int main(void) {
@@ -229,10 +345,13 @@ int main(void) {
       cmocka_unit_test(brackets_and_quotes),
       cmocka_unit_test(nested_lists),
       cmocka_unit_test(broken_bytes),
+      cmocka_unit_test(names_that_lie),
+      cmocka_unit_test(packed),
       cmocka_unit_test(a_pdf_is_read_by_page),
       cmocka_unit_test(scripts_and_attachments_are_nothing),
       cmocka_unit_test(scanned_encrypted_damaged),
       cmocka_unit_test(bombs),
+      cmocka_unit_test(pages_without_end),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
 }

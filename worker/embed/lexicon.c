@@ -104,7 +104,7 @@ static struct entry *entry_new(struct lexicon *lexicon, const char *word, size_t
   memcpy(entry->word, word, len);
   entry->len = (uint8_t)len;
   bool is_stem = *word == STEM_MARK;
-  entry->lexeme.stem = entry->word + is_stem;
+  entry->lexeme.word = entry->lexeme.stem = entry->word + is_stem;
   entry->lexeme.stop = !is_stem && is_stop(entry->word);
   size_t stem_len = len - is_stem;
   if (len > 2 && all_letters(word, len)) {

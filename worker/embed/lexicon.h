@@ -12,9 +12,10 @@
 #include <stdint.h>
 
 struct lexeme {
-  const char *stem; /* NUL-terminated */
-  uint32_t term;    /* hash of the stem */
-  bool stop;        /* holds a sentence together; never in a list */
+  const char *word; /* as it was read, folded; NUL-terminated, as is … */
+  const char *stem;
+  uint32_t term; /* hash of the stem */
+  bool stop;     /* holds a sentence together; never in a list */
   uint16_t piece_count;
   const uint32_t *pieces; /* hashes of the 3- to 5-grams of "<stem>" */
 };

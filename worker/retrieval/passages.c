@@ -150,7 +150,7 @@ static enum status search_words(struct search *search, struct error *err) {
 
 static double word_weight(void *arg, uint32_t term, bool *ret_known) {
   const struct search *search = arg;
-  return lexical_weight(&search->lexical, term, ret_known);
+  return lexical_weight(&search->lexical, term, ret_known) * question_share(search->question, term);
 }
 
 static const char *vector_sql(struct search *search, const struct embed_model *model) {

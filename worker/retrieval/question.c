@@ -1,10 +1,15 @@
 #include "worker/retrieval/question.h"
 
+#include <ctype.h>
+#include <math.h>
+#include <strings.h>
+
 #include "common/limits.h"
 #include "common/log.h"
 #include "common/utf8.h"
 #include "worker/embed/lexicon.h"
 #include "worker/retrieval/synonyms.h"
+#include "worker/retrieval/wording.h"
 
 #define EMBED_MS 10000
 #define MEANT 12   /* words of one meaning in a glossary */
@@ -36,16 +41,18 @@ struct meaning { /* words being added to what one of the question means */
 static bool add_stem(void *arg, const char *stem) {
   struct meaning *meaning = arg;
   struct question *question = meaning->question;
+  uint32_t term = lexicon_term(stem);
   if (question->word_count == QUESTION_WORDS) return false;
   for (size_t i = 0; i < question->word_count; i++)
-    if (strcmp(question->words[i].stem, stem) == 0) return true;
+    if (question->words[i].name_term == term) return true;
   const char *copy = arena_strdup(question->arena, stem);
   if (!copy) return false;
   bool first = meaning->of == QUESTION_WORDS;
   const struct question_word *of = first ? NULL : &question->words[meaning->of];
   if (first) meaning->of = question->word_count;
-  question->words[question->word_count++] = (struct question_word){.term = lexicon_term(copy),
+  question->words[question->word_count++] = (struct question_word){.term = term,
                                                                    .stem = copy,
+                                                                   .name_term = term,
                                                                    .count = 1,
                                                                    .weight = (of ? of->weight : 1) * QUESTION_MEANT,
                                                                    .meaning = meaning->of,
@@ -60,13 +67,28 @@ static bool names_maker(const char *text) {
   return false;
 }
 
+/* "Who teaches algebra?", "whose": a person. */
+static bool asks_for_person(const char *text) {
+  for (const char *at = text; (at = strcasestr(at, "who")); at += 3) {
+    size_t more = strncasecmp(at + 3, "se", 2) == 0 ? 5 : tolower((unsigned char)at[3]) == 'm' ? 4 : 3;
+    if ((at == text || !isalpha((unsigned char)at[-1])) && !isalpha((unsigned char)at[more])) return true;
+  }
+  return false;
+}
+
+static void add_all(struct question *question, const char *const *stems, size_t count) {
+  struct meaning meaning = {question, QUESTION_WORDS};
+  for (size_t i = 0; i < count; i++) add_stem(&meaning, stems[i]);
+}
+
 static void add_synonyms(struct question *question) {
   static const char *const makers[] = {"author", "artist", "writer", "creator"};
-  struct meaning maker = {question, QUESTION_WORDS};
+  static const char *const persons[] = {"person", "peopl", "employe", "staff", "custom", "member", "user"};
   size_t own = question->word_count;
-  for (size_t i = 0; i < 4 && names_maker(question->text); i++) add_stem(&maker, makers[i]);
+  if (names_maker(question->text)) add_all(question, makers, sizeof makers / sizeof *makers);
+  if (asks_for_person(question->text)) add_all(question, persons, sizeof persons / sizeof *persons);
   for (struct meaning meaning = {question, 0}; meaning.of < own; meaning.of++)
-    if (!synonyms_of(question->words[meaning.of].stem, question->words[meaning.of].term, add_stem, &meaning)) return;
+    if (!synonyms_of(question->words[meaning.of].stem, question->words[meaning.of].name_term, add_stem, &meaning)) return;
 }
 
 enum status question_read(struct question *question, const char *text, struct embedder *embedder, struct arena *arena, struct error *err) {
@@ -83,6 +105,7 @@ enum status question_read(struct question *question, const char *text, struct em
     question->words[question->word_count++] =
         (struct question_word){.term = lexeme->term,
                                .stem = stem,
+                               .name_term = wording_term(lexeme),
                                .count = list.words[i].count,
                                .weight = is_one_of(stem, asking, sizeof asking / sizeof *asking) ? ASKING : 1,
                                .meaning = i,
@@ -90,6 +113,17 @@ enum status question_read(struct question *question, const char *text, struct em
   }
   add_synonyms(question);
   return OK;
+}
+
+double question_share(const struct question *question, uint32_t term) {
+  const struct question_word *word = NULL;
+  size_t meant = 0;
+  for (size_t i = 0; i < question->word_count && !word; i++)
+    if (question->words[i].term == term) word = &question->words[i];
+  if (!word || word->weight > QUESTION_MEANT) return 1;
+  for (size_t i = 0; i < question->word_count; i++)
+    meant += question->words[i].meaning == word->meaning && question->words[i].weight <= QUESTION_MEANT;
+  return 1 / sqrt((double)meant);
 }
 
 bool question_mean(struct question *question, const char *text) {
@@ -114,8 +148,10 @@ static double weigh_both(void *arg, uint32_t term) {
   const struct question *question = weighing->question;
   bool known = true;
   double weight = weighing->weigh(weighing->arg, term, &known);
-  for (size_t i = 0; i < question->word_count; i++)
-    if (question->words[i].term == term) return known || question->words[i].weight >= 1 ? weight * question->words[i].weight : 0;
+  for (size_t i = 0; i < question->word_count; i++) {
+    const struct question_word *word = &question->words[i];
+    if (word->term == term) return known || word->weight >= 1 ? weight * word->weight : 0;
+  }
   return weight;
 }
 

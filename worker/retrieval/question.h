@@ -10,8 +10,9 @@
 #define QUESTION_MEANT 0.5 /* what these count */
 
 struct question_word {
-  uint32_t term;
+  uint32_t term; /* in documents */
   const char *stem;
+  uint32_t name_term; /* in names (wording.h) */
   int count;
   double weight;  /* 1; less for words that ask ("show", "list"); QUESTION_MEANT times that for synonyms */
   size_t meaning; /* the word it stands for, an index of words: itself, when it is one of the question */
@@ -37,6 +38,9 @@ const float *question_vector(struct question *question, question_weigh weigh, vo
 
 /* It means these words, too: of what an owner's glossary says of one of its own. False: out of memory. */
 bool question_mean(struct question *question, const char *text);
+/* What a word is multiplied by so that those that are only meant by one, however many, count as one of them: in documents, which speak of
+ * everything, they would drown it. */
+double question_share(const struct question *question, uint32_t term);
 /* Vectors are another's from now on. */
 void question_use(struct question *question, struct embedder *embedder);
 

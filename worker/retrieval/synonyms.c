@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "worker/embed/lexicon.h"
+#include "worker/retrieval/wording.h"
 
 #define WORD_BYTES 20
 #define WORDS_MAX 4000
@@ -245,7 +246,11 @@ static const char *const groups[] = {
     "unanswered answer reply open", "unread read", "unused used usage", "unsold sold stock", "unassigned assigned", "missing absent",
     "attend presence", "show attendance", "came attendance", "turn attendance", "visitor attendance admission visit",
     "footfall visit traffic", "transport transportation carrier shipment", "template form", "substation station", "process procedure",
-    "system software", "standard norm", "transcript grade record"};
+    "system software", "standard norm", "transcript grade record", "phd doctorate doctoral doctor candidate", "gave give gift donation",
+    "former past alumnus", "reserve reservation booking", "book booking", "built building", "train training", "rated rating evaluation",
+    "post posting", "park parking", "read reading", "list listing", "seminar course class", "substance chemical material",
+    "dangerous hazard risk", "dropout leave withdrawal", "semester term", "salary pay wage grade",
+    "professor lecturer teacher instructor faculty", "paper publication article", "journal publication"};
 
 struct word {
   uint32_t term;
@@ -273,9 +278,9 @@ static bool add_word(struct lexicon *lexicon, const char *word, size_t len, size
   if (!lexicon_read(lexicon, word, len, &list)) return false;
   if (!list.count) return true;
   struct word *added = &words[word_count++];
-  *added = (struct word){.term = list.words[0].lexeme->term, .group = (uint16_t)group};
+  *added = (struct word){.term = wording_term(list.words[0].lexeme), .group = (uint16_t)group};
   snprintf(added->word, sizeof added->word, "%.*s", (int)len, word);
-  snprintf(added->stem, sizeof added->stem, "%s", list.words[0].lexeme->stem);
+  snprintf(added->stem, sizeof added->stem, "%s", wording_stem(list.words[0].lexeme));
   return true;
 }
 

@@ -43,14 +43,14 @@ static double weight_of(const struct question_word *word) { return word->measure
 
 /* What is only meant is no rarer than the word that means it. */
 static double idf_of(const struct search *search, const struct question_word *word) {
-  uint32_t df = table_index_entry(search->index, word->term)->df;
-  uint32_t own = table_index_entry(search->index, search->question->words[word->meaning].term)->df;
+  uint32_t df = table_index_entry(search->index, word->name_term)->df;
+  uint32_t own = table_index_entry(search->index, search->question->words[word->meaning].name_term)->df;
   return rank_idf((double)search->index->count, df > own ? df : own);
 }
 
 static void score_word(struct search *search, const struct question_word *word) {
   const struct table_index *index = search->index;
-  const struct table_entry *entry = table_index_entry(index, word->term);
+  const struct table_entry *entry = table_index_entry(index, word->name_term);
   double idf = idf_of(search, word) * weight_of(word);
   float *says = search->by_word + word->meaning * search->tables;
   for (size_t i = 0; i < entry->used; i++) {

@@ -95,7 +95,8 @@ static bool each_word(struct builder *builder, bool (*visit)(struct table_index 
     for (size_t kind = 0, from = 0; kind < TABLE_WORDS; from = builder->ends[i][kind++]) {
       if (!lexicon_read(builder->lexicon, builder->found_by[i].text + from, builder->ends[i][kind] - from, &list)) return false;
       for (size_t w = 0; w < list.count; w++)
-        if (!visit(builder->index, i, list.words[w].lexeme->term, (float)list.words[w].count * times_of(kind, list.count))) return false;
+        if (!visit(builder->index, i, wording_term(list.words[w].lexeme), (float)list.words[w].count * times_of(kind, list.count)))
+          return false;
     }
   return true;
 }
@@ -180,10 +181,12 @@ size_t table_index_bytes(const struct table_index *index) {
 
 static double column_score(const struct table_index *index, const struct question *question, const struct lexicon_list *words) {
   double score = 0;
-  for (size_t w = 0; w < words->count; w++)
+  for (size_t w = 0; w < words->count; w++) {
+    uint32_t term = wording_term(words->words[w].lexeme);
     for (size_t q = 0; q < question->word_count; q++)
-      if (question->words[q].term == words->words[w].lexeme->term)
-        score += question->words[q].weight * rank_idf((double)index->count, entry_of(index, question->words[q].term)->df);
+      if (question->words[q].name_term == term)
+        score += question->words[q].weight * rank_idf((double)index->count, entry_of(index, term)->df);
+  }
   return score;
 }
 

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "worker/embed/lexicon.h"
 #include "worker/retrieval/synonyms.h"
 
 #define WORD_BYTES 32
@@ -107,6 +106,10 @@ static const char *const abbreviations[] = {
 /* What is behind a word that is run together with it, and says nothing of what a table is about; sorted. */
 static const char *const tails[] = {"cd", "date", "dt", "flag", "flg", "id", "ids", "key", "nbr", "nm", "no", "ts"};
 
+/* Nouns that a stemmer takes for a form of something else. */
+static const char *const nouns[] = {"booking", "building", "housing", "listing", "opening",
+                                    "parking", "posting",  "rating",  "reading", "training"};
+
 struct own { /* a word of the schema */
   uint32_t hash;
   const char *word;
@@ -131,6 +134,21 @@ static const char *abbreviated(const char *word) {
   const char *const *found =
       bsearch(word, abbreviations, sizeof abbreviations / sizeof *abbreviations, sizeof *abbreviations, compare_abbreviations);
   return found ? *found + strcspn(*found, " ") + 1 : NULL;
+}
+
+const char *wording_stem(const struct lexeme *lexeme) {
+  size_t len = strlen(lexeme->word);
+  if (len < sizeof "rating" - 1 || !strstr(lexeme->word + len - 4, "ing")) return lexeme->stem;
+  for (size_t i = 0; i < sizeof nouns / sizeof *nouns; i++) {
+    size_t noun = strlen(nouns[i]);
+    if (strncmp(lexeme->word, nouns[i], noun) == 0 && (len == noun || (len == noun + 1 && lexeme->word[noun] == 's'))) return nouns[i];
+  }
+  return lexeme->stem;
+}
+
+uint32_t wording_term(const struct lexeme *lexeme) {
+  const char *stem = wording_stem(lexeme);
+  return stem == lexeme->stem ? lexeme->term : lexicon_term(stem);
 }
 
 static bool is_tail(const char *word) { return bsearch(word, tails, sizeof tails / sizeof *tails, sizeof *tails, compare_words) != NULL; }

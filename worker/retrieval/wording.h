@@ -3,7 +3,12 @@
 #define AUTODB_RETRIEVAL_WORDING_H
 
 #include "common/buf.h"
+#include "worker/embed/lexicon.h"
 #include "worker/schema/snapshot.h"
+
+/* What a word is known by in names: its stem, but nouns that are something else than their verb is (a booking is no book) by themselves. */
+const char *wording_stem(const struct lexeme *lexeme);
+uint32_t wording_term(const struct lexeme *lexeme); /* its hash, as lexicon_term has it */
 
 /* The words that names may be made of: common ones, and those that the schema's own names and comments hold. */
 struct wording;
