@@ -1,11 +1,6 @@
-/* test_findings.c - FINDINGS.md is made from findings_table.c (AUTODB_WRITE_FINDINGS=<path> writes it); conditions taken apart. That each
+/* test_findings.c - FINDINGS.md is made from findings_table.c; conditions taken apart. That each
  * kind is found where it is, and only there, is shown on real plans by integration/test_findings.c. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-// cmocka wants the four above first
-#include <cmocka.h>
+#include "tests/support/document.h"
 
 #include "common/buf.h"
 #include "worker/optimizer/finding_impl.h"
@@ -59,23 +54,13 @@ static const char *document(void) {
 
 static void the_document_says_what_the_table_says(void **state) {
   (void)state;
-  const char *fresh = document(), *path = getenv("AUTODB_WRITE_FINDINGS");
   for (size_t i = 0; finding_kind_at(i); i++) {
     bool known = false;
     for (size_t g = 0; g < sizeof groups / sizeof *groups; g++) known |= strcmp(finding_kind_at(i)->group, groups[g].group) == 0;
     if (!known) fail_msg("%s: no group %s", finding_kind_at(i)->code, finding_kind_at(i)->group);
     assert_ptr_equal(finding_kind_named(finding_kind_at(i)->code), finding_kind_at(i)); /* no code twice */
   }
-  FILE *file = fopen(path ? path : AUTODB_SOURCE_DIR "/worker/optimizer/FINDINGS.md", path ? "w" : "r");
-  assert_non_null(file);
-  if (path) {
-    assert_int_equal(fputs(fresh, file) >= 0 && fclose(file) == 0, true);
-    return;
-  }
-  char *stored = arena_calloc(arena, 1, 1 << 20);
-  stored[fread(stored, 1, (1 << 20) - 1, file)] = '\0';
-  fclose(file);
-  if (strcmp(stored, fresh) != 0) fail_msg("FINDINGS.md is not what findings_table.c says: deploy/check/rules --fix");
+  document_is("worker/optimizer/FINDINGS.md", document());
 }
 
 /* --- conditions --- */

@@ -1,12 +1,6 @@
-/* test_rewrites.c - REWRITES.md is made from rules_table.c (AUTODB_WRITE_REWRITES=<path> writes it); a changed query in its author's words.
+/* test_rewrites.c - REWRITES.md is made from rules_table.c; a changed query in its author's words.
  * That rewrites are right is shown on real servers by integration/test_rewrites.c and test_rewrites_fuzz.c. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-// cmocka wants the four above first
-#include <cmocka.h>
+#include "tests/support/document.h"
 
 #include "common/buf.h"
 #include "worker/optimizer/rewrite/merge.h"
@@ -61,23 +55,13 @@ static const char *document(void) {
 
 static void the_document_says_what_the_table_says(void **state) {
   (void)state;
-  const char *fresh = document(), *path = getenv("AUTODB_WRITE_REWRITES");
   for (size_t i = 0; rewrite_rule_at(i); i++) {
     bool known = false;
     for (size_t g = 0; g < sizeof groups / sizeof *groups; g++) known |= strcmp(rewrite_rule_at(i)->group, groups[g].group) == 0;
     if (!known) fail_msg("%s: no group %s", rewrite_rule_at(i)->code, rewrite_rule_at(i)->group);
     for (size_t k = 0; k < i; k++) assert_string_not_equal(rewrite_rule_at(i)->code, rewrite_rule_at(k)->code);
   }
-  FILE *file = fopen(path ? path : AUTODB_SOURCE_DIR "/worker/optimizer/rewrite/REWRITES.md", path ? "w" : "r");
-  assert_non_null(file);
-  if (path) {
-    assert_int_equal(fputs(fresh, file) >= 0 && fclose(file) == 0, true);
-    return;
-  }
-  char *stored = arena_calloc(arena, 1, 1 << 20);
-  stored[fread(stored, 1, (1 << 20) - 1, file)] = '\0';
-  fclose(file);
-  if (strcmp(stored, fresh) != 0) fail_msg("REWRITES.md is not what rules_table.c says: deploy/check/rules --fix");
+  document_is("worker/optimizer/rewrite/REWRITES.md", document());
 }
 
 /* --- merging --- */

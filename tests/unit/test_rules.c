@@ -1,11 +1,6 @@
 /* test_rules.c - the catalogue of findings held against what other tools flag (tests/fixtures/peer_rules.json), and against RULES.md,
- * which is made from it: AUTODB_WRITE_RULES=<path> writes it. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-// cmocka wants the four above first
-#include <cmocka.h>
+ * which is made from it. */
+#include "tests/support/document.h"
 
 #include "common/buf.h"
 #include "common/json.h"
@@ -185,24 +180,12 @@ static const char *document(void) {
 
 static void test_document(void **state) {
   (void)state;
-  const char *fresh = document(), *path = getenv("AUTODB_WRITE_RULES");
   for (size_t i = 0; rules_at(i); i++) {
     bool known = false;
     for (size_t g = 0; g < sizeof groups / sizeof *groups; g++) known |= strcmp(rules_at(i)->anchor, groups[g].anchor) == 0;
     if (!known) fail_msg("%s: no group %s", rules_at(i)->id, rules_at(i)->anchor);
   }
-  if (path) {
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    assert_int_equal(fputs(fresh, file) >= 0 && fclose(file) == 0, true);
-    return;
-  }
-  FILE *file = fopen(AUTODB_SOURCE_DIR "/worker/migration/RULES.md", "r");
-  assert_non_null(file);
-  char *stored = arena_calloc(arena, 1, 1 << 20);
-  stored[fread(stored, 1, (1 << 20) - 1, file)] = '\0';
-  fclose(file);
-  if (strcmp(stored, fresh) != 0) fail_msg("RULES.md is not what rules_table.c says: deploy/check/rules --fix");
+  document_is("worker/migration/RULES.md", document());
 }
 
 int main(void) {
