@@ -6,9 +6,10 @@
 #include "worker/text2sql/answer.h"
 
 static struct guarded_world world;
+static int major;
 
 static int setup(void **state) {
-  guarded_begin(&world, 17, NULL);
+  guarded_begin(&world, major, NULL);
   *state = &world;
   return 0;
 }
@@ -78,6 +79,14 @@ static void test_analytics(void **state) {
 }
 
 int main(void) {
+  static const int majors[] = {13, 14, 15, 16, 17, 18};
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_analytics)};
-  return cmocka_run_group_tests(tests, setup, teardown);
+  int failed = 0;
+  for (size_t i = 0; i < sizeof majors / sizeof *majors; i++) {
+    if (!harness_has_postgres(majors[i])) continue;
+    major = majors[i];
+    print_message("PostgreSQL %d\n", major);
+    failed += cmocka_run_group_tests(tests, setup, teardown);
+  }
+  return failed;
 }
