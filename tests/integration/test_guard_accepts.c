@@ -19,8 +19,14 @@ static int teardown(void **state) {
 }
 
 struct tally {
-  int all, refused, failed, wrong_names;
+  int all, newer, refused, failed, wrong_names;
 };
+
+/* "… -- since 16": what older servers do not know. The guard says so where it is a function; else the server does. */
+static bool too_new(const char *sql) {
+  const char *since = strstr(sql, " -- since ");
+  return since && strtol(since + strlen(" -- since "), NULL, 10) > major;
+}
 
 /* Names that a server gives the columns are those the resolver expects. */
 static void check_outputs(const char *sql, const struct guarded *guarded, const struct query_result *result, struct tally *tally) {
@@ -36,20 +42,26 @@ static void check_outputs(const char *sql, const struct guarded *guarded, const 
                 i < result->column_count ? result->columns[i].name : "-");
 }
 
+static bool told_too_new(const char *sql, const struct error *err) {
+  return too_new(sql) && (strcmp(err->code, "SCHEMA_VALIDATION_FAILED") == 0 || strcmp(err->code, "EXECUTION_FAILED") == 0);
+}
+
 static void try_one(struct query_session *session, const char *sql, struct tally *tally) {
   ARENA_AUTO arena = arena_new((size_t)64 << 20);
   ERROR_AUTO err = {0};
-  struct guarded *guarded;
+  struct guarded *guarded = NULL;
   struct query_result *result;
-  tally->all++;
-  if (guard_check(world.snapshot, sql, strlen(sql), NULL, arena, &guarded, &err)) {
-    tally->refused++;
-    print_error("refused: %s\n  %s: %s\n", sql, err.code, err.message);
+  enum status status = guard_check(world.snapshot, sql, strlen(sql), NULL, arena, &guarded, &err);
+  bool refused = status != OK;
+  if (!status) status = query_session_run(session, guarded, NULL, arena, &result, &err);
+  if (status && told_too_new(sql, &err)) {
+    tally->newer++;
     return;
   }
-  if (query_session_run(session, guarded, NULL, arena, &result, &err)) {
-    tally->failed++;
-    print_error("failed: %s\n  %s: %s\n", sql, err.code, err.message);
+  tally->all++;
+  if (status) {
+    *(refused ? &tally->refused : &tally->failed) += 1;
+    print_error("%s: %s\n  %s: %s\n", refused ? "refused" : "failed", sql, err.code, err.message);
     return;
   }
   check_outputs(sql, guarded, result, tally);
@@ -70,8 +82,8 @@ static void test_analytics(void **state) {
     if (*line) try_one(session, line, &tally);
   }
   fclose(file);
-  print_message("%d statements: %d refused, %d failed on the server, %d with other column names\n", tally.all, tally.refused, tally.failed,
-                tally.wrong_names);
+  print_message("%d statements: %d refused, %d failed on the server, %d with other column names; %d more are too new for it\n", tally.all,
+                tally.refused, tally.failed, tally.wrong_names, tally.newer);
   assert_true(tally.all >= 200);
   assert_int_equal(tally.failed, 0);
   assert_int_equal(tally.wrong_names, 0);

@@ -26,6 +26,7 @@ static inline struct snapshot *guarded_look(const char *url, int major, struct a
   struct snapshot *snapshot = NULL;
   if (catalog_begin(&reader, &err) || catalog_read(&reader, &err)) fail_msg("introspection: %s", err.message);
   json_t *root = arena_json(arena, json_incref(reader.root));
+  json_object_set_new(root, "server_version_num", json_integer(PQserverVersion(conn)));
   catalog_end(&reader);
   PQfinish(conn);
   if (snapshot_load(root, arena, &snapshot, &err)) fail_msg("%s", err.message);

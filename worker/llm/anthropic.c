@@ -21,13 +21,12 @@ static bool build(const struct llm_target *target, const struct llm_request *req
 static bool read_reply(const json_t *reply, const struct llm_request *request, struct arena *arena, struct llm_answer *ret_answer) {
   const json_t *content = json_object_get(reply, "content"), *usage = json_object_get(reply, "usage"), *part;
   size_t index;
-  (void)request;
   if (!json_is_array(content)) return false;
   ret_answer->text = "";
   json_array_foreach((json_t *)(uintptr_t)content, index, part) {
     const char *type = json_str(part, "type", "");
     if (strcmp(type, "text") == 0) ret_answer->text = arena_printf(arena, "%s%s", ret_answer->text, json_str(part, "text", ""));
-    if (strcmp(type, "tool_use") == 0) ret_answer->object = json_object_get(part, "input");
+    if (strcmp(type, "tool_use") == 0 && llm_is_wanted(request, part)) ret_answer->object = json_object_get(part, "input");
   }
   ret_answer->model = json_str(reply, "model", NULL);
   ret_answer->input_tokens = json_int(usage, "input_tokens", 0);

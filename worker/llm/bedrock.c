@@ -23,12 +23,11 @@ static bool read_reply(const json_t *reply, const struct llm_request *request, s
   const json_t *message = json_object_get(json_object_get(reply, "output"), "message"), *usage = json_object_get(reply, "usage");
   const json_t *content = json_object_get(message, "content"), *part;
   size_t index;
-  (void)request;
   if (!json_is_array(content)) return false;
   ret_answer->text = "";
   json_array_foreach((json_t *)(uintptr_t)content, index, part) {
     const json_t *tool = json_object_get(part, "toolUse");
-    if (tool) ret_answer->object = json_object_get(tool, "input");
+    if (tool && llm_is_wanted(request, tool)) ret_answer->object = json_object_get(tool, "input");
     ret_answer->text = arena_printf(arena, "%s%s", ret_answer->text ? ret_answer->text : "", json_str(part, "text", ""));
   }
   ret_answer->input_tokens = json_int(usage, "inputTokens", 0);

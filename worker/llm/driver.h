@@ -32,6 +32,8 @@ struct llm_driver {
 
 extern const struct llm_driver llm_openai, llm_anthropic, llm_bedrock;
 
+/* Whether a call of a tool, {"name": …}, is the one that hands over the object wanted. */
+bool llm_is_wanted(const struct llm_request *request, const json_t *tool);
 /* The object in a text that should be nothing else but often stands in a code fence; NULL when there is none. In the arena. */
 const json_t *llm_object_of(const char *text, struct arena *arena);
 

@@ -32,6 +32,10 @@ const json_t *llm_object_of(const char *text, struct arena *arena) {
   return json_is_object(object) ? object : NULL;
 }
 
+bool llm_is_wanted(const struct llm_request *request, const json_t *tool) {
+  return request->schema && strcmp(json_str(tool, "name", ""), request->schema_name) == 0;
+}
+
 /* --- one question --- */
 
 struct question {

@@ -162,7 +162,7 @@ static void resolve_targets(struct resolver *r, struct query_scope *scope, const
     if (!output) return;
     *output = (struct query_column){.nullable = true};
     resolve_describe(r, target->val, output);
-    output->name = sql_or_null(target->name) ? target->name : resolve_output_name_of(target->val);
+    output->name = sql_or_null(target->name) ? target->name : resolve_output_name_of(r, target->val);
   }
 }
 

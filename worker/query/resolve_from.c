@@ -167,7 +167,7 @@ static void add_function(struct resolver *r, struct query_rte *rte, const PgQuer
     add_definitions(r, rte, definitions->n_items, definitions->items);
     return;
   }
-  const char *name = resolve_output_name_of(call);
+  const char *name = resolve_output_name_of(r, call);
   if (!rte->name) rte->name = name;
   struct query_column *columns = NULL, scalar = {.name = name, .nullable = true};
   size_t count = 0;

@@ -65,7 +65,7 @@ struct builtin_found {
 struct builtin_found resolve_find_function(const struct resolver *r, const char *schema, const char *name);
 
 /* resolve_type.c */
-const char *resolve_output_name_of(const PgQuery__Node *expression); /* as PostgreSQL names a column without AS */
+const char *resolve_output_name_of(const struct resolver *r, const PgQuery__Node *expression); /* as PostgreSQL names a column without AS */
 void resolve_describe(struct resolver *r, const PgQuery__Node *expression, struct query_column *column); /* type, nullable, origin */
 /* Columns of a row type: a composite, a table's row. False: not known. */
 bool resolve_row_type(struct resolver *r, const char *type, struct query_column **ret_columns, size_t *ret_count);

@@ -20,6 +20,7 @@ static const char *value_function_name(PgQuery__SQLValueFunctionOp op) {
 }
 
 static const char *figure(const PgQuery__Node *node, bool *ret_weak);
+static const char *plain_name_of(const PgQuery__Node *expression);
 
 static const char *figure_sublink(const PgQuery__SubLink *link) {
   if (link->sub_link_type == PG_QUERY__SUB_LINK_TYPE__EXISTS_SUBLINK) return "exists";
@@ -29,7 +30,7 @@ static const char *figure_sublink(const PgQuery__SubLink *link) {
   while (select && select->larg) select = select->larg;
   if (!select || !select->n_target_list) return NULL;
   const PgQuery__ResTarget *target = select->target_list[0]->res_target;
-  return sql_or_null(target->name) ? target->name : resolve_output_name_of(target->val);
+  return sql_or_null(target->name) ? target->name : plain_name_of(target->val);
 }
 
 /* ret_weak: a name that a stronger one around it replaces (a cast's type under CASE). */
@@ -77,10 +78,18 @@ static const char *figure(const PgQuery__Node *node, bool *ret_weak) {
   }
 }
 
-const char *resolve_output_name_of(const PgQuery__Node *expression) {
+static const char *plain_name_of(const PgQuery__Node *expression) {
   bool weak;
   const char *name = figure(expression, &weak);
   return name ? name : "?column?";
+}
+
+/* EXTRACT was date_part to the parsers before PostgreSQL 14. */
+const char *resolve_output_name_of(const struct resolver *r, const PgQuery__Node *expression) {
+  const char *name = plain_name_of(expression);
+  int version = r->snapshot ? r->snapshot->server_version_num : 0;
+  bool call = expression && expression->node_case != PG_QUERY__NODE__NODE_COLUMN_REF;
+  return call && version && version < 140000 && strcmp(name, "extract") == 0 ? "date_part" : name;
 }
 
 /* ---- types ---- */
