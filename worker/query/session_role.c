@@ -8,8 +8,8 @@
 
 /* One row: role, database, then a column for each row of `faults`; last what would only be better. Membership counts whether inherited or
  * not. Relations of extensions are left out of what may be written: some grant INSERT to everybody. Privileges are read from the lists of
- * grants, which is exact where the role neither owns nor is a superuser (both are faults of their own), and takes a tenth of the time that
- * asking for each relation takes. */
+ * grants, which is exact where the role neither owns nor is a superuser (both are faults of their own), and quick where there are
+ * many relations. */
 static const char role_sql[] =
     "SELECT current_user::text, pg_catalog.current_database()::text, r.rolsuper, r.rolbypassrls, r.rolreplication, r.rolcreaterole,"
     " EXISTS (SELECT FROM pg_catalog.unnest('{pg_read_server_files, pg_write_server_files, pg_execute_server_program}'::text[]) m"

@@ -71,6 +71,7 @@ static const char *where_text(struct study *study) {
     const char *table = study_table(study, branch->table)->name;
     text = cat(study, text, " and ",
                branch->absent ? arena_printf(study->arena, "no such row in %s", table)
+               : !branch->op  ? arena_printf(study->arena, "such a row in %s", table)
                               : arena_printf(study->arena, "%s %s %s", measure_text(study, &branch->measure), branch->op, branch->literal));
   }
   for (size_t i = 0; i < r->related_count; i++)

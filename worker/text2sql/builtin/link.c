@@ -158,11 +158,28 @@ static size_t find_hits(struct study *study, const struct word *word, size_t *hi
   return n;
 }
 
+/* "onshore" of an offshore flag. */
+static const char *const antonyms[][2] = {{"onshore", "offshore"},  {"offline", "online"},   {"outdoor", "indoor"},
+                                          {"private", "public"},    {"manual", "automatic"}, {"domestic", "international"},
+                                          {"external", "internal"}, {"closed", "open"},      {"incomplete", "complete"}};
+
+static void link_antonym(struct study *study, size_t at, const struct name *name) {
+  for (size_t i = 0; i < sizeof antonyms / sizeof *antonyms; i++)
+    for (size_t side = 0; side < 2; side++)
+      if (name->count == 1 && strcmp(study->tokens.items[at].lower, antonyms[i][side]) == 0 &&
+          name->words[0] == words_of(study->words, antonyms[i][!side]))
+        add_link(study, at, at + 1,
+                 (struct link){.kind = LINK_FLAG, .score = 0.95, .table = name->table_at, .column = name->column, .negative = true});
+}
+
 static void link_opposites(struct study *study) {
   for (size_t i = 0; i < study->names.count; i++) {
     const struct name *name = &study->names.items[i];
     for (size_t at = 0; name->flag && at < study->tokens.count; at++)
-      if (study->tokens.items[at].kind == TOKEN_WORD) link_opposite(study, at, name);
+      if (study->tokens.items[at].kind == TOKEN_WORD) {
+        link_opposite(study, at, name);
+        link_antonym(study, at, name);
+      }
   }
 }
 
@@ -199,6 +216,7 @@ static void link_names(struct study *study) {
         if (counting_words(study, from, to) && name->column && (!column_numeric(name->column) || column_key(name->table, name->column)))
           continue;
         if (only_doing(study, from, to) && name->column && score < 0.95) continue;
+        if (to == from + 1 && name->column && score < 0.95 && study_phrase(study, from, "new")) continue; /* "new listings": no new_price */
         if (name->owned && (score < 0.99 || plural(study->tokens.items[from].lower))) continue; /* "products cost" is a sentence */
         if (score >= LEAST) link_name(study, from, to, name, score);
       }

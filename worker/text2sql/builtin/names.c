@@ -284,6 +284,16 @@ static void read_column(struct reader *r, const struct snap_table *table, const 
   if (name) name->owned = true;
 }
 
+/* "opening date" of opened_on, "hire date" of hired_at. */
+static void read_date(struct reader *r, const struct snap_table *table, const struct snap_column *column) {
+  const struct word *words[NAME_WORDS];
+  size_t count = names_split(column->name, r->arena, r->words, words);
+  if (count < 2 || !column_temporal(column) || !among(words[count - 1]->text, (const char *const[]){"on", "at", NULL})) return;
+  words[count - 1] = words_of(r->words, "date");
+  struct name *name = words[count - 1] ? push(r, table, column, words, count) : NULL;
+  if (name) name->worth = 0.97;
+}
+
 /* A short comment is another name: "customer's date of birth". */
 static void read_comment(struct reader *r, const struct snap_table *table, const struct snap_column *column) {
   const char *comment = column ? column->comment : table->comment;
@@ -317,6 +327,7 @@ bool names_read(struct names *names, const struct snapshot *snapshot, struct are
     read_comment(&r, table, NULL);
     for (size_t c = 0; c < table->column_count; c++) {
       read_column(&r, table, &table->columns[c], shared);
+      read_date(&r, table, &table->columns[c]);
       read_comment(&r, table, &table->columns[c]);
     }
   }

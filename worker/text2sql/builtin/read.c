@@ -5,6 +5,8 @@
 
 #include "worker/text2sql/builtin/write.h"
 
+#define SURE_VALUE 0.93 /* as it stands, or its plural */
+
 static const read_rule rules[] = {
     rule_date, rule_rate,    rule_order,       rule_ratio, rule_time,    rule_absence, rule_having, rule_match, rule_null,
     rule_flag, rule_compare, rule_superlative, rule_group, rule_measure, rule_value,   rule_role,   rule_table, rule_column,
@@ -148,7 +150,45 @@ void add_related(struct reader *reader, size_t table) {
   if (table != out->subject && out->related_count < READING_ROWS) out->related[out->related_count++] = table;
 }
 
+bool says_table(const struct study *study, const struct mention *mention, size_t table) {
+  for (size_t i = mention->from; i < mention->to; i++)
+    for (size_t w = 0; w < study->names.table_counts[table]; w++)
+      if (study->tokens.items[i].kind == TOKEN_WORD && study->names.table_words[table][w] == study->tokens.items[i].word) return true;
+  return false;
+}
+
+const struct link *value_over_synonym(const struct study *study, const struct mention *mention) {
+  for (size_t i = 0; mention && i < mention->count; i++) {
+    const struct link *value = &mention->links[i];
+    if (value->kind != LINK_VALUE || value->score < SURE_VALUE || says_table(study, mention, value->table)) continue;
+    for (size_t k = 0; k < mention->count; k++)
+      if (mention->links[k].kind == LINK_TABLE && mention->links[k].table == value->table) return value;
+  }
+  return NULL;
+}
+
+bool additive(const struct study *study, const struct snap_column *column) {
+  static const char *const sums[] = {"amount", "unit",     "quantiti", "sale",  "total",  "hour",   "revenu",  "minut",
+                                     "point",  "profit",   "spend",    "volum", "count",  "income", "expense", "energi",
+                                     "output", "consumpt", "mwh",      "kwh",   "mileag", "rainfal"};
+  const struct word *words[NAME_WORDS];
+  size_t n = names_split(column->name, study->arena, study->words, words);
+  for (size_t w = 0; w < n; w++)
+    for (size_t k = 0; k < sizeof sums / sizeof *sums; k++)
+      if (strcmp(words[w]->text, sums[k]) == 0) return true;
+  return false;
+}
+
 /* --- the subject --- */
+
+/* "names of parts": the table that the column named is of. */
+static size_t owner_named(const struct reader *reader, const struct mention *mention) {
+  const struct link *column = mention_best(mention, LINK_COLUMN);
+  size_t last = mention ? mention->to - 1 : 0;
+  if (!column || last < mention->from + 2 || !token_is(reader, mention->from + 1, "of")) return NO_TABLE;
+  struct mention noun = {.from = last, .to = mention->to};
+  return says_table(reader->study, &noun, column->table) ? column->table : NO_TABLE;
+}
 
 static bool behind_group_word(const struct reader *reader, size_t at) {
   for (size_t back = 1; back <= 4 && back <= at; back++) {
@@ -168,7 +208,10 @@ static size_t first_table(struct reader *reader) {
   size_t found = NO_TABLE;
   for (size_t at = 0; at < reader->study->tokens.count; at++) {
     const struct mention *mention = mention_at(reader, at);
-    const struct link *table = mention_best(mention, LINK_TABLE);
+    const struct link *table = mention_best(mention, LINK_TABLE), *kind = value_over_synonym(reader->study, mention);
+    size_t owner = owner_named(reader, mention);
+    if (owner != NO_TABLE) return owner;
+    if (kind && !behind_group_word(reader, at)) return kind->table;
     if (!table || (mention->verb && !(at == 1 && token_is(reader, 0, "who"))) || behind_group_word(reader, at)) continue;
     const struct link *column = mention_best(mention, LINK_COLUMN), *value = mention_best(mention, LINK_VALUE);
     if ((column && column->score > table->score + 0.05) || (value && value->score > table->score + 0.16)) continue;
@@ -177,6 +220,22 @@ static size_t first_table(struct reader *reader) {
     if (found != NO_TABLE || reader->study->doubt) return found;
   }
   return found;
+}
+
+/* How far a table is from all that is mentioned, each where it is nearest. */
+static double apart(struct study *study, size_t table) {
+  double sum = 0;
+  for (size_t at = 0; at < study->tokens.count; at++) {
+    const struct mention *mention = study->at[at];
+    double nearest = -1;
+    for (size_t i = 0; mention && i < mention->count; i++) {
+      if (mention->links[i].table == NO_TABLE) continue;
+      double distance = study_distance(study, table, mention->links[i].table);
+      if (nearest < 0 || distance < nearest) nearest = distance;
+    }
+    sum += nearest > 0 ? nearest : 0;
+  }
+  return sum;
 }
 
 /* Without a table named: the one that most of the mentioned things are in. */
@@ -203,7 +262,8 @@ static size_t central_table(struct reader *reader) {
     if (table_readable(&study->snapshot->tables[t]) &&
         (study->snapshot->tables[t].kind == SNAP_VIEW || study->snapshot->tables[t].kind == SNAP_MATVIEW))
       sum -= 0.2;
-    if (sum > most + 0.01) most = sum, best = t;
+    bool tied = best != NO_TABLE && sum > most - 0.01 && sum <= most + 0.01 && sum > 0.5;
+    if (sum > most + 0.01 || (tied && apart(study, t) < apart(study, best) - 0.1)) most = sum, best = t;
   }
   return best;
 }
@@ -388,7 +448,7 @@ static bool money_beside(const struct study *study, size_t at) {
   if (at == 0 ||
       !study_phrase(study, at,
                     "revenue|income|earnings|amount|value|values|total|figures|numbers|worked|spent|logged|booked|earned|sold|made|"
-                    "recorded|billed|played|listened"))
+                    "recorded|billed|played|listened|produced|generated|consumed|delivered"))
     return false;
   for (size_t back = 1; back <= 3 && back <= at; back++) {
     const struct mention *before = study->at[at - back];
@@ -407,6 +467,8 @@ static bool is_benign(const struct study *study, size_t at) {
   if (ties_together(study, at) && study_phrase(study, at, "depart|departs|arrive|arrives") && study_phrase(study, at + 1, "from|at|to|in"))
     return true;
   if (money_beside(study, at)) return true;
+  if (study_phrase(study, at, "value of|worth of")) return false; /* an amount is asked for */
+  if (study_phrase(study, at, "under") && mention_best(study->at[at + 1 < study->tokens.count ? at + 1 : at], LINK_VALUE)) return true;
   if (study_phrase(study, at, "both") && study->at[at + 1 < study->tokens.count ? at + 1 : at])
     return true; /* "both orders and reviews": and, anyway */
   if (token->kind != TOKEN_WORD || weighty(token->lower)) return false;
@@ -479,18 +541,14 @@ static bool has_aggregate(const struct reading *out) {
 
 /* "units sold per brand": amounts per something are added up; prices and scores are not. */
 static void sum_items(struct reader *reader) {
-  static const char *const sums[] = {"amount", "unit",   "quantiti", "sale",  "total", "hour",   "revenu", "minut",
-                                     "point",  "profit", "spend",    "volum", "count", "income", "expense"};
   struct reading *out = reader->out;
   for (size_t i = 0; i < out->item_count; i++) {
     struct measure *item = &out->items[i];
     if (item->kind != MEASURE_NONE || !item->of.column || !column_numeric(item->of.column)) continue;
-    const struct word *words[NAME_WORDS];
-    size_t n = names_split(item->of.column->name, reader->study->arena, reader->study->words, words);
-    for (size_t w = 0; w < n; w++)
-      for (size_t k = 0; k < sizeof sums / sizeof *sums; k++)
-        if (strcmp(words[w]->text, sums[k]) == 0) item->kind = MEASURE_SUM;
-    if (item->kind == MEASURE_NONE) study_doubt(reader->study, NULL, "Should %s be added up or averaged?", item->of.column->name);
+    if (additive(reader->study, item->of.column))
+      item->kind = MEASURE_SUM;
+    else
+      study_doubt(reader->study, NULL, "Should %s be added up or averaged?", item->of.column->name);
   }
 }
 
@@ -508,6 +566,16 @@ static void list_groups(struct reader *reader) {
       out->listed |= !out->item_count || out->items[0].of.table != out->subject;
   }
   out->group_count = 0;
+}
+
+static bool only_own_sums(const struct reading *out) {
+  bool sums = false;
+  for (size_t i = 0; i < out->item_count; i++) {
+    if (out->items[i].kind == MEASURE_NONE) continue;
+    if (out->items[i].kind != MEASURE_SUM || out->items[i].of.table != out->subject) return false;
+    sums = true;
+  }
+  return sums;
 }
 
 /* Rows asked for together with aggregates are what the aggregates are grouped by. */
@@ -529,6 +597,7 @@ static void finish_groups(struct reader *reader) {
     list_groups(reader);
     return;
   }
+  if (reader->per && out->listed && out->group_count && only_own_sums(out)) out->listed = false; /* a sum for each row is none */
   size_t kept = 0;
   for (size_t i = 0; i < out->item_count; i++) {
     if (out->items[i].kind == MEASURE_NONE && !out->items[i].term) {
@@ -572,13 +641,22 @@ static void finish_distinct(struct reader *reader) {
   out->distinct = true;
 }
 
+/* "new customers per month", "new orders in May": those that the date is of. */
+static bool newly(const struct study *study, size_t at) {
+  const struct reading *out = &study->reading;
+  bool dated = false;
+  for (size_t i = 0; i < out->group_count; i++) dated |= out->groups[i].bucket != UNIT_NONE;
+  for (size_t i = 0; i < out->filter_count; i++) dated |= out->filters[i].kind == FILTER_DATE;
+  return dated && study_phrase(study, at, "new") && at + 1 < study->tokens.count && mention_best(study->at[at + 1], LINK_TABLE);
+}
+
 /* A word that nothing accounts for is something that was asked for. */
 static void judge_coverage(struct study *study) {
   size_t words = 0;
   const char *list = "";
   for (size_t i = 0; i < study->tokens.count; i++) {
     const struct token *token = &study->tokens.items[i];
-    if (study->explained[i] || token->kind == TOKEN_MARK) continue;
+    if (study->explained[i] || token->kind == TOKEN_MARK || newly(study, i)) continue;
     words++;
     list = arena_printf(study->arena, "%s%s\u201c%s\u201d", list, *list ? ", " : "", study_words(study, i, i + 1));
   }

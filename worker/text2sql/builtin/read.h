@@ -82,6 +82,12 @@ const struct token *token_at(const struct reader *reader, size_t at); /* never N
 bool participle_like(const char *lower);                              /* "booked", "booking" */
 /* The column's name holds one of the words said, not only others for them. */
 bool says_word(const struct reader *reader, const struct mention *mention, const struct link *link);
+/* The table is called by a word said, not by another for it. */
+bool says_table(const struct study *study, const struct mention *mention, size_t table);
+/* A value of a table that is said only by another word for it: "buyers" are clients of that type. NULL: none. */
+const struct link *value_over_synonym(const struct study *study, const struct mention *mention);
+/* Amounts, hours, units: what is added up where prices and scores are not. */
+bool additive(const struct study *study, const struct snap_column *column);
 /* A verb that says only that two things belong together: "operates", "wrote", "led". */
 bool verb_neutral(const struct study *study, size_t at);
 /* Rows that are worth something near the subject: what "revenue" and "spent" add up. */
@@ -94,6 +100,8 @@ void finish_times(struct reader *reader);
 /* Of several keys from one table to another the one that "from" or "to" before `at` means; NULL: neither was said, or no key says so. */
 const struct join_edge *role_said_before(const struct reader *reader, size_t at, size_t from, size_t to);
 
+/* Over what stands behind a number and says no more than the column does: "minutes", "MW" of capacity_mw. column may be NULL. */
+size_t skip_units(const struct reader *reader, size_t at, const struct snap_column *column);
 /* "more than|over|…" at a place: the operator, and the tokens it takes; 0: none. */
 size_t read_comparison(const struct reader *reader, size_t at, const char **ret_op);
 

@@ -251,13 +251,15 @@ static size_t read_several(struct reader *reader, size_t at) {
     p = q;
   }
   struct measure measure;
-  n = count > 1 ? measured(reader, skip_glue(reader, p), kinds[count - 1], false, &measure) : 0;
+  p = skip_glue(reader, p);
+  p += study_phrase(reader->study, p, "number of"); /* "minimum and maximum number of seats" */
+  n = count > 1 ? measured(reader, p, kinds[count - 1], false, &measure) : 0;
   if (!n || !measure.of.column) return 0;
   for (size_t i = 0; i < count; i++) {
     measure.kind = kinds[i];
     add_item(reader, measure);
   }
-  return skip_glue(reader, p) + n - at;
+  return p + n - at;
 }
 
 /* What was asked for is shown anyway: ", and how much is it?" */
@@ -376,14 +378,6 @@ static struct place entity_of(const struct reader *reader, const struct mention 
   return place;
 }
 
-/* The table is called by a word said, not by another for it. */
-static bool table_says(const struct study *study, const struct mention *mention, size_t table) {
-  for (size_t i = mention->from; i < mention->to; i++)
-    for (size_t w = 0; w < study->names.table_counts[table]; w++)
-      if (study->tokens.items[i].kind == TOKEN_WORD && study->names.table_words[table][w] == study->tokens.items[i].word) return true;
-  return false;
-}
-
 static size_t read_group(struct reader *reader, size_t at) {
   struct study *study = reader->study;
   size_t n = read_bucket(reader, at);
@@ -405,7 +399,7 @@ static size_t read_group(struct reader *reader, size_t at) {
     study->doubt = NULL;
   }
   bool own = settled && (!table || column->score >= table->score - 0.15) && place.table == reader->out->subject &&
-             (!table || !table_says(study, mention, table->table) || column->score >= 0.95) &&
+             (!table || !says_table(study, mention, table->table) || column->score >= 0.95) &&
              !column_key(study_table(study, place.table), place.column);
   if (table && !own && (!settled || table->score >= column->score - 0.05)) {
     size_t which = settle_table(reader, mention);

@@ -72,7 +72,9 @@ static void set_limit(struct reader *reader, size_t noun) {
 /* "each category's most expensive product", "the cheapest product in each category" */
 static bool per_group(struct reader *reader, size_t at) {
   for (size_t i = at; i < reader->study->tokens.count; i++)
-    if (study_phrase(reader->study, i, "in each|for each|per|of each|in every|for every|within each|each")) return true;
+    if (study_phrase(reader->study, i,
+                     "in each|for each|per|of each|in every|for every|of every|within each|from each|at each|on each|each|every"))
+      return true;
   return reader->out->group_count > 0;
 }
 
@@ -107,6 +109,14 @@ static bool find_reviews(struct reader *reader, size_t table, struct place *ret_
     found++;
   }
   return found == 1;
+}
+
+static bool said_by_what(const struct reader *reader, size_t at) {
+  for (size_t i = at; i + 1 < reader->study->tokens.count; i++) {
+    const struct link *column = token_is(reader, i, "by") ? mention_best(mention_at(reader, i + 1), LINK_COLUMN) : NULL;
+    if (column && column_numeric(column->column)) return true;
+  }
+  return false;
 }
 
 static size_t rank_by_adjective(struct reader *reader, size_t at) {
@@ -189,6 +199,12 @@ static size_t rank_by_adjective(struct reader *reader, size_t at) {
         falling = !falling;
       }
     }
+    if (!found && said_by_what(reader, p)) { /* "the largest farm by capacity": comes later */
+      reader->top = true;
+      reader->top_falling = adjectives[i].falling;
+      reader->out->limit = count ? count : 1;
+      return p - at;
+    }
     if (!found) return 0;
     bool each = table != reader->out->subject || per_group(reader, p);
     if (each && table != reader->out->subject) return 0;
@@ -215,9 +231,24 @@ static bool by_last_verb(struct reader *reader, struct measure *ret) {
   return false;
 }
 
+/* "closed the most sales": so many of them, whatever they came to. */
+static size_t count_of_done(struct reader *reader, size_t at, struct measure *ret) {
+  const struct mention *mention = mention_at(reader, at);
+  const struct link *table = mention_best(mention, LINK_TABLE);
+  size_t verb = at;
+  while (verb > 0 && token_is(reader, verb - 1, "the|most|fewest|least")) verb--;
+  if (!table || table->table == reader->out->subject || !says_table(reader->study, mention, table->table) || verb == at || verb == 0)
+    return 0;
+  if (!token_is(reader, verb - 1, "closed|completed|handled|finished|recorded|processed|cancelled|canceled")) return 0;
+  *ret = (struct measure){.kind = MEASURE_COUNT, .of.table = table->table};
+  return mention->to - at;
+}
+
 /* A column, count or sum that rows are ranked by. */
 static size_t ranking_measure(struct reader *reader, size_t at, bool count, bool falling, struct measure *ret) {
   struct study *study = reader->study;
+  size_t done = count ? count_of_done(reader, at, ret) : 0;
+  if (done) return done;
   size_t n = read_measure(reader, at, ret), p = skip_glue(reader, at);
   if (n || study->doubt) return n;
   const struct mention *mention = mention_at(reader, p);
@@ -358,7 +389,10 @@ static size_t rank_by_noun(struct reader *reader, size_t at, bool falling) {
       study_phrase(study, p, "number of|amount of")) { /* "for each maker the largest number of seats" */
     by.kind = falling ? MEASURE_MAX : MEASURE_MIN;
   }
-  if (reader->timed && by.kind == MEASURE_NONE && !by.term && !by.until) by.kind = falling ? MEASURE_MAX : MEASURE_MIN;
+  if (reader->timed && by.kind == MEASURE_NONE && !by.term && !by.until) { /* "the day with the most hours", "the highest rate" */
+    bool sum = counting && by.of.column && additive(study, by.of.column);
+    by.kind = sum ? MEASURE_SUM : falling ? MEASURE_MAX : MEASURE_MIN;
+  }
   if (n && token_is(reader, 0, "who") && !wants_rows(reader)) reader->out->listed = true;
   for (size_t i = 0; n && counting && by.kind == MEASURE_NONE && by.of.column && !reader->out->listed && i < reader->out->item_count; i++)
     if (reader->out->items[i].kind == MEASURE_NONE && reader->out->items[i].of.table != by.of.table)
@@ -621,6 +655,13 @@ size_t rule_order(struct reader *reader, size_t at) {
       reader->out->keys[reader->out->key_count - 1].falling = falling;
       return taken;
     }
+    const struct mention *named = mention_at(reader, at + taken); /* "from highest to lowest price" */
+    if (study_phrase(study, at, "from") && named && !named->verb && mention_best(named, LINK_COLUMN) &&
+        settle_column(reader, named, WANT_MEASURABLE, &place)) {
+      add_key(reader, (struct measure){.of = place}, falling);
+      return named->to - at;
+    }
+    if (study->doubt) return 0;
     size_t lead = 0;
     while (lead < taken && !implied_column(reader, at + lead, &place)) lead++;
     if (study->doubt || lead == taken) return 0;

@@ -18,6 +18,9 @@ static void find_parts(struct reader *reader, size_t from) {
                  "are|were|is|was|have|has|had|that|who|which|with|did|been|come|comes|belong|whose|ended|cost|costs|earn|get|got"))
       out->ratio_verb = i;
   }
+  const struct mention *noun = mention_at(reader, out->ratio_noun);
+  const struct mention *told = noun ? mention_at(reader, noun->to) : NULL; /* "offers accepted per month" */
+  if (out->ratio_verb == TOKENS_MAX && (mention_best(told, LINK_VALUE) || mention_best(told, LINK_FLAG))) out->ratio_verb = told->from;
 }
 
 /* "ratio of business to economy tickets": the token between both; 0: there is none. */

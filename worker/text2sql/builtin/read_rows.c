@@ -183,6 +183,15 @@ static bool group_like(const struct reader *reader, size_t table) {
   return out->group_count > 0;
 }
 
+/* "closed more than 15 tickets": those it was done to, where a date says whether it was. */
+static void done_before(struct reader *reader, size_t at, size_t table) {
+  struct place place;
+  size_t verb = at > 0 ? at - 1 : 0;
+  if (!participle_like(token_lower(reader, verb)) || mention_best(mention_at(reader, verb), LINK_TABLE)) return;
+  if (!find_concept(reader, table, token_lower(reader, verb), WANT_DATE, &place) || place.table != table || place.column->not_null) return;
+  add_filter(reader, (struct filter){.kind = FILTER_NULL, .of = place, .negated = true}, verb);
+}
+
 /* The number of rows of a table, beside the subject's. */
 static size_t having_rows(struct reader *reader, size_t at) {
   struct study *study = reader->study;
@@ -205,6 +214,7 @@ static size_t having_rows(struct reader *reader, size_t at) {
                                             .literal = number}))
       return 0;
     reader->branch = which == reader->out->subject ? 0 : reader->out->branch_count;
+    if (reader->branch) done_before(reader, at, which);
     study->mentioned[which] = true;
     reader->last_table = which;
     return mention->to - at;
@@ -227,7 +237,7 @@ static size_t having_measure(struct reader *reader, size_t at) {
   p += m;
   if (!m || p >= study->tokens.count || study->tokens.items[p].kind != TOKEN_NUMBER) return 0;
   size_t end = p + 1; /* "over 45 minutes" */
-  end += token_is(reader, end, "minutes|hours|days|years|seconds|dollars|euros|percent|points|stars|km|kg|cm|units") ? 1 : 0;
+  end += token_is(reader, end, "hours|days|seconds") ? 1 : skip_units(reader, end, by.of.column) - end;
   if (by.of.table == reader->out->subject && !group_like(reader, by.of.table)) {
     if (!by.of.column) return 0;
     add_filter(reader, (struct filter){.kind = FILTER_COMPARE, .of = by.of, .op = op, .literal = study->tokens.items[p].lower}, at);

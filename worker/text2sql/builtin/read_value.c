@@ -146,6 +146,41 @@ static bool elsewhere(struct reader *reader, const struct mention *mention, cons
   return false;
 }
 
+static bool take_out(size_t *tables, size_t *count, size_t table) {
+  for (size_t i = 0; i < *count; i++) {
+    if (tables[i] != table) continue;
+    tables[i] = tables[--*count];
+    return true;
+  }
+  return false;
+}
+
+static bool leads_by(struct study *study, size_t from, size_t to, size_t by) {
+  struct join_path path;
+  if (!joins_path(&study->graph, from, to, NULL, study->arena, &path)) return false;
+  for (size_t i = 0; i < path.count; i++)
+    if ((path.steps[i].up ? path.steps[i].edge->to : path.steps[i].edge->from) == by) return true;
+  return false;
+}
+
+/* "technicians who worked on turbines in Germany": of the noun right before, when the rows asked for have a place of their own. The branch
+ * that the condition belongs to; 0: the whole. */
+static size_t noun_before(struct reader *reader, size_t at, const struct link *value) {
+  struct study *study = reader->study;
+  struct reading *out = reader->out;
+  struct join_path path;
+  size_t noun = reader->last_table;
+  if (at < 2 || !token_is(reader, at - 1, "in|from|at|of") || noun == NO_TABLE || noun == out->subject || noun == value->table) return 0;
+  const struct mention *before = NULL;
+  for (size_t back = 2; back <= 4 && back <= at && !before; back++) before = mention_at(reader, at - back);
+  if (!before || before->to != at - 1 || !mention_best(before, LINK_TABLE) || leads_by(study, out->subject, value->table, noun)) return 0;
+  if (!joins_path(&study->graph, noun, value->table, NULL, study->arena, &path)) return 0;
+  for (size_t i = 0; i < path.count; i++)
+    if (!path.steps[i].up) return 0;
+  if (!take_out(out->related, &out->related_count, noun) && !take_out(reader->qualifiers, &reader->qualifier_count, noun)) return 0;
+  return add_branch(reader, (struct branch){.table = noun}) ? out->branch_count : 0;
+}
+
 static size_t known_value(struct reader *reader, size_t at, const struct mention *mention) {
   struct study *study = reader->study;
   size_t to;
@@ -183,7 +218,11 @@ static size_t known_value(struct reader *reader, size_t at, const struct mention
         said_outside(study, edge, mention))
       place.role = edge;
   }
-  if (!add_filter(reader, (struct filter){.kind = FILTER_IN, .of = place, .values = values, .value_count = count, .negated = negated}, at))
+  size_t branch = place.role || reader->branch ? 0 : noun_before(reader, at, value);
+  if (!add_filter(
+          reader,
+          (struct filter){.kind = FILTER_IN, .of = place, .values = values, .value_count = count, .negated = negated, .branch = branch},
+          at))
     return 0;
   return to + more - at;
 }
@@ -264,11 +303,32 @@ static bool made(const struct reader *reader, size_t at, const struct link *valu
   return false;
 }
 
+/* "turbine 12": the row of that key. */
+static size_t numbered_row(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  const struct token *number = token_at(reader, at), *noun = token_at(reader, at > 0 ? at - 1 : 0);
+  const struct mention *mention = at > 0 ? mention_at(reader, at - 1) : NULL;
+  const struct link *table = mention_best(mention, LINK_TABLE);
+  size_t len = strlen(noun->lower);
+  if (number->kind != TOKEN_NUMBER || !table || table->score < 0.95 || mention->verb || noun->lower[len - 1] == 's') return 0;
+  if (strspn(number->lower, "0123456789") != strlen(number->lower) || !study->explained[at - 1]) return 0;
+  if (mention_at(reader, at + 1) || study_phrase(study, at + 1, "or|to|-|times|%")) return 0;
+  const struct snap_table *snap = study_table(study, table->table);
+  const struct snap_constraint *key = table_primary(snap);
+  for (size_t c = 0; key && key->column_count == 1 && c < snap->column_count; c++) {
+    if (strcmp(snap->columns[c].name, key->columns[0]) != 0 || !column_integer(&snap->columns[c])) continue;
+    struct place place = {.table = table->table, .column = &snap->columns[c]};
+    return add_filter(reader, (struct filter){.kind = FILTER_COMPARE, .of = place, .op = "=", .literal = number->lower}, at) ? 1 : 0;
+  }
+  return 0;
+}
+
 size_t rule_value(struct reader *reader, size_t at) {
   struct study *study = reader->study;
   const struct mention *mention = mention_at(reader, at);
   const struct link *value = mention_best(mention, LINK_VALUE);
   size_t n;
+  if (!value && (n = numbered_row(reader, at))) return n;
   if (!value) return (n = literal_value(reader, at)) || study->doubt ? n : quoted_part(reader, at);
   if (reader->pending != MEASURE_NONE && value->score < 1 && mention_best(mention, LINK_TABLE) &&
       mention_best(mention, LINK_TABLE)->score >= value->score - 0.1)
@@ -280,7 +340,8 @@ size_t rule_value(struct reader *reader, size_t at) {
     return 1;
   if (mention->to == at + 1 && made(reader, at, value)) return 1;
   if (mention_best(mention, LINK_ROLE) && at > 0 && token_is(reader, at - 1, "their|his|her|its|a|the|whose|and")) return 0;
-  bool name = study->tokens.items[at].capital || study->tokens.items[at].kind == TOKEN_QUOTED || only_a_value_here(reader, at);
+  bool name = value_over_synonym(study, mention) || study->tokens.items[at].capital || study->tokens.items[at].kind == TOKEN_QUOTED ||
+              only_a_value_here(reader, at);
   if (token_is(reader, at, "depart|departs|arrive|arrives|departing|arriving|leave|leaves") &&
       token_is(reader, mention->to, "from|at|to|in|for"))
     return 0; /* a direction, no state */

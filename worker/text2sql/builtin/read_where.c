@@ -79,12 +79,14 @@ static size_t trailing(const struct reader *reader, size_t at, const char **ret_
   return n + m;
 }
 
-static size_t skip_units(const struct reader *reader, size_t at) {
-  return at + (token_is(reader, at,
-                        "dollars|euros|usd|eur|percent|kg|km|cm|feet|minutes|minute|cents|pounds|points|stars|years|units|grams|meters|"
-                        "metres|bucks|times|time")
-                   ? 1
-                   : 0);
+size_t skip_units(const struct reader *reader, size_t at, const struct snap_column *column) {
+  const struct token *token = token_at(reader, at);
+  const struct word *words[NAME_WORDS];
+  size_t n = column ? names_split(column->name, reader->study->arena, reader->study->words, words) : 0;
+  bool own = token->kind == TOKEN_WORD && n > 1 && words[n - 1] == token->word;
+  return at + (own || token_is(reader, at,
+                               "dollars|euros|usd|eur|percent|kg|km|cm|feet|minutes|minute|cents|pounds|points|stars|years|"
+                               "units|grams|meters|metres|bucks|times|time"));
 }
 
 /* A number against a column; `negative` turns it round. */
@@ -144,7 +146,7 @@ static size_t compare_after(struct reader *reader, size_t start, size_t at, stru
   }
   const char *op = NULL;
   if (token_is(reader, p, "between|from|ranging") && column_numeric(place.column)) {
-    size_t a = p + (token_is(reader, p, "ranging") ? 2 : 1), b = skip_units(reader, a + 1) + 1;
+    size_t a = p + (token_is(reader, p, "ranging") ? 2 : 1), b = skip_units(reader, a + 1, place.column) + 1;
     if (number_at(reader, a) && token_is(reader, b - 1, "and|to|-") && number_at(reader, b)) {
       struct filter filter = {.kind = FILTER_COMPARE,
                               .of = place,
@@ -152,7 +154,7 @@ static size_t compare_after(struct reader *reader, size_t start, size_t at, stru
                               .literal = token_at(reader, a)->lower,
                               .upper = token_at(reader, b)->lower,
                               .negated = negated};
-      return add_filter(reader, filter, start) ? skip_units(reader, b + 1) - start : 0;
+      return add_filter(reader, filter, start) ? skip_units(reader, b + 1, place.column) - start : 0;
     }
   }
   size_t n = read_comparison(reader, p, &op);
@@ -160,7 +162,7 @@ static size_t compare_after(struct reader *reader, size_t start, size_t at, stru
   if (n && number_at(reader, p) && column_numeric(place.column)) {
     if (negated) return 0;
     size_t more = 0;
-    return compare_number(reader, start, place, op, token_at(reader, p)->lower, skip_units(reader, p + 1) + more - start);
+    return compare_number(reader, start, place, op, token_at(reader, p)->lower, skip_units(reader, p + 1, place.column) + more - start);
   }
   struct place other;
   size_t m;
@@ -179,7 +181,7 @@ static size_t compare_after(struct reader *reader, size_t start, size_t at, stru
       !dates_read(&study->tokens, p, study->arena, &(struct date_range){0})) { /* "grade 5", "rating of 4 or more" */
     op = negated ? "<>" : "=";
     size_t more = trailing(reader, p + 1, &op);
-    return compare_number(reader, start, place, op, token_at(reader, p)->lower, skip_units(reader, p + 1) + more - start);
+    return compare_number(reader, start, place, op, token_at(reader, p)->lower, skip_units(reader, p + 1, place.column) + more - start);
   }
   return 0;
 }
@@ -199,7 +201,7 @@ static size_t compare_adjective(struct reader *reader, size_t at) {
       found = find_concept(reader, reader->last_table, compared[i].concepts, WANT_NUMBER, &place);
     size_t m;
     if (found && number_at(reader, p))
-      return compare_number(reader, at, place, compared[i].op, token_at(reader, p)->lower, skip_units(reader, p + 1) - at);
+      return compare_number(reader, at, place, compared[i].op, token_at(reader, p)->lower, skip_units(reader, p + 1, place.column) - at);
     if (found && (m = read_average(reader, p, place))) {
       add_filter(reader, (struct filter){.kind = FILTER_AVERAGE, .of = place, .op = compared[i].op}, at);
       return p + m - at;
@@ -207,7 +209,7 @@ static size_t compare_adjective(struct reader *reader, size_t at) {
     if (!found && strcmp(compared[i].concepts, "age") == 0 && number_at(reader, p) &&
         find_concept(reader, table, "birth", WANT_DATE, &place)) {
       const char *then = arena_printf(study->arena, "CURRENT_DATE - INTERVAL '%d years'", (int)token_at(reader, p)->number);
-      return compare_number(reader, at, place, *compared[i].op == '>' ? "<" : ">", then, skip_units(reader, p + 1) - at);
+      return compare_number(reader, at, place, *compared[i].op == '>' ? "<" : ">", then, skip_units(reader, p + 1, place.column) - at);
     }
     size_t q = skip_glue(reader, p);
     const struct mention *mention =
@@ -265,7 +267,7 @@ static size_t compare_told(struct reader *reader, size_t at, size_t number_at_to
   for (size_t i = 0; at > 0 && i < sizeof verbs / sizeof *verbs; i++) {
     if (!token_is(reader, at - 1, verbs[i].words)) continue;
     if (!find_concept(reader, table, verbs[i].concepts, WANT_NUMBER, &place)) continue;
-    end = skip_units(reader, end);
+    end = skip_units(reader, end, NULL);
     end += study_phrase(study, end, "per hour|an hour|a year|per year|per month|a month|per night|per day|annually");
     study->explained[at - 1] = true;
     return compare_number(reader, at, place, op, number, end - at);
@@ -324,15 +326,16 @@ static size_t compare_before(struct reader *reader, size_t at) {
   const char *number = token_at(reader, p)->lower;
   const struct filter *last = reader->out->filter_count ? &reader->out->filters[reader->out->filter_count - 1] : NULL;
   if (n && at > 0 && last && last->kind == FILTER_COMPARE && last->end == at - 1 && token_is(reader, at - 1, "or|and|but") &&
-      last->branch == reader->branch && !last->until && !mention_at(reader, skip_units(reader, p + 1))) /* "over 100 or under 50" */
-    return compare_number(reader, at, last->of, op, number, skip_units(reader, p + 1) - at);
+      last->branch == reader->branch && !last->until &&
+      !mention_at(reader, skip_units(reader, p + 1, last->of.column))) /* "over 100 or under 50" */
+    return compare_number(reader, at, last->of, op, number, skip_units(reader, p + 1, last->of.column) - at);
   size_t told = n ? compare_told(reader, at, p, op, number) : 0;
   if (told || study->doubt) return told;
   bool dollar = token_at(reader, p)->from > 0 && study->tokens.text[token_at(reader, p)->from - 1] == '$';
   size_t q = p + 1, t = n ? 0 : trailing(reader, q, &op);
   q += t;
   if (!n && !t) return 0;
-  size_t units = skip_units(reader, q);
+  size_t units = skip_units(reader, q, NULL);
   const struct mention *mention = mention_at(reader, skip_glue(reader, q));
   if (mention && mention_best(mention, LINK_COLUMN) && !mention->verb &&
       (!mention_best(mention, LINK_TABLE) || mention_best(mention, LINK_TABLE)->score < mention_best(mention, LINK_COLUMN)->score)) {
@@ -379,7 +382,7 @@ static size_t compare_stock(struct reader *reader, size_t at) {
   struct place place;
   if (none || some) return stock_is(reader, at, none ? "=" : ">", "0", none + some);
   const char *op; /* "less than 10 in stock" */
-  size_t n = read_comparison(reader, at, &op), units = n ? skip_units(reader, at + n + 1) - at : 0;
+  size_t n = read_comparison(reader, at, &op), units = n ? skip_units(reader, at + n + 1, NULL) - at : 0;
   if (!n || !number_at(reader, at + n) || !study_phrase(reader->study, at + units, "in stock|on stock|on hand|left in stock")) return 0;
   (void)place;
   return stock_is(reader, at, op, token_at(reader, at + n)->lower,

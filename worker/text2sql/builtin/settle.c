@@ -340,6 +340,13 @@ bool date_by_verb(struct reader *reader, size_t at, size_t table, struct place *
   return false;
 }
 
+/* The one date that every row has: when it began, where the others say what became of it. */
+static bool sole_date(const struct snap_table *table, const struct snap_column *date) {
+  for (size_t c = 0; c < table->column_count; c++)
+    if (column_temporal(&table->columns[c]) && table->columns[c].not_null != (&table->columns[c] == date)) return false;
+  return true;
+}
+
 static bool only_date(struct reader *reader, size_t table, struct place *ret_place) {
   const struct snap_table *snap = study_table(reader->study, table);
   const struct snap_column *best = NULL, *rival = NULL;
@@ -355,7 +362,9 @@ static bool only_date(struct reader *reader, size_t table, struct place *ret_pla
     }
   }
   if (!best) return false;
-  if (rival && most - next < 0.1) {
+  if (rival && most - next < 0.1 && rival->not_null && !best->not_null && sole_date(snap, rival))
+    best = rival; /* every row has it */
+  else if (rival && most - next < 0.1 && !sole_date(snap, best)) {
     const char *const choices[] = {best->name, rival->name, NULL};
     study_doubt(reader->study, choices, "Which date of %s is meant?", snap->qualified);
     return false;

@@ -92,8 +92,8 @@ struct filter {
 struct branch { /* rows of another table that there must be, must not be, or be so many of */
   size_t table;
   bool absent;
-  struct measure measure; /* kind NONE: existence only */
-  const char *op, *literal;
+  struct measure measure;
+  const char *op, *literal; /* what it is compared with; NULL: that there are any */
 };
 struct key {
   struct measure by;

@@ -143,7 +143,7 @@ static const char *const equivalents[][2] = {{"american", "usa"},
 
 static bool plain_word(const struct study *study, size_t at) {
   const struct token *token = &study->tokens.items[at];
-  static const char *const openers[] = {"no", "not", "in", "on"}; /* "no show", "in transit" */
+  static const char *const openers[] = {"no", "not", "in", "on", "under"}; /* "no show", "in transit" */
   for (size_t i = 0; i < sizeof openers / sizeof *openers; i++)
     if (token->kind == TOKEN_WORD && strcmp(token->lower, openers[i]) == 0) return true;
   return token->kind == TOKEN_WORD && (!study_glue(token->lower) || token->capital);

@@ -343,7 +343,7 @@ static const char *write_branches(struct scope *scope, bool grouped) {
     const struct branch *branch = &study->reading.branches[b - 1];
     bool entity = false;
     for (size_t g = 0; g < study->reading.group_count; g++) entity |= !study->reading.groups[g].of.column;
-    bool own = grouped && !branch->absent && (branch->table == scope->nodes[0].table || (entity && branch->measure.kind != MEASURE_COUNT));
+    bool own = grouped && branch->op && (branch->table == scope->nodes[0].table || (entity && branch->measure.kind != MEASURE_COUNT));
     if (!own) {
       scope_and(scope, write_branch(scope, b));
       continue;

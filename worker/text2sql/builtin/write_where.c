@@ -239,7 +239,7 @@ const char *write_branch(struct scope *scope, size_t number) {
   }
   if (!open_behind(&inner, scope, &path, many) || !joins_rest(&inner, &path, many)) return NULL;
   write_conditions(&inner, number, filters, n, false);
-  if (branch->absent) return exists(&inner, true);
+  if (branch->absent || !branch->op) return exists(&inner, branch->absent);
   bool again = false; /* a step up after the one down: the same row may come several times */
   for (size_t i = many + 1; i < path.count; i++) again |= path.steps[i].up;
   struct measure measure = branch->measure;
