@@ -72,13 +72,13 @@ static const char *const groups[] = {
     "transaction posting movement payment", "movement transaction posting transfer", "recurring standing subscription", "instruction order",
     "debt receivable outstanding", "owe payable due balance", "payable owed supplier", "receivable owed customer",
     "unpaid outstanding overdue open due", "overdue due arrears late", "arrears overdue debt", "collect payment receipt receive",
-    "collect receive received", "income rent", "rent charge", "budget cost plan", "forecast projection estimate",
-    "estimate quote quotation", "offer quote proposal bid", "bid tender proposal", "discount rebate reduction",
-    "voucher promo promotion coupon code", "gift voucher", "tax vat", "subsidy grant", "fund funding", "asset equipment property",
-    "asset investment", "depreciation value", "value worth appraisal price", "assess appraisal assessment valuation", "market value",
-    "profit income margin", "credit limit", "lend lending loan", "mortgage loan", "installment instalment repayment",
-    "repay repayment installment", "currency exchange rate foreign", "cheque check", "cash money", "wire transfer remittance",
-    "deduct deduction", "benefit perk allowance", "allowance stipend", "overtime extra hour", "quota target goal", "target goal objective",
+    "collect receive received", "income rent", "rent charge", "budget plan", "forecast projection estimate", "estimate quote quotation",
+    "offer quote proposal bid", "bid tender proposal", "discount rebate reduction", "voucher promo promotion coupon code", "gift voucher",
+    "tax vat", "subsidy grant", "fund funding", "asset equipment property", "asset investment", "depreciation value",
+    "value worth appraisal price", "assess appraisal assessment valuation", "market value", "profit income margin", "credit limit",
+    "lend lending loan", "mortgage loan", "installment instalment repayment", "repay repayment installment",
+    "currency exchange rate foreign", "cheque check", "cash money", "wire transfer remittance", "deduct deduction",
+    "benefit perk allowance", "allowance stipend", "overtime extra hour", "quota target goal", "target goal objective",
     "stock level inventory quantity", "reorder replenish restock", "restock inventory order", "replenishment order", "shortage stock",
     "basket cart", "cart basket order", "checkout order purchase", "wish wishlist", "bestseller sale", "price list tariff rate",
     "material bom component", "recipe ingredient formula", "batch lot", "lot parcel", "serial number", "pallet container crate",
@@ -250,7 +250,12 @@ static const char *const groups[] = {
     "former past alumnus", "reserve reservation booking", "book booking", "built building", "train training", "rated rating evaluation",
     "post posting", "park parking", "read reading", "list listing", "seminar course class", "substance chemical material",
     "dangerous hazard risk", "dropout leave withdrawal", "semester term", "salary pay wage grade",
-    "professor lecturer teacher instructor faculty", "paper publication article", "journal publication"};
+    "professor lecturer teacher instructor faculty", "paper publication article", "journal publication", "crash accident collision",
+    "collision accident", "deadly fatal killed death", "fatal killed death", "killed death", "debt claim", "hygiene health",
+    "restaurant food business", "rubbish waste garbage", "recycling waste", "bin container", "neighbor neighbour resident",
+    "population resident citizen inhabitant", "citizenship nationality", "couple marriage spouse", "kid pupil",
+    "daycare kindergarten nursery", "nursery kindergarten", "welfare benefit social", "homeless shelter", "brigade fire", "scene arrival",
+    "grave cemetery plot", "drinking water", "pollutant substance emission", "roof building", "empty vacant"};
 
 struct word {
   uint32_t term;

@@ -129,8 +129,9 @@ bool table_text_find(const struct snapshot *snapshot, const struct wording *word
     buf_puts(out, table->name);
     wording_put(wording, table->name, out);
     buf_putc(out, '\n');
-  } else if (kind == TABLE_ABOUT) {
+  } else if (kind == TABLE_SCHEMA) {
     if (strcmp(table->schema, "public") != 0) buf_printf(out, "%s\n", table->schema);
+  } else if (kind == TABLE_ABOUT) {
     if (table->comment) buf_printf(out, "%.*s\n", COMMENT_BYTES, table->comment);
   } else {
     for (size_t i = from; i < to; i++)

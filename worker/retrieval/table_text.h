@@ -13,7 +13,8 @@ bool table_text_show(const struct snapshot *snapshot, const struct snap_table *t
 /* The words it is found by, each kind by itself: no types, no keys' names. */
 enum table_words {
   TABLE_NAME,        /* its own, and what that stands for */
-  TABLE_ABOUT,       /* its schema and comment */
+  TABLE_SCHEMA,      /* its schema's, which many share */
+  TABLE_ABOUT,       /* its comment */
   TABLE_ITS_COLUMNS, /* names, comments, values of columns */
   TABLE_KEYS,        /* names of columns that refer to another table, and so speak of that */
   TABLE_WORDS

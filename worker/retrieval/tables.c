@@ -19,6 +19,7 @@
 /* What a word counts, by where it stands; keys are followed as well, so their words count less. */
 #define NAME_TIMES 3
 #define NAME_SHARED 2 /* … and so much more, shared by the words of a name: customers are "customers" before "customer_notes" are */
+#define SCHEMA_TIMES 0.5F
 #define ABOUT_TIMES 1
 #define COLUMN_TIMES 1
 #define KEY_TIMES 0.5F
@@ -84,7 +85,7 @@ static bool add_texts(struct builder *builder) {
 }
 
 static float times_of(enum table_words kind, size_t words) {
-  static const float times[TABLE_WORDS] = {NAME_TIMES, ABOUT_TIMES, COLUMN_TIMES, KEY_TIMES};
+  static const float times[TABLE_WORDS] = {NAME_TIMES, SCHEMA_TIMES, ABOUT_TIMES, COLUMN_TIMES, KEY_TIMES};
   return times[kind] + (kind == TABLE_NAME ? (float)NAME_SHARED / (float)words : 0);
 }
 
