@@ -114,7 +114,7 @@ static void print_findings(const struct term *term, const json_t *findings) {
     const char *severity;
     enum term_style style;
   } styles[] = {{"error", TERM_RED}, {"warning", TERM_YELLOW}, {"info", TERM_CYAN}};
-  if (!json_array_size(findings)) return term_printf(term, TERM_GREEN, "\nNothing to complain of.\n");
+  if (!json_array_size(findings)) return term_printf(term, TERM_GREEN, "\nNo findings.\n");
   term_heading(term, "Findings");
   for (size_t i = 0; i < json_array_size(findings); i++) {
     const json_t *finding = json_array_get(findings, i);

@@ -153,6 +153,20 @@ static void kinds_of_indexes(void **state) {
   }
 }
 
+/* Rows that were just loaded are not extrapolated from a minute to a day; and of several indexes none claims the whole for itself. */
+static void nothing_is_exaggerated(void **state) {
+  json_t *job = optimize(*state, plain_connection, "SELECT * FROM orders WHERE customer_id = 17 OR total = 3");
+  const json_t *list = harness_at(job, "result.index_recommendations");
+  assert_int_equal(json_array_size(list), 2);
+  for (size_t i = 0; i < 2; i++) {
+    const json_t *one = json_array_get(list, i);
+    if (!strstr(json_str(one, "reason", ""), "with all 2 of these indexes the query's cost falls"))
+      fail_msg("%s", json_str(one, "reason", ""));
+    assert_true(number(json_object_get(one, "write_overhead"), "extra_entries_per_day") <= 2 * 60000);
+  }
+  json_decref(job);
+}
+
 static void hypopg_only_where_it_may_be_used(void **state) {
   char path[160];
   snprintf(path, sizeof path, "/api/v1/connections/%s/queries/optimize", connection);
@@ -370,6 +384,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(recommended_on_the_whatif_server),
                                      cmocka_unit_test(recommended_with_hypopg),
                                      cmocka_unit_test(kinds_of_indexes),
+                                     cmocka_unit_test(nothing_is_exaggerated),
                                      cmocka_unit_test(what_includes_is_merged),
                                      cmocka_unit_test(few_bytes_are_enough_for_what_lies_in_order),
                                      cmocka_unit_test(hypopg_only_where_it_may_be_used),

@@ -37,6 +37,18 @@ const struct snap_index *candidates_covered(struct arena *arena, const struct in
   return NULL;
 }
 
+/* A unique index whose keys lead these finds each row already. */
+static bool follows_unique(struct arena *arena, const struct index_spec *spec) {
+  for (size_t i = 0; i < spec->table->index_count; i++) {
+    struct index_spec known;
+    const struct snap_index *index = &spec->table->indexes[i];
+    if (index->unique && index->valid && !index->predicate && index_spec_read(arena, spec->table, index->definition, &known) &&
+        index_spec_covers(spec, &known))
+      return true;
+  }
+  return false;
+}
+
 bool candidates_worthwhile(const struct facts *facts, const struct snap_table *table) {
   struct table_facts size = facts_table(facts, table);
   return size.rows >= ROWS_MIN || size.pages >= PAGES_MIN;
@@ -88,6 +100,7 @@ static struct candidate *add(struct building *building, const struct index_spec 
   }
   *made = (struct candidate){.index = candidates->list.count - 1, .spec = *spec, .text = text, .name = name};
   made->why = why(arena, spec);
+  made->covering = spec->include.count || follows_unique(arena, spec);
   made->size = index_size_estimate(candidates->facts, spec, rows);
   building->oom |= !made->name || !made->why;
   building->added++;

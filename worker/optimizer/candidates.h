@@ -19,7 +19,8 @@ struct candidate {
   const char *name;
   const char *why; /* what of the query it serves: "status = …, ordered by placed" */
   struct index_size size;
-  int bundle; /* candidates of one OR, which serve together or not at all; 0 none */
+  bool covering; /* what finds rows is there already, or would be without INCLUDE: it serves by what it holds besides */
+  int bundle;    /* candidates of one OR, which serve together or not at all; 0 none */
   /* private to trial.c */
   json_t *made;       /* [{"s", "n"}]: what it is called there; one for each partition */
   const char *handle; /* HypoPG's oid */

@@ -12,7 +12,7 @@
 #define COLD_UPDATES 0.3   /* of UPDATEs that set no column of an index, that write an entry all the same */
 #define LEAST_NEW 0.05     /* of what the queries that get cheaper cost now, that a new index has to save */
 #define LEAST_WIDER 0.1    /* a wider index in place of one that is chosen */
-#define LEAST_COVERING 0.3 /* INCLUDE makes an index much larger, and dearer to keep */
+#define LEAST_COVERING 0.3 /* what is only held makes an index much larger, and dearer to keep */
 #define COVERING_TIMES 2.5 /* and so many times as much of the whole */
 #define LEAST_UNITS 20     /* of the planner's cost, of each of these queries: less is not worth the words */
 #define LEAST_BYTES 65536  /* an index is not smaller for what it may save per byte */
@@ -213,7 +213,7 @@ static enum status thin_out(struct choice *choice, struct index_set *kept, struc
     if (choice->progress) choice->progress(choice->arg, q, choice->queries->count);
     if (!choice->queries->items[q].skipped) status = thin_query(choice, &choice->queries->items[q], kept, err);
   }
-  keep_narrower(choice, kept);
+  if (choice->budget_bytes > 0) keep_narrower(choice, kept);
   return status;
 }
 
@@ -271,8 +271,9 @@ static enum status least_gain(struct choice *choice, const struct step *step, do
     times += query->factor;
   }
   bool wider = size_of(choice, &step->set) <= size_of(choice, &choice->chosen);
-  double share = at(choice, step->added)->spec.include.count ? LEAST_COVERING : wider ? LEAST_WIDER : LEAST_NEW;
-  double of_all = at(choice, step->added)->spec.include.count ? COVERING_TIMES * choice->min_gain : choice->min_gain;
+  bool covering = at(choice, step->added)->covering;
+  double share = covering ? LEAST_COVERING : wider ? LEAST_WIDER : LEAST_NEW;
+  double of_all = covering ? COVERING_TIMES * choice->min_gain : choice->min_gain;
   *ret_least = fmax(fmax(of_all * choice->cost_after, share * affected), LEAST_UNITS * times);
   return OK;
 }

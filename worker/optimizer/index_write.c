@@ -50,8 +50,9 @@ struct index_write index_write_estimate(const struct facts *facts, const struct 
   }
   double own = brin ? 0 : (table.inserted + cold + lost) * partial;
   double others = lost * (double)spec->table->index_count; /* an UPDATE that was HOT now writes to each */
-  write.entries_per_day = facts->days > 0 ? (own + others) / facts->days : -1;
-  write.wal_per_day = facts->days > 0 ? (own * write.wal_per_row + others * (RECORD_BYTES + 16)) / facts->days : -1;
+  double days = fmax(1, facts->days);
+  write.entries_per_day = facts->days > 0 ? (own + others) / days : -1;
+  write.wal_per_day = facts->days > 0 ? (own * write.wal_per_row + others * (RECORD_BYTES + 16)) / days : -1;
   write.level = level_of(&write);
   return write;
 }

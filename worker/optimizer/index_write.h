@@ -10,7 +10,9 @@
 #include "worker/optimizer/index_size.h"
 
 struct index_write {
-  double entries_per_day;       /* more than without it, in all indexes of the table; -1: the counters' age is unknown */
+  /* More than without it, in all indexes of the table; -1: the counters' age is unknown. What was counted in less than a day is taken for a
+   * day's: after a table was filled, a minute says nothing of the next ones. */
+  double entries_per_day;
   double wal_per_day;           /* bytes; -1 likewise */
   double wal_per_row;           /* bytes of one insertion */
   double hot_before, hot_after; /* share of UPDATEs; -1: there were none */

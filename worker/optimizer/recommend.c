@@ -117,10 +117,11 @@ static const char *reason_of(const struct advice *advice, const struct candidate
   if (!query || !serves) return serves;
   const char *from = finding_number(arena, round(query->before->total_cost)), *to = finding_number(arena, round(query->after->total_cost));
   const char *instead = was ? arena_printf(arena, ", instead of a %s", was) : "";
+  const char *with = advice->choice.count > 1 ? arena_printf(arena, "with all %zu of these indexes ", advice->choice.count) : "";
   if (advice->queries.count > 1)
     return arena_printf(arena, "%s%s: serves %zu of %zu queries; the one it saves most falls from %s to %s", serves, instead ? instead : "",
                         users, advice->queries.count, from, to);
-  return arena_printf(arena, "%s%s: the query's cost falls from %s to %s", serves, instead ? instead : "", from, to);
+  return arena_printf(arena, "%s%s: %sthe query's cost falls from %s to %s", serves, instead ? instead : "", with ? with : "", from, to);
 }
 
 /* --- one recommendation --- */

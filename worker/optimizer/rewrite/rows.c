@@ -259,6 +259,17 @@ static const struct snap_enum *enum_named(const struct rows *rows, const char *t
   return NULL;
 }
 
+/* A domain that asks for an @ asks for an e-mail address, more or less. */
+static bool is_address(const struct rows *rows, const char *type) {
+  const char *dot = strrchr(type, '.'), *name = dot ? dot + 1 : type;
+  for (size_t i = 0; i < rows->snapshot->domain_count; i++) {
+    const struct snap_domain *domain = &rows->snapshot->domains[i];
+    for (size_t c = 0; strcmp(domain->name, name) == 0 && c < domain->check_count; c++)
+      if (strchr(domain->checks[c], '@')) return true;
+  }
+  return false;
+}
+
 static const char *beneath_domains(const struct rows *rows, const char *type) {
   for (int depth = 0; depth < 8; depth++) {
     const char *dot = strrchr(type, '.'), *name = dot ? dot + 1 : type, *base = NULL;
@@ -303,6 +314,7 @@ static const char *value_at(struct rows *rows, const char *type, enum class clas
   }
   if (class == UNKNOWN) return NULL;
   const struct pool *pool = &rows->pools[class];
+  if (class == TEXT && is_address(rows, type)) return arena_printf(rows->arena, "'a%d@example.org'", at);
   if (at >= pool->count) { /* of a key: there have to be enough of them */
     if (class == INT || class == NUMBER) return arena_printf(rows->arena, "%d", 100 + at);
     if (class == TEXT) return arena_printf(rows->arena, "'k%d'", at);
