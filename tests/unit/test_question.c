@@ -258,6 +258,10 @@ static void long_and_broken_texts(void **state) {
   assert_null(ask(*state, text, arena).sql);
   for (size_t i = 0; i < LIMIT_QUESTION_BYTES; i++) text[i] = "client "[i % 7];
   assert_null(ask(*state, text, arena).sql);
+  static const char *const numbers[] = {"top 44444444444444444444444444444444 clients by balance", "the 1e300 oldest clients",
+                                        "clients limit 99999999999999999999", "the most used 44444444444444444444 clients",
+                                        "the largest 100001 invoices by amount"};
+  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) assert_null(ask(*state, numbers[i], arena).sql);
 }
 
 /* An arena too small ends in an error, not in a crash. */

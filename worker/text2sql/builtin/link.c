@@ -1,4 +1,5 @@
 /* link.c - which words of the question may mean which part of the schema: the best way to cut it into mentions. */
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,7 @@
 #define PIECE_COST 0.25 /* of a mention: fewer and longer ones are better */
 #define NAMED 0.9       /* a match that good names a column */
 #define NAMED_BY_FEW 8  /* columns: a name of more ("id") says nothing of where */
+#define OTHER_WORD 0.04 /* what is lost by a word of the same stem that is another */
 #define NEAR_STEPS 2    /* joins from a table that is named */
 
 static const char glue[] = " a an the of in on at to for from with and or by is are was were be been being do does did done have has had "
@@ -125,7 +127,24 @@ static bool derived(const struct study *study, const struct snap_table *table) {
   return false;
 }
 
+static bool inflection(const char *tail) {
+  static const char *const tails[] = {"", "s", "es", "e", "y", "ies", "ied", "ed", "d", "ing", "ting", "ted", "ning", "ned"};
+  for (size_t i = 0; i < sizeof tails / sizeof *tails; i++)
+    if (strcmp(tails[i], tail) == 0) return true;
+  return false;
+}
+
+/* "exhibition" and "exhibit", "restorer" and "restoration": one stem, and not one thing. */
+static bool other_word(const struct study *study, size_t at, const struct name *name) {
+  const char *said = study->tokens.items[at].lower, *raw = name->column ? name->column->name : name->table->name;
+  size_t same = 0;
+  while (said[same] && tolower((unsigned char)raw[same]) == said[same]) same++;
+  if (name->count != 1 || same < 4) return false;
+  return !inflection(said + same) || !inflection(tokens_lower(study->arena, raw + same, strlen(raw + same)));
+}
+
 static void link_name(struct study *study, size_t from, size_t to, const struct name *name, double score) {
+  if (to == from + 1 && score >= 0.95 && other_word(study, from, name)) score -= OTHER_WORD;
   enum link_kind kind = !name->column ? LINK_TABLE : name->flag ? LINK_FLAG : LINK_COLUMN;
   if (derived(study, name->table) && (name->column || to < from + name->count || score < 0.99)) score *= DERIVED;
   add_link(study, from, to, (struct link){.kind = kind, .score = score, .table = name->table_at, .column = name->column});
@@ -183,6 +202,22 @@ static void link_opposites(struct study *study) {
   }
 }
 
+/* "on display" of on_display: a name that begins or ends with what is glue elsewhere. */
+static void link_glued(struct study *study) {
+  const struct tokens *tokens = &study->tokens;
+  for (size_t i = 0; i < study->names.count; i++) {
+    const struct name *name = &study->names.items[i];
+    if (name->column && column_boolean(name->column) && !name->flag) continue; /* "have insurance" is no column has_insurance */
+    if (name->count < 2 || name->owned || !(study_glue(name->words[0]->text) || study_glue(name->words[name->count - 1]->text))) continue;
+    for (size_t from = 0; from + name->count <= tokens->count; from++) {
+      size_t same = 0;
+      while (same < name->count && tokens->items[from + same].kind == TOKEN_WORD && tokens->items[from + same].word == name->words[same])
+        same++;
+      if (same == name->count) link_name(study, from, from + same, name, 1);
+    }
+  }
+}
+
 /* "number of rooms" counts rooms: it is no room number. */
 static bool counting_words(const struct study *study, size_t from, size_t to) {
   return to > from + 2 && study_phrase(study, from, "number of|numbers of|count of") > 0;
@@ -202,6 +237,7 @@ static void link_names(struct study *study) {
     return;
   }
   link_opposites(study);
+  link_glued(study);
   for (size_t from = 0; from < study->tokens.count; from++) {
     const struct word *first[NAME_WORDS];
     const struct token *token = &study->tokens.items[from];

@@ -467,7 +467,8 @@ static bool is_benign(const struct study *study, size_t at) {
   if (ties_together(study, at) && study_phrase(study, at, "depart|departs|arrive|arrives") && study_phrase(study, at + 1, "from|at|to|in"))
     return true;
   if (money_beside(study, at)) return true;
-  if (study_phrase(study, at, "value of|worth of")) return false; /* an amount is asked for */
+  if (study_phrase(study, at, "value of|worth of")) return false;                                  /* an amount is asked for */
+  if (at > 0 && study_phrase(study, at - 1, "on display|on show|on view|in return")) return false; /* no order to show */
   if (study_phrase(study, at, "under") && mention_best(study->at[at + 1 < study->tokens.count ? at + 1 : at], LINK_VALUE)) return true;
   if (study_phrase(study, at, "both") && study->at[at + 1 < study->tokens.count ? at + 1 : at])
     return true; /* "both orders and reviews": and, anyway */

@@ -652,6 +652,10 @@ size_t rule_column(struct reader *reader, size_t at) {
   if (token_is(reader, at > 0 ? at - 1 : 0, "which|what|distinct|unique|different") && !reader->out->listed && at < 4)
     reader->out->distinct = true;
   reader->last_column = place;
-  add_item(reader, (struct measure){.of = place});
+  struct place entity = place.table == reader->out->subject ? entity_of(reader, mention, place) : place;
+  const struct snap_column *display[2]; /* "their lead curator": by name, not by the key */
+  size_t shown = entity.column ? 0 : study_display(study, entity.table, display);
+  for (size_t i = 0; i < shown; i++) add_item(reader, (struct measure){.of = {entity.table, display[i], entity.role}});
+  if (!shown) add_item(reader, (struct measure){.of = place});
   return mention->to - at;
 }

@@ -38,8 +38,15 @@ static const struct {
     {"most recent|latest|newest|most recently", true, NULL, WANT_DATE, NULL},
     {"earliest|least recent", false, NULL, WANT_DATE, NULL},
 };
+#define ROWS_SAID_MAX 100000
 static const char rising_words[] = "lowest|smallest|least|fewest|minimum|shortest|worst|bottom";
 static const char falling_words[] = "highest|largest|biggest|greatest|most|maximum|top|best|longest|max";
+
+/* How many rows are asked for at a place; 0: none are, or more than anybody reads. */
+static long rows_said(const struct reader *reader, size_t at) {
+  const struct token *token = token_at(reader, at);
+  return token->kind == TOKEN_NUMBER && token->number >= 1 && token->number <= ROWS_SAID_MAX ? (long)token->number : 0;
+}
 
 static bool plural(const struct reader *reader, size_t at) {
   const char *lower = token_lower(reader, at);
@@ -126,7 +133,7 @@ static size_t rank_by_adjective(struct reader *reader, size_t at) {
     if (!n) continue;
     long count = 0;
     size_t p = at + n;
-    if (p < study->tokens.count && study->tokens.items[p].kind == TOKEN_NUMBER) count = (long)study->tokens.items[p++].number;
+    if ((count = rows_said(reader, p))) p++;
     size_t table = ranked_table(reader, p, &noun);
     if (table == NO_TABLE) return 0;
     struct place place;
@@ -326,7 +333,8 @@ static size_t rank_by_done(struct reader *reader, size_t at) {
   struct study *study = reader->study;
   if (!token_is(reader, at, "most|least|best|top")) return 0;
   size_t p = at + 1;
-  long count = p < study->tokens.count && study->tokens.items[p].kind == TOKEN_NUMBER ? (long)study->tokens.items[p++].number : 0;
+  long count = rows_said(reader, p);
+  p += count != 0;
   const struct mention *verb = mention_at(reader, p), *noun = mention_at(reader, verb ? verb->to : p + 1);
   const struct link *done = mention_best(verb, LINK_TABLE), *what = mention_best(noun, LINK_TABLE);
   if (!what || noun->verb || what->table != reader->out->subject || study->doubt) return 0;
@@ -378,7 +386,7 @@ static size_t rank_by_noun(struct reader *reader, size_t at, bool falling) {
   struct study *study = reader->study;
   size_t p = at + 1;
   long count = 0;
-  if (p < study->tokens.count && study->tokens.items[p].kind == TOKEN_NUMBER) count = (long)study->tokens.items[p++].number;
+  if ((count = rows_said(reader, p))) p++;
   bool counting = token_is(reader, at, "most|fewest|least");
   struct measure by;
   size_t n = ranking_measure(reader, p, counting, falling, &by);
@@ -432,20 +440,21 @@ static size_t read_top(struct reader *reader, size_t at) {
   bool limit_only = study_phrase(study, at, "limit #|limited to #|limit to #|only #|just #") > 0;
   if (limit_only) {
     n = study_phrase(study, at, "limit #|limited to #|limit to #|only #|just #");
-    reader->out->limit = (long)study->tokens.items[at + n - 1].number;
-    return n;
+    long limit = rows_said(reader, at + n - 1);
+    if (limit) reader->out->limit = limit;
+    return limit ? n : 0;
   }
   bool counted = !n && at > 0 && at < study->tokens.count && study->tokens.items[at].kind == TOKEN_NUMBER &&
                  token_is(reader, at - 1, "which|the|what|me|list|show|find|get|are") &&
                  mention_best(mention_at(reader, at + 1), LINK_TABLE) && !reader->out->limit;
-  if (counted && study->tokens.items[at].number >= 1) { /* "which 2 doctors" */
-    reader->out->limit = (long)study->tokens.items[at].number;
+  if (counted && rows_said(reader, at)) { /* "which 2 doctors" */
+    reader->out->limit = rows_said(reader, at);
     return 1;
   }
   if (!n) return 0;
   bool number_first = study->tokens.items[at].kind == TOKEN_NUMBER;
-  long count = (long)study->tokens.items[number_first ? at : at + 1].number;
-  if (count < 1 || count > 100000) return 0;
+  long count = rows_said(reader, number_first ? at : at + 1);
+  if (!count) return 0;
   reader->out->limit = count;
   if (number_first) return 1;
   reader->top = true;
@@ -490,7 +499,8 @@ static size_t rank_by_popularity(struct reader *reader, size_t at) {
   size_t most = study_phrase(study, at, "most popular|most used|most frequently used|most in demand|most requested|most sought after"),
          least = study_phrase(study, at, "least popular|least used|least requested");
   size_t p = at + most + least;
-  long count = p < study->tokens.count && study->tokens.items[p].kind == TOKEN_NUMBER ? (long)study->tokens.items[p++].number : 0;
+  long count = rows_said(reader, p);
+  p += count != 0;
   const struct mention *mention = most + least ? mention_at(reader, p) : NULL;
   const struct link *table = mention_best(mention, LINK_TABLE), *column = mention_best(mention, LINK_COLUMN);
   if (most + least && !mention && study_phrase(study, p, "by|in terms of|based on|according to")) { /* "is the most popular by plays" */

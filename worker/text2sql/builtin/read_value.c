@@ -169,11 +169,13 @@ static size_t noun_before(struct reader *reader, size_t at, const struct link *v
   struct study *study = reader->study;
   struct reading *out = reader->out;
   struct join_path path;
-  size_t noun = reader->last_table;
-  if (at < 2 || !token_is(reader, at - 1, "in|from|at|of") || noun == NO_TABLE || noun == out->subject || noun == value->table) return 0;
+  size_t noun = reader->last_table, lead = at;
+  while (lead > 0 && token_is(reader, lead - 1, "the")) lead--;
+  if (lead < 2 || !token_is(reader, lead - 1, "in|from|at|of|to|by") || noun == NO_TABLE || noun == out->subject || noun == value->table)
+    return 0;
   const struct mention *before = NULL;
-  for (size_t back = 2; back <= 4 && back <= at && !before; back++) before = mention_at(reader, at - back);
-  if (!before || before->to != at - 1 || !mention_best(before, LINK_TABLE) || leads_by(study, out->subject, value->table, noun)) return 0;
+  for (size_t back = 2; back <= 4 && back <= lead && !before; back++) before = mention_at(reader, lead - back);
+  if (!before || before->to != lead - 1 || !mention_best(before, LINK_TABLE) || leads_by(study, out->subject, value->table, noun)) return 0;
   if (!joins_path(&study->graph, noun, value->table, NULL, study->arena, &path)) return 0;
   for (size_t i = 0; i < path.count; i++)
     if (!path.steps[i].up) return 0;
