@@ -50,13 +50,14 @@ static bool add_stem(void *arg, const char *stem) {
   bool first = meaning->of == QUESTION_WORDS;
   const struct question_word *of = first ? NULL : &question->words[meaning->of];
   if (first) meaning->of = question->word_count;
-  question->words[question->word_count++] = (struct question_word){.term = term,
-                                                                   .stem = copy,
-                                                                   .name_term = term,
-                                                                   .count = 1,
-                                                                   .weight = (of ? of->weight : 1) * QUESTION_MEANT,
-                                                                   .meaning = meaning->of,
-                                                                   .measures = of && of->measures};
+  question->words[question->word_count++] =
+      (struct question_word){.term = term,
+                             .stem = copy,
+                             .name_term = term,
+                             .count = 1,
+                             .weight = of && of->weight < QUESTION_MEANT ? of->weight * QUESTION_MEANT : QUESTION_MEANT,
+                             .meaning = meaning->of,
+                             .measures = of && of->measures};
   return true;
 }
 

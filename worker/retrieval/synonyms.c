@@ -255,7 +255,10 @@ static const char *const groups[] = {
     "restaurant food business", "rubbish waste garbage", "recycling waste", "bin container", "neighbor neighbour resident",
     "population resident citizen inhabitant", "citizenship nationality", "couple marriage spouse", "kid pupil",
     "daycare kindergarten nursery", "nursery kindergarten", "welfare benefit social", "homeless shelter", "brigade fire", "scene arrival",
-    "grave cemetery plot", "drinking water", "pollutant substance emission", "roof building", "empty vacant"};
+    "grave cemetery plot", "drinking water", "pollutant substance emission", "roof building", "empty vacant", "crew staff employee",
+    "onboard board aboard", "problem defect fault", "satisfied satisfaction survey rating", "shipper sender customer",
+    "consignee recipient receiver", "traveller passenger", "landing arrival", "fleet aircraft", "divert diversion", "addon ancillary extra",
+    "ancillary extra addon", "remaining left available"};
 
 struct word {
   uint32_t term;

@@ -70,11 +70,11 @@ static const char *const abbreviations[] = {
     "obj object", "occ occupancy", "op operation", "oper operation operator", "opp opportunity", "oppty opportunity",
     "opr operation operator", "ops operations", "ord order", "ordr order", "org organization", "orig origin", "ot overtime",
     /* p */
-    "pass passenger", "pat patient", "pax passenger", "pct percent", "perf performance", "perm permission permit", "pers person personnel",
-    "ph phone", "pkg package", "plcy policy", "pln plan", "pmt payment", "pmts payments", "pnlty penalty", "po purchase order",
-    "pol policy", "pos position point of sale", "prc price", "prd product period", "prem premium", "proc procedure process",
-    "prod product production", "prof professor profile", "prog program", "proj project", "prom promised promotion", "promo promotion",
-    "prop property", "prov provider", "prsn person", "pt patient point part", "purch purchase", "pwr power", "pymt payment",
+    "pass passenger", "pat patient", "pax passenger", "pct percent", "perf performance", "perm permission permit", "ph phone",
+    "pkg package", "plcy policy", "pln plan", "pmt payment", "pmts payments", "pnlty penalty", "po purchase order", "pol policy",
+    "pos position point of sale", "prc price", "prd product period", "prem premium", "proc procedure process", "prod product production",
+    "prof professor profile", "prog program", "proj project", "prom promised promotion", "promo promotion", "prop property",
+    "prov provider", "prsn person", "pt patient point part", "purch purchase", "pwr power", "pymt payment",
     /* q */
     "qa quality assurance", "qc quality control", "qlty quality", "qt quote", "qtr quarter", "qty quantity",
     /* r */
@@ -178,6 +178,28 @@ static bool is_part(const struct wording *wording, const char *word, const char 
   return len >= SHORTEST_OWN && strcmp(word, whole) != 0 && own_of(wording, word)->word;
 }
 
+static bool is_vowel(char c) { return c && strchr("aeiouy", c) != NULL; }
+
+/* The first letter and what follows it without vowels, doubled ones once. */
+static size_t bones_of(const char *word, char bones[WORD_BYTES]) {
+  size_t len = 0;
+  for (const char *at = word; *at && len + 1 < WORD_BYTES; at++)
+    if (at == word || (!is_vowel(*at) && *at != at[-1])) bones[len++] = *at;
+  bones[len] = '\0';
+  return len;
+}
+
+static bool is_bones(const char *word) {
+  for (const char *at = word + 1; *word && *at; at++)
+    if (is_vowel(*at)) return false;
+  return true;
+}
+
+/* Many a word ends like an abbreviation ("shippers"): at the end only those that can't be an end. */
+static bool is_last(const struct wording *wording, const char *word, const char *whole) {
+  return is_part(wording, word, whole) && (!abbreviated(word) || is_common(word) || is_bones(word));
+}
+
 /* --- the words of a name --- */
 
 /* The next run of letters, in lower case, parted as the lexicon parts them (orderItems, HTTPServer); NULL at the end. */
@@ -215,24 +237,13 @@ static bool put_two(const struct wording *wording, const char *word, size_t at, 
 
 static bool put_parts(const struct wording *wording, const char *word, const char *whole, int parts, struct buf *out) {
   size_t len = strlen(word);
-  if (word != whole && is_part(wording, word, whole)) return put_part(word, out), true;
+  if (word != whole && is_last(wording, word, whole)) return put_part(word, out), true;
   for (size_t at = len - 1; parts > 1 && at >= SHORTEST && at < len; at--)
     if (put_two(wording, word, at, whole, parts, out)) return true;
   return false;
 }
 
 /* --- bones --- */
-
-static bool is_vowel(char c) { return c && strchr("aeiouy", c) != NULL; }
-
-/* The first letter and what follows it without vowels, doubled ones once. */
-static size_t bones_of(const char *word, char bones[WORD_BYTES]) {
-  size_t len = 0;
-  for (const char *at = word; *at && len + 1 < WORD_BYTES; at++)
-    if (at == word || (!is_vowel(*at) && *at != at[-1])) bones[len++] = *at;
-  bones[len] = '\0';
-  return len;
-}
 
 static bool has_bones(const char *word, const char *bones, size_t len) {
   char of[WORD_BYTES];
