@@ -35,6 +35,9 @@ static const char schema_sql[] =
     "INSERT INTO bookings SELECT i, int4range(i * 10, i * 10 + 7), md5(i::text) FROM generate_series(1, 30000) i;"
     "INSERT INTO readings SELECT timestamptz '2024-01-01' + i * interval '1 second', (i * 7919) % 100003, repeat('x', 950) FROM "
     "generate_series(1, 150000) i;"
+    "CREATE TABLE private (id int PRIMARY KEY, owner int NOT NULL, note text); ALTER TABLE private ENABLE ROW LEVEL SECURITY;"
+    "CREATE POLICY own ON private USING (owner = 5);"
+    "INSERT INTO private SELECT i, i % 50, md5(i::text) FROM generate_series(1, 20000) i;"
     "CREATE ROLE reader LOGIN PASSWORD 'reader'; GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader";
 
 static int setup(void **state) {
@@ -165,6 +168,26 @@ static void nothing_is_exaggerated(void **state) {
     assert_true(number(json_object_get(one, "write_overhead"), "extra_entries_per_day") <= 2 * 60000);
   }
   json_decref(job);
+}
+
+/* A role for whom row security holds sees no statistics of the table; one for whom it does not hold does. */
+static void hidden_statistics_are_told(void **state) {
+  static const char sql[] = "SELECT * FROM private WHERE owner = 5 AND note > 'f'";
+  char url[HARNESS_URL], id[40];
+  struct harness *h = *state;
+  snprintf(url, sizeof url, "postgresql://reader:reader@127.0.0.1:%d/plain", h->pg[0].port);
+  harness_connection(h, "reader", url, id);
+  const char *to[] = {plain_connection, id};
+  for (size_t i = 0; i < 2; i++) {
+    json_t *job = optimize(h, to[i], sql), *warning;
+    size_t index;
+    bool told = false;
+    json_array_foreach(harness_at(job, "result.warnings"), index, warning) told |=
+        strstr(json_string_value(warning), "may not see the statistics of public.private") != NULL;
+    if (told != (i == 1)) dump(harness_at(job, "result.warnings"));
+    assert_int_equal(told, i == 1);
+    json_decref(job);
+  }
 }
 
 static void hypopg_only_where_it_may_be_used(void **state) {
@@ -385,6 +408,7 @@ int main(void) {
                                      cmocka_unit_test(recommended_with_hypopg),
                                      cmocka_unit_test(kinds_of_indexes),
                                      cmocka_unit_test(nothing_is_exaggerated),
+                                     cmocka_unit_test(hidden_statistics_are_told),
                                      cmocka_unit_test(what_includes_is_merged),
                                      cmocka_unit_test(few_bytes_are_enough_for_what_lies_in_order),
                                      cmocka_unit_test(hypopg_only_where_it_may_be_used),

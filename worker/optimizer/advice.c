@@ -59,9 +59,25 @@ enum status advice_read(struct advice *advice, struct error *err) {
   }
 }
 
+/* Where row security holds for the role, pg_stats shows it nothing of the table. */
+static void tell_hidden(struct advice *advice) {
+  for (size_t i = 0; i < advice->tables.count; i++) {
+    const struct snap_table *table = advice->tables.items[i];
+    bool known = !table->rls || facts_table(advice->facts, table).rows <= 0;
+    for (size_t c = 0; !known && c < table->column_count; c++)
+      known = facts_column(advice->facts, table, table->columns[c].name).json != NULL;
+    if (!known)
+      warn(advice,
+           "the connection's role may not see the statistics of %s, which has row security: indexes are tried as if nothing was known "
+           "of its values",
+           table->qualified);
+  }
+}
+
 /* --- trying --- */
 
 enum status advice_open(struct advice *advice, bool any_index, struct error *err) {
+  tell_hidden(advice);
   const struct trial_setup setup = {.job = advice->job,
                                     .session = advice->session,
                                     .snapshot = advice->snapshot,

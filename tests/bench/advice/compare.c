@@ -7,7 +7,8 @@
 #include "common/json.h"
 #include "common/pg.h"
 
-#define ROUNDS 5 /* of the mix: the least of a statement's times counts */
+#define SLACK 1.03 /* of the budget: sizes are estimates, and what is built may have 5 % more than theirs at most */
+#define ROUNDS 5   /* of the mix: the least of a statement's times counts */
 
 static const char index_bytes[] =
     "SELECT COALESCE(sum(pg_relation_size(indexrelid)), 0) FROM pg_index WHERE indexrelid > 16384 AND NOT indisprimary";
@@ -120,7 +121,7 @@ static void prune(const struct built *built, const struct contest *contest) {
 static void against(struct contest *contest, const struct built *theirs, const char *who) {
   struct built ours = {0};
   double ms[2];
-  build_ours("ours", contest->kinds, contest->mixed, theirs->bytes, &ours);
+  build_ours("ours", contest->kinds, contest->mixed, SLACK * theirs->bytes, &ours);
   if (ours.bytes > 1.05 * theirs->bytes) fail_msg("%.0f bytes of a budget of %.0f", ours.bytes, theirs->bytes);
   double their_cost = built_cost(theirs, contest), our_cost = built_cost(&ours, contest);
   printf("    %-24s %5.1f MB, cost %.0f; ours within that %5.1f MB, %.0f\n", who, theirs->bytes / 1e6, their_cost, ours.bytes / 1e6,
