@@ -84,8 +84,11 @@ struct snap_fk *shadow_fk(const struct rel *rel, const char *name);
 /* The name the server gives a constraint of rel without one: "table_columns_label", counted up until nothing has it (ChooseConstraintName
  * in catalog/pg_constraint.c). */
 const char *shadow_made_name(struct shadow *shadow, const struct rel *rel, const char *const *columns, size_t count, const char *label);
-/* The same before anything is counted up. */
-const char *shadow_first_name(struct shadow *shadow, const struct rel *rel, const char *const *columns, size_t count, const char *label);
+#define SHADOW_NAMES 8 /* tried: whoever leaves more of them to the server gets one that is taken */
+/* The same counted up to `number`, whether it is free or not; 0: not counted up. */
+const char *shadow_name(struct shadow *shadow, const struct rel *rel, const char *const *columns, size_t count, const char *label,
+                        size_t number);
+bool shadow_name_taken(struct shadow *shadow, const struct rel *rel, const char *name);
 void shadow_drop_fk(struct rel *rel, const char *name);
 void shadow_drop_constraint(struct rel *rel, const char *name);
 struct snap_index *shadow_add_index(struct shadow *shadow, struct rel *rel, const char *name);

@@ -28,23 +28,23 @@ void shadow_drop_policy(struct rel *rel, const char *name) {
   memmove(policy, policy + 1, (--rel->t->policy_count - at) * sizeof *policy);
 }
 
-#define NAME_PASSES 8 /* names tried: whoever leaves more of them to the server gets one that is taken */
-
-const char *shadow_first_name(struct shadow *shadow, const struct rel *rel, const char *const *columns, size_t count, const char *label) {
+const char *shadow_name(struct shadow *shadow, const struct rel *rel, const char *const *columns, size_t count, const char *label,
+                        size_t number) {
   const char *middle = "";
-  for (size_t i = 0; i < count; i++) middle = arena_printf(shadow->arena, "%s%s%s", middle, i ? "_" : "", columns[i]);
-  return middle ? sql_made_name(shadow->arena, rel->t->name, middle, label) : NULL;
+  for (size_t i = 0; i < count && middle; i++) middle = arena_printf(shadow->arena, "%s%s%s", middle, i ? "_" : "", columns[i]);
+  if (number) label = arena_printf(shadow->arena, "%s%zu", label, number);
+  return middle && label ? sql_made_name(shadow->arena, rel->t->name, middle, label) : NULL;
+}
+
+bool shadow_name_taken(struct shadow *shadow, const struct rel *rel, const char *name) {
+  struct rel *owner = NULL;
+  return shadow_constraint(rel, name) || shadow_fk(rel, name) || shadow_find(shadow, rel->t->schema, name) ||
+         shadow_index(shadow, rel->t->schema, name, &owner);
 }
 
 const char *shadow_made_name(struct shadow *shadow, const struct rel *rel, const char *const *columns, size_t count, const char *label) {
   const char *name = NULL;
-  struct rel *owner = NULL;
-  for (int pass = 0; pass < NAME_PASSES; pass++) {
-    const char *numbered = pass ? arena_printf(shadow->arena, "%s%d", label, pass) : label;
-    name = shadow_first_name(shadow, rel, columns, count, numbered);
-    if (!name || (!shadow_constraint(rel, name) && !shadow_fk(rel, name) && !shadow_find(shadow, rel->t->schema, name) &&
-                  !shadow_index(shadow, rel->t->schema, name, &owner)))
-      break;
-  }
+  for (size_t number = 0; number < SHADOW_NAMES; number++)
+    if (!(name = shadow_name(shadow, rel, columns, count, label, number)) || !shadow_name_taken(shadow, rel, name)) break;
   return name;
 }

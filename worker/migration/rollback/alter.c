@@ -1,8 +1,6 @@
 /* rollback/alter.c - ALTER of functions, sequences, domains, types, policies, statistics, publications and event triggers. */
 #include "worker/migration/rollback/impl.h"
 
-static const char *q(struct rollback *rollback, const char *name) { return sql_ident(rollback->arena, name); }
-
 void rollback_alter_function(struct rollback *rollback, PgQuery__Node *node) {
   const PgQuery__AlterFunctionStmt *statement = node->alter_function_stmt;
   PgQuery__Node object = PG_QUERY__NODE__INIT;

@@ -153,4 +153,6 @@ const char *rollback_model_fk(struct rollback *rollback, const struct rel *rel, 
 /* From the snapshot's parts; what they don't hold is said to be lost. */
 void rollback_model_function(struct rollback *rollback, const char *key);
 
+static inline const char *q(struct rollback *rollback, const char *name) { return sql_ident(rollback->arena, name); } /* quoted */
+
 #endif

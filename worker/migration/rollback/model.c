@@ -1,8 +1,6 @@
 /* rollback/model.c - objects from the snapshot's model: less than a dump knows, and what it lacks is said. */
 #include "worker/migration/rollback/impl.h"
 
-static const char *q(struct rollback *rollback, const char *name) { return sql_ident(rollback->arena, name); }
-
 const char *rollback_model_fk(struct rollback *rollback, const struct rel *rel, const struct snap_fk *fk) {
   const json_t *table = rollback_rel_json(rollback, rel), *json = rollback_member(table, "foreign_keys", fk->name);
   const char *definition = json_str(json, "definition", NULL);

@@ -1,17 +1,6 @@
 /* rollback/table.c - the way back for ALTER TABLE, subcommand by subcommand. */
 #include "worker/migration/forms/type_change.h"
-#include "worker/migration/rollback/impl.h"
-
-static const char *q(struct rollback *rollback, const char *name) { return sql_ident(rollback->arena, name); }
-
-struct undo {
-  struct rollback *rollback;
-  const struct rel *rel;
-  const char *table;
-  const PgQuery__AlterTableCmd *command;
-  const char *words, *index; /* "TABLE", "INDEX"; the index's own name */
-  struct rel *owner;         /* of the index */
-};
+#include "worker/migration/rollback/undo.h"
 
 static void undo_add_column(struct undo *undo) {
   const char *name = undo->command->def ? undo->command->def->column_def->colname : NULL;
@@ -122,356 +111,6 @@ static void undo_nullability(struct undo *undo) {
   if (column && column->not_null != sets)
     rollback_add(undo->rollback, "ALTER TABLE %s ALTER COLUMN %s %s NOT NULL", undo->table, q(undo->rollback, column->name),
                  sets ? "DROP" : "SET");
-}
-
-/* --- settings: as the dump has them, or as they are when nothing is said --- */
-
-static const PgQuery__AlterTableCmd *only_command(const struct source_statement *statement) {
-  const PgQuery__Node *node = statement->node;
-  return node->node_case == PG_QUERY__NODE__NODE_ALTER_TABLE_STMT && node->alter_table_stmt->n_cmds == 1
-             ? node->alter_table_stmt->cmds[0]->alter_table_cmd
-             : NULL;
-}
-
-/* Emits what the dump says with one of the subcommands (name: and about it); false when it says nothing. */
-static bool as_recorded(struct undo *undo, const PgQuery__AlterTableType *types, const char *name) {
-  struct rollback *rollback = undo->rollback;
-  const struct rollback_source *source = rollback_source(rollback);
-  const char *table = rollback_rel_key(rollback, undo->rel);
-  bool found = false;
-  for (size_t i = 0; source && i < source->count; i++) {
-    const PgQuery__AlterTableCmd *command = only_command(&source->statements[i]);
-    if (!command || !source_has(&source->statements[i].of, table) || (name && strcmp(command->name, name) != 0)) continue;
-    for (const PgQuery__AlterTableType *type = types; *type; type++) {
-      if (*type != command->subtype) continue;
-      found = true;
-      bool waits = false;
-      for (size_t k = 0; k < source->statements[i].of.count; k++) waits |= rollback_is_dropped(rollback, source->statements[i].of.items[k]);
-      if (waits) continue;
-      PgQuery__RangeVar *range = source->statements[i].node->alter_table_stmt->relation;
-      char *schema = range->schemaname, *was = range->relname;
-      range->schemaname = (char *)(uintptr_t)undo->rel->t->schema; /* it may have been renamed since */
-      range->relname = (char *)(uintptr_t)undo->rel->t->name;
-      rollback_add_tree(rollback, source->statements[i].node);
-      range->schemaname = schema;
-      range->relname = was;
-    }
-  }
-  return found;
-}
-
-#define AT(name) PG_QUERY__ALTER_TABLE_TYPE__AT_##name
-#define TYPES(...) ((const PgQuery__AlterTableType[]){__VA_ARGS__, 0})
-
-/* The column as it was called before the migration. */
-static const char *old_column(struct undo *undo, const char *name) {
-  const char *key = rollback_part_key(undo->rollback, "column", undo->rel, name), *colon = key ? strrchr(key, ':') : NULL;
-  return colon && colon[1] != '"' ? colon + 1 : name;
-}
-
-static const json_t *column_json(struct undo *undo) {
-  return rollback_member(rollback_rel_json(undo->rollback, undo->rel), "columns", old_column(undo, undo->command->name));
-}
-
-static void undo_statistics(struct undo *undo) {
-  if (!as_recorded(undo, TYPES(AT(SetStatistics)), old_column(undo, undo->command->name)))
-    rollback_add(undo->rollback, "ALTER TABLE %s ALTER COLUMN %s SET STATISTICS -1", undo->table, q(undo->rollback, undo->command->name));
-}
-
-static void undo_storage(struct undo *undo) {
-  const char *was = json_str(column_json(undo), "storage", NULL);
-  if (was)
-    rollback_add(undo->rollback, "ALTER TABLE %s ALTER COLUMN %s SET STORAGE %s", undo->table, q(undo->rollback, undo->command->name), was);
-}
-
-static void undo_compression(struct undo *undo) {
-  const json_t *json = column_json(undo);
-  if (json)
-    rollback_add(undo->rollback, "ALTER TABLE %s ALTER COLUMN %s SET COMPRESSION %s", undo->table, q(undo->rollback, undo->command->name),
-                 json_str(json, "compression", "default"));
-}
-
-static const char *options_of(struct undo *undo, const json_t *list) {
-  const char *text = "";
-  size_t index;
-  const json_t *one;
-  json_array_foreach(list, index, one) {
-    const char *pair = json_string_value(one), *equals = pair ? strchr(pair, '=') : NULL;
-    if (!equals) continue;
-    text = arena_printf(undo->rollback->arena, "%s%s%.*s = %s", text, *text ? ", " : "", (int)(equals - pair), pair,
-                        sql_literal(undo->rollback->arena, equals + 1));
-  }
-  return text;
-}
-
-static const char *option_names(struct undo *undo) {
-  const char *names = "";
-  const PgQuery__Node *list = undo->command->def;
-  for (size_t i = 0; list && list->node_case == PG_QUERY__NODE__NODE_LIST && i < list->list->n_items; i++) {
-    const PgQuery__DefElem *option = list->list->items[i]->def_elem;
-    bool in = sql_or_null(option->defnamespace) != NULL;
-    names = arena_printf(undo->rollback->arena, "%s%s%s%s%s", names, *names ? ", " : "", in ? option->defnamespace : "", in ? "." : "",
-                         option->defname);
-  }
-  return names;
-}
-
-static void undo_column_options(struct undo *undo) {
-  const char *column = q(undo->rollback, undo->command->name), *was = options_of(undo, json_object_get(column_json(undo), "options"));
-  rollback_add(undo->rollback, "ALTER TABLE %s ALTER COLUMN %s RESET (%s)", undo->table, column, option_names(undo));
-  if (*was) rollback_add(undo->rollback, "ALTER TABLE %s ALTER COLUMN %s SET (%s)", undo->table, column, was);
-}
-
-/* Those of the TOAST table stand in the dump only. */
-static const char *toast_options(struct undo *undo) {
-  const struct source_statement *made =
-      source_find(rollback_source(undo->rollback), SOURCE_MAKES, rollback_rel_key(undo->rollback, undo->rel));
-  const char *text = "";
-  if (!made || made->node->node_case != PG_QUERY__NODE__NODE_CREATE_STMT) return text;
-  for (size_t i = 0; i < made->node->create_stmt->n_options; i++) {
-    const PgQuery__DefElem *option = made->node->create_stmt->options[i]->def_elem;
-    if (!sql_or_null(option->defnamespace) || !option->arg) continue;
-    const char *value = sql_node_string(option->arg);
-    long number = 0;
-    if (!value && sql_node_int(option->arg, &number)) value = arena_printf(undo->rollback->arena, "%ld", number);
-    if (value)
-      text = arena_printf(undo->rollback->arena, "%s%s%s.%s = %s", text, *text ? ", " : "", option->defnamespace, option->defname,
-                          sql_literal(undo->rollback->arena, value));
-  }
-  return text;
-}
-
-static const json_t *relation_options(struct undo *undo, struct rel *owner) {
-  if (!owner) return json_object_get(rollback_rel_json(undo->rollback, undo->rel), "options");
-  return json_object_get(rollback_member(rollback_rel_json(undo->rollback, owner), "indexes", undo->index), "options");
-}
-
-static void undo_options(struct undo *undo) {
-  const char *was = options_of(undo, relation_options(undo, undo->owner)), *toast = undo->owner ? "" : toast_options(undo);
-  rollback_add(undo->rollback, "ALTER %s %s RESET (%s)", undo->words, undo->table, option_names(undo));
-  if (*was || *toast)
-    rollback_add(undo->rollback, "ALTER %s %s SET (%s%s%s)", undo->words, undo->table, was, *was && *toast ? ", " : "", toast);
-}
-
-static void undo_replica_identity(struct undo *undo) {
-  if (!as_recorded(undo, TYPES(AT(ReplicaIdentity)), NULL))
-    rollback_add(undo->rollback, "ALTER TABLE %s REPLICA IDENTITY DEFAULT", undo->table);
-}
-
-static void undo_cluster_mark(struct undo *undo) {
-  if (!as_recorded(undo, TYPES(AT(ClusterOn)), NULL)) rollback_add(undo->rollback, "ALTER TABLE %s SET WITHOUT CLUSTER", undo->table);
-}
-
-static void undo_row_security(struct undo *undo) {
-  const json_t *json = rollback_rel_json(undo->rollback, undo->rel);
-  bool forced = undo->command->subtype == AT(ForceRowSecurity) || undo->command->subtype == AT(NoForceRowSecurity);
-  bool was = json ? json_bool(json, forced ? "rls_forced" : "rls", false) : undo->rel->t->rls;
-  rollback_add(undo->rollback, "ALTER TABLE %s %s ROW LEVEL SECURITY", undo->table,
-               forced ? (was ? "FORCE" : "NO FORCE")
-               : was  ? "ENABLE"
-                      : "DISABLE");
-}
-
-static const char *enabling(const char *state) {
-  if (strcmp(state, "disabled") == 0) return "DISABLE";
-  if (strcmp(state, "replica") == 0) return "ENABLE REPLICA";
-  return strcmp(state, "always") == 0 ? "ENABLE ALWAYS" : "ENABLE";
-}
-
-static void undo_trigger(struct undo *undo) {
-  const json_t *was = rollback_member(rollback_rel_json(undo->rollback, undo->rel), "triggers", undo->command->name);
-  if (was)
-    rollback_add(undo->rollback, "ALTER TABLE %s %s TRIGGER %s", undo->table, enabling(json_str(was, "enabled", "origin")),
-                 q(undo->rollback, undo->command->name));
-}
-
-/* ALL counts the triggers of foreign keys, too, which go by no name of their own: they were on unless somebody turned them off. */
-static void undo_all_triggers(struct undo *undo) {
-  size_t index;
-  const json_t *one;
-  bool all = undo->command->subtype == AT(DisableTrigAll) || undo->command->subtype == AT(EnableTrigAll);
-  const json_t *list = json_object_get(rollback_rel_json(undo->rollback, undo->rel), "triggers");
-  rollback_add(undo->rollback, "ALTER TABLE %s ENABLE TRIGGER %s", undo->table, all ? "ALL" : "USER");
-  json_array_foreach(list, index, one) {
-    const char *state = json_str(one, "enabled", "origin");
-    bool dropped = rollback_is_dropped(undo->rollback, rollback_part_key(undo->rollback, "trigger", undo->rel, json_str(one, "name", "")));
-    if (strcmp(state, "origin") != 0 && !dropped)
-      rollback_add(undo->rollback, "ALTER TABLE %s %s TRIGGER %s", undo->table, enabling(state),
-                   q(undo->rollback, json_str(one, "name", "")));
-  }
-}
-
-static void undo_rule(struct undo *undo) {
-  const json_t *was = rollback_member(rollback_rel_json(undo->rollback, undo->rel), "rules", undo->command->name);
-  if (was)
-    rollback_add(undo->rollback, "ALTER TABLE %s %s RULE %s", undo->table, enabling(json_str(was, "enabled", "origin")),
-                 q(undo->rollback, undo->command->name));
-}
-
-static void undo_identity(struct undo *undo) {
-  const struct snap_column *column = snap_table_column(undo->rel->t, undo->command->name);
-  if (undo->command->subtype == AT(AddIdentity)) {
-    rollback_add(undo->rollback, "ALTER TABLE %s ALTER COLUMN %s DROP IDENTITY", undo->table, q(undo->rollback, undo->command->name));
-  } else if (column && column->identity) {
-    rollback_gone(undo->rollback, "the position of the identity sequence of %s.%s is gone", undo->rel->t->qualified, column->name);
-    if (!as_recorded(undo, TYPES(AT(AddIdentity)), column->name))
-      rollback_add(undo->rollback, "ALTER TABLE %s ALTER COLUMN %s ADD GENERATED %s AS IDENTITY", undo->table,
-                   q(undo->rollback, column->name), strcmp(column->identity, "always") == 0 ? "ALWAYS" : "BY DEFAULT");
-  }
-}
-
-/* The sequence of an identity column, by its options in the snapshot. */
-static void undo_set_identity(struct undo *undo) {
-  const json_t *column = column_json(undo), *sequence;
-  const char *was = json_str(column, "identity", NULL), *name = q(undo->rollback, undo->command->name);
-  size_t index;
-  if (!was) return;
-  rollback_add(undo->rollback, "ALTER TABLE %s ALTER COLUMN %s SET GENERATED %s", undo->table, name,
-               strcmp(was, "always") == 0 ? "ALWAYS" : "BY DEFAULT");
-  for (size_t i = 0; undo->command->def && i < undo->command->def->list->n_items; i++)
-    if (strcmp(undo->command->def->list->items[i]->def_elem->defname, "restart") == 0)
-      rollback_gone(undo->rollback, "the position of the identity sequence of %s before is gone", undo->rel->t->qualified);
-  const struct snap_table *table = rollback_original(undo->rollback, undo->rel);
-  json_array_foreach(json_object_get(undo->rollback->before->json, "sequences"), index, sequence) {
-    const json_t *place = json_object_get(sequence, "owner_column");
-    if (!table || strcmp(json_str(place, "table", ""), table->name) != 0 || strcmp(json_str(place, "schema", ""), table->schema) != 0 ||
-        strcmp(json_str(place, "column", ""), old_column(undo, undo->command->name)) != 0)
-      continue;
-    rollback_add(
-        undo->rollback,
-        "ALTER TABLE %s ALTER COLUMN %s SET INCREMENT BY %lld SET MINVALUE %lld SET MAXVALUE %lld SET START WITH %lld SET CACHE %lld "
-        "SET %sCYCLE",
-        undo->table, name, json_int(sequence, "increment", 1), json_int(sequence, "min", 1), json_int(sequence, "max", 1),
-        json_int(sequence, "start", 1), json_int(sequence, "cache", 1), json_bool(sequence, "cycle", false) ? "" : "NO ");
-  }
-}
-
-static void undo_expression(struct undo *undo) {
-  const json_t *column = column_json(undo);
-  const char *was = json_str(column, "generated", NULL);
-  if (undo->command->subtype == AT(SetExpression) && was)
-    rollback_add(undo->rollback, "ALTER TABLE %s ALTER COLUMN %s SET EXPRESSION AS (%s)", undo->table,
-                 q(undo->rollback, undo->command->name), was);
-  else
-    rollback_gone(undo->rollback, "a column can't be made generated again: %s stays plain", undo->command->name);
-}
-
-/* --- constraints --- */
-
-struct mentioned {
-  const char *column;
-  bool several;
-};
-
-static bool see_column(void *arg, PgQuery__Node *node) {
-  struct mentioned *mentioned = arg;
-  if (node->node_case != PG_QUERY__NODE__NODE_COLUMN_REF) return true;
-  const PgQuery__ColumnRef *ref = node->column_ref;
-  const char *name = sql_node_string(ref->fields[ref->n_fields - 1]);
-  if (name && mentioned->column && strcmp(mentioned->column, name) != 0) mentioned->several = true;
-  if (name) mentioned->column = name;
-  return false;
-}
-
-/* The shadow is as it was before the statement: what another part of it drops has left its name free. */
-static const char *free_name(struct undo *undo, const char *const *columns, size_t count, const char *label) {
-  struct rollback *rollback = undo->rollback;
-  const char *first = shadow_first_name(rollback->shadow, undo->rel, columns, count, label);
-  if (first && rollback_is_dropped(rollback, rollback_part_key(rollback, "constraint", undo->rel, first))) return first;
-  return shadow_made_name(rollback->shadow, undo->rel, columns, count, label);
-}
-
-/* The name PostgreSQL gives a constraint that has none: of its columns, and a CHECK that mentions one column of that. */
-static const char *constraint_name(struct undo *undo, const PgQuery__Constraint *constraint) {
-  if (sql_or_null(constraint->conname)) return constraint->conname;
-  if (sql_or_null(constraint->indexname)) return constraint->indexname;
-  bool foreign = constraint->contype == PG_QUERY__CONSTR_TYPE__CONSTR_FOREIGN;
-  size_t count = foreign ? constraint->n_fk_attrs : constraint->n_keys;
-  const char **columns = arena_calloc(undo->rollback->arena, count + 1, sizeof *columns);
-  struct mentioned mentioned = {0};
-  for (size_t i = 0; columns && i < count; i++) columns[i] = sql_node_string(foreign ? constraint->fk_attrs[i] : constraint->keys[i]);
-  switch (columns ? constraint->contype : PG_QUERY__CONSTR_TYPE__CONSTR_TYPE_UNDEFINED) {
-  case PG_QUERY__CONSTR_TYPE__CONSTR_PRIMARY: return free_name(undo, NULL, 0, "pkey");
-  case PG_QUERY__CONSTR_TYPE__CONSTR_FOREIGN: return free_name(undo, columns, count, "fkey");
-  case PG_QUERY__CONSTR_TYPE__CONSTR_UNIQUE: return free_name(undo, columns, count, "key");
-  case PG_QUERY__CONSTR_TYPE__CONSTR_CHECK:
-    sql_walk(constraint->raw_expr, see_column, &mentioned);
-    return free_name(undo, &mentioned.column, mentioned.column && !mentioned.several, "check");
-  default: return NULL;
-  }
-}
-
-static void undo_add_constraint(struct undo *undo) {
-  if (!undo->command->def || undo->command->def->node_case != PG_QUERY__NODE__NODE_CONSTRAINT) return;
-  const PgQuery__Constraint *constraint = undo->command->def->constraint;
-  struct rollback *rollback = undo->rollback;
-  const char *name = constraint_name(undo, constraint);
-  if (!name) {
-    rollback_gone(rollback, "the constraint has no name of its own: give it one");
-    return;
-  }
-  rollback_add(rollback, "ALTER TABLE %s DROP CONSTRAINT %s", undo->table, q(rollback, name));
-  struct rel *owner = NULL;
-  const struct snap_index *index =
-      sql_or_null(constraint->indexname) ? shadow_index(rollback->shadow, undo->rel->t->schema, constraint->indexname, &owner) : NULL;
-  if (index && *index->definition) rollback_add(rollback, "%s", index->definition);
-  if (constraint->contype != PG_QUERY__CONSTR_TYPE__CONSTR_PRIMARY) return;
-  size_t count = index ? index->column_count : constraint->n_keys;
-  for (size_t i = 0; i < count; i++) {
-    const struct snap_column *column = snap_table_column(undo->rel->t, index ? index->columns[i] : sql_node_string(constraint->keys[i]));
-    if (column && !column->not_null)
-      rollback_add(rollback, "ALTER TABLE %s ALTER COLUMN %s DROP NOT NULL", undo->table, q(rollback, column->name));
-  }
-}
-
-static void undo_drop_constraint(struct undo *undo) {
-  const char *name = undo->command->name, *key = rollback_part_key(undo->rollback, "constraint", undo->rel, name);
-  rollback_note(undo->rollback, key, true); /* this far back in the statement it is there again */
-  const struct snap_constraint *constraint = shadow_constraint(undo->rel, name);
-  const struct snap_fk *fk = shadow_fk(undo->rel, name);
-  bool cascade = undo->command->behavior == PG_QUERY__DROP_BEHAVIOR__DROP_CASCADE;
-  const struct source_statement *made = source_find(rollback_source(undo->rollback), SOURCE_MAKES, key);
-  bool renamed =
-      !rollback_original(undo->rollback, undo->rel) || strcmp(rollback_original(undo->rollback, undo->rel)->name, undo->rel->t->name) != 0;
-  if (made && !renamed && made->node->node_case == PG_QUERY__NODE__NODE_ALTER_TABLE_STMT) {
-    struct source_keys gone = {0};
-    source_push(undo->rollback->arena, &gone, key);
-    rollback_recreate(undo->rollback, &gone, cascade);
-    return;
-  }
-  if (cascade) rollback_gone(undo->rollback, "what CASCADE takes along is not rebuilt");
-  const char *definition = fk                                      ? rollback_model_fk(undo->rollback, undo->rel, fk)
-                           : constraint && *constraint->definition ? constraint->definition
-                                                                   : NULL;
-  if (!definition) {
-    if (fk || constraint) rollback_gone(undo->rollback, "the definition of constraint %s is not recorded", name);
-    return;
-  }
-  rollback_add(undo->rollback, "ALTER TABLE %s ADD CONSTRAINT %s %s", undo->table, q(undo->rollback, name), definition);
-  const struct source_statement *comment = source_find(rollback_source(undo->rollback), SOURCE_COMMENT, key);
-  if (comment) rollback_add(undo->rollback, "%s", comment->text);
-}
-
-static void undo_alter_constraint(struct undo *undo) {
-  const char *name = undo->command->def ? undo->command->def->constraint->conname : NULL;
-  const json_t *was = name ? rollback_member(rollback_rel_json(undo->rollback, undo->rel), "foreign_keys", name) : NULL;
-  if (!was)
-    rollback_gone(undo->rollback, "the constraint before is not recorded");
-  else
-    rollback_add(undo->rollback, "ALTER TABLE %s ALTER CONSTRAINT %s %s", undo->table, q(undo->rollback, name),
-                 !json_bool(was, "deferrable", false) ? "NOT DEFERRABLE"
-                 : json_bool(was, "deferred", false)  ? "DEFERRABLE INITIALLY DEFERRED"
-                                                      : "DEFERRABLE INITIALLY IMMEDIATE");
-}
-
-/* Only a constraint that was there before the migration has to become NOT VALID again. */
-static void undo_validate(struct undo *undo) {
-  const json_t *json = rollback_rel_json(undo->rollback, undo->rel);
-  const char *name = undo->command->name, *definition = json_str(rollback_member(json, "foreign_keys", name), "definition", NULL);
-  if (!definition) definition = json_str(rollback_member(json, "checks", name), "definition", NULL);
-  if (!definition || !strstr(definition, "NOT VALID")) return;
-  rollback_add(undo->rollback, "ALTER TABLE %s DROP CONSTRAINT %s", undo->table, q(undo->rollback, name));
-  rollback_add(undo->rollback, "ALTER TABLE %s ADD CONSTRAINT %s %s", undo->table, q(undo->rollback, name), definition);
 }
 
 static void undo_partition(struct undo *undo) {
@@ -608,9 +247,13 @@ static void alter_index(struct rollback *rollback, const PgQuery__AlterTableStmt
     return;
   }
   for (size_t i = statement->n_cmds; i-- > 0;) {
-    struct undo undo = {
-        rollback,    owner, sql_qualified(rollback->arena, owner->t->schema, index->name), statement->cmds[i]->alter_table_cmd, "INDEX",
-        index->name, owner};
+    struct undo undo = {.rollback = rollback,
+                        .rel = owner,
+                        .table = sql_qualified(rollback->arena, owner->t->schema, index->name),
+                        .command = statement->cmds[i]->alter_table_cmd,
+                        .words = "INDEX",
+                        .index = index->name,
+                        .owner = owner};
     bool known = undo.command->subtype == AT(SetRelOptions) || undo.command->subtype == AT(ResetRelOptions);
     if (known)
       undo_options(&undo);
@@ -646,8 +289,13 @@ void rollback_alter_table(struct rollback *rollback, PgQuery__Node *node) {
   note_dropped_constraints(rollback, rel, statement);
   for (size_t i = statement->n_cmds; i-- > 0;) {
     if (statement->cmds[i]->node_case != PG_QUERY__NODE__NODE_ALTER_TABLE_CMD) continue;
-    struct undo undo = {rollback, rel, rollback_name(rollback, rel), statement->cmds[i]->alter_table_cmd, rollback_rel_words(rel),
-                        NULL,     NULL};
+    struct undo undo = {.rollback = rollback,
+                        .rel = rel,
+                        .table = rollback_name(rollback, rel),
+                        .command = statement->cmds[i]->alter_table_cmd,
+                        .words = rollback_rel_words(rel),
+                        .statement = statement,
+                        .at = i};
     if (!rel->created || reaches_out(undo.command)) undo_command(&undo);
   }
   note_dropped_constraints(rollback, rel, statement);
