@@ -69,6 +69,8 @@ static const struct rewrite_pair rewrite_pairs[] = {
      "SELECT id FROM customers c WHERE score IN (SELECT discount FROM orders o)", "EXISTS"},
     {"in-cosmetics", "SELECT id FROM customers WHERE id IN (SELECT DISTINCT customer_id FROM orders ORDER BY customer_id)",
      "SELECT id FROM customers WHERE id IN (SELECT DISTINCT customer_id FROM orders ORDER BY customer_id LIMIT 5)", NULL},
+    {"in-cosmetics", "SELECT id FROM customers WHERE id NOT IN (SELECT customer_id FROM orders ORDER BY total)",
+     "SELECT id FROM customers WHERE id NOT IN (SELECT DISTINCT customer_id FROM orders)", NULL},
     {"count-exists", "SELECT id FROM customers c WHERE (SELECT count(*) FROM orders o WHERE o.customer_id = c.id) > 0",
      "SELECT id FROM customers c WHERE (SELECT count(*) FROM orders o WHERE o.customer_id = c.id) > 1", "EXISTS"},
     {"count-exists", "SELECT id FROM customers c WHERE 0 = (SELECT count(o.discount) FROM orders o WHERE o.customer_id = c.id)",
