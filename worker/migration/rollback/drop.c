@@ -228,6 +228,16 @@ static void forget_schema(struct rollback *rollback, const char *key) {
   }
 }
 
+/* What the dropped ones refer to has the name it has by now, too. */
+static void note_other_renamings(struct rollback *rollback) {
+  for (size_t i = 0; i < rollback->shadow->rels.count; i++) {
+    const struct rel *rel = rollback->shadow->rels.items[i];
+    const struct snap_table *was = rollback_original(rollback, rel);
+    if (was && !is_renamed(rollback, rel))
+      note_renaming(rollback, &(struct rollback_renaming){was->schema, was->name, rel->t->schema, rel->t->name});
+  }
+}
+
 void rollback_drop(struct rollback *rollback, PgQuery__Node *node) {
   const PgQuery__DropStmt *statement = node->drop_stmt;
   bool cascade = statement->behavior == PG_QUERY__DROP_BEHAVIOR__DROP_CASCADE;
@@ -260,6 +270,7 @@ void rollback_drop(struct rollback *rollback, PgQuery__Node *node) {
   if (cascade && (!recorded || statement->remove_type == PG_QUERY__OBJECT_TYPE__OBJECT_EXTENSION))
     rollback_gone(rollback, "what CASCADE takes along is not rebuilt");
   if (!gone.count) return;
+  note_other_renamings(rollback);
   rollback_recreate(rollback, &gone, cascade);
   name_losses(rollback, &gone);
   for (size_t i = 0; i < gone.count; i++) rollback_note(rollback, gone.items[i], false);

@@ -45,6 +45,17 @@ static const json_t *column_json(struct undo *undo) {
   return rollback_member(rollback_rel_json(undo->rollback, undo->rel), "columns", old_column(undo, undo->command->name));
 }
 
+void undo_default(struct undo *undo) {
+  const struct snap_column *column = snap_table_column(undo->rel->t, undo->command->name);
+  bool view = undo->rel->t->kind == SNAP_VIEW; /* one that was replaced since keeps them: they are in the dump alone */
+  if (!column || (view && !column->default_expr && as_recorded(undo, TYPES(AT(ColumnDefault)), old_column(undo, column->name)))) return;
+  if (column->default_expr)
+    rollback_add(undo->rollback, "ALTER TABLE %s ALTER COLUMN %s SET DEFAULT %s", undo->table, q(undo->rollback, column->name),
+                 column->default_expr);
+  else
+    rollback_add(undo->rollback, "ALTER TABLE %s ALTER COLUMN %s DROP DEFAULT", undo->table, q(undo->rollback, column->name));
+}
+
 void undo_statistics(struct undo *undo) {
   if (!as_recorded(undo, TYPES(AT(SetStatistics)), old_column(undo, undo->command->name)))
     rollback_add(undo->rollback, "ALTER TABLE %s ALTER COLUMN %s SET STATISTICS -1", undo->table, q(undo->rollback, undo->command->name));

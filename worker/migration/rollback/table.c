@@ -96,15 +96,6 @@ static void undo_type(struct undo *undo) {
                column->type, q(undo->rollback, column->name), column->type);
 }
 
-static void undo_default(struct undo *undo) {
-  const struct snap_column *column = snap_table_column(undo->rel->t, undo->command->name);
-  if (column && column->default_expr)
-    rollback_add(undo->rollback, "ALTER TABLE %s ALTER COLUMN %s SET DEFAULT %s", undo->table, q(undo->rollback, column->name),
-                 column->default_expr);
-  else if (column)
-    rollback_add(undo->rollback, "ALTER TABLE %s ALTER COLUMN %s DROP DEFAULT", undo->table, q(undo->rollback, column->name));
-}
-
 static void undo_nullability(struct undo *undo) {
   const struct snap_column *column = snap_table_column(undo->rel->t, undo->command->name);
   bool sets = undo->command->subtype == PG_QUERY__ALTER_TABLE_TYPE__AT_SetNotNull;

@@ -19,6 +19,7 @@ struct undo {
 };
 
 /* settings.c */
+void undo_default(struct undo *undo);
 void undo_statistics(struct undo *undo);
 void undo_storage(struct undo *undo);
 void undo_compression(struct undo *undo);
