@@ -15,7 +15,7 @@
 #define OWN_FEW 4  /* of those, that most values of a data set are */
 #define TABLES_MAX 24
 
-enum class { INT, NUMBER, TEXT, BOOLEAN, MOMENT, UUID, INTERVAL, TIME, JSON, BYTES, ADDRESS, ARRAY, CLASSES, ENUM, UNKNOWN };
+enum family { INT, NUMBER, TEXT, BOOLEAN, MOMENT, UUID, INTERVAL, TIME, JSON, BYTES, ADDRESS, ARRAY, FAMILIES, ENUM, UNKNOWN };
 
 struct value {
   const char *sql, *raw; /* an expression; the same as a parameter's text, NULL when there is none */
@@ -28,7 +28,7 @@ struct pool {
 struct rows {
   struct arena *arena;
   const struct snapshot *snapshot;
-  struct pool pools[CLASSES];
+  struct pool pools[FAMILIES];
   const struct snap_table *tables[TABLES_MAX];                  /* parents first */
   int table_count, read_count;                                  /* read_count: relations the query itself reads */
   const struct snap_table *read[TABLES_MAX], *kept[TABLES_MAX]; /* kept: materialised views among them */
@@ -39,8 +39,8 @@ struct rows {
 
 /* --- pools --- */
 
-static void add(struct rows *rows, enum class class, const char *sql, const char *raw) {
-  struct pool *pool = &rows->pools[class];
+static void add(struct rows *rows, enum family family, const char *sql, const char *raw) {
+  struct pool *pool = &rows->pools[family];
   if (!sql || pool->count == VALUES_MAX) return;
   for (int i = 0; i < pool->count; i++)
     if (strcmp(pool->values[i].sql, sql) == 0) return;
@@ -168,7 +168,7 @@ static void take_constraints(struct rows *rows, const struct snap_table *table) 
 }
 
 static const struct {
-  enum class class;
+  enum family family;
   const char *values[10];
 } basics[] = {{INT, {"1", "2", "3", "0", "4", "5", "-1", "6", "7", "8"}},
               {NUMBER, {"1", "2", "0", "1.5", "-1", "10", "3"}},
@@ -188,11 +188,11 @@ static void add_basics(struct rows *rows) {
   static const char *const moments[] = {"localtimestamp", "date_trunc('day', localtimestamp)", "localtimestamp - interval '1 day'",
                                         "date_trunc('month', localtimestamp)", "date_trunc('day', localtimestamp) + interval '1 day'"};
   rows->complete = true;
-  for (size_t k = 0; k < CLASSES; k++) rows->pools[k].own = rows->pools[k].count;
+  for (size_t k = 0; k < FAMILIES; k++) rows->pools[k].own = rows->pools[k].count;
   for (size_t k = 0; k < sizeof basics / sizeof *basics; k++)
     for (size_t i = 0; i < 10 && basics[k].values[i]; i++) {
       const char *raw = basics[k].values[i];
-      add(rows, basics[k].class, basics[k].class <= NUMBER ? raw : sql_literal(rows->arena, raw), raw);
+      add(rows, basics[k].family, basics[k].family <= NUMBER ? raw : sql_literal(rows->arena, raw), raw);
     }
   add_moment(rows, "2024-01-01", "");
   add_moment(rows, "2024-02-29", "12:00");
@@ -281,45 +281,49 @@ static const char *beneath_domains(const struct rows *rows, const char *type) {
   return type;
 }
 
-static enum class class_of(const struct rows *rows, const char *type) { static const struct {const char * prefix; enum class class;}
-classes[] = {{"smallint", INT},    {"integer", INT},  {"bigint", INT},       {"oid", INT},        {"numeric", NUMBER},    {"real", NUMBER},
-             {"double", NUMBER},   {"money", NUMBER}, {"text", TEXT},        {"character", TEXT}, {"citext", TEXT},       {"name", TEXT},
-             {"boolean", BOOLEAN}, {"date", MOMENT},  {"timestamp", MOMENT}, {"uuid", UUID},      {"interval", INTERVAL}, {"time", TIME},
-             {"json", JSON},       {"bytea", BYTES},  {"inet", ADDRESS},     {"cidr", ADDRESS}};
-type = beneath_domains(rows, type);
-size_t len = strlen(type);
-if (len > 2 && strcmp(type + len - 2, "[]") == 0) return ARRAY;
-if (enum_named(rows, type)) return ENUM;
-for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
-  if (strncmp(type, classes[i].prefix, strlen(classes[i].prefix)) == 0 && !strstr(type, "range")) return classes[i].class;
-return UNKNOWN;
+static enum family family_of(const struct rows *rows, const char *type) {
+  static const struct {
+    const char *prefix;
+    enum family family;
+  } families[] = {{"smallint", INT}, {"integer", INT},       {"bigint", INT},      {"oid", INT},     {"numeric", NUMBER},
+                  {"real", NUMBER},  {"double", NUMBER},     {"money", NUMBER},    {"text", TEXT},   {"character", TEXT},
+                  {"citext", TEXT},  {"name", TEXT},         {"boolean", BOOLEAN}, {"date", MOMENT}, {"timestamp", MOMENT},
+                  {"uuid", UUID},    {"interval", INTERVAL}, {"time", TIME},       {"json", JSON},   {"bytea", BYTES},
+                  {"inet", ADDRESS}, {"cidr", ADDRESS}};
+  type = beneath_domains(rows, type);
+  size_t len = strlen(type);
+  if (len > 2 && strcmp(type + len - 2, "[]") == 0) return ARRAY;
+  if (enum_named(rows, type)) return ENUM;
+  for (size_t i = 0; i < sizeof families / sizeof *families; i++)
+    if (strncmp(type, families[i].prefix, strlen(families[i].prefix)) == 0 && !strstr(type, "range")) return families[i].family;
+  return UNKNOWN;
 }
 
-static const char *extreme(struct rows *rows, const char *type, enum class class) {
+static const char *extreme(struct rows *rows, const char *type, enum family family) {
   static const char *const ints[][2] = {{"smallint", "32767"}, {"integer", "2147483647"}, {"bigint", "9223372036854775807"}};
   static const char *const moments[] = {"'infinity'", "'-infinity'", "'0001-01-01'"};
   static const char *const texts[] = {"'%'", "E'\\\\'", "'É'", "'_'", "' a'"};
-  for (size_t i = 0; class == INT && i < 3; i++)
+  for (size_t i = 0; family == INT && i < 3; i++)
     if (strncmp(type, ints[i][0], strlen(ints[i][0])) == 0)
       return roll(rows, 2) ? ints[i][1] : arena_printf(rows->arena, "-%s", ints[i][1]);
-  if (class == NUMBER) return roll(rows, 2) ? "'NaN'" : "99999999.99";
-  if (class == MOMENT) return moments[roll(rows, 3)];
-  return class == TEXT ? texts[roll(rows, 5)] : NULL;
+  if (family == NUMBER) return roll(rows, 2) ? "'NaN'" : "99999999.99";
+  if (family == MOMENT) return moments[roll(rows, 3)];
+  return family == TEXT ? texts[roll(rows, 5)] : NULL;
 }
 
-static const char *value_at(struct rows *rows, const char *type, enum class class, int at) {
-  if (class == ENUM) {
+static const char *value_at(struct rows *rows, const char *type, enum family family, int at) {
+  if (family == ENUM) {
     const struct snap_enum *labels = enum_named(rows, beneath_domains(rows, type));
     return labels && labels->label_count ? sql_literal(rows->arena, labels->labels[(size_t)at % labels->label_count]) : NULL;
   }
-  if (class == UNKNOWN) return NULL;
-  const struct pool *pool = &rows->pools[class];
-  if (class == TEXT && is_address(rows, type)) return arena_printf(rows->arena, "'a%d@example.org'", at);
+  if (family == UNKNOWN) return NULL;
+  const struct pool *pool = &rows->pools[family];
+  if (family == TEXT && is_address(rows, type)) return arena_printf(rows->arena, "'a%d@example.org'", at);
   if (at >= pool->count) { /* of a key: there have to be enough of them */
-    if (class == INT || class == NUMBER) return arena_printf(rows->arena, "%d", 100 + at);
-    if (class == TEXT) return arena_printf(rows->arena, "'k%d'", at);
-    if (class == UUID) return arena_printf(rows->arena, "'00000000-0000-0000-0000-0000000001%02d'", at % 100);
-    if (class == MOMENT) return arena_printf(rows->arena, "timestamp '2024-03-01' + interval '%d days'", at);
+    if (family == INT || family == NUMBER) return arena_printf(rows->arena, "%d", 100 + at);
+    if (family == TEXT) return arena_printf(rows->arena, "'k%d'", at);
+    if (family == UUID) return arena_printf(rows->arena, "'00000000-0000-0000-0000-0000000001%02d'", at % 100);
+    if (family == MOMENT) return arena_printf(rows->arena, "timestamp '2024-03-01' + interval '%d days'", at);
   }
   return pool->count ? pool->values[at % pool->count].sql : NULL;
 }
@@ -368,16 +372,16 @@ static bool references(const struct snap_table *table, const struct snap_column 
 /* NULL: the column is left to its default. */
 static const char *choose(struct rows *rows, const struct set *set, const struct snap_table *table, const struct snap_column *column,
                           int row) {
-  enum class class = class_of(rows, column->type);
+  enum family family = family_of(rows, column->type);
   bool key = is_key(table, column, true), reference = references(table, column);
   if (!column->not_null && roll(rows, 100) < set->nulls) return "NULL";
-  int own = class < CLASSES ? rows->pools[class].own : 0, at = (int)roll(rows, (uint32_t)(own + set->spread));
+  int own = family < FAMILIES ? rows->pools[family].own : 0, at = (int)roll(rows, (uint32_t)(own + set->spread));
   if (reference && !key) at = (int)roll(rows, (uint32_t)(set->rows < 1 ? 1 : set->rows));
   if (own && roll(rows, 100) < set->own) at = (set->first + (int)roll(rows, own < OWN_FEW ? (uint32_t)own : OWN_FEW)) % own;
-  if (class == ENUM) at = (int)roll(rows, 64);
+  if (family == ENUM) at = (int)roll(rows, 64);
   if (key) at = row;
-  const char *far = set->extremes && !reference && roll(rows, 100) < 20 ? extreme(rows, column->type, class) : NULL;
-  const char *value = far ? far : value_at(rows, column->type, class, at);
+  const char *far = set->extremes && !reference && roll(rows, 100) < 20 ? extreme(rows, column->type, family) : NULL;
+  const char *value = far ? far : value_at(rows, column->type, family, at);
   return value ? value : column->default_expr ? NULL : "NULL";
 }
 
@@ -417,14 +421,14 @@ const char *rows_fill_sql(struct rows *rows, int number) {
 const char *rows_parameter(struct rows *rows, int set, int number, Oid type) {
   static const struct {
     Oid type;
-    enum class class;
+    enum family family;
   } types[] = {{21, INT},      {23, INT},      {20, INT},    {26, INT},        {1700, NUMBER}, {700, NUMBER},
                {701, NUMBER},  {25, TEXT},     {1043, TEXT}, {1042, TEXT},     {16, BOOLEAN},  {1082, MOMENT},
                {1114, MOMENT}, {1184, MOMENT}, {2950, UUID}, {1186, INTERVAL}, {3802, JSON},   {114, JSON}};
   rows->random = 0xfade + (uint64_t)set * 104729 + (uint64_t)number * 31;
   for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
     if (types[i].type != type) continue;
-    const struct pool *pool = &rows->pools[types[i].class];
+    const struct pool *pool = &rows->pools[types[i].family];
     if (set == 3 && roll(rows, 2)) return NULL;
     for (int tries = 0; pool->count && tries < 20; tries++) {
       const char *raw = pool->values[roll(rows, (uint32_t)(pool->own + 4 < pool->count ? pool->own + 4 : pool->count))].raw;
