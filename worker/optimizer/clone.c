@@ -1,26 +1,11 @@
 /* clone.c - see clone.h. */
 #include "worker/optimizer/clone.h"
 
-#include "common/buf.h"
-#include "common/crypto.h"
-#include "common/limits.h"
 #include "common/log.h"
+#include "worker/schema/prepared.h"
 #include "worker/schema/store.h"
 
-#define CLONE_FORMAT 2 /* raise it when what is kept changes */
-
-/* As worker/migration/trial/setup.c's: of owner, connection and content; lengths keep neighbouring texts apart. */
-static bool make_key(const struct job *job, const struct snapshot *snapshot, const char *dump, char key[SHA256_HEX]) {
-  const char *const parts[] = {job->owner_id, job->connection_id, snapshot->timezone, snapshot->search_path};
-  BUF_AUTO text;
-  buf_init(&text, LIMIT_DUMP_BYTES + 1024 * 1024);
-  buf_printf(&text, "optimizer %d ", CLONE_FORMAT);
-  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-    buf_printf(&text, "%zu %s ", parts[i] ? strlen(parts[i]) + 1 : 0, parts[i] ? parts[i] : "");
-  buf_puts(&text, dump);
-  if (buf_ok(&text)) crypto_sha256_hex(buf_str(&text), text.len, key);
-  return buf_ok(&text);
-}
+#define MADE_AS "optimizer 2" /* raise the number when what is kept changes */
 
 static enum status restore(struct job *job, const struct snapshot *snapshot, const char *dump, struct clone *clone, struct error *err) {
   ERROR_AUTO unsaved = {0};
@@ -36,16 +21,9 @@ static enum status restore(struct job *job, const struct snapshot *snapshot, con
 }
 
 static enum status obtain(struct job *job, const struct snapshot *snapshot, bool fresh, struct clone *clone, struct error *err) {
-  char key[SHA256_HEX];
   const char *dump = NULL, *note = NULL;
-  int major = sandbox_pick_major(snapshot->server_version_num);
   enum status status = store_dump(job, snapshot->id, &dump, err);
-  if (status) return status;
-  if (!major)
-    return error_set(err, ERR_UNAVAILABLE,
-                     "no PostgreSQL server is installed for the sandbox: install postgresql-17, or set AUTODB_PG_BIN_<major>");
-  if (!make_key(job, snapshot, dump, key)) return error_oom(err);
-  status = sandbox_open_prepared(job->cfg, job->keeper_socket, major, key, fresh, job->arena, &clone->sandbox, &note, err);
+  if (!status) status = prepared_open(job, snapshot, dump, MADE_AS, fresh, &clone->sandbox, &note, err);
   if (status) return status;
   if (!note) return restore(job, snapshot, dump, clone, err);
   clone->problems = arena_json(job->arena, json_loads(note, 0, NULL));

@@ -1,19 +1,17 @@
 /* trial/setup.c - open, clone, dump, seed; and save, so that the next migration on the same schema finds all of it done.
  *
  * What is saved holds the client's schema and made-up rows, and is made before the first statement of a migration runs: nothing of one
- * migration reaches another. Its key is derived from the owner and the connection as well as from the content, so two tenants never share
- * one. The reports of cloning and seeding and the dump for comparing travel with it, as its note. */
+ * migration reaches another. It is one tenant's alone (prepared.h). The reports of cloning and seeding and the dump for comparing travel
+ * with it, as its note. */
 #include "worker/migration/trial/setup.h"
 
-#include "common/buf.h"
 #include "common/clock.h"
-#include "common/crypto.h"
 #include "common/json.h"
-#include "common/limits.h"
 #include "common/log.h"
 #include "worker/migration/trial/rows.h"
 #include "worker/migration/trial/shape.h"
 #include "worker/migration/trial/step.h"
+#include "worker/schema/prepared.h"
 #include "worker/schema/store.h"
 
 #define SETUP_FORMAT 5 /* raise it when cloning, seeding or the note change */
@@ -77,21 +75,7 @@ static enum status describe(struct making *making, struct error *err) {
   return status;
 }
 
-/* --- the key and the note --- */
-
-/* Lengths keep neighbouring texts apart. */
-static bool make_key(const struct making *making, const char *dump, char key[SHA256_HEX]) {
-  const struct snapshot *snapshot = making->snapshot;
-  const char *const parts[] = {making->job->owner_id, making->job->connection_id, snapshot->timezone, snapshot->search_path, making->shape};
-  BUF_AUTO text;
-  buf_init(&text, LIMIT_DUMP_BYTES + 16 * 1024 * 1024);
-  buf_printf(&text, "%d %d ", SETUP_FORMAT, making->rows_per_table);
-  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-    buf_printf(&text, "%zu %s ", parts[i] ? strlen(parts[i]) + 1 : 0, parts[i] ? parts[i] : "");
-  buf_puts(&text, dump);
-  if (buf_ok(&text)) crypto_sha256_hex(buf_str(&text), text.len, key);
-  return buf_ok(&text);
-}
+/* --- the note --- */
 
 static const char *const noted[] = {"tables_created", "rows_inserted", "missing_extensions", "problems"};
 
@@ -157,16 +141,10 @@ static enum status make(struct making *making, const char *dump, bool way_back, 
 }
 
 static enum status obtain(struct making *making, const char *dump, bool way_back, bool fresh, struct error *err) {
-  char key[SHA256_HEX];
-  const char *note = NULL;
-  int major = sandbox_pick_major(making->snapshot->server_version_num);
-  if (!major)
-    return error_set(err, ERR_UNAVAILABLE,
-                     "no PostgreSQL server is installed for the sandbox: install postgresql-17, or set AUTODB_PG_BIN_<major>");
-  if (!make_key(making, dump, key)) return error_oom(err);
+  const char *note = NULL, *shape = making->shape ? making->shape : "";
   struct job *job = making->job;
-  enum status status =
-      sandbox_open_prepared(job->cfg, job->keeper_socket, major, key, fresh, job->arena, &making->setup->sandbox, &note, err);
+  const char *made_as = arena_printf(job->arena, "%d %d %s", SETUP_FORMAT, making->rows_per_table, shape);
+  enum status status = prepared_open(job, making->snapshot, dump, made_as, fresh, &making->setup->sandbox, &note, err);
   if (status) return status;
   lap(making, "open_ms");
   json_set_str(making->result, "engine", sandbox_engine(making->setup->sandbox));
