@@ -95,4 +95,19 @@ static inline struct retrieval context_search(struct context_job *job, const str
   return found;
 }
 
+/* The program's own, and the group's setup and teardown. */
+static struct context_fixture fixture;
+
+static inline int context_setup(void **state) {
+  struct harness *h = harness_new();
+  context_begin(&fixture, h);
+  *state = h;
+  return 0;
+}
+
+static inline int context_teardown(void **state) {
+  context_end(&fixture);
+  return harness_teardown(state);
+}
+
 #endif

@@ -10,20 +10,6 @@
 #include "worker/context/reembed.h"
 #include "worker/kinds.h"
 
-static struct context_fixture fixture;
-
-static int setup(void **state) {
-  struct harness *h = harness_new();
-  context_begin(&fixture, h);
-  *state = h;
-  return 0;
-}
-
-static int teardown(void **state) {
-  context_end(&fixture);
-  return harness_teardown(state);
-}
-
 static const char handbook[] = "# Handbook\n\n"
                                "How the shop works.\n\n"
                                "## Returns\n\n"
@@ -486,5 +472,5 @@ int main(void) {
       cmocka_unit_test(reports_get_what_speaks_of_their_tables),
       cmocka_unit_test(deleting_a_document_takes_all_of_it),
   };
-  return cmocka_run_group_tests(tests, setup, teardown);
+  return cmocka_run_group_tests(tests, context_setup, context_teardown);
 }

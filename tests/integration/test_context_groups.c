@@ -4,20 +4,6 @@
 
 #include "tests/support/http_double.h"
 
-static struct context_fixture fixture;
-
-static int setup(void **state) {
-  struct harness *h = harness_new();
-  context_begin(&fixture, h);
-  *state = h;
-  return 0;
-}
-
-static int teardown(void **state) {
-  context_end(&fixture);
-  return harness_teardown(state);
-}
-
 static struct ingest_source source_of(const char *name, const char *text) {
   return (struct ingest_source){.name = name, .source = "s3://lake/", .etag = "\"e\"", .bytes = text, .len = strlen(text)};
 }
@@ -193,5 +179,5 @@ int main(void) {
       cmocka_unit_test(the_one_refused_is_found_out),
       cmocka_unit_test(what_is_no_group),
   };
-  return cmocka_run_group_tests(tests, setup, teardown);
+  return cmocka_run_group_tests(tests, context_setup, context_teardown);
 }

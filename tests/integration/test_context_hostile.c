@@ -8,20 +8,6 @@
 
 #define SLOW_MS 20000 /* sanitizers and a busy machine included; a quadratic reading takes minutes */
 
-static struct context_fixture fixture;
-
-static int setup(void **state) {
-  struct harness *h = harness_new();
-  context_begin(&fixture, h);
-  *state = h;
-  return 0;
-}
-
-static int teardown(void **state) {
-  context_end(&fixture);
-  return harness_teardown(state);
-}
-
 static long peak_mb(void) {
   struct rusage usage;
   getrusage(RUSAGE_SELF, &usage);
@@ -353,5 +339,5 @@ int main(void) {
       cmocka_unit_test(bombs),
       cmocka_unit_test(pages_without_end),
   };
-  return cmocka_run_group_tests(tests, setup, teardown);
+  return cmocka_run_group_tests(tests, context_setup, context_teardown);
 }

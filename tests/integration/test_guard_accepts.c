@@ -91,14 +91,6 @@ static void test_analytics(void **state) {
 }
 
 int main(void) {
-  static const int majors[] = {13, 14, 15, 16, 17, 18};
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_analytics)};
-  int failed = 0;
-  for (size_t i = 0; i < sizeof majors / sizeof *majors; i++) {
-    if (!harness_has_postgres(majors[i])) continue;
-    major = majors[i];
-    print_message("PostgreSQL %d\n", major);
-    failed += cmocka_run_group_tests(tests, setup, teardown);
-  }
-  return failed;
+  return harness_each_major(&major, tests, setup, teardown);
 }

@@ -208,16 +208,8 @@ static void test_a_snapshot_without_lists(void **state) {
 }
 
 int main(void) {
-  static const int majors[] = {13, 14, 15, 16, 17, 18};
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_operators), cmocka_unit_test(test_explain_analyze_calls_none),
                                      cmocka_unit_test(test_types_of_sides), cmocka_unit_test(test_casts),
                                      cmocka_unit_test(test_a_snapshot_without_lists)};
-  int failed = 0;
-  for (size_t i = 0; i < sizeof majors / sizeof *majors; i++) {
-    if (!harness_has_postgres(majors[i])) continue;
-    major = majors[i];
-    print_message("PostgreSQL %d\n", major);
-    failed += cmocka_run_group_tests(tests, setup, teardown);
-  }
-  return failed;
+  return harness_each_major(&major, tests, setup, teardown);
 }

@@ -92,6 +92,9 @@ int harness_run(struct harness *h, const char *path, const char *const argv[], c
  * "autodb", which becomes database_url. Skips the test program (exit 77) when the major is not installed. */
 struct harness_pg *harness_postgres(struct harness *h, int major);
 bool harness_has_postgres(int major);
+/* Runs the tests as a group on each supported major that is installed, which *major names meanwhile; how many failed. */
+#define harness_each_major(major, tests, setup, teardown) harness_majors(major, tests, sizeof(tests) / sizeof *(tests), setup, teardown)
+int harness_majors(int *major, const struct CMUnitTest *tests, size_t count, CMFixtureFunction setup, CMFixtureFunction teardown);
 /* Makes a database (dropped first) and writes its superuser URL into out. */
 void harness_database(struct harness_pg *pg, const char *name, char out[HARNESS_URL]);
 PGconn *harness_connect(const char *url);                  /* fails the test when it can't */

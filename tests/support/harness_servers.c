@@ -53,6 +53,18 @@ bool harness_has_postgres(int major) {
   return find_bin(major, bin);
 }
 
+int harness_majors(int *major, const struct CMUnitTest *tests, size_t count, CMFixtureFunction setup, CMFixtureFunction teardown) {
+  static const int majors[] = {13, 14, 15, 16, 17, 18};
+  int failed = 0;
+  for (size_t i = 0; i < sizeof majors / sizeof *majors; i++) {
+    if (!harness_has_postgres(majors[i])) continue;
+    *major = majors[i];
+    print_message("PostgreSQL %d\n", *major);
+    failed += _cmocka_run_group_tests("tests", tests, count, setup, teardown);
+  }
+  return failed;
+}
+
 static void run_or_fail(struct harness *h, const char *path, const char *const argv[]) {
   char *output = NULL;
   int status = harness_run(h, path, argv, NULL, &output);

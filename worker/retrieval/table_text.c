@@ -105,13 +105,6 @@ bool table_text_show(const struct snapshot *snapshot, const struct snap_table *t
 
 /* --- to be found --- */
 
-static bool is_key(const struct snap_table *table, const struct snap_column *column) {
-  for (size_t i = 0; i < table->fk_count; i++)
-    for (size_t k = 0; k < table->fks[i].column_count; k++)
-      if (strcmp(table->fks[i].columns[k], column->name) == 0) return true;
-  return false;
-}
-
 static void find_column(const struct snapshot *snapshot, const struct wording *wording, const struct snap_table *table,
                         const struct snap_column *column, struct buf *out) {
   buf_puts(out, column->name);
@@ -135,7 +128,8 @@ bool table_text_find(const struct snapshot *snapshot, const struct wording *word
     if (table->comment) buf_printf(out, "%.*s\n", COMMENT_BYTES, table->comment);
   } else {
     for (size_t i = from; i < to; i++)
-      if (is_key(table, &table->columns[i]) == (kind == TABLE_KEYS)) find_column(snapshot, wording, table, &table->columns[i], out);
+      if (snap_table_refers_by(table, table->columns[i].name) == (kind == TABLE_KEYS))
+        find_column(snapshot, wording, table, &table->columns[i], out);
   }
   return buf_ok(out);
 }

@@ -553,6 +553,13 @@ struct snap_column *snap_table_column(const struct snap_table *table, const char
   return NULL;
 }
 
+bool snap_table_refers_by(const struct snap_table *table, const char *column) {
+  for (size_t i = 0; i < table->fk_count; i++)
+    for (size_t c = 0; c < table->fks[i].column_count; c++)
+      if (strcmp(table->fks[i].columns[c], column) == 0) return true;
+  return false;
+}
+
 struct snap_table *snapshot_index_table(const struct snapshot *snapshot, const char *schema, const char *index,
                                         struct snap_index **ret_index) {
   const struct snap_lookup *lookup = snapshot->lookup;

@@ -169,6 +169,7 @@ struct snap_table *snapshot_table(const struct snapshot *snapshot, const char *s
 /* The partitioned table that it is a part of, through all levels; itself when of none. NULL in, NULL out. */
 const struct snap_table *snapshot_topmost(const struct snapshot *snapshot, const struct snap_table *table);
 struct snap_column *snap_table_column(const struct snap_table *table, const char *name);
+bool snap_table_refers_by(const struct snap_table *table, const char *column); /* it is of a foreign key */
 struct snap_table *snapshot_index_table(const struct snapshot *snapshot, const char *schema, const char *index,
                                         struct snap_index **ret_index);
 /* Volatility of a function by name: the most volatile of its overloads ('v' when unknown; built-ins are in the caller's table). */

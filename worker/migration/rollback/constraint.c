@@ -50,7 +50,7 @@ static const char *given_name(const PgQuery__Constraint *constraint) {
   return sql_or_null(constraint->conname) ? constraint->conname : sql_or_null(constraint->indexname);
 }
 
-/* Of the commands before this one, those that take the name: it was given, or made the same way (then NULL is given). */
+/* How many of the commands before this one take the name: those that were given it, or those for which the same is made first. */
 static size_t takers(struct undo *undo, const char *name, bool given) {
   size_t count = 0;
   for (size_t i = 0; i < undo->at; i++) {

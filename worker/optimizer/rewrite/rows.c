@@ -362,18 +362,11 @@ static bool is_key(const struct snap_table *table, const struct snap_column *col
   return false;
 }
 
-static bool references(const struct snap_table *table, const struct snap_column *column) {
-  for (size_t i = 0; i < table->fk_count; i++)
-    for (size_t c = 0; c < table->fks[i].column_count; c++)
-      if (strcmp(table->fks[i].columns[c], column->name) == 0) return true;
-  return false;
-}
-
 /* NULL: the column is left to its default. */
 static const char *choose(struct rows *rows, const struct set *set, const struct snap_table *table, const struct snap_column *column,
                           int row) {
   enum family family = family_of(rows, column->type);
-  bool key = is_key(table, column, true), reference = references(table, column);
+  bool key = is_key(table, column, true), reference = snap_table_refers_by(table, column->name);
   if (!column->not_null && roll(rows, 100) < set->nulls) return "NULL";
   int own = family < FAMILIES ? rows->pools[family].own : 0, at = (int)roll(rows, (uint32_t)(own + set->spread));
   if (reference && !key) at = (int)roll(rows, (uint32_t)(set->rows < 1 ? 1 : set->rows));

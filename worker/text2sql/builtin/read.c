@@ -167,16 +167,20 @@ const struct link *value_over_synonym(const struct study *study, const struct me
   return NULL;
 }
 
-bool additive(const struct study *study, const struct snap_column *column) {
-  static const char *const sums[] = {"amount", "unit",     "quantiti", "sale",  "total",  "hour",   "revenu",  "minut",
-                                     "point",  "profit",   "spend",    "volum", "count",  "income", "expense", "energi",
-                                     "output", "consumpt", "mwh",      "kwh",   "mileag", "rainfal"};
+bool named_by(const struct study *study, const struct snap_column *column, const char *const *stems) {
   const struct word *words[NAME_WORDS];
   size_t n = names_split(column->name, study->arena, study->words, words);
   for (size_t w = 0; w < n; w++)
-    for (size_t k = 0; k < sizeof sums / sizeof *sums; k++)
-      if (strcmp(words[w]->text, sums[k]) == 0) return true;
+    for (size_t k = 0; stems[k]; k++)
+      if (strcmp(words[w]->text, stems[k]) == 0) return true;
   return false;
+}
+
+bool additive(const struct study *study, const struct snap_column *column) {
+  static const char *const sums[] = {"amount", "unit",     "quantiti", "sale",  "total",  "hour",    "revenu",  "minut",
+                                     "point",  "profit",   "spend",    "volum", "count",  "income",  "expense", "energi",
+                                     "output", "consumpt", "mwh",      "kwh",   "mileag", "rainfal", NULL};
+  return named_by(study, column, sums);
 }
 
 /* --- the subject --- */

@@ -86,6 +86,8 @@ bool says_word(const struct reader *reader, const struct mention *mention, const
 bool says_table(const struct study *study, const struct mention *mention, size_t table);
 /* A value of a table that is said only by another word for it: "buyers" are clients of that type. NULL: none. */
 const struct link *value_over_synonym(const struct study *study, const struct mention *mention);
+/* A word of the column's name is one of the stems, which end with NULL. */
+bool named_by(const struct study *study, const struct snap_column *column, const char *const *stems);
 /* Amounts, hours, units: what is added up where prices and scores are not. */
 bool additive(const struct study *study, const struct snap_column *column);
 /* A verb that says only that two things belong together: "operates", "wrote", "led". */

@@ -97,16 +97,11 @@ static struct measure rows_of(size_t table, bool distinct) {
 }
 
 /* A number to add up, or things to count: what a column said after "how many" means. */
-static struct measure counted(struct reader *reader, struct place place, bool distinct) {
-  static const char *const sums[] = {"quantiti", "unit", "stock", "seat",  "point", "goal",   "hour", "second",
-                                     "minut",    "mile", "view",  "click", "piec",  "credit", "page", "copi"};
-  const struct word *words[NAME_WORDS];
-  size_t n = names_split(place.column->name, reader->study->arena, reader->study->words, words);
-  if (column_numeric(place.column) && !column_key(study_table(reader->study, place.table), place.column))
-    for (size_t i = 0; i < n; i++)
-      for (size_t k = 0; k < sizeof sums / sizeof *sums; k++)
-        if (strcmp(words[i]->text, sums[k]) == 0) return (struct measure){.kind = MEASURE_SUM, .of = place};
-  (void)distinct;
+static struct measure counted(struct reader *reader, struct place place) {
+  static const char *const sums[] = {"quantiti", "unit", "stock", "seat", "point",  "goal", "hour", "second", "minut",
+                                     "mile",     "view", "click", "piec", "credit", "page", "copi", NULL};
+  bool number = column_numeric(place.column) && !column_key(study_table(reader->study, place.table), place.column);
+  if (number && named_by(reader->study, place.column, sums)) return (struct measure){.kind = MEASURE_SUM, .of = place};
   return (struct measure){.kind = MEASURE_COUNT, .distinct = true, .of = place};
 }
 
@@ -178,7 +173,7 @@ static size_t measured(struct reader *reader, size_t at, enum measure_kind kind,
     }
     if (!column || !settle_column(reader, mention, WANT_ANY, &place)) return 0;
     if ((column_temporal(place.column) && mention_at(reader, mention->to)) || mention->verb) return 0; /* "how many open tickets" */
-    *ret = counted(reader, place, distinct);
+    *ret = counted(reader, place);
     return mention->to - at;
   }
   enum wanted wanted = kind == MEASURE_MAX || kind == MEASURE_MIN ? WANT_MEASURABLE : WANT_NUMBER;
