@@ -16,6 +16,10 @@ const char *study_words(struct study *study, size_t from, size_t to) {
   return arena_strndup(study->arena, study->tokens.text + first->from, last->to - first->from);
 }
 
+const char *study_cat(struct study *study, const char *text, const char *joint, const char *more) {
+  return arena_printf(study->arena, "%s%s%s", text, *text ? joint : "", more);
+}
+
 void study_doubt(struct study *study, const char *const *choices, const char *fmt, ...) {
   if (study->doubt) return;
   va_list args;

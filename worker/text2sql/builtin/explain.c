@@ -3,10 +3,6 @@
 
 #include "worker/text2sql/builtin/study.h"
 
-static const char *cat(struct study *study, const char *text, const char *joint, const char *more) {
-  return arena_printf(study->arena, "%s%s%s", text, *text ? joint : "", more);
-}
-
 static const char *place_text(struct study *study, const struct place *place) {
   const struct snap_table *table = study_table(study, place->table);
   if (!place->column) return table->name;
@@ -34,7 +30,7 @@ static const char *filter_text(struct study *study, const struct filter *filter)
     return filter->upper ? arena_printf(study->arena, "%s %sfrom %s to %s", of, not, filter->literal, filter->upper)
                          : arena_printf(study->arena, "%s %s %s", of, filter->op, filter->literal);
   case FILTER_IN:
-    for (size_t i = 0; i < filter->value_count; i++) list = cat(study, list, " or ", filter->values[i]);
+    for (size_t i = 0; i < filter->value_count; i++) list = study_cat(study, list, " or ", filter->values[i]);
     return arena_printf(study->arena, "%s is %s%s", of, not, list);
   case FILTER_DATE:
     if (filter->range.month) return arena_printf(study->arena, "%s in month %d of any year", of, filter->range.month);
@@ -54,7 +50,7 @@ static const char *list_text(struct study *study) {
   const struct reading *r = &study->reading;
   const char *text = "";
   if (r->listed) text = arena_printf(study->arena, "rows of %s", study_table(study, r->subject)->name);
-  for (size_t i = 0; i < r->item_count; i++) text = cat(study, text, ", ", measure_text(study, &r->items[i]));
+  for (size_t i = 0; i < r->item_count; i++) text = study_cat(study, text, ", ", measure_text(study, &r->items[i]));
   if (r->nested_average) text = arena_printf(study->arena, "average of the %s", text);
   if (r->ratio)
     text = arena_printf(study->arena, "%s of %s%s%s", r->percent ? "percentage" : "share", study_table(study, r->subject)->name,
@@ -65,17 +61,18 @@ static const char *list_text(struct study *study) {
 static const char *where_text(struct study *study) {
   const struct reading *r = &study->reading;
   const char *text = "";
-  for (size_t i = 0; i < r->filter_count; i++) text = cat(study, text, " and ", filter_text(study, &r->filters[i]));
+  for (size_t i = 0; i < r->filter_count; i++) text = study_cat(study, text, " and ", filter_text(study, &r->filters[i]));
   for (size_t i = 0; i < r->branch_count; i++) {
     const struct branch *branch = &r->branches[i];
     const char *table = study_table(study, branch->table)->name;
-    text = cat(study, text, " and ",
-               branch->absent ? arena_printf(study->arena, "no such row in %s", table)
-               : !branch->op  ? arena_printf(study->arena, "such a row in %s", table)
-                              : arena_printf(study->arena, "%s %s %s", measure_text(study, &branch->measure), branch->op, branch->literal));
+    text = study_cat(study, text, " and ",
+                     branch->absent ? arena_printf(study->arena, "no such row in %s", table)
+                     : !branch->op
+                         ? arena_printf(study->arena, "such a row in %s", table)
+                         : arena_printf(study->arena, "%s %s %s", measure_text(study, &branch->measure), branch->op, branch->literal));
   }
   for (size_t i = 0; i < r->related_count; i++)
-    text = cat(study, text, " and ", arena_printf(study->arena, "with rows in %s", study_table(study, r->related[i])->name));
+    text = study_cat(study, text, " and ", arena_printf(study->arena, "with rows in %s", study_table(study, r->related[i])->name));
   return text;
 }
 
@@ -83,12 +80,13 @@ const char *study_explain(struct study *study) {
   const struct reading *r = &study->reading;
   const char *groups = "", *keys = "", *where = where_text(study);
   for (size_t i = 0; i < r->group_count; i++)
-    groups = cat(study, groups, " and ",
-                 arena_printf(study->arena, "%s%s%s", r->groups[i].bucket ? dates_unit_name(r->groups[i].bucket) : "",
-                              r->groups[i].bucket ? " of " : "", place_text(study, &r->groups[i].of)));
+    groups = study_cat(study, groups, " and ",
+                       arena_printf(study->arena, "%s%s%s", r->groups[i].bucket ? dates_unit_name(r->groups[i].bucket) : "",
+                                    r->groups[i].bucket ? " of " : "", place_text(study, &r->groups[i].of)));
   for (size_t i = 0; i < r->key_count; i++)
-    keys = cat(study, keys, ", then ",
-               arena_printf(study->arena, "%s, %s first", measure_text(study, &r->keys[i].by), r->keys[i].falling ? "greatest" : "least"));
+    keys = study_cat(
+        study, keys, ", then ",
+        arena_printf(study->arena, "%s, %s first", measure_text(study, &r->keys[i].by), r->keys[i].falling ? "greatest" : "least"));
   const char *text = arena_printf(study->arena, "Read as: %s", list_text(study));
   if (*where) text = arena_printf(study->arena, "%s; where %s", text, where);
   if (*groups) text = arena_printf(study->arena, "%s; for each %s", text, groups);

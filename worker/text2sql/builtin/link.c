@@ -76,11 +76,6 @@ static struct link *add_link(struct study *study, size_t from, size_t to, struct
   return NULL;
 }
 
-static bool plural(const char *lower) {
-  size_t len = strlen(lower);
-  return len > 3 && lower[len - 1] == 's' && !strchr("su", lower[len - 2]);
-}
-
 /* "email address" is the email. */
 static bool redundant(const char *before, const char *lower) {
   static const char *const pairs[][2] = {{"email", "address"},    {"email", "addresses"}, {"phone", "number"}, {"phone", "numbers"},
@@ -253,7 +248,7 @@ static void link_names(struct study *study) {
           continue;
         if (only_doing(study, from, to) && name->column && score < 0.95) continue;
         if (to == from + 1 && name->column && score < 0.95 && study_phrase(study, from, "new")) continue; /* "new listings": no new_price */
-        if (name->owned && (score < 0.99 || plural(study->tokens.items[from].lower))) continue; /* "products cost" is a sentence */
+        if (name->owned && (score < 0.99 || words_plural(study->tokens.items[from].lower))) continue; /* "products cost" is a sentence */
         if (score >= LEAST) link_name(study, from, to, name, score);
       }
     }

@@ -55,10 +55,19 @@ void add_related(struct reader *reader, size_t table);
 /* Reads "the total amount", "number of orders", "orders" at a place as a measure; the tokens taken, 0: none stands there. */
 size_t read_measure(struct reader *reader, size_t at, struct measure *ret_measure);
 
+/* --- stages around the rules --- */
+void find_subject(struct reader *reader);                /* read_subject.c; NO_TABLE: none */
+bool says_nothing(const struct study *study, size_t at); /* read_glue.c: a word that may be passed over here */
+void judge_coverage(struct study *study);                /* read_glue.c: doubt for words that nothing accounts for */
+void finish_waiting(struct reader *reader);              /* read_finish.c */
+void finish_groups(struct reader *reader);
+void finish_distinct(struct reader *reader);
+void finish_qualifiers(struct reader *reader);
+
 /* --- the rules, by file --- */
-size_t rule_measure(struct reader *reader, size_t at);     /* read_list.c: "how many", "average" */
-size_t rule_superlative(struct reader *reader, size_t at); /* read_order.c: "top 5", "the cheapest", "the most" */
-size_t rule_group(struct reader *reader, size_t at);       /* read_list.c: "per month", "for each customer" */
+size_t rule_measure(struct reader *reader, size_t at);     /* read_measure.c: "how many", "average" */
+size_t rule_superlative(struct reader *reader, size_t at); /* read_rank.c: "top 5", "the cheapest", "the most" */
+size_t rule_group(struct reader *reader, size_t at);       /* read_group.c: "per month", "for each customer" */
 size_t rule_order(struct reader *reader, size_t at);       /* read_order.c: "sorted by", "newest first" */
 size_t rule_ratio(struct reader *reader, size_t at);       /* read_ratio.c: "what percentage of", "ratio of … to …" */
 size_t rule_rate(struct reader *reader, size_t at);        /* read_ratio.c: "cancellation rate" */
@@ -66,14 +75,14 @@ size_t rule_time(struct reader *reader, size_t at);        /* read_time.c: "whic
 size_t rule_table(struct reader *reader, size_t at);       /* read_list.c */
 size_t rule_column(struct reader *reader, size_t at);      /* read_list.c */
 size_t rule_role(struct reader *reader, size_t at);        /* read_list.c: "their manager" */
-size_t rule_date(struct reader *reader, size_t at);        /* read_where.c: "since 2020" */
+size_t rule_date(struct reader *reader, size_t at);        /* read_date.c: "since 2020" */
 size_t rule_absence(struct reader *reader, size_t at);     /* read_rows.c: "without orders", "never" */
 size_t rule_having(struct reader *reader, size_t at);      /* read_rows.c: "with more than 3 orders" */
-size_t rule_compare(struct reader *reader, size_t at);     /* read_where.c: "price over 100" */
+size_t rule_compare(struct reader *reader, size_t at);     /* read_compare.c: "price over 100" */
 size_t rule_value(struct reader *reader, size_t at);       /* read_value.c: "in Berlin", "status is 'open'" */
-size_t rule_match(struct reader *reader, size_t at);       /* read_where.c: "contains 'x'" */
-size_t rule_null(struct reader *reader, size_t at);        /* read_where.c: "is missing" */
-size_t rule_flag(struct reader *reader, size_t at);        /* read_where.c: "active" */
+size_t rule_match(struct reader *reader, size_t at);       /* read_state.c: "contains 'x'" */
+size_t rule_null(struct reader *reader, size_t at);        /* read_state.c: "is missing" */
+size_t rule_flag(struct reader *reader, size_t at);        /* read_state.c: "active" */
 
 /* The date column that a verb before `at` is about: "hired", "closed". */
 bool date_by_verb(struct reader *reader, size_t at, size_t table, struct place *ret_place);
@@ -106,5 +115,23 @@ const struct join_edge *role_said_before(const struct reader *reader, size_t at,
 size_t skip_units(const struct reader *reader, size_t at, const struct snap_column *column);
 /* "more than|over|…" at a place: the operator, and the tokens it takes; 0: none. */
 size_t read_comparison(const struct reader *reader, size_t at, const char **ret_op);
+
+/* --- ranks --- */
+long rows_said(const struct reader *reader, size_t at);  /* how many rows are asked for there; 0: none, or more than anybody reads */
+bool ranks_low(const struct reader *reader, size_t at);  /* "lowest" */
+bool ranks_high(const struct reader *reader, size_t at); /* "highest" */
+/* The table an adjective stands before, or the subject. */
+size_t ranked_table(struct reader *reader, size_t at, size_t *ret_noun);
+void set_limit(struct reader *reader, size_t noun); /* one, with a note where the noun was plural */
+bool per_group(struct reader *reader, size_t at);
+/* A column, count or sum that rows are ranked by. */
+size_t ranking_measure(struct reader *reader, size_t at, bool count, bool falling, struct measure *ret);
+size_t rank_by_adjective(struct reader *reader, size_t at);
+/* What a row is ranked by stands in the one table beside it: the pay of an employee. */
+bool find_near(struct reader *reader, size_t table, const char *concepts, bool falling, struct measure *ret);
+bool money_like(const struct reader *reader, size_t at);
+bool by_money(struct reader *reader, size_t at, struct measure *ret); /* "spent the most" */
+/* The row a key leads to, unless the key itself was asked for. */
+struct place entity_of(const struct reader *reader, const struct mention *mention, struct place place);
 
 #endif

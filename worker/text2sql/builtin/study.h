@@ -3,10 +3,9 @@
  *   tokens  what stands there                        tokens.h
  *   names   what the schema is called                names.h, joins.h
  *   links   which words may mean which part of it    link.c, values.c
- *   reading what is asked: list, aggregates, filters read*.c, by rules that each take some words
- *   plan    the tables it takes and how they join    plan.c
- *   text    the statement                            write*.c
- *   answer  how it was read; or what to ask back     answer.c
+ *   reading what is asked: list, aggregates, filters read*.c, by rules that each take some words; settle*.c
+ *   text    the tables it takes, the statement       write*.c
+ *   answer  how it was read; or what to ask back     explain.c, builtin.c
  *
  * Everything lives in the caller's arena. When it is exhausted `oom` is set and the stages end. */
 #ifndef AUTODB_BUILTIN_STUDY_H
@@ -166,6 +165,8 @@ size_t study_phrase(const struct study *study, size_t at, const char *alternativ
 bool study_glue(const char *lower); /* a word that only holds others together */
 void study_doubt(struct study *study, const char *const *choices, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void study_note(struct study *study, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* text, then `joint` unless it is empty, then more. */
+const char *study_cat(struct study *study, const char *text, const char *joint, const char *more);
 const struct snap_table *study_table(const struct study *study, size_t table);
 double study_distance(struct study *study, size_t from, size_t to); /* of a path; 99 without one */
 /* What a row is called by: up to 2 columns (first and last name); 0: nothing but its key. */

@@ -204,6 +204,11 @@ bool words_common(const struct words *words, const char *lower, size_t len) {
   return false;
 }
 
+bool words_plural(const char *lower) {
+  size_t len = strlen(lower);
+  return (len > 3 && lower[len - 1] == 's' && !strchr("su", lower[len - 2])) || strcmp(lower, "people") == 0;
+}
+
 double words_alike(const struct word *a, const struct word *b) {
   if (a == b) return 1;
   for (size_t i = 0; i < WORD_GROUPS && a->groups[i]; i++)

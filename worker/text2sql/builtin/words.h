@@ -32,6 +32,8 @@ void words_expect(struct words *words, const char *lower);
 void words_tried(struct words *words, const char *lower);
 /* Whether what is expected may have been another answer to what was tried below. */
 bool words_surprise(const struct words *words);
+/* "orders", "people"; not "status". */
+bool words_plural(const char *lower);
 /* 1 for one word, less for synonyms, 0 for strangers. */
 double words_alike(const struct word *a, const struct word *b);
 

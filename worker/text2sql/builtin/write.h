@@ -40,6 +40,36 @@ const char *scope_from(struct scope *scope); /* "FROM a JOIN b ON …" */
 const char *scope_link(struct study *study, const struct join_edge *edge, bool up, const char *parent, const char *child);
 void scope_and(struct scope *scope, const char *condition);
 
+struct list { /* a SELECT list that names each thing once */
+  struct study *study;
+  const struct scope *scope; /* of its columns */
+  const char *text, *group_by;
+  const char *expressions[64];
+  const char *names[64];
+  size_t count, groups;
+};
+/* Adds an expression; name NULL: as the column is called. */
+void list_show(struct list *list, const char *expression, const char *name);
+void list_entity(struct scope *scope, struct list *list, size_t table, const struct join_edge *role, bool group); /* key and name */
+void list_groups(struct scope *scope, struct list *list);
+void list_rows(struct scope *scope, struct list *list);
+const char *list_names(const struct list *list); /* of a list that a subselect shows */
+
+const char *write_bucket(struct study *study, enum date_unit unit, const char *column);
+const char *write_order(struct scope *scope, struct list *list, bool grouped); /* ORDER BY; shows what it needs. NULL: doubt */
+const char *write_tail(struct study *study);                                   /* LIMIT */
+const char *write_where(const struct scope *scope);
+size_t all_filters(struct study *study, const struct filter **ret);
+
+/* The table whose rows all aggregates are made of, so that none is counted twice; NO_TABLE with doubt: none will do. */
+size_t aggregate_root(struct study *study, bool *ret_apart);
+size_t measure_table(struct study *study, const struct measure *measure);
+
+/* Statements of a shape of their own. */
+const char *write_apart(struct study *study);
+const char *write_ratio(struct study *study);
+const char *write_ratio_to(struct study *study);
+
 /* "o.total"; NULL: can't be reached. */
 const char *write_column(struct scope *scope, const struct place *place);
 const char *write_measure(struct scope *scope, const struct measure *measure);
@@ -53,5 +83,7 @@ size_t term_root(struct study *study, const struct generator_term *term);
 void write_conditions(struct scope *scope, size_t branch, const struct filter *const *filters, size_t count, bool related);
 const char *write_filter(struct scope *scope, const struct filter *filter); /* joins what it needs */
 const char *write_branch(struct scope *scope, size_t branch);
+/* All branches: into the scope, and those on the groups' own numbers as HAVING. */
+const char *write_branches(struct scope *scope, bool grouped);
 
 #endif

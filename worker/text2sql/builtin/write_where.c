@@ -248,3 +248,22 @@ const char *write_branch(struct scope *scope, size_t number) {
   if (!value) return NULL;
   return arena_printf(study->arena, "(SELECT %s %s WHERE %s) %s %s", value, scope_from(&inner), inner.where, branch->op, branch->literal);
 }
+
+/* Conditions on numbers of other rows; those on the groups' own go to HAVING. */
+const char *write_branches(struct scope *scope, bool grouped) {
+  struct study *study = scope->study;
+  const char *having = "";
+  for (size_t b = 1; b <= study->reading.branch_count && !study->doubt; b++) {
+    const struct branch *branch = &study->reading.branches[b - 1];
+    bool entity = false;
+    for (size_t g = 0; g < study->reading.group_count; g++) entity |= !study->reading.groups[g].of.column;
+    bool own = grouped && branch->op && (branch->table == scope->nodes[0].table || (entity && branch->measure.kind != MEASURE_COUNT));
+    if (!own) {
+      scope_and(scope, write_branch(scope, b));
+      continue;
+    }
+    const char *value = write_measure(scope, &branch->measure);
+    if (value) having = study_cat(study, having, " AND ", arena_printf(study->arena, "%s %s %s", value, branch->op, branch->literal));
+  }
+  return *having ? arena_printf(study->arena, "\nHAVING %s", having) : "";
+}

@@ -1,0 +1,101 @@
+/* read_date.c - stretches of time as conditions: "since 2020", "in March or April". */
+#include <string.h>
+
+#include "worker/text2sql/builtin/read.h"
+
+/* A column that only holds years, when the stretch is made of whole ones. */
+static bool year_filter(struct reader *reader, size_t at, size_t table, const struct date_range *range) {
+  struct place place;
+  struct study *study = reader->study;
+  if (!range->years) return false;
+  bool by_verb = false; /* "formed before 2000": of several years the verb's */
+  for (size_t back = 1; back <= 2 && back <= at && !by_verb; back++) {
+    by_verb = *token_lower(reader, at - back) && !study_glue(token_lower(reader, at - back)) &&
+              find_concept(reader, table, token_lower(reader, at - back), WANT_NUMBER, &place) &&
+              strstr(tokens_lower(study->arena, place.column->name, strlen(place.column->name)), "year");
+    if (by_verb) study->explained[at - back] = true;
+  }
+  if (!by_verb && !find_concept(reader, table, "year", WANT_NUMBER, &place)) return false;
+  struct filter filter = {.kind = FILTER_COMPARE, .of = place, .range = *range};
+  bool both = range->from_year && range->to_year;
+  filter.op = both ? (range->from_year == range->to_year ? "=" : "BETWEEN") : range->from_year ? ">=" : "<=";
+  filter.literal = arena_printf(study->arena, "%d", range->from_year ? range->from_year : range->to_year);
+  if (both) filter.upper = arena_printf(study->arena, "%d", range->to_year);
+  add_filter(reader, filter, at);
+  return true;
+}
+
+/* "in March or April 2024", "in 2022 and 2023": of the date before, either. */
+static size_t another_date(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  struct reading *out = reader->out;
+  struct filter *last = out->filter_count ? &out->filters[out->filter_count - 1] : NULL;
+  struct date_range range;
+  size_t p = at;
+  while (token_is(reader, p, "or|and|,")) p++;
+  p += token_is(reader, p, "in|during|on") && p > at ? 1 : 0;
+  bool years = last && last->kind == FILTER_COMPARE && last->range.years;
+  if (p == at || !last || last->end != at || (last->kind != FILTER_DATE && !years) || last->branch != reader->branch) return 0;
+  size_t n = dates_continue(&study->tokens, p, study->arena, &range);
+  if (!n || (years && !(range.from_year && range.from_year == range.to_year))) return 0;
+  struct filter filter = {.kind = last->kind, .of = last->of, .range = range, .either = true};
+  if (years) filter.op = "=", filter.literal = arena_printf(study->arena, "%d", range.from_year);
+  for (size_t i = at; i < p; i++) study->explained[i] = true;
+  add_filter(reader, filter, p);
+  return p + n - at;
+}
+
+/* Whose date is meant: of what is measured, "customers by revenue in 2025", unless the verb is the rows' own, "who joined in 2025". */
+static size_t dated_table(struct reader *reader, size_t at) {
+  const struct reading *out = reader->out;
+  if (reader->branch) return out->branches[reader->branch - 1].table;
+  const struct measure *measured = NULL;
+  for (size_t i = 0; i < out->key_count; i++)
+    if (out->keys[i].by.kind != MEASURE_NONE && !out->keys[i].by.term) measured = &out->keys[i].by;
+  if (measured && measured->of.table != out->subject) {
+    const char *kept = reader->study->doubt;
+    struct place place;
+    bool own = date_by_verb(reader, at, out->subject, &place);
+    reader->study->doubt = kept;
+    if (own) measured = NULL;
+  }
+  for (size_t i = 0; i < out->item_count; i++)
+    if (out->items[i].kind != MEASURE_NONE && !out->items[i].term) measured = &out->items[i];
+  return measured ? measured->of.table : out->subject;
+}
+
+size_t rule_date(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  struct date_range range;
+  size_t another = another_date(reader, at);
+  if (another) return another;
+  size_t n = dates_read(&study->tokens, at, study->arena, &range);
+  if (!n) return 0;
+  size_t table = dated_table(reader, at);
+  struct place place;
+  size_t last = reader->last_table;
+  const char *kept = study->doubt;
+  bool ranked = table != reader->out->subject && !reader->out->item_count; /* "customers by revenue in 2025" */
+  bool near = last != NO_TABLE && last != table && reader->where && !reader->branch && !(ranked && last == reader->out->subject);
+  for (size_t back = 1; near && back <= 3 && back <= at; back++) /* "comments were posted in": when they were */
+    if (mention_at(reader, at - back) && mention_at(reader, at - back)->verb && at > back &&
+        token_is(reader, at - back - 1, "was|were|been|are|is"))
+      near = false;
+  bool done = false; /* "enrolled in 2020" of enroll_year */
+  for (size_t back = 1; range.years && !reader->branch && back <= 2 && back <= at && !done; back++)
+    done = !study_glue(token_lower(reader, at - back)) && find_concept(reader, table, token_lower(reader, at - back), WANT_NUMBER, &place);
+  if (done && year_filter(reader, at, table, &range)) return n;
+  bool found = near && settle_date(reader, at, last, &place);
+  if (!found && study->doubt && !near) return 0;
+  if (!found) study->doubt = kept;
+  if (!found) found = settle_date(reader, at, table, &place);
+  if (!found && year_filter(reader, at, table, &range)) {
+    study->doubt = kept;
+    return n;
+  }
+  if (!found && study->doubt) return 0;
+  for (size_t i = 0; !found && i < reader->out->related_count; i++) found = settle_date(reader, at, reader->out->related[i], &place);
+  if (!found) return 0;
+  add_filter(reader, (struct filter){.kind = FILTER_DATE, .of = place, .range = range}, at);
+  return n;
+}

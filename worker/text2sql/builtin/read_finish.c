@@ -1,0 +1,163 @@
+/* read_finish.c - what follows from all that the rules found: what waited for its noun, groups, what is listed once. */
+#include <string.h>
+
+#include "worker/text2sql/builtin/read.h"
+
+void finish_waiting(struct reader *reader) {
+  struct reading *out = reader->out;
+  struct place amount;
+  if (reader->pending == MEASURE_SUM && !out->item_count && !reader->study->doubt &&
+      out->subject != NO_TABLE && /* "how much was deposited" */
+      find_concept(reader, out->subject, "amount total revenue sales", WANT_NUMBER, &amount)) {
+    add_item(reader, (struct measure){.kind = MEASURE_SUM, .of = amount});
+    out->listed = false;
+    reader->pending = MEASURE_NONE;
+  }
+  bool counted = false; /* "how many hours … in total" */
+  for (size_t i = 0; i < out->item_count; i++) counted |= out->items[i].kind != MEASURE_NONE;
+  if (reader->pending == MEASURE_SUM && counted) reader->pending = MEASURE_NONE;
+  if (reader->pending == MEASURE_COUNT && out->subject != NO_TABLE) {
+    add_item(reader, (struct measure){.kind = MEASURE_COUNT, .of.table = out->subject});
+    out->listed = false;
+  } else if (reader->pending != MEASURE_NONE) {
+    study_doubt(reader->study, NULL, "Of what is the total, average or extreme wanted? Name the column.");
+  }
+  if (!reader->top || out->key_count || reader->study->doubt) return;
+  size_t aggregates = 0, which = 0;
+  for (size_t i = 0; i < out->item_count; i++)
+    if (out->items[i].kind != MEASURE_NONE) aggregates++, which = i;
+  if (aggregates == 1)
+    add_key(reader, out->items[which], reader->top_falling);
+  else
+    study_doubt(reader->study, NULL, "Top by what? Name the column or count to order by.");
+}
+
+static bool has_aggregate(const struct reading *out) {
+  for (size_t i = 0; i < out->item_count; i++)
+    if (out->items[i].kind != MEASURE_NONE || out->items[i].term) return true;
+  for (size_t i = 0; i < out->key_count; i++)
+    if (out->keys[i].by.kind != MEASURE_NONE || out->keys[i].by.term) return true;
+  return false;
+}
+
+/* "units sold per brand": amounts per something are added up; prices and scores are not. */
+static void sum_items(struct reader *reader) {
+  struct reading *out = reader->out;
+  for (size_t i = 0; i < out->item_count; i++) {
+    struct measure *item = &out->items[i];
+    if (item->kind != MEASURE_NONE || !item->of.column || !column_numeric(item->of.column)) continue;
+    if (additive(reader->study, item->of.column))
+      item->kind = MEASURE_SUM;
+    else
+      study_doubt(reader->study, NULL, "Should %s be added up or averaged?", item->of.column->name);
+  }
+}
+
+/* "each product's name": groups without anything to add up are a list. */
+static void list_groups(struct reader *reader) {
+  struct reading *out = reader->out;
+  if (out->each || out->branch_count || out->nested_average) return;
+  for (size_t i = 0; i < out->group_count; i++) {
+    if (out->groups[i].bucket || out->groups[i].of.role) return;
+    if (out->groups[i].of.column)
+      add_item(reader, (struct measure){.of = out->groups[i].of});
+    else if (out->groups[i].of.table != out->subject)
+      return;
+    else
+      out->listed |= !out->item_count || out->items[0].of.table != out->subject;
+  }
+  out->group_count = 0;
+}
+
+static bool only_own_sums(const struct reading *out) {
+  bool sums = false;
+  for (size_t i = 0; i < out->item_count; i++) {
+    if (out->items[i].kind == MEASURE_NONE) continue;
+    if (out->items[i].kind != MEASURE_SUM || out->items[i].of.table != out->subject) return false;
+    sums = true;
+  }
+  return sums;
+}
+
+/* Rows asked for together with aggregates are what the aggregates are grouped by. */
+void finish_groups(struct reader *reader) {
+  struct reading *out = reader->out;
+  if (out->ratio) return;
+  for (size_t i = 0; i < out->item_count && out->group_count && reader->per; i++) { /* "signups per year": rows, by their date */
+    struct measure *item = &out->items[i];
+    if (item->kind == MEASURE_NONE && item->of.column && column_temporal(item->of.column) && out->groups[0].bucket)
+      *item = (struct measure){.kind = MEASURE_COUNT, .of.table = item->of.table};
+  }
+  if (reader->per && out->group_count && !has_aggregate(out)) sum_items(reader);
+  if (reader->per && out->group_count && !has_aggregate(out) && out->listed && !out->item_count && !out->each &&
+      !out->branch_count) { /* "users per country" */
+    add_item(reader, (struct measure){.kind = MEASURE_COUNT, .of.table = out->subject});
+    out->listed = false;
+  }
+  if (!has_aggregate(out)) {
+    list_groups(reader);
+    return;
+  }
+  if (reader->per && out->listed && out->group_count && only_own_sums(out)) out->listed = false; /* a sum for each row is none */
+  size_t kept = 0;
+  for (size_t i = 0; i < out->item_count; i++) {
+    if (out->items[i].kind == MEASURE_NONE && !out->items[i].term) {
+      if (out->items[i].of.column && out->items[i].of.table == out->subject && !out->listed && !out->group_count && out->item_count > 1)
+        out->listed = column_key(study_table(reader->study, out->subject), out->items[i].of.column) || out->listed;
+      add_group(reader, (struct group){.of = out->items[i].of});
+    } else {
+      out->items[kept++] = out->items[i];
+    }
+  }
+  out->item_count = kept;
+  bool grouped = false;
+  bool ranked = out->limit && out->key_count && out->keys[0].by.kind != MEASURE_NONE; /* "top 3 guests for each country" */
+  for (size_t i = 0; i < out->group_count; i++)
+    grouped |=
+        out->groups[i].of.table == out->subject && !out->groups[i].bucket && !(ranked && out->groups[i].each && out->groups[i].of.column);
+  if (out->listed && !grouped) add_group(reader, (struct group){.of.table = out->subject});
+  size_t within = 0; /* "top 3 products in each category by sales" */
+  for (size_t i = 0; i < out->group_count; i++) within += out->groups[i].each;
+  if (within && within < out->group_count && out->limit && out->key_count) out->each = true;
+  for (size_t i = 0; i < out->key_count; i++)
+    if (out->keys[i].by.kind != MEASURE_NONE || out->keys[i].by.term) add_item(reader, out->keys[i].by);
+}
+
+/* "List brands": what there is of something that has no table of its own, each once. */
+void finish_distinct(struct reader *reader) {
+  struct reading *out = reader->out;
+  if (out->listed || !out->item_count || has_aggregate(out) || out->ratio || reader->study->mentioned[out->subject]) return;
+  const struct snap_column *display[2];
+  size_t shown_by = study_display(reader->study, out->subject, display);
+  for (size_t i = 0; i < out->item_count; i++) {
+    if (!out->items[i].of.column || !wanted_fits(out->items[i].of.column, WANT_TEXT)) return;
+    for (size_t d = 0; d < shown_by && out->filter_count; d++)
+      if (out->items[i].of.column == display[d]) return; /* "names of gold members" */
+  }
+  for (size_t k = 0; k < out->key_count; k++) {
+    bool shown = false;
+    for (size_t i = 0; i < out->item_count; i++) shown |= out->items[i].of.column == out->keys[k].by.of.column;
+    if (!shown) return;
+  }
+  out->distinct = true;
+}
+
+static bool used(const struct reading *out, size_t table) {
+  for (size_t i = 0; i < out->item_count; i++)
+    if (out->items[i].of.table == table || out->items[i].term) return true;
+  for (size_t i = 0; i < out->filter_count; i++)
+    if (out->filters[i].of.table == table) return true;
+  for (size_t i = 0; i < out->group_count; i++)
+    if (out->groups[i].of.table == table) return true;
+  for (size_t i = 0; i < out->branch_count; i++)
+    if (out->branches[i].table == table) return true;
+  for (size_t i = 0; i < out->key_count; i++)
+    if (out->keys[i].by.of.table == table) return true;
+  return false;
+}
+
+/* "users in groups": a table that nothing else came of must have rows. */
+void finish_qualifiers(struct reader *reader) {
+  for (size_t i = 0; i < reader->qualifier_count; i++)
+    if (!used(reader->out, reader->qualifiers[i])) add_related(reader, reader->qualifiers[i]);
+}

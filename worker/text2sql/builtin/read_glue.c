@@ -1,0 +1,176 @@
+/* read_glue.c - words that say nothing of their own beside what was understood, and those that nothing accounts for. */
+#include <string.h>
+
+#include "worker/text2sql/builtin/read.h"
+
+/* Words that say nothing about which rows: what one calls a result, and verbs of having and being somewhere. */
+static const char benign[] =
+    " information info detail details data record records entry entries result results list database table value "
+    "values respectively overall available different following place placed places make makes made "
+    "belong belongs belonging associate associated relate related correspond corresponding exist exists existing "
+    "locate located live lives living base based work works working come comes coming came through together contain "
+    "contains involve involved occur occurred happen happened call called name named use used uses receive "
+    "received get gets got getting include included including total please along "
+    "calculate compute count report query question answer order ordered sort sorted group grouped column columns "
+    "row rows field fields system registered recorded stored listed given output number amount "
+    "offer offers offered take takes taken took provide provided handled handle assigned placing making currently "
+    "present people person whole entire full complete each sum summary overview ";
+
+/* Glue that turns the meaning round: it is never passed over in silence. */
+static bool weighty(const char *lower) {
+  static const char *const words[] = {"not",        "never", "no",     "without", "except",  "excluding", "neither", "nor",
+                                      "most",       "least", "fewest", "more",    "less",    "fewer",     "than",    "above",
+                                      "below",      "under", "before", "after",   "since",   "until",     "between", "or",
+                                      "either",     "per",   "during", "out",     "both",    "average",   "median",  "total",
+                                      "percentage", "ratio", "will",   "should",  "predict", "forecast",  "why"};
+  for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+    if (strcmp(words[i], lower) == 0) return true;
+  return false;
+}
+
+/* Verbs that only say that two things belong together, by stem. */
+bool verb_neutral(const struct study *study, size_t at) {
+  static const char *const stems[] = {
+      "oper",    "run",   "lead",   "handl",  "manag",  "make",    "play",   "write",  "teach",   "serv",    "offer",  "host",
+      "hold",    "take",  "fli",    "direct", "produc", "publish", "releas", "record", "perform", "conduct", "employ", "carri",
+      "cover",   "drive", "submit", "post",   "creat",  "contain", "score",  "own",    "have",    "work",    "depart", "arriv",
+      "process", "treat", "see",    "teach",  "attend", "use",     "coach",  "receiv", "get",     "come",    "log",    "bill"};
+  const struct token *token = at < study->tokens.count ? &study->tokens.items[at] : NULL;
+  for (size_t i = 0; token && token->kind == TOKEN_WORD && i < sizeof stems / sizeof *stems; i++)
+    if (strcmp(token->word->text, stems[i]) == 0) return true;
+  return false;
+}
+
+/* "diagnosed with Migraine", "taking Genetics": what joins two things that were understood says nothing of its own, unless it says the
+ * opposite. */
+static bool joins_things(const struct study *study, size_t at) {
+  static const char *const against[] = {"refused",  "returned",  "cancelled",  "canceled", "declined", "complained", "lost",
+                                        "disliked", "rejected",  "missed",     "missing",  "failed",   "fired",      "left",
+                                        "lacking",  "excluding", "terminated", "avoided",  "skipped",  "dropped",    "deleted",
+                                        "removed",  "expired",   "overdue",    "delayed",  "ended",    "stopped"};
+  static const char *const ties[] = {"in", "with", "by",   "for",   "at",   "on",   "from",    "to",   "the",     "of",       "as", "a",
+                                     "an", "any",  "more", "fewer", "less", "over", "exactly", "only", "several", "multiple", "no"};
+  const char *lower = study->tokens.items[at].lower;
+  size_t len = strlen(lower);
+  bool verb = (len > 4 && (strcmp(lower + len - 2, "ed") == 0 || strcmp(lower + len - 3, "ing") == 0)) ||
+              study_phrase(study, at, "written|taught|sold|made|sent|given|driven|flown|held|won|bought|taken");
+  for (size_t i = 0; i < sizeof against / sizeof *against; i++)
+    if (strcmp(against[i], lower) == 0) return false;
+  struct date_range range;
+  if (at > 1 && study_phrase(study, at - 2, "much was|much were|many was|many were")) return false; /* "how much was deposited" */
+  if (!verb || at == 0 || at + 1 >= study->tokens.count || dates_read(&study->tokens, at + 1, study->arena, &range)) return false;
+  const struct mention *next = study->at[at + 1];
+  bool tied = mention_best(next, LINK_VALUE) != NULL;
+  for (size_t i = 0; i < sizeof ties / sizeof *ties; i++) tied |= study_phrase(study, at + 1, ties[i]) != 0;
+  return tied;
+}
+
+/* "how many flights does each airline operate", "airlines that fly to Japan", "scored a penalty". */
+static bool ties_together(const struct study *study, size_t at) {
+  bool asked = false;
+  if (at == 0 || !verb_neutral(study, at)) return false;
+  for (size_t i = 0; i < at; i++) asked |= study_phrase(study, i, "do|does|did|have|has|had|that|which|who|whom|never|not") > 0;
+  return asked;
+}
+
+/* "business class", "gold tier": the noun behind a value that says what kind of thing it is. */
+static bool classifies(const struct study *study, size_t at) {
+  if (!study_phrase(study, at,
+                    "class|classes|type|types|kind|kinds|tier|tiers|plan|plans|level|status|grade|segment|channel|team|label|group|member|"
+                    "members|holders"))
+    return false;
+  for (size_t back = 1; back <= 3 && back <= at; back++)
+    if (study->at[at - back] && study->at[at - back]->to == at && study->explained[at - back])
+      return mention_best(study->at[at - back], LINK_VALUE) != NULL;
+  return false;
+}
+
+/* "in the league", "does our bank have": all of it. */
+static bool whole_place(const struct study *study, size_t at) {
+  return at > 0 && study_phrase(study, at - 1, "the|our|this|your|my") &&
+         study_phrase(
+             study, at,
+             "bank|company|library|league|shop|store|school|hospital|clinic|organization|organisation|university|college|firm|business|"
+             "system|"
+             "platform|app|site|website|club|airline|hotel|chain|network|catalog|catalogue|warehouse|world|market|country|dataset");
+}
+
+/* "tickets were sold": what happened to every row of a table that is nothing but such events. */
+static bool happened_to_all(const struct study *study, size_t at) {
+  if (at < 2 || !study_phrase(study, at - 1, "was|were|been|are|is|be") || study->reading.subject == NO_TABLE) return false;
+  if (!study_phrase(study, at,
+                    "sold|made|placed|created|bought|issued|booked|played|held|submitted|filed|logged|raised|recorded|taken|given"))
+    return false;
+  for (size_t i = 0; i < study->graph.edge_count; i++)
+    if (study->graph.edges[i].to == study->reading.subject) return false;
+  return true;
+}
+
+/* "fare revenue", "earn more than 30": a word for money beside what it is about. */
+static bool money_beside(const struct study *study, size_t at) {
+  if (study_phrase(study, at, "earn|earns|cost|costs|pay|pays|weigh|weighs|make|makes|charge|charges") &&
+      study_phrase(study, at + 1, "more|less|over|under|above|below|at|between|the|exactly"))
+    return true;
+  if (at == 0 ||
+      !study_phrase(study, at,
+                    "revenue|income|earnings|amount|value|values|total|figures|numbers|worked|spent|logged|booked|earned|sold|made|"
+                    "recorded|billed|played|listened|produced|generated|consumed|delivered"))
+    return false;
+  for (size_t back = 1; back <= 3 && back <= at; back++) {
+    const struct mention *before = study->at[at - back];
+    if (!before || before->to != at || !study->explained[at - back]) continue;
+    const struct link *column = mention_best(before, LINK_COLUMN);
+    return column && column_numeric(column->column);
+  }
+  return false;
+}
+
+bool says_nothing(const struct study *study, size_t at) {
+  const struct token *token = &study->tokens.items[at];
+  if (token->kind == TOKEN_MARK) return true;
+  if (study->at[at] == NULL && (classifies(study, at) || happened_to_all(study, at) || ties_together(study, at) || whole_place(study, at)))
+    return true;
+  if (ties_together(study, at) && study_phrase(study, at, "depart|departs|arrive|arrives") && study_phrase(study, at + 1, "from|at|to|in"))
+    return true;
+  if (money_beside(study, at)) return true;
+  if (study_phrase(study, at, "value of|worth of")) return false;                                  /* an amount is asked for */
+  if (at > 0 && study_phrase(study, at - 1, "on display|on show|on view|in return")) return false; /* no order to show */
+  if (study_phrase(study, at, "under") && mention_best(study->at[at + 1 < study->tokens.count ? at + 1 : at], LINK_VALUE)) return true;
+  if (study_phrase(study, at, "both") && study->at[at + 1 < study->tokens.count ? at + 1 : at])
+    return true; /* "both orders and reviews": and, anyway */
+  if (token->kind != TOKEN_WORD || weighty(token->lower)) return false;
+  if (study_glue(token->lower) && !(token->capital && strlen(token->lower) > 2 && at > 1)) return true;
+  if (token->capital && !study_glue(token->lower)) return false;
+  if (joins_things(study, at)) return true;
+  size_t len = strlen(token->lower);
+  for (const char *p = strstr(benign, token->lower); p; p = strstr(p + 1, token->lower))
+    if (p[-1] == ' ' && p[len] == ' ') return true;
+  return false;
+}
+
+/* "new customers per month", "new orders in May": those that the date is of. */
+static bool newly(const struct study *study, size_t at) {
+  const struct reading *out = &study->reading;
+  bool dated = false;
+  for (size_t i = 0; i < out->group_count; i++) dated |= out->groups[i].bucket != UNIT_NONE;
+  for (size_t i = 0; i < out->filter_count; i++) dated |= out->filters[i].kind == FILTER_DATE;
+  return dated && study_phrase(study, at, "new") && at + 1 < study->tokens.count && mention_best(study->at[at + 1], LINK_TABLE);
+}
+
+/* A word that nothing accounts for is something that was asked for. */
+void judge_coverage(struct study *study) {
+  size_t words = 0;
+  const char *list = "";
+  for (size_t i = 0; i < study->tokens.count; i++) {
+    const struct token *token = &study->tokens.items[i];
+    if (study->explained[i] || token->kind == TOKEN_MARK || newly(study, i)) continue;
+    words++;
+    list = arena_printf(study->arena, "%s%s\u201c%s\u201d", list, *list ? ", " : "", study_words(study, i, i + 1));
+  }
+  if (words) {
+    study_doubt(study, NULL,
+                "I can't connect %s to anything in the schema or its values. Can you say it with the names of tables and columns, or put a "
+                "value in quotes?",
+                list);
+  }
+}

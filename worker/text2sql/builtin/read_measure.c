@@ -1,0 +1,267 @@
+/* read_measure.c - counts, sums, averages and extremes: what is measured, and of what. */
+#include <string.h>
+
+#include "worker/text2sql/builtin/read.h"
+
+static const struct {
+  const char *phrases;
+  enum measure_kind kind;
+} aggregates[] = {
+    {"how many|number of|total number of|total count of|count of|count the number of|count the|count how many|count|counts of|numbers "
+     "of|quantity of distinct|amount of distinct|distribution of|breakdown of|volume of",
+     MEASURE_COUNT},
+    {"headcount of|head count of|headcount|head count", MEASURE_COUNT},
+    {"how much|sum of the|sum of|sum|total sum of|total|combined|overall|cumulative", MEASURE_SUM},
+    {"average|mean|avg|typical", MEASURE_AVG},
+    {"median", MEASURE_MEDIAN},
+    {"maximum|max", MEASURE_MAX},
+    {"minimum|min", MEASURE_MIN},
+};
+
+static size_t aggregate_at(const struct reader *reader, size_t at, enum measure_kind *ret_kind) {
+  for (size_t i = 0; i < sizeof aggregates / sizeof *aggregates; i++) {
+    size_t n = study_phrase(reader->study, at, aggregates[i].phrases);
+    if (!n) continue;
+    *ret_kind = aggregates[i].kind;
+    return n;
+  }
+  return 0;
+}
+
+static struct measure rows_of(size_t table, bool distinct) {
+  return (struct measure){.kind = MEASURE_COUNT, .distinct = distinct, .of.table = table};
+}
+
+/* A number to add up, or things to count: what a column said after "how many" means. */
+static struct measure counted(struct reader *reader, struct place place) {
+  static const char *const sums[] = {"quantiti", "unit", "stock", "seat", "point",  "goal", "hour", "second", "minut",
+                                     "mile",     "view", "click", "piec", "credit", "page", "copi", NULL};
+  bool number = column_numeric(place.column) && !column_key(study_table(reader->study, place.table), place.column);
+  if (number && named_by(reader->study, place.column, sums)) return (struct measure){.kind = MEASURE_SUM, .of = place};
+  return (struct measure){.kind = MEASURE_COUNT, .distinct = true, .of = place};
+}
+
+/* The mention an aggregate is of, at `at` or behind a table's name that only qualifies it ("average order value"). */
+static size_t measured_mention(struct reader *reader, size_t at, enum wanted wanted, struct place *ret_place) {
+  const struct mention *mention = mention_at(reader, at);
+  if (!mention) return 0;
+  const struct link *table = mention_best(mention, LINK_TABLE), *column = mention_best(mention, LINK_COLUMN);
+  if (table && (!column || column->score <= table->score)) {
+    const struct mention *next = mention_at(reader, mention->to);
+    if (mention_best(next, LINK_COLUMN) && settle_column(reader, next, wanted, ret_place)) return next->to - at;
+  }
+  if (column && !reader->study->doubt && settle_column(reader, mention, wanted, ret_place)) return mention->to - at;
+  return 0;
+}
+
+/* "days between order date and ship date" after "average": an interval of two dates. */
+static size_t read_interval(struct reader *reader, size_t at, struct measure *ret) {
+  struct study *study = reader->study;
+  size_t n = study_phrase(study, at,
+                          "number of days between|days between|time between|number of days from|days from|time from|difference "
+                          "between|difference in days between|days elapsed between"),
+         p = skip_glue(reader, at + n);
+  struct place from, *until = ARENA_NEW(study->arena, struct place);
+  size_t m = n ? measured_mention(reader, p, WANT_DATE, &from) : 0;
+  if (!m || !until || !token_is(reader, p + m, "and|to|until")) return 0;
+  size_t q = skip_glue(reader, p + m + 1), k = measured_mention(reader, q, WANT_DATE, until);
+  if (!k || until->table != from.table) return 0;
+  *ret = (struct measure){.of = from, .until = until};
+  return q + k + study_phrase(study, q + k, "in days") - at;
+}
+
+static size_t read_term(struct reader *reader, size_t at, struct measure *ret) {
+  const struct mention *mention = mention_at(reader, at);
+  const struct link *term = mention_best(mention, LINK_TERM);
+  if (!term) return 0;
+  *ret = (struct measure){.term = term->term, .of.table = reader->out->subject};
+  return mention->to - at;
+}
+
+/* What stands behind "how many", "average", … */
+static size_t measured(struct reader *reader, size_t at, enum measure_kind kind, bool distinct, struct measure *ret) {
+  struct place place;
+  size_t n;
+  const struct link *role = mention_best(mention_at(reader, at), LINK_ROLE);
+  const struct link *noun = role ? mention_best(mention_at(reader, mention_at(reader, at)->to), LINK_TABLE) : NULL;
+  if (noun && noun->table == role->edge->from && noun->score >= 0.95) { /* "how many home matches" */
+    size_t taken = mention_at(reader, at)->to - at;
+    n = measured(reader, at + taken, kind, distinct, ret);
+    return n ? taken + n : 0;
+  }
+  if (kind != MEASURE_COUNT && (n = read_interval(reader, at, ret))) {
+    ret->kind = kind;
+    return n;
+  }
+  if ((n = read_term(reader, at, ret))) return n;
+  const struct mention *mention = mention_at(reader, at);
+  const struct link *table = mention_best(mention, LINK_TABLE), *column = mention_best(mention, LINK_COLUMN);
+  bool rows = table && (!column || column->score <= table->score + 0.03);
+  if (kind == MEASURE_COUNT) {
+    const struct link *flag = mention_best(mention, LINK_FLAG), *value = mention_best(mention, LINK_VALUE);
+    double least = table && !mention->verb ? table->score : 0.75;
+    if ((flag && flag->score > least) || (value && value->score > least)) return 0; /* "how many active …" */
+    if (rows && !mention->verb && (table->score >= 0.75 || !column)) {
+      size_t which = settle_table(reader, mention);
+      if (which == NO_TABLE) return 0;
+      *ret = rows_of(which, distinct);
+      return mention->to - at;
+    }
+    if (!column || !settle_column(reader, mention, WANT_ANY, &place)) return 0;
+    if ((column_temporal(place.column) && mention_at(reader, mention->to)) || mention->verb) return 0; /* "how many open tickets" */
+    *ret = counted(reader, place);
+    return mention->to - at;
+  }
+  enum wanted wanted = kind == MEASURE_MAX || kind == MEASURE_MIN ? WANT_MEASURABLE : WANT_NUMBER;
+  if (kind == MEASURE_SUM && money_like(reader, at) && !(column && column->score >= 0.9) && find_revenue(reader, ret))
+    return mention ? mention->to - at : 1;
+  if ((n = measured_mention(reader, at, wanted, &place)) && !column_key(study_table(reader->study, place.table), place.column)) {
+    *ret = (struct measure){.kind = kind, .of = place};
+    return n;
+  }
+  if (!rows || reader->study->doubt || kind == MEASURE_MAX || kind == MEASURE_MIN) return 0;
+  size_t which = settle_table(reader, mention);
+  if (which == NO_TABLE) return 0;
+  *ret = rows_of(which, distinct);
+  if (kind == MEASURE_AVG) reader->out->nested_average = true;
+  return mention->to - at;
+}
+
+size_t read_measure(struct reader *reader, size_t at, struct measure *ret_measure) {
+  enum measure_kind kind = MEASURE_NONE;
+  size_t start = at, n;
+  at = skip_glue(reader, at);
+  n = aggregate_at(reader, at, &kind);
+  if (n && kind != MEASURE_COUNT) {
+    size_t m = read_interval(reader, skip_glue(reader, at + n), ret_measure);
+    if (m) ret_measure->kind = kind;
+    if (m || reader->study->doubt) return m ? skip_glue(reader, at + n) + m - start : 0;
+  }
+  bool nested = n && kind == MEASURE_AVG;
+  while ((n = aggregate_at(reader, at, &kind)) && kind != MEASURE_COUNT &&
+         aggregate_at(reader, skip_glue(reader, at + n), &(enum measure_kind){0}))
+    at = skip_glue(reader, at + n); /* "total number of" */
+  if (n) {
+    at += n;
+    bool distinct = token_is(reader, at, "distinct|unique|different");
+    at = skip_glue(reader, at);
+    n = measured(reader, at, kind, distinct, ret_measure);
+    if (n && nested && kind == MEASURE_COUNT) reader->out->nested_average = true;
+    return n ? at + n - start : 0;
+  }
+  if ((n = read_term(reader, at, ret_measure))) return at + n - start;
+  const struct link *amount = mention_best(mention_at(reader, at), LINK_COLUMN);
+  const struct mention *money = mention_at(reader, at);
+  if (money_like(reader, at) && !(amount && amount->score >= 0.9) && (!money || money->to == at + 1) && find_revenue(reader, ret_measure)) {
+    const struct mention *mention = mention_at(reader, at);
+    return (mention ? mention->to : at + 1) - start;
+  }
+  return 0;
+}
+
+/* "cheapest and most expensive rate": extremes, where several stand in a row. */
+static size_t extreme_at(const struct reader *reader, size_t at, enum measure_kind *ret_kind) {
+  size_t n = aggregate_at(reader, at, ret_kind);
+  if (n) return n;
+  size_t most = study_phrase(reader->study, at, "highest|largest|biggest|most expensive|longest|greatest|latest|newest"),
+         least = study_phrase(reader->study, at, "lowest|smallest|cheapest|least expensive|shortest|earliest|oldest");
+  *ret_kind = most ? MEASURE_MAX : MEASURE_MIN;
+  return most + least;
+}
+
+/* "min, max and average price": several of one column. */
+static size_t read_several(struct reader *reader, size_t at) {
+  enum measure_kind kinds[6];
+  size_t count = 0, p = at, n;
+  while (count < 6 && (n = extreme_at(reader, p, &kinds[count])) && kinds[count] != MEASURE_COUNT) {
+    p += n;
+    count++;
+    size_t q = p;
+    while (token_is(reader, q, "and|,|/|or|the")) q++;
+    if (q == p || !extreme_at(reader, q, &(enum measure_kind){0})) break;
+    p = q;
+  }
+  struct measure measure;
+  p = skip_glue(reader, p);
+  p += study_phrase(reader->study, p, "number of"); /* "minimum and maximum number of seats" */
+  n = count > 1 ? measured(reader, p, kinds[count - 1], false, &measure) : 0;
+  if (!n || !measure.of.column) return 0;
+  for (size_t i = 0; i < count; i++) {
+    measure.kind = kinds[i];
+    add_item(reader, measure);
+  }
+  return p + n - at;
+}
+
+/* What was asked for is shown anyway: ", and how much is it?" */
+static size_t read_echo(struct reader *reader, size_t at) {
+  size_t n =
+      at > 2 ? study_phrase(reader->study, at,
+                            "how much is it|how much was it|how much is that|how many is it|how many is that|what is it|how much|how many")
+             : 0;
+  size_t end = at + n;
+  while (token_is(reader, end, "?|.|is|it|that|did|they|spend|have|are|there")) end++;
+  return n && end >= reader->study->tokens.count && wants_rows(reader) && reader->out->key_count ? end - at : 0;
+}
+
+size_t rule_measure(struct reader *reader, size_t at) {
+  struct measure measure;
+  enum measure_kind kind = MEASURE_NONE;
+  struct study *study = reader->study;
+  size_t several = read_several(reader, at);
+  if (several || study->doubt) return several;
+  if ((several = read_echo(reader, at))) return several;
+  const struct mention *mention = mention_at(reader, at);
+  size_t n = aggregate_at(reader, at, &kind);
+  const struct link *role = mention_best(mention, LINK_ROLE),
+                    *noun = role ? mention_best(mention_at(reader, mention->to), LINK_TABLE) : NULL;
+  if (noun && noun->table == role->edge->from && noun->score >= 0.95) return 0; /* "how many home matches" */
+  if (reader->pending != MEASURE_NONE && mention && !n) {                       /* what it was waiting for, behind adjectives */
+    n = measured(reader, at, reader->pending, reader->pending_distinct, &measure);
+    if (!n) return 0;
+    reader->pending = MEASURE_NONE;
+    add_item(reader, measure);
+    reader->last_table = measure.of.table;
+    return n;
+  }
+  if (mention && n < mention->to - at && mention_best(mention, LINK_COLUMN) && reader->pending == MEASURE_NONE && mention->to - at > 1 &&
+      kind != MEASURE_NONE) { /* "total amount" is a column */
+    struct place place;
+    if (mention_best(mention, LINK_COLUMN)->score < 0.95 && n == 1 && mention->to == at + 2 && money_like(reader, at + 1) &&
+        find_revenue(reader, &measure)) {
+      add_item(reader, measure);
+      return 2;
+    }
+    if (settle_column(reader, mention, WANT_NUMBER, &place) && !wants_rows(reader)) {
+      add_item(reader, (struct measure){.kind = kind == MEASURE_COUNT ? MEASURE_SUM : kind, .of = place});
+      return mention->to - at;
+    }
+    if (study->doubt) return 0;
+  }
+  if (mention_best(mention, LINK_TERM) && (n = read_term(reader, at, &measure))) {
+    if (!strchr(measure.term->expression, '(')) return 0; /* a condition */
+    add_item(reader, measure);
+    reader->out->metric = measure.term;
+    return n;
+  }
+  if (!n && money_like(reader, at) && !reader->where && (n = read_measure(reader, at, &measure))) {
+    if (mention_best(mention, LINK_TABLE) && token_is(reader, at, "sales|payments|donations|expenses") && !wants_rows(reader) &&
+        !token_is(reader, at + 1, "by|per|in|for|from"))
+      return 0;
+    add_item(reader, measure);
+    return n;
+  }
+  if (!n || (mention && mention->to - at > n && mention_best(mention, LINK_COLUMN))) return 0;
+  if (kind == MEASURE_COUNT && token_is(reader, at, "count") && mention_best(mention, LINK_COLUMN) && at > 1) return 0;
+  size_t whole = read_measure(reader, at, &measure);
+  if (whole) {
+    add_item(reader, measure);
+    reader->last_table = measure.of.table;
+    return whole;
+  }
+  if (study->doubt) return 0;
+  if (reader->pending == MEASURE_AVG && kind == MEASURE_COUNT) reader->out->nested_average = true;
+  reader->pending = kind;
+  reader->pending_distinct = token_is(reader, at + n, "distinct|unique|different");
+  return n + (reader->pending_distinct ? 1 : 0);
+}

@@ -1,0 +1,91 @@
+/* read_money.c - what "revenue", "spent" and "worth" add up. */
+#include <string.h>
+
+#include "worker/text2sql/builtin/read.h"
+
+bool money_like(const struct reader *reader, size_t at) {
+  return token_is(reader, at, "sales|revenue|payments|donations|spending|spend|spent|turnover|earnings|expenses|income");
+}
+
+/* Something that happened once: it has a date, belongs to something, and nothing belongs to it. Its price was paid. */
+static bool is_event(struct study *study, size_t table) {
+  const struct snap_table *snap = study_table(study, table);
+  bool dated = false, belongs = false;
+  for (size_t c = 0; c < snap->column_count; c++) {
+    dated |= column_temporal(&snap->columns[c]);
+    if (strstr(snap->columns[c].name, "quantity") || strstr(snap->columns[c].name, "qty")) return false;
+  }
+  for (size_t i = 0; i < study->graph.edge_count; i++) {
+    if (study->graph.edges[i].to == table) return false;
+    belongs |= study->graph.edges[i].from == table;
+  }
+  return dated && belongs;
+}
+
+/* Rows that are worth something: their amount; else the product of how many and for how much. */
+static bool find_worth(struct reader *reader, size_t table, struct measure *ret) {
+  struct place place, times;
+  if (find_concept(reader, table, "revenue sales amount total spent subtotal", WANT_NUMBER, &place) ||
+      (is_event(reader->study, table) && find_concept(reader, table, "fare fee charge price", WANT_NUMBER, &place))) {
+    *ret = (struct measure){.kind = MEASURE_SUM, .of = place};
+    return true;
+  }
+  if (find_concept(reader, table, "quantity", WANT_NUMBER, &place) && find_concept(reader, table, "price", WANT_NUMBER, &times)) {
+    *ret = (struct measure){.kind = MEASURE_SUM, .of = place, .times = times};
+    return true;
+  }
+  return false;
+}
+
+/* Every table that is mentioned is the only one of its kind for a row of this: nothing is added up twice. */
+static bool adds_up(struct study *study, size_t table) {
+  for (size_t m = 0; m < study->snapshot->table_count; m++) {
+    struct join_path path;
+    if (m == table || !study->mentioned[m] || !joins_path(&study->graph, table, m, NULL, study->arena, &path)) continue;
+    for (size_t i = 0; i < path.count; i++)
+      if (!path.steps[i].up) return false;
+  }
+  return true;
+}
+
+/* The table whose rows make the revenue: the only one near that has amounts, or quantities and prices. */
+bool find_revenue(struct reader *reader, struct measure *ret) {
+  struct study *study = reader->study;
+  double best = 99;
+  bool tie = false;
+  for (size_t t = 0; t < study->snapshot->table_count; t++) {
+    struct measure worth;
+    bool view = study_table(study, t)->kind == SNAP_VIEW || study_table(study, t)->kind == SNAP_MATVIEW;
+    if (!table_readable(study_table(study, t)) || (view && !study->mentioned[t]) || !find_worth(reader, t, &worth)) continue;
+    double distance = t == reader->out->subject ? -1
+                                                : study_distance(study, reader->out->subject, t) - (study->mentioned[t] ? 0.5 : 0) +
+                                                      (worth.times.column ? 0.3 : 0);
+    if (!adds_up(study, t)) distance += 4;
+    tie = distance > best - 0.2 && distance < best + 0.2 ? true : distance < best ? false : tie;
+    if (distance < best) best = distance, *ret = worth;
+  }
+  return best < 9 && !tie;
+}
+
+/* "spent the most": money, whatever it is called here. */
+bool by_money(struct reader *reader, size_t at, struct measure *ret) {
+  size_t p = at;
+  while (p > 0 && token_is(reader, p - 1, "the|us|in|total")) p--;
+  if (p == 0) return false;
+  if (token_is(reader, p - 1, "earn|earns|earning|make|makes|paid") && person_like(reader->study, reader->out->subject)) {
+    struct place place;
+    static const char pay[] = "salary wage pay compensation income";
+    bool own = find_concept(reader, reader->out->subject, pay, WANT_NUMBER, &place);
+    if (own) *ret = (struct measure){.of = place};
+    if (own || find_near(reader, reader->out->subject, pay, true, ret)) {
+      reader->study->explained[p - 1] = true;
+      reader->out->listed = true;
+      return true;
+    }
+  }
+  if (!token_is(reader, p - 1, "spent|spend|spends|spending|paid|pay|pays|earned|generated|generates|brought|made")) return false;
+  if (!find_revenue(reader, ret)) return false;
+  reader->study->explained[p - 1] = true;
+  if (token_is(reader, at + 1, "money|revenue|sales")) reader->study->explained[at + 1] = true;
+  return true;
+}

@@ -1,0 +1,400 @@
+/* read_rank.c - "the most orders", "top 5", "the most popular": which come first, and how many of them. */
+#include <string.h>
+
+#include "worker/text2sql/builtin/read.h"
+
+#define ROWS_SAID_MAX 100000
+
+bool ranks_low(const struct reader *reader, size_t at) {
+  return token_is(reader, at, "lowest|smallest|least|fewest|minimum|shortest|worst|bottom");
+}
+bool ranks_high(const struct reader *reader, size_t at) {
+  return token_is(reader, at, "highest|largest|biggest|greatest|most|maximum|top|best|longest|max");
+}
+
+/* How many rows are asked for at a place; 0: none are, or more than anybody reads. */
+long rows_said(const struct reader *reader, size_t at) {
+  const struct token *token = token_at(reader, at);
+  return token->kind == TOKEN_NUMBER && token->number >= 1 && token->number <= ROWS_SAID_MAX ? (long)token->number : 0;
+}
+
+/* The table an adjective stands before, or the subject. */
+size_t ranked_table(struct reader *reader, size_t at, size_t *ret_noun) {
+  for (size_t p = at; p < at + 4; p++) {
+    const struct mention *mention = mention_at(reader, p);
+    if (mention_best(mention, LINK_TABLE) && !mention->verb) {
+      *ret_noun = mention->to - 1;
+      size_t which = settle_table(reader, mention);
+      return which;
+    }
+  }
+  *ret_noun = TOKENS_MAX;
+  return reader->out->subject;
+}
+
+void set_limit(struct reader *reader, size_t noun) {
+  if (reader->out->limit) return;
+  if (noun < TOKENS_MAX && words_plural(token_lower(reader, noun)) && reader->out->limit == 0) {
+    study_note(reader->study, "How many was not said: only the first is shown.");
+  }
+  reader->out->limit = 1;
+}
+
+/* "each category's most expensive product", "the cheapest product in each category" */
+bool per_group(struct reader *reader, size_t at) {
+  for (size_t i = at; i < reader->study->tokens.count; i++)
+    if (study_phrase(reader->study, i,
+                     "in each|for each|per|of each|in every|for every|of every|within each|from each|at each|on each|each|every"))
+      return true;
+  return reader->out->group_count > 0;
+}
+
+/* What "spent the most" or "ordered the most" is about: the verb before. */
+static bool by_last_verb(struct reader *reader, struct measure *ret) {
+  const struct mention *verb = reader->last_verb;
+  if (!verb) return false;
+  struct place place;
+  if (mention_best(verb, LINK_COLUMN) && settle_column(reader, verb, WANT_NUMBER, &place)) {
+    *ret = (struct measure){.kind = place.table == reader->out->subject ? MEASURE_NONE : MEASURE_SUM, .of = place};
+    return true;
+  }
+  return false;
+}
+
+/* "closed the most sales": so many of them, whatever they came to. */
+static size_t count_of_done(struct reader *reader, size_t at, struct measure *ret) {
+  const struct mention *mention = mention_at(reader, at);
+  const struct link *table = mention_best(mention, LINK_TABLE);
+  size_t verb = at;
+  while (verb > 0 && token_is(reader, verb - 1, "the|most|fewest|least")) verb--;
+  if (!table || table->table == reader->out->subject || !says_table(reader->study, mention, table->table) || verb == at || verb == 0)
+    return 0;
+  if (!token_is(reader, verb - 1, "closed|completed|handled|finished|recorded|processed|cancelled|canceled")) return 0;
+  *ret = (struct measure){.kind = MEASURE_COUNT, .of.table = table->table};
+  return mention->to - at;
+}
+
+/* A column, count or sum that rows are ranked by. */
+size_t ranking_measure(struct reader *reader, size_t at, bool count, bool falling, struct measure *ret) {
+  struct study *study = reader->study;
+  size_t done = count ? count_of_done(reader, at, ret) : 0;
+  if (done) return done;
+  size_t n = read_measure(reader, at, ret), p = skip_glue(reader, at);
+  if (n || study->doubt) return n;
+  const struct mention *mention = mention_at(reader, p);
+  const struct link *table = mention_best(mention, LINK_TABLE), *column = mention_best(mention, LINK_COLUMN);
+  struct place place;
+  if (mention && table && (!column || table->score > column->score + 0.05 || count) && !mention->verb) {
+    const struct mention *next = mention_at(reader, mention->to);
+    if (next && mention_best(next, LINK_COLUMN) && !next->verb && settle_column(reader, next, WANT_MEASURABLE, &place)) {
+      *ret = (struct measure){.of = place,
+                              .kind = place.table == reader->out->subject ? MEASURE_NONE
+                                      : falling                           ? MEASURE_MAX
+                                                                          : MEASURE_MIN};
+      return next->to - at;
+    }
+    size_t which = study->doubt ? NO_TABLE : settle_table(reader, mention);
+    bool grouped = reader->out->group_count > 0; /* "which country do most guests come from" */
+    for (size_t i = 0; !reader->out->listed && i < reader->out->item_count; i++)
+      grouped |= reader->out->items[i].kind == MEASURE_NONE && reader->out->items[i].of.column != NULL;
+    if (which == NO_TABLE || (which == reader->out->subject && !grouped)) return 0;
+    if (!count) return 0;
+    *ret = (struct measure){.kind = MEASURE_COUNT, .of.table = which};
+    return mention->to - at;
+  }
+  if (!column || mention->verb || !settle_column(reader, mention, WANT_MEASURABLE, &place)) return 0;
+  if (count && column_temporal(place.column) && words_plural(token_lower(reader, p))) { /* "the most bookings", of booked_at */
+    *ret = (struct measure){.kind = MEASURE_COUNT, .of.table = place.table};
+    return mention->to - at;
+  }
+  bool own = place.table == reader->out->subject;
+  *ret = (struct measure){.kind = own ? MEASURE_NONE : count ? MEASURE_SUM : falling ? MEASURE_MAX : MEASURE_MIN, .of = place};
+  return mention->to - at;
+}
+
+/* "which method is used the most": by rows. */
+static bool by_use(struct reader *reader, size_t at, struct measure *ret) {
+  struct reading *out = reader->out;
+  size_t p = at;
+  while (p > 0 && token_is(reader, p - 1, "the")) p--;
+  if (p == 0 || !token_is(reader, p - 1, "used|chosen|occurs|appears|occur|appear|common|frequent|seen|found")) return false;
+  for (size_t i = 0; i < out->item_count; i++) {
+    if (out->items[i].kind != MEASURE_NONE || !out->items[i].of.column) continue;
+    *ret = (struct measure){.kind = MEASURE_COUNT, .of.table = out->items[i].of.table};
+    reader->study->explained[p - 1] = true;
+    out->listed = out->distinct = false;
+    return true;
+  }
+  return false;
+}
+
+/* "the most played songs": by how many rows there are of what was done to them. */
+static size_t rank_by_done(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  if (!token_is(reader, at, "most|least|best|top")) return 0;
+  size_t p = at + 1;
+  long count = rows_said(reader, p);
+  p += count != 0;
+  const struct mention *verb = mention_at(reader, p), *noun = mention_at(reader, verb ? verb->to : p + 1);
+  const struct link *done = mention_best(verb, LINK_TABLE), *what = mention_best(noun, LINK_TABLE);
+  if (!what || noun->verb || what->table != reader->out->subject || study->doubt) return 0;
+  struct measure by = {.kind = MEASURE_NONE};
+  if (token_is(reader, p, "selling|sold")) {
+    struct place place;
+    for (size_t i = 0; i < study->graph.edge_count && by.kind == MEASURE_NONE; i++)
+      if (study->graph.edges[i].to == what->table &&
+          find_concept(reader, study->graph.edges[i].from, "quantity units", WANT_NUMBER, &place) &&
+          !strstr(study_table(study, place.table)->name, "inventor") && !strstr(study_table(study, place.table)->name, "stock"))
+        by = (struct measure){.kind = MEASURE_SUM, .of = place};
+  }
+  bool counts = token_is(reader, at, "most|least");
+  if (by.kind == MEASURE_NONE && counts && done && verb->verb && done->table != what->table)
+    by = (struct measure){.kind = MEASURE_COUNT, .of.table = done->table};
+  if (by.kind == MEASURE_NONE) return 0;
+  if (count) reader->out->limit = count;
+  reader->out->listed = true;
+  add_key(reader, by, !token_is(reader, at, "least"));
+  set_limit(reader, noun->to - 1);
+  reader->top = false;
+  return noun->to - at;
+}
+
+/* "ordered most often": by how many rows there are of what was done; "used most often": of whatever there is. */
+static size_t rank_by_often(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  size_t most = study_phrase(study, at, "the most often|the most frequently|most often|most frequently"),
+         least = study_phrase(study, at, "the least often|least often|least frequently");
+  if (!most && !least) return 0;
+  struct measure by = {.kind = MEASURE_COUNT, .of.table = NO_TABLE};
+  const struct link *done = mention_best(reader->last_verb, LINK_TABLE);
+  if (done && done->table != reader->out->subject) by.of.table = done->table;
+  if (by.of.table == NO_TABLE && !by_use(reader, at, &by)) {
+    size_t children = 0;
+    for (size_t i = 0; i < study->graph.edge_count; i++)
+      if (study->graph.edges[i].to == reader->out->subject && study->graph.edges[i].from != reader->out->subject &&
+          by.of.table != study->graph.edges[i].from)
+        children++, by.of.table = study->graph.edges[i].from;
+    if (children != 1) return 0;
+    if (at > 0 && token_is(reader, at - 1, "used|redeemed|applied|requested|chosen")) study->explained[at - 1] = true;
+  }
+  add_key(reader, by, most != 0);
+  set_limit(reader, TOKENS_MAX);
+  return most + least;
+}
+
+static size_t rank_by_noun(struct reader *reader, size_t at, bool falling) {
+  struct study *study = reader->study;
+  size_t p = at + 1;
+  long count = 0;
+  if ((count = rows_said(reader, p))) p++;
+  bool counting = token_is(reader, at, "most|fewest|least");
+  struct measure by;
+  size_t n = ranking_measure(reader, p, counting, falling, &by);
+  if (study->doubt) return 0;
+  if (!n && !(counting && (by_last_verb(reader, &by) || by_money(reader, at, &by) || by_use(reader, at, &by)))) return 0;
+  if (study->doubt) return 0;
+  if (n && !wants_rows(reader) && reader->out->group_count && !reader->timed && by.kind == MEASURE_SUM && by.of.column &&
+      study_phrase(study, p, "number of|amount of")) { /* "for each maker the largest number of seats" */
+    by.kind = falling ? MEASURE_MAX : MEASURE_MIN;
+  }
+  if (reader->timed && by.kind == MEASURE_NONE && !by.term && !by.until) { /* "the day with the most hours", "the highest rate" */
+    bool sum = counting && by.of.column && additive(study, by.of.column);
+    by.kind = sum ? MEASURE_SUM : falling ? MEASURE_MAX : MEASURE_MIN;
+  }
+  if (n && token_is(reader, 0, "who") && !wants_rows(reader)) reader->out->listed = true;
+  for (size_t i = 0; n && counting && by.kind == MEASURE_NONE && by.of.column && !reader->out->listed && i < reader->out->item_count; i++)
+    if (reader->out->items[i].kind == MEASURE_NONE && reader->out->items[i].of.table != by.of.table)
+      by.kind = MEASURE_SUM;                                                     /* "which region sold the most units" */
+  if (by.kind == MEASURE_NONE && !by.term && !by.until && !wants_rows(reader)) { /* "the highest price" */
+    if (count) return 0;
+    bool named = false; /* "highest price product" */
+    const struct mention *next = mention_at(reader, p + n);
+    named = mention_best(next, LINK_TABLE) != NULL && !next->verb;
+    if (!named) {
+      by.kind = falling ? MEASURE_MAX : MEASURE_MIN;
+      add_item(reader, by);
+      return p + n - at;
+    }
+    reader->out->listed = true;
+  }
+  if (!wants_rows(reader) && !reader->timed && (by.kind == MEASURE_MAX || by.kind == MEASURE_MIN)) {
+    add_item(reader, by);
+    return p + n - at;
+  }
+  if (count) reader->out->limit = count;
+  add_key(reader, by, falling);
+  if (!wants_rows(reader) && !reader->out->group_count) reader->out->listed = true;
+  set_limit(reader, TOKENS_MAX);
+  if (by.kind == MEASURE_NONE && per_group(reader, p + n)) reader->out->each = true;
+  reader->top = false;
+  return p + n - at;
+}
+
+/* "top 5 customers by revenue", "first 10 orders": how many; by what comes later or is in the words themselves. */
+static size_t read_top(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  size_t n =
+      study_phrase(study, at,
+                   "top #|bottom #|best #|worst #|first #|last #|# most|# least|# best|# top|# highest|# lowest|# largest|# smallest|# "
+                   "biggest|# oldest|# newest|# youngest|# cheapest|# latest|# longest|# shortest|# heaviest|# fewest|# earliest|# worst");
+  bool limit_only = study_phrase(study, at, "limit #|limited to #|limit to #|only #|just #") > 0;
+  if (limit_only) {
+    n = study_phrase(study, at, "limit #|limited to #|limit to #|only #|just #");
+    long limit = rows_said(reader, at + n - 1);
+    if (limit) reader->out->limit = limit;
+    return limit ? n : 0;
+  }
+  bool counted = !n && at > 0 && at < study->tokens.count && study->tokens.items[at].kind == TOKEN_NUMBER &&
+                 token_is(reader, at - 1, "which|the|what|me|list|show|find|get|are") &&
+                 mention_best(mention_at(reader, at + 1), LINK_TABLE) && !reader->out->limit;
+  if (counted && rows_said(reader, at)) { /* "which 2 doctors" */
+    reader->out->limit = rows_said(reader, at);
+    return 1;
+  }
+  if (!n) return 0;
+  bool number_first = study->tokens.items[at].kind == TOKEN_NUMBER;
+  long count = rows_said(reader, number_first ? at : at + 1);
+  if (!count) return 0;
+  reader->out->limit = count;
+  if (number_first) return 1;
+  reader->top = true;
+  reader->top_falling = !token_is(reader, at, "bottom|worst|first");
+  if (token_is(reader, at, "last|first")) {
+    size_t noun, table = ranked_table(reader, at + 2, &noun);
+    struct place place;
+    if (table == NO_TABLE || !settle_date(reader, at, table, &place)) {
+      if (study->doubt || token_is(reader, at, "last")) return 0;
+      reader->top = false;
+      return 2;
+    }
+    add_key(reader, (struct measure){.of = place}, reader->top_falling);
+    reader->top = false;
+  }
+  return 2;
+}
+
+/* "by revenue", "in terms of price", "with the highest …" after "top 5". */
+static size_t read_top_key(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  size_t n =
+      study_phrase(study, at, "by their|by the|by|based on|in terms of|ranked by|ordered by|sorted by|with the|with|according to|for");
+  if (!n) return 0;
+  size_t p = at + n, skip = token_is(reader, p, "highest|lowest|most|largest|fewest|least|biggest|greatest") ? 1 : 0;
+  if (!skip && token_is(reader, at, "with|for")) return 0;
+  bool rising = token_is(reader, p, "lowest|fewest|least"), counting = token_is(reader, p, "most|fewest|least");
+  struct measure by;
+  size_t m = ranking_measure(reader, p + skip, counting || !skip, !rising, &by);
+  if (!m) return 0;
+  if (by.kind == MEASURE_MAX && !skip) by.kind = MEASURE_SUM;
+  add_key(reader, by, skip ? !rising : reader->top_falling);
+  if (!wants_rows(reader)) reader->out->listed = true;
+  reader->top = false;
+  return p + skip + m - at;
+}
+
+/* "the most popular service": by how many rows belong to each, where there is one kind of such rows. */
+static size_t rank_by_popularity(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  size_t most = study_phrase(study, at, "most popular|most used|most frequently used|most in demand|most requested|most sought after"),
+         least = study_phrase(study, at, "least popular|least used|least requested");
+  size_t p = at + most + least;
+  long count = rows_said(reader, p);
+  p += count != 0;
+  const struct mention *mention = most + least ? mention_at(reader, p) : NULL;
+  const struct link *table = mention_best(mention, LINK_TABLE), *column = mention_best(mention, LINK_COLUMN);
+  if (most + least && !mention && study_phrase(study, p, "by|in terms of|based on|according to")) { /* "is the most popular by plays" */
+    reader->top = true;
+    reader->top_falling = most != 0;
+    if (!reader->out->limit) reader->out->limit = 1;
+    return most + least;
+  }
+  if (!table || (column && column->score > table->score) || study->doubt) return 0;
+  static const char *const uses[] = {"item",    "line", "sale",   "order",  "book",    "rental", "rent",   "loan",     "enrol",
+                                     "purchas", "play", "stream", "listen", "registr", "ticket", "servic", "prescript"};
+  size_t which = settle_table(reader, mention), found = NO_TABLE, all = 0, used = 0, any = NO_TABLE;
+  for (size_t t = 0; which != NO_TABLE && t < study->snapshot->table_count; t++) {
+    bool child = false, use = false;
+    for (size_t i = 0; i < study->graph.edge_count; i++)
+      child |= study->graph.edges[i].to == which && study->graph.edges[i].from == t && t != which;
+    for (size_t w = 0; child && w < study->names.table_counts[t]; w++)
+      for (size_t u = 0; u < sizeof uses / sizeof *uses; u++)
+        use |= strncmp(study->names.table_words[t][w]->text, uses[u], strlen(uses[u])) == 0;
+    if (child) all++, any = t;
+    if (use) used++, found = t;
+  }
+  if (all == 1) found = any, used = 1;
+  if (used != 1) {
+    study_doubt(study, NULL, "Popular by what: which rows are to be counted?");
+    return 0;
+  }
+  if (count) reader->out->limit = count;
+  reader->out->listed = true;
+  add_key(reader, (struct measure){.kind = MEASURE_COUNT, .of.table = found}, most != 0);
+  set_limit(reader, mention->to - 1);
+  reader->top = false;
+  return mention->to - at;
+}
+
+/* "the most common diseases": values by how many rows have them. */
+static size_t rank_by_frequency(struct reader *reader, size_t at) {
+  size_t most = study_phrase(reader->study, at, "most common|most frequent|most frequently occurring"),
+         least = study_phrase(reader->study, at, "least common|least frequent|rarest");
+  const struct mention *mention = mention_at(reader, at + most + least);
+  struct place place;
+  if ((!most && !least) || !mention_best(mention, LINK_COLUMN) || !settle_column(reader, mention, WANT_ANY, &place)) return 0;
+  add_group(reader, (struct group){.of = place});
+  add_key(reader, (struct measure){.kind = MEASURE_COUNT, .of.table = place.table}, most != 0);
+  set_limit(reader, mention->to - 1);
+  reader->top = false;
+  return mention->to - at;
+}
+
+/* "the largest aircraft by seats": the way only, what by comes later. "Which mountains are the highest?" */
+static size_t rank_plainly(struct reader *reader, size_t at, bool falling, bool rising) {
+  struct study *study = reader->study;
+  if (!falling && !rising && !token_is(reader, at, "largest|biggest|smallest|highest|lowest")) return 0;
+  falling |= token_is(reader, at, "largest|biggest|highest");
+  const struct mention *next = mention_at(reader, at + 1);
+  bool last = at + 1 >= study->tokens.count || token_is(reader, at + 1, "?|.");
+  struct place place;
+  if (last && token_is(reader, at, "highest|lowest") && wants_rows(reader) &&
+      find_concept(reader, reader->out->subject, "elevation altitude height", WANT_NUMBER, &place)) {
+    add_key(reader, (struct measure){.of = place}, falling);
+    set_limit(reader, TOKENS_MAX);
+    return 1;
+  }
+  if (token_is(reader, at, "most|least|fewest") || !next || next->verb || !mention_best(next, LINK_TABLE)) return 0;
+  bool by = false;
+  for (size_t i = next->to; i < study->tokens.count && i < next->to + 6; i++) by |= study_phrase(study, i, "by|in terms of|based on") > 0;
+  if (!by || reader->out->key_count) return 0;
+  reader->top = true;
+  reader->top_falling = falling;
+  if (!reader->out->limit) reader->out->limit = 1;
+  return 1;
+}
+
+size_t rule_superlative(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  size_t common = rank_by_frequency(reader, at);
+  if (common || study->doubt) return common;
+  if ((common = rank_by_popularity(reader, at)) || (common = rank_by_often(reader, at)) || (common = rank_by_done(reader, at)) ||
+      study->doubt)
+    return common;
+  size_t n = read_top(reader, at);
+  if (n || study->doubt) return n;
+  if (reader->top && (n = read_top_key(reader, at))) return n;
+  if (study->doubt) return 0;
+  size_t nth = study_phrase(study, at, "second highest|second most|second largest|third highest|third most|third largest|second lowest");
+  size_t skip = nth ? 1 : token_is(reader, at, "single") ? 1 : 0;
+  n = rank_by_adjective(reader, at + (skip && token_is(reader, at, "second|third") ? 1 : skip));
+  bool falling = ranks_high(reader, at + skip), rising = ranks_low(reader, at + skip);
+  const struct mention *mention = mention_at(reader, at + skip);
+  if (!n && !study->doubt && (falling || rising) && !(mention && mention->to > at + skip + 1)) n = rank_by_noun(reader, at + skip, falling);
+  if (!n && !study->doubt) n = rank_plainly(reader, at + skip, falling, rising);
+  if (!n || study->doubt) return 0;
+  if (nth) {
+    if (!reader->out->key_count) return 0;
+    reader->out->offset = token_is(reader, at, "third") ? 2 : 1;
+  }
+  return n + skip;
+}

@@ -1,0 +1,189 @@
+/* read_state.c - what a row is, has or says: texts within texts, what is missing, flags, dates that are there or not. */
+#include <string.h>
+
+#include "worker/text2sql/builtin/read.h"
+
+size_t rule_match(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  static const struct {
+    const char *phrases, *pattern;
+  } ways[] = {
+      {"starts with|start with|starting with|begins with|begin with|beginning with|starts with the letter|starting with the letter|start "
+       "with the letter|begins with the letter|beginning with the letter",
+       "x%"},
+      {"ends with|end with|ending with|ends in|ending in", "%x"},
+      {"does not contain|do not contain|not containing|doesn contain|not contain", "!%x%"},
+      {"mentions the word|mentions|mention|mentioning|contains the word|containing the word|contain the word|contains the text|includes "
+       "the word|contains the "
+       "string|contains|containing|contain|includes|include|including|is like|are like|like|has the word|matching|matches|with",
+       "%x%"},
+  };
+  const struct mention *mention = mention_at(reader, at);
+  size_t p = mention && mention_best(mention, LINK_COLUMN) && !mention->verb ? mention->to : at;
+  while (p > at && token_is(reader, p, "that|which|is|are")) p++;
+  for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+    size_t n = study_phrase(study, p, ways[i].phrases);
+    size_t longer =
+        n ? p + n + (token_is(reader, p + n, "the") && token_is(reader, p + n + 1, "word|letter|text|string|letters") ? 2 : 0) : 0;
+    const struct token *token = token_at(reader, longer);
+    if (!n || (i == 3 &&
+               !(token->kind == TOKEN_QUOTED ? p > at || !token_is(reader, p, "with")
+                                             : p > at && token_is(reader, p, "contains|containing|contain|mentions|mention|mentioning"))))
+      continue;
+    if (token->kind != TOKEN_QUOTED && token->kind != TOKEN_WORD) continue;
+    struct place place;
+    size_t behind = token_is(reader, longer + 1, "in|within") ? skip_glue(reader, longer + 2) : 0; /* "contain 'x' in the body" */
+    const struct mention *where = behind ? mention_at(reader, behind) : NULL;
+    if (p == at && where && mention_best(where, LINK_COLUMN) && settle_column(reader, where, WANT_TEXT, &place)) {
+      add_filter(reader,
+                 (struct filter){.kind = FILTER_LIKE,
+                                 .of = place,
+                                 .literal = token->lower,
+                                 .op = ways[i].pattern + (*ways[i].pattern == '!'),
+                                 .negated = *ways[i].pattern == '!'},
+                 at);
+      return where->to - at;
+    }
+    if (study->doubt) return 0;
+    if (p > at ? !settle_column(reader, mention, WANT_TEXT, &place)
+               : !(reader->last_column.column && column_textual(reader->last_column.column))) {
+      const struct snap_column *display[2];
+      if (study->doubt || p > at || !study_display(study, reader->out->subject, display)) return 0;
+      place = (struct place){.table = reader->out->subject, .column = display[0]};
+    } else if (p == at) {
+      place = reader->last_column;
+    }
+    bool negated = *ways[i].pattern == '!';
+    const char *text =
+        token->kind == TOKEN_QUOTED ? token->lower : arena_strndup(study->arena, study->tokens.text + token->from, token->to - token->from);
+    add_filter(reader,
+               (struct filter){.kind = FILTER_LIKE, .of = place, .literal = text, .op = ways[i].pattern + negated, .negated = negated}, at);
+    return longer + 1 - at;
+  }
+  return 0;
+}
+
+size_t rule_null(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  const struct mention *mention = mention_at(reader, at);
+  struct place place;
+  if (mention && mention_best(mention, LINK_COLUMN)) {
+    size_t absent = study_phrase(study, mention->to,
+                                 "is null|are null|is missing|are missing|is empty|is unknown|is blank|is not set|is not specified|is not "
+                                 "known|is not available|was not recorded|is not recorded|null|missing");
+    size_t present = study_phrase(
+        study, mention->to, "is not null|are not null|is not missing|is not empty|is known|is set|is specified|is present|is available");
+    if (!absent && !present) return 0;
+    if (!settle_column(reader, mention, WANT_ANY, &place)) return 0;
+    add_filter(reader, (struct filter){.kind = FILTER_NULL, .of = place, .negated = present != 0}, at);
+    return mention->to + (present ? present : absent) - at;
+  }
+  /* "who have an email", "with a phone number" */
+  size_t n = study_phrase(study, at,
+                          "have an|have a|has a|has an|with a|with an|having a|having an|who have a|that have a|with missing|with "
+                          "null|with unknown|with no known|missing a|missing an|missing");
+  mention = n ? mention_at(reader, at + n) : NULL;
+  if (!mention || !mention_best(mention, LINK_COLUMN) || mention_best(mention, LINK_TABLE)) return 0;
+  const char *op;
+  if (read_comparison(reader, mention->to, &op) || token_is(reader, mention->to, "of|between|is|containing|starting|like") ||
+      mention_best(mention_at(reader, mention->to), LINK_VALUE))
+    return 0;
+  const struct token *next = token_at(reader, mention->to);
+  if ((next->kind == TOKEN_NUMBER || next->kind == TOKEN_QUOTED || next->kind == TOKEN_DATE)) return 0;
+  if (!settle_column(reader, mention, WANT_ANY, &place) || place.column->not_null) return 0;
+  bool missing = token_is(reader, at + n - 1, "missing|null|unknown|known") || token_is(reader, at, "missing");
+  add_filter(reader, (struct filter){.kind = FILTER_NULL, .of = place, .negated = !missing}, at);
+  return mention->to - at;
+}
+
+/* "shipped orders", "unpaid": a date that is there or isn't. */
+static size_t happened(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  const struct token *token = token_at(reader, at);
+  if (token->kind != TOKEN_WORD) return 0;
+  bool opposite = strncmp(token->lower, "un", 2) == 0 && strlen(token->lower) >= 6;
+  const char *verb = token->lower + (opposite ? 2 : 0);
+  size_t len = strlen(verb);
+  bool past = (len > 4 && strcmp(verb + len - 2, "ed") == 0) || strcmp(verb, "paid") == 0 || strcmp(verb, "sent") == 0 ||
+              strcmp(verb, "left") == 0 || strcmp(verb, "quit") == 0;
+  const struct link *noun = mention_best(mention_at(reader, at + 1), LINK_TABLE); /* "closed tickets" */
+  bool told = opposite || (at > 0 && token_is(reader, at - 1, "not|been|yet|was|were|never|are|is|have|has|already|who|that")) ||
+              (noun && noun->table == reader->out->subject && !mention_best(mention_at(reader, at), LINK_VALUE));
+  if (!past || !told || token_is(reader, at + 1, "in|on|since|before|after|between|during|by|last|from|to|at")) return 0;
+  const struct word *stem = words_of(study->words, verb);
+  bool gone = strcmp(verb, "left") == 0 || strcmp(verb, "terminated") == 0 || strcmp(verb, "quit") == 0 || strcmp(verb, "resigned") == 0;
+  const struct snap_table *table = study_table(study, reader->out->subject);
+  for (size_t c = 0; stem && c < table->column_count; c++) {
+    if (!column_temporal(&table->columns[c]) || table->columns[c].not_null) continue;
+    const struct word *words[NAME_WORDS];
+    size_t n = names_split(table->columns[c].name, study->arena, study->words, words);
+    for (size_t w = 0; w < n; w++) {
+      static const char *const leaving[] = {"term", "termin", "leav", "exit", "left"};
+      bool left = false;
+      for (size_t l = 0; gone && l < sizeof leaving / sizeof *leaving; l++) left |= strcmp(words[w]->text, leaving[l]) == 0;
+      if (words_alike(words[w], stem) < 1 && !left) continue;
+      bool not = opposite || negated_before(reader, at);
+      add_filter(reader, (struct filter){.kind = FILTER_NULL, .of = {reader->out->subject, &table->columns[c], NULL}, .negated = !not },
+                 at);
+      return 1;
+    }
+  }
+  return 0;
+}
+
+/* "open tickets", "active contracts": what has an end that is not there yet. */
+static size_t still_open(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  static const char *const ends[] = {"close", "resolv", "end", "complet", "finish", "return"};
+  const struct mention *mention = mention_at(reader, at);
+  const struct link *noun = mention_best(mention_at(reader, at + 1), LINK_TABLE);
+  bool before = noun && noun->table == reader->out->subject, behind = token_is(reader, at > 0 ? at - 1 : 0, "are|is|still|were");
+  if (!token_is(reader, at, "open|unresolved|unclosed|ongoing|outstanding|unfinished") || (!before && !behind)) return 0;
+  if (mention_best(mention, LINK_VALUE) || mention_best(mention, LINK_FLAG)) return 0;
+  const struct snap_table *table = study_table(study, reader->out->subject);
+  for (size_t e = 0; e < sizeof ends / sizeof *ends; e++)
+    for (size_t c = 0; c < table->column_count; c++) {
+      const struct word *words[NAME_WORDS];
+      size_t n = names_split(table->columns[c].name, study->arena, study->words, words);
+      if (!n || !column_temporal(&table->columns[c]) || table->columns[c].not_null ||
+          strncmp(words[0]->text, ends[e], strlen(ends[e])) != 0)
+        continue;
+      add_filter(reader,
+                 (struct filter){
+                     .kind = FILTER_NULL, .of = {reader->out->subject, &table->columns[c], NULL}, .negated = negated_before(reader, at)},
+                 at);
+      return 1;
+    }
+  return 0;
+}
+
+size_t rule_flag(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  const struct mention *mention = mention_at(reader, at);
+  size_t open = still_open(reader, at);
+  if (open) return open;
+  const struct link *best = NULL;
+  double most = 0;
+  for (size_t i = 0; mention && i < mention->count; i++) {
+    const struct link *link = &mention->links[i];
+    if (link->kind != LINK_FLAG || link->score < 0.75 || (!link->negative && !says_word(reader, mention, link))) continue;
+    double worth = link->score + (link->table == reader->out->subject ? 0.3 : 0) + (study->mentioned[link->table] ? 0.1 : 0);
+    if (worth > most) most = worth, best = link;
+  }
+  const struct link *table = mention_best(mention, LINK_TABLE), *term = mention_best(mention, LINK_TERM);
+  if (term && !strchr(term->term->expression, '(')) {
+    add_filter(
+        reader,
+        (struct filter){.kind = FILTER_TERM, .of.table = reader->out->subject, .term = term->term, .negated = negated_before(reader, at)},
+        at);
+    return mention->to - at;
+  }
+  if (!best || (table && table->score >= best->score)) return happened(reader, at);
+  if (best->table != reader->out->subject && study_distance(study, reader->out->subject, best->table) > 3) return 0;
+  size_t to = mention->to;
+  bool no = token_is(reader, to, "is") && token_is(reader, to + 1, "false");
+  if (no || (token_is(reader, to, "is") && token_is(reader, to + 1, "true"))) to += 2;
+  bool negated = (negated_before(reader, at) != best->negative) != no;
+  add_filter(reader, (struct filter){.kind = FILTER_FLAG, .of = {best->table, best->column, NULL}, .negated = negated}, at);
+  return to - at;
+}

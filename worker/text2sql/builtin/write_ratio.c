@@ -1,0 +1,134 @@
+/* write_ratio.c - parts of a whole, and one part beside another. */
+#include <string.h>
+
+#include "worker/text2sql/builtin/write.h"
+
+/* The conditions in one text, which take rows of the scope alone; "" when there are none. */
+static const char *conditions_of(struct scope *scope, const struct filter *const *filters, size_t count) {
+  const char *outside = scope->where;
+  scope->where = "";
+  write_conditions(scope, 0, filters, count, false);
+  const char *inside = scope->where;
+  scope->where = outside;
+  return inside;
+}
+
+static const char *ratio_tail(struct scope *scope, struct list *list) {
+  const char *order = write_order(scope, list, *list->group_by);
+  struct arena *arena = scope->study->arena;
+  const char *group = *list->group_by ? arena_printf(arena, "\nGROUP BY %s", list->group_by) : "";
+  return order ? arena_printf(arena, "SELECT %s\n%s%s%s%s%s", list->text, scope_from(scope), write_where(scope), group,
+                              *list->group_by ? order : "", *list->group_by ? write_tail(scope->study) : "")
+               : NULL;
+}
+
+/* "ratio of business to economy tickets": rows of one kind beside rows of another. */
+const char *write_ratio_to(struct study *study) {
+  struct reading *r = &study->reading;
+  struct scope scope;
+  struct list list = {.study = study, .scope = &scope, .text = "", .group_by = ""};
+  const struct filter *sides[2][READING_ROWS], *whole[READING_ROWS];
+  size_t counts[2] = {0}, whole_count = 0, noun = TOKENS_MAX;
+  for (size_t i = r->ratio_to; i < study->tokens.count && noun == TOKENS_MAX; i++)
+    if (mention_best(study->at[i], LINK_TABLE) && !study->at[i]->verb) noun = i;
+  for (size_t i = 0; i < r->filter_count; i++) {
+    const struct filter *filter = &r->filters[i];
+    bool left = filter->at < r->ratio_to, right = !left && (filter->at < noun ? !counts[1] || noun < TOKENS_MAX : false);
+    if (filter->either || filter->branch || (left && filter->at < r->ratio_from))
+      study_doubt(study, NULL, "Which rows are divided by which?");
+    else if ((left || right) && filter->kind != FILTER_DATE)
+      sides[!left][counts[!left]++] = filter;
+    else
+      whole[whole_count++] = filter;
+  }
+  if (!counts[0] || r->branch_count || r->related_count || r->item_count) {
+    study_doubt(study, NULL, "Which rows are divided by which?");
+    return NULL;
+  }
+  if (study->doubt || !scope_open(&scope, study, NULL, r->subject)) return NULL;
+  list_groups(&scope, &list);
+  if (!study->doubt) write_conditions(&scope, 0, whole, whole_count, false);
+  const char *parts[2] = {"count(*)", "count(*)"};
+  for (size_t side = 0; side < 2 && !study->doubt; side++) {
+    const char *text = conditions_of(&scope, sides[side], counts[side]);
+    if (*text) parts[side] = arena_printf(study->arena, "count(*) FILTER (WHERE %s)", text);
+  }
+  if (study->doubt) return NULL;
+  list_show(&list, arena_printf(study->arena, "%s::numeric / NULLIF(%s, 0)", parts[0], parts[1]), "ratio");
+  return ratio_tail(&scope, &list);
+}
+
+/* "share of orders per status": how all of it is distributed over the groups. */
+static const char *write_distribution(struct study *study, size_t root) {
+  struct reading *r = &study->reading;
+  struct scope scope;
+  struct list list = {.study = study, .scope = &scope, .text = "", .group_by = ""};
+  const struct filter *whole[READING_ROWS];
+  if (!scope_open(&scope, study, NULL, root)) return NULL;
+  list_groups(&scope, &list);
+  const char *all = study->doubt                                       ? NULL
+                    : r->item_count && r->items[0].kind == MEASURE_SUM ? write_measure(&scope, &r->items[0])
+                                                                       : "count(*)";
+  if (!study->doubt) write_conditions(&scope, 0, whole, all_filters(study, whole), true);
+  if (study->doubt || !all || !*list.group_by) return NULL;
+  list_show(&list, arena_printf(study->arena, "%s%s / NULLIF(sum(%s) OVER (), 0)", r->percent ? "100.0 * " : "1.0 * ", all, all),
+            r->percent ? "percentage" : "share");
+  return ratio_tail(&scope, &list);
+}
+
+/* Of all rows, the part that the conditions behind the verb hold for. */
+const char *write_ratio(struct study *study) {
+  struct reading *r = &study->reading;
+  for (size_t i = 0; i < r->item_count; i++) /* "share of billable hours" */
+    if (r->items[i].kind == MEASURE_NONE && r->items[i].of.column && column_numeric(r->items[i].of.column)) r->items[i].kind = MEASURE_SUM;
+  struct scope scope;
+  struct list list = {.study = study, .scope = &scope, .text = "", .group_by = ""};
+  const struct filter *part[READING_ROWS], *whole[READING_ROWS];
+  size_t part_count = 0, whole_count = 0;
+  size_t root = r->item_count == 1 && r->items[0].kind == MEASURE_SUM ? r->items[0].of.table : r->subject;
+  for (size_t i = 0; i < r->filter_count; i++) {
+    const struct filter *filter = &r->filters[i];
+    if (filter->either) study_doubt(study, NULL, "Which of the conditions make the part, and which the whole?");
+    bool numerator = filter->kind != FILTER_DATE && !filter->branch &&
+                     (filter->at >= r->ratio_verb || (filter->at < r->ratio_noun && filter->at >= r->ratio_from));
+    if (numerator)
+      part[part_count++] = filter;
+    else
+      whole[whole_count++] = filter;
+  }
+  if (!part_count && !r->branch_count && !r->related_count && r->group_count && r->item_count < 2) return write_distribution(study, root);
+  if (!part_count && !r->branch_count && !r->related_count) { /* "percentage of customers from Germany" */
+    size_t kept = 0;
+    for (size_t i = 0; i < whole_count; i++)
+      if (whole[i]->kind != FILTER_DATE)
+        part[part_count++] = whole[i];
+      else
+        whole[kept++] = whole[i];
+    whole_count = kept;
+  }
+  if (!part_count && !r->branch_count && !r->related_count) {
+    study_doubt(study, NULL, "The share of which rows among all of %s?", study_table(study, root)->qualified);
+    return NULL;
+  }
+  if (r->item_count > 1 || (r->item_count && r->items[0].kind != MEASURE_SUM && r->items[0].kind != MEASURE_COUNT)) {
+    study_doubt(study, NULL, "A share of what? Ask for one number at a time.");
+    return NULL;
+  }
+  if (!scope_open(&scope, study, NULL, root)) return NULL;
+  list_groups(&scope, &list);
+  if (study->doubt) return NULL;
+  write_conditions(&scope, 0, whole, whole_count, false);
+  const char *outside = scope.where;
+  scope.where = "";
+  if (!study->doubt) write_conditions(&scope, 0, part, part_count, true);
+  for (size_t b = 1; b <= r->branch_count && !study->doubt; b++) scope_and(&scope, write_branch(&scope, b));
+  const char *inside = scope.where;
+  scope.where = outside;
+  if (study->doubt || !*inside) return NULL;
+  const char *all = r->item_count && r->items[0].kind == MEASURE_SUM ? write_measure(&scope, &r->items[0]) : "count(*)";
+  if (!all) return NULL;
+  list_show(&list,
+            arena_printf(study->arena, "%s%s FILTER (WHERE %s)::numeric / NULLIF(%s, 0)", r->percent ? "100.0 * " : "", all, inside, all),
+            r->percent ? "percentage" : "share");
+  return ratio_tail(&scope, &list);
+}
