@@ -1,10 +1,15 @@
 -- The demo's client database: an online shop that has grown for a while. About 134,000 rows, made by arithmetic alone, so every
--- load gives the same data. Needs an empty database and the right to create a schema in it; loads in seconds.
+-- load gives the same data, of the year before 2026-06-28 or, where the setting demo.today has a date, before that. Needs an empty database
+-- and the right to create a schema in it; loads in seconds.
 BEGIN;
 SET LOCAL client_min_messages = warning;
 CREATE SCHEMA shop;
 COMMENT ON SCHEMA shop IS 'Online shop: catalogue, customers, orders and everything that happens to an order';
 SET LOCAL search_path = shop, pg_catalog;
+SET LOCAL timezone = 'UTC';
+-- A day of the story, which ends on 2026-06-28, moved so that it ends when demo.today says.
+CREATE FUNCTION pg_temp.day(told date) RETURNS timestamptz LANGUAGE sql STABLE
+  RETURN told + (coalesce(nullif(current_setting('demo.today', true), '')::date, date '2026-06-28') - date '2026-06-28');
 
 CREATE TYPE order_status AS ENUM ('draft', 'placed', 'paid', 'packed', 'shipped', 'delivered', 'cancelled', 'returned');
 COMMENT ON TYPE order_status IS 'Life of an order; revenue counts from paid on, except cancelled and returned';
@@ -224,19 +229,19 @@ CREATE TABLE page_views (
   PRIMARY KEY (viewed_at, id)
 ) PARTITION BY RANGE (viewed_at);
 COMMENT ON TABLE page_views IS 'Clicks in the web shop, one partition per month (UTC)';
-CREATE TABLE page_views_2026_01 PARTITION OF page_views FOR VALUES FROM ('2026-01-01 00:00+00') TO ('2026-02-01 00:00+00');
-CREATE TABLE page_views_2026_02 PARTITION OF page_views FOR VALUES FROM ('2026-02-01 00:00+00') TO ('2026-03-01 00:00+00');
-CREATE TABLE page_views_2026_03 PARTITION OF page_views FOR VALUES FROM ('2026-03-01 00:00+00') TO ('2026-04-01 00:00+00');
-CREATE TABLE page_views_2026_04 PARTITION OF page_views FOR VALUES FROM ('2026-04-01 00:00+00') TO ('2026-05-01 00:00+00');
-CREATE TABLE page_views_2026_05 PARTITION OF page_views FOR VALUES FROM ('2026-05-01 00:00+00') TO ('2026-06-01 00:00+00');
-CREATE TABLE page_views_2026_06 PARTITION OF page_views FOR VALUES FROM ('2026-06-01 00:00+00') TO ('2026-07-01 00:00+00');
+DO $$
+BEGIN
+  FOR back IN REVERSE 5..0 LOOP
+    EXECUTE format('CREATE TABLE %I PARTITION OF page_views FOR VALUES FROM (%L) TO (%L)', 'page_views_' || to_char(month, 'YYYY_MM'), month, month + interval '1 month')
+    FROM (SELECT date_trunc('month', pg_temp.day('2026-06-28'), 'UTC') - back * interval '1 month' AS month) m;
+  END LOOP;
+END $$;
 CREATE TABLE page_views_default PARTITION OF page_views DEFAULT;
 
 -- Rows ----------------------------------------------------------------------------------------------------------------------
 -- A number below `bound` that looks arbitrary and is always the same for the same n and salt.
 CREATE FUNCTION pg_temp.pick(n bigint, salt integer, bound integer) RETURNS integer LANGUAGE sql IMMUTABLE
   RETURN (((n + salt * 7919) * 2654435761 % 4294967291) * 48271 % 2147483647 % bound)::integer;
-SET LOCAL timezone = 'UTC';
 
 INSERT INTO regions (code, name) VALUES ('DACH', 'Germany, Austria, Switzerland'), ('BNLX', 'Benelux'), ('NORD', 'Nordics'), ('IBER', 'Iberia'), ('FR', 'France'), ('UK', 'United Kingdom');
 INSERT INTO warehouses (region_id, name, capacity) VALUES (1, 'Leipzig', 60000), (2, 'Venlo', 45000), (3, 'Malmö', 20000);
@@ -256,26 +261,27 @@ SELECT 7 + pg_temp.pick(n, 4, 30), 1 + pg_temp.pick(n, 5, 40), 'SKU-' || lpad(n:
   (ARRAY['Classic', 'Compact', 'Deluxe', 'Smart', 'Eco'])[1 + n % 5] || ' ' || (ARRAY['Kettle', 'Rake', 'Atlas', 'Speaker', 'Racket', 'Puzzle', 'Lamp'])[1 + n % 7] || ' ' || n,
   repeat('Well made and easy to use. ', 1 + n % 4), 5 + pg_temp.pick(n, 6, 29500) / 100.0, 2 + pg_temp.pick(n, 6, 29500) / 180.0,
   jsonb_build_object('colour', (ARRAY['red', 'blue', 'black', 'white'])[1 + n % 4], 'weight_g', 50 + pg_temp.pick(n, 7, 5000)), n % 23 = 0,
-  timestamptz '2024-01-01' + pg_temp.pick(n, 8, 500) * interval '1 day'
+  pg_temp.day('2024-01-01') + pg_temp.pick(n, 8, 500) * interval '1 day'
 FROM generate_series(1, 800) n;
 INSERT INTO tags (name) VALUES ('new'), ('sale'), ('bestseller'), ('gift'), ('fragile'), ('bulky'), ('organic'), ('handmade');
 INSERT INTO product_tags SELECT p.id, t FROM products p, generate_series(1, 8) t WHERE pg_temp.pick(p.id, t, 4) = 0;
-INSERT INTO inventory SELECT w, p.id, pg_temp.pick(p.id, w, 400), 10 + p.id % 30, timestamptz '2026-06-01' + p.id * interval '1 minute' FROM products p, generate_series(1, 3) w;
+INSERT INTO inventory SELECT w, p.id, pg_temp.pick(p.id, w, 400), 10 + p.id % 30, pg_temp.day('2026-06-01') + p.id * interval '1 minute' FROM products p, generate_series(1, 3) w;
 INSERT INTO customers (region_id, full_name, email, phone, loyalty_points, newsletter, created_at, deleted_at)
 SELECT 1 + pg_temp.pick(n, 9, 6), format('Customer %s', n), format('customer%s@mail.example', n), CASE WHEN n % 11 > 0 THEN '+49 30 ' || (1000000 + n) END,
-  pg_temp.pick(n, 10, 2000), n % 3 = 0, timestamptz '2024-06-01' + pg_temp.pick(n, 11, 500) * interval '1 day', CASE WHEN n % 97 = 0 THEN timestamptz '2026-05-01' END
+  pg_temp.pick(n, 10, 2000), n % 3 = 0, pg_temp.day('2024-06-01') + pg_temp.pick(n, 11, 500) * interval '1 day', CASE WHEN n % 97 = 0 THEN pg_temp.day('2026-05-01') END
 FROM generate_series(1, 5000) n;
 INSERT INTO addresses (customer_id, street, postal_code, city, country_code)
 SELECT 1 + (n - 1) % 5000, format('Street %s', 1 + pg_temp.pick(n, 12, 900)), lpad(pg_temp.pick(n, 13, 99999)::text, 5, '0'),
   (ARRAY['Berlin', 'Hamburg', 'Wien', 'Zürich', 'Utrecht', 'Oslo', 'Porto', 'Lyon'])[1 + n % 8], (ARRAY['DE', 'DE', 'AT', 'CH', 'NL', 'NO', 'PT', 'FR'])[1 + n % 8]
 FROM generate_series(1, 6000) n;
 UPDATE customers SET default_address_id = id WHERE id % 13 > 0;
-INSERT INTO coupons SELECT 'SAVE' || n, 5 * n, daterange(date '2025-07-01' + 30 * n, date '2025-07-01' + 30 * n + 45) FROM generate_series(1, 10) n;
+INSERT INTO coupons SELECT 'SAVE' || n, 5 * n, daterange(pg_temp.day('2025-07-01')::date + 30 * n, pg_temp.day('2025-07-01')::date + 30 * n + 45) FROM generate_series(1, 10) n;
+-- What was ordered in the last days is not on its way yet, and nothing of the last weeks came back.
 INSERT INTO orders (customer_id, shipping_address_id, coupon_code, status, note, placed_at, updated_at)
 SELECT c, c, CASE WHEN n % 19 = 0 THEN 'SAVE' || 1 + n % 10 END,
-  (ARRAY['draft', 'placed', 'paid', 'packed', 'shipped', 'delivered', 'delivered', 'delivered', 'delivered', 'cancelled', 'returned', 'delivered'])[1 + pg_temp.pick(n, 14, 12)]::order_status,
+  (ARRAY['draft', 'placed', 'paid', 'packed', 'shipped', 'delivered', 'delivered', 'delivered', 'delivered', 'cancelled', 'returned', 'delivered'])[1 + pg_temp.pick(n, 14, CASE WHEN n > 19780 THEN 4 WHEN n > 19200 THEN 10 ELSE 12 END)]::order_status,
   CASE WHEN n % 40 = 0 THEN 'Please ring twice' END, at, at + interval '2 days'
-FROM (SELECT n, 1 + pg_temp.pick(n, 15, 5000) AS c, timestamptz '2025-07-01' + n * interval '26 minutes' AS at FROM generate_series(1, 20000) n) made;
+FROM (SELECT n, 1 + pg_temp.pick(n, 15, 5000) AS c, pg_temp.day('2025-07-01') + n * interval '26 minutes' AS at FROM generate_series(1, 20000) n) made;
 INSERT INTO order_items (order_id, line_no, product_id, quantity, unit_price)
 SELECT o.id, l, p.id, 1 + pg_temp.pick(o.id, l + 20, 3), p.price
 FROM orders o CROSS JOIN generate_series(1, 4) l JOIN products p ON p.id = 1 + pg_temp.pick(o.id * 4 + l, 16, 800)
@@ -294,14 +300,14 @@ FROM orders WHERE status IN ('shipped', 'delivered', 'returned');
 INSERT INTO order_status_history (order_id, old_status, new_status, changed_at) SELECT id, 'draft', status, placed_at FROM orders WHERE status <> 'draft' AND id % 2 = 0;
 INSERT INTO reviews (product_id, customer_id, rating, title, body, published, created_at)
 SELECT 1 + pg_temp.pick(n, 21, 800), CASE WHEN n % 29 > 0 THEN 1 + pg_temp.pick(n, 22, 5000) END, 5 - pg_temp.pick(n, 23, 25) / 6, 'Review ' || n, repeat('Does what it should. ', 1 + n % 5), n % 8 > 0,
-  timestamptz '2025-07-10' + pg_temp.pick(n, 24, 350) * interval '1 day'
+  pg_temp.day('2025-07-10') + pg_temp.pick(n, 24, 350) * interval '1 day'
 FROM generate_series(1, 4000) n;
 INSERT INTO support_tickets (customer_id, order_id, assignee_id, priority, subject, opened_at, closed_at)
 SELECT o.customer_id, o.id, 10 + o.id % 50, (ARRAY['low', 'normal', 'normal', 'high', 'urgent'])[1 + o.id % 5]::ticket_priority,
   (ARRAY['Where is my parcel?', 'Wrong item', 'Refund please', 'Invoice copy'])[1 + o.id % 4], o.placed_at + interval '4 days', CASE WHEN o.id % 9 > 0 THEN o.placed_at + interval '6 days' END
-FROM orders o WHERE o.id % 13 = 0;
+FROM orders o WHERE o.id % 13 = 0 AND o.id < 19600;
 INSERT INTO page_views (viewed_at, customer_id, product_id, path, duration_ms)
-SELECT timestamptz '2025-12-20' + n * interval '20 minutes', CASE WHEN n % 3 > 0 THEN 1 + pg_temp.pick(n, 25, 5000) END, 1 + pg_temp.pick(n, 26, 800),
+SELECT pg_temp.day('2025-12-01') + n * interval '20 minutes', CASE WHEN n % 3 > 0 THEN 1 + pg_temp.pick(n, 25, 5000) END, 1 + pg_temp.pick(n, 26, 800),
   '/product/' || 1 + pg_temp.pick(n, 26, 800), 200 + pg_temp.pick(n, 27, 60000)
 FROM generate_series(1, 15000) n;
 
