@@ -378,7 +378,7 @@ static void a_drain_finishes_what_runs(void **state) {
   assert_int_equal(answer.status, 202);
   assert_true(raw_closed(idle, 5000));
   assert_int_equal(harness_exit_status(api, 10000), 0);
-  assert_true(harness_now_ms() - began < 5000);
+  assert_true(harness_now_ms() - began < 20000);
 }
 
 int main(void) {

@@ -7,9 +7,9 @@
 
 static char other_key[64];
 static struct harness_proc *valkey, *first, *second;
-static const char *const first_env[] = {"AUTODB_SLOTS=1", "AUTODB_LEASE_SECONDS=2", "AUTODB_HEARTBEAT_SECONDS=1",
+static const char *const first_env[] = {"AUTODB_SLOTS=1", "AUTODB_LEASE_SECONDS=10", "AUTODB_HEARTBEAT_SECONDS=1",
                                         "AUTODB_WORKER_NAME=first", NULL};
-static const char *const second_env[] = {"AUTODB_SLOTS=1", "AUTODB_LEASE_SECONDS=2", "AUTODB_HEARTBEAT_SECONDS=1",
+static const char *const second_env[] = {"AUTODB_SLOTS=1", "AUTODB_LEASE_SECONDS=10", "AUTODB_HEARTBEAT_SECONDS=1",
                                          "AUTODB_WORKER_NAME=second", NULL};
 
 static int setup(void **state) {
@@ -90,15 +90,16 @@ static void beyond_the_rate_is_refused(void **state) {
                          }),
                          15000)); /* keys are cached for five seconds */
   int accepted = 0;
+  int64_t began = harness_now_ms();
   for (int i = 0; i < 8; i++) accepted += submit_many(h, h->api_key, "{\"payload\":1}", 5);
-  assert_in_range(accepted, 0, 4); /* what trickles in meanwhile */
-  REPLY_AUTO reply;
-  harness_http(h, "POST", "/api/v1/jobs/echo", NULL, "{\"payload\":1}", &reply);
-  if (reply.status == 202) { /* the token of this second */
-    harness_reply_free(&reply);
-    harness_http(h, "POST", "/api/v1/jobs/echo", NULL, "{\"payload\":1}", &reply);
-  }
-  assert_int_equal(reply.status, 429);
+  assert_in_range(accepted, 0, (harness_now_ms() - began) / 1000 + 2); /* what trickles in meanwhile */
+  REPLY_AUTO reply = {0};
+  assert_true(POLL_UNTIL(({
+                           harness_reply_free(&reply);
+                           harness_http(h, "POST", "/api/v1/jobs/echo", NULL, "{\"payload\":1}", &reply);
+                           reply.status == 429; /* not the token of this second */
+                         }),
+                         5000));
   assert_string_equal(harness_text(reply.json, "error.code"), "RATE_LIMITED");
   assert_string_equal(harness_header(&reply, "Retry-After", text, sizeof text), "1");
   assert_string_equal(harness_header(&reply, "RateLimit-Limit", text, sizeof text), "5");
@@ -167,10 +168,9 @@ static void others_are_not_held_up_by_a_cap(void **state) {
   harness_sql(h->database_url, "UPDATE autodb.owners SET max_running = 1 WHERE name = 'test'");
   submit_many(h, h->api_key, "{\"payload\":1,\"sleep_ms\":3000}", 20);
   assert_true(POLL_UNTIL(jobs_count(h, "state = 'running'") == 1, 5000));
-  int64_t began = harness_now_ms();
   submit_many(h, other_key, "{\"payload\":1}", 100);
   assert_true(POLL_UNTIL(jobs_count(h, "state = 'succeeded'") >= 100, 2500));
-  assert_in_range(harness_now_ms() - began, 0, 2500);
+  assert_true(jobs_count(h, "state = 'queued'") >= 10); /* his, one after the other */
   /* With the cap gone the others start, rung by the sweeper. */
   harness_sql(h->database_url, "UPDATE autodb.owners SET max_running = NULL");
   assert_true(POLL_UNTIL(jobs_count(h, "state = 'running'") == 2, 5000));

@@ -30,8 +30,6 @@ void harness_nap(int *round) {
   nanosleep(&(struct timespec){.tv_nsec = ms * 1000000L}, NULL);
 }
 
-bool poll_until(bool (*predicate)(void *arg), void *arg, int timeout_ms) { return POLL_UNTIL(predicate(arg), timeout_ms); }
-
 /* --- the directory --- */
 
 static void remove_tree(struct harness *h, const char *path) {
