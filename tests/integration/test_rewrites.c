@@ -1,6 +1,7 @@
 /* test_rewrites.c - each rewrite where it may be, its twin where it may not: a precondition is missing, and it is not offered. What is
  * offered gives the same columns and rows on a real server, and on made-up rows. Pairs that are wrong are told apart. */
 #include "tests/support/rewrite_pairs.h"
+#include "tests/support/rewrite_traps.h"
 #include "tests/support/rewrite_world.h"
 
 #include <time.h>
@@ -52,6 +53,18 @@ static void each_is_offered_where_it_may_be(void **state) {
     if (made) fail_msg("%s is offered for %s: %s", pair->rule, pair->twin, made->sql);
     arena_reset(scratch);
   }
+}
+
+static void traps_are_seen(void **state) {
+  (void)state;
+  size_t caught = 0;
+  for (size_t i = 0; i < REWRITE_TRAPS; i++) {
+    const struct rewrite_candidate *made = find(propose(rewrite_traps[i].sql), rewrite_traps[i].rule);
+    if (made) print_message("%s, but %s:\n%s\n%s\n", made->rule, rewrite_traps[i].because, rewrite_traps[i].sql, made->sql);
+    caught += made != NULL;
+    arena_reset(scratch);
+  }
+  assert_int_equal(caught, 0);
 }
 
 static void every_rule_has_a_pair(void **state) {
@@ -268,6 +281,7 @@ static void static_part_is_quick(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(every_rule_has_a_pair),
                                      cmocka_unit_test(each_is_offered_where_it_may_be),
+                                     cmocka_unit_test(traps_are_seen),
                                      cmocka_unit_test(all_of_them_stand_on_made_up_rows),
                                      cmocka_unit_test(wrong_pairs_are_told_apart),
                                      cmocka_unit_test(slips_of_the_pen_are_told_apart),

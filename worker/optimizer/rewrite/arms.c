@@ -124,7 +124,7 @@ bool rewrite_or_arms(struct rewrite *rw) {
       size_t arm_count = operands(rw, list[i], arms, true);
       if (arm_count) sql_walk(list[i], see_owner, &owner);
       if (!arm_count || owner.fails || !owner.rte || owner.rte->kind != QUERY_TABLE || !owner.rte->table || owner.rte->outer ||
-          !can_become_subquery(rw, owner.rte) || !rewrite_is_safe(rw, list[i]) || !rewrite_here(rw))
+          !can_become_subquery(rw, owner.rte) || !rewrite_is_safe(rw, list[i]) || rewrite_varies(rw, list[i]) || !rewrite_here(rw))
         continue;
       rewrite_drop_conjunct(&select->where_clause, list[i]);
       rewrite_explain(rw, "Each side of OR is asked by itself, so that indexes and joins serve it; rows of both are taken once");
@@ -166,13 +166,20 @@ static bool is_arm(const struct rewrite *rw, const PgQuery__SelectStmt *select) 
   return false;
 }
 
+/* Its arms would each have rows of their own. */
+static bool varies(struct rewrite *rw, const PgQuery__SelectStmt *select) {
+  for (size_t i = 0; i < select->n_from_clause; i++)
+    if (rewrite_varies(rw, select->from_clause[i])) return true;
+  return rewrite_varies(rw, select->where_clause);
+}
+
 bool rewrite_or_select_arms(struct rewrite *rw) {
   for (size_t s = 0; s < rw->names->scope_count; s++) {
     const struct query_scope *scope = rw->names->scopes[s];
     PgQuery__SelectStmt *select = (PgQuery__SelectStmt *)(uintptr_t)scope->select;
     PgQuery__Node **list;
     if (!rewrite_is_plain(select) || scope->rte_count < 2 || is_arm(rw, select) || rewrite_aggregates(rw, select) ||
-        rewrite_windows(rw, select))
+        rewrite_windows(rw, select) || varies(rw, select))
       continue;
     size_t count = rewrite_conjuncts(rw, select->where_clause, &list);
     for (size_t i = 0; i < count; i++) {

@@ -66,6 +66,8 @@ static PgQuery__Node *solved_number(struct rewrite *rw, PgQuery__Node *left, PgQ
   if (!column_first && !rewrite_int_literal(left, &k)) return NULL;
   enum rewrite_type type = column_type(rw, column);
   if ((!rewrite_is_int(type) && type != TYPE_NUMERIC) || !SMALL(k) || !SMALL(v)) return NULL;
+  bool equality = strcmp(compare, "=") == 0 || strcmp(compare, "<>") == 0;
+  if (!column_first && type == TYPE_NUMERIC && !equality) return NULL; /* k - NaN is NaN, which is greater than all */
   const char *name = rewrite_print(rw, column);
   if (!name) return NULL;
   if (op == '*') return type == TYPE_NUMERIC ? NULL : divided(rw, name, compare, k, v);
@@ -89,7 +91,10 @@ static PgQuery__Node *solved_date(struct rewrite *rw, PgQuery__Node *left, PgQue
   return name ? rewrite_parse(rw, "%s %s CURRENT_DATE %c %lld", name, compare, op == '+' ? '-' : '+', (long long)k) : NULL;
 }
 
-/* An interval that is so many seconds everywhere: no months; days only where all have 24 hours. */
+#define WEEKS_MAX 100000
+
+/* An interval that is so many seconds everywhere: no months; days only where all have 24 hours. Not so long that there was no timestamp
+ * then. */
 static bool is_exact_interval(const PgQuery__Node *node, bool days) {
   static const char *const seconds[] = {"second", "seconds", "sec", "secs", "minute", "minutes", "min", "mins", "hour", "hours"};
   static const char *const long_units[] = {"day", "days", "week", "weeks"};
@@ -99,7 +104,8 @@ static bool is_exact_interval(const PgQuery__Node *node, bool days) {
   long amount;
   const char *text = name && strcmp(name, "interval") == 0 ? rewrite_text_literal(node->type_cast->arg) : NULL;
   if (!text) return false;
-  if (sscanf(text, "%6ld %15[a-z]%n", &amount, unit, &used) != 2 || text[used] || amount < 0) return false;
+  if (sscanf(text, "%6ld %15[a-z]%n", &amount, unit, &used) != 2 || text[used] || amount < 0 || (*unit == 'w' && amount > WEEKS_MAX))
+    return false;
   for (size_t i = 0; i < sizeof seconds / sizeof *seconds; i++)
     if (strcmp(seconds[i], unit) == 0) return true;
   for (size_t i = 0; days && i < sizeof long_units / sizeof *long_units; i++)

@@ -452,7 +452,8 @@ static bool read_part(struct rewrite *rw, const PgQuery__ResTarget *target, stru
   bare.where_clause = NULL;
   const char *rows = rows_of(rw, &bare);
   if (!rows || (*from && strcmp(*from, rows) != 0) || scalar.select->n_from_clause != 1 ||
-      scalar.select->from_clause[0]->node_case != PG_QUERY__NODE__NODE_RANGE_VAR)
+      scalar.select->from_clause[0]->node_case != PG_QUERY__NODE__NODE_RANGE_VAR ||
+      rewrite_refers_up(rw, rewrite_select_node(rw, scalar.select), scalar.inner)) /* under FILTER that may make it an outer aggregate */
     return false;
   *from = rows;
   if (rewrite_has_sublink(scalar.select->where_clause) || !rewrite_is_safe(rw, scalar.select->where_clause)) return false;

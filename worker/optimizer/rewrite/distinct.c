@@ -61,6 +61,30 @@ static bool is_determined(const struct shape *shape, const struct query_binding 
   return at < shape->scope->rte_count && shape->determined[at];
 }
 
+struct mentions {
+  int number;
+  size_t count;
+};
+
+static bool see_parameter(void *arg, PgQuery__Node *node) {
+  struct mentions *mentions = arg;
+  mentions->count += node->node_case == PG_QUERY__NODE__NODE_PARAM_REF && node->param_ref->number == mentions->number;
+  return true;
+}
+
+/* One value of the column equals it, not several that another type doesn't tell apart. */
+static bool is_one_value(struct rewrite *rw, const struct query_binding *column, PgQuery__Node *value) {
+  enum rewrite_type type = rewrite_type_of(query_bound_column(column)->type);
+  if (type == TYPE_OTHER || !rewrite_is_value(rw, value)) return false;
+  if (value->node_case == PG_QUERY__NODE__NODE_PARAM_REF) { /* its type is that of the first place it stands in */
+    struct mentions mentions = {.number = value->param_ref->number};
+    sql_walk(rw->statement, see_parameter, &mentions);
+    return mentions.count == 1;
+  }
+  if (rewrite_is_literal(value) && type != TYPE_FLOAT) return true; /* of the column's type, or a number beside integers or numeric */
+  return rewrite_comparable(type, rewrite_type(rw, value));
+}
+
 /* Columns of entry `at` that the conjuncts set equal to what is determined. */
 static void equate(struct shape *shape, size_t at, PgQuery__Node *root, bool *known) {
   PgQuery__Node **list;
@@ -78,7 +102,7 @@ static void equate(struct shape *shape, size_t at, PgQuery__Node *root, bool *kn
     if (!left || left->rte != shape->scope->rtes[at]) continue;
     bool comparable =
         right ? rewrite_comparable(rewrite_type_of(query_bound_column(left)->type), rewrite_type_of(query_bound_column(right)->type))
-              : rewrite_type_of(query_bound_column(left)->type) != TYPE_OTHER && rewrite_is_value(shape->rw, c.right);
+              : is_one_value(shape->rw, left, c.right);
     if (comparable && (!right || is_determined(shape, right))) rewrite_flag(known, left);
   }
 }
@@ -196,10 +220,29 @@ static bool differ(const PgQuery__Node *a, const PgQuery__Node *b) {
   return rewrite_int_literal(a, &x) && rewrite_int_literal(b, &y) && x != y;
 }
 
-/* Each arm has a literal in that output, which is all that it takes its type from. */
+/* Each arm has a literal in that output, all texts or all integers: what they are as the UNION's column. */
 static bool all_literal(PgQuery__SelectStmt *const *arms, size_t count, size_t output) {
-  for (size_t i = 0; i < count; i++)
-    if (output >= arms[i]->n_target_list || !rewrite_is_literal(arms[i]->target_list[output]->res_target->val)) return false;
+  size_t texts = 0, integers = 0;
+  for (size_t i = 0; i < count; i++) {
+    int64_t number;
+    const PgQuery__Node *value = output < arms[i]->n_target_list ? arms[i]->target_list[output]->res_target->val : NULL;
+    texts += rewrite_text_literal(value) != NULL;
+    integers += rewrite_int_literal(value, &number);
+  }
+  return texts == count || integers == count;
+}
+
+/* No arm's values become another type, which may not tell them apart. */
+static bool same_types(struct rewrite *rw, PgQuery__SelectStmt *const *arms, size_t count) {
+  for (size_t output = 0; output < arms[0]->n_target_list; output++) {
+    const char *first = query_expression_type(rw->names, arms[0]->target_list[output]->res_target->val, rw->arena);
+    if (all_literal(arms, count, output)) continue;
+    for (size_t i = 0; i < count; i++) {
+      const PgQuery__Node *value = output < arms[i]->n_target_list ? arms[i]->target_list[output]->res_target->val : NULL;
+      const char *type = value ? query_expression_type(rw->names, value, rw->arena) : NULL;
+      if (!first || !type || strcmp(first, type) != 0) return false;
+    }
+  }
   return true;
 }
 
@@ -281,7 +324,7 @@ static bool union_at(struct rewrite *rw, PgQuery__SelectStmt *select) {
   for (size_t i = 0; i < count; i++)
     for (size_t k = i + 1; k < count; k++)
       if (!disjoint(rw, arms, shapes, count, i, k)) return false;
-  if (count < 2 || !rewrite_here(rw)) return false;
+  if (count < 2 || !same_types(rw, arms, count) || !rewrite_here(rw)) return false;
   for (size_t i = 0; i < count; i++) state_keys(&shapes[i]);
   keep_all(select);
   return true;

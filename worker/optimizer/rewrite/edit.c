@@ -187,7 +187,7 @@ struct calls {
   bool windows, found;
 };
 
-static bool is_aggregate(struct rewrite *rw, const PgQuery__FuncCall *call) {
+bool rewrite_is_aggregate(struct rewrite *rw, const PgQuery__FuncCall *call) {
   for (size_t i = 0; i < rw->names->function_count; i++) {
     const struct query_function *function = &rw->names->functions[i];
     if (function->call != call) continue;
@@ -202,7 +202,7 @@ static bool see_call(void *arg, PgQuery__Node *node) {
   if (node->node_case == PG_QUERY__NODE__NODE_SELECT_STMT) return false;
   if (node->node_case == PG_QUERY__NODE__NODE_FUNC_CALL) {
     const PgQuery__FuncCall *call = node->func_call;
-    if (calls->windows ? call->over != NULL : !call->over && is_aggregate(calls->rw, call)) calls->found = true;
+    if (calls->windows ? call->over != NULL : !call->over && rewrite_is_aggregate(calls->rw, call)) calls->found = true;
   } else if (!calls->windows &&
              (node->node_case == PG_QUERY__NODE__NODE_JSON_OBJECT_AGG || node->node_case == PG_QUERY__NODE__NODE_JSON_ARRAY_AGG)) {
     calls->found = true;
@@ -221,6 +221,12 @@ static bool calls_in(struct rewrite *rw, const PgQuery__SelectStmt *select, bool
 bool rewrite_aggregates(struct rewrite *rw, const PgQuery__SelectStmt *select) { return calls_in(rw, select, false); }
 bool rewrite_windows(struct rewrite *rw, const PgQuery__SelectStmt *select) {
   return select->n_window_clause || calls_in(rw, select, true);
+}
+
+bool rewrite_sorts_by_aggregate(struct rewrite *rw, const PgQuery__SelectStmt *select) {
+  struct calls calls = {rw, false, false};
+  for (size_t i = 0; i < select->n_sort_clause; i++) sql_walk(select->sort_clause[i], see_call, &calls);
+  return calls.found;
 }
 
 static bool see_sublink(void *arg, PgQuery__Node *node) {
@@ -399,7 +405,9 @@ static bool see_varying(void *arg, PgQuery__Node *node) {
   case PG_QUERY__NODE__NODE_COLUMN_REF:
   case PG_QUERY__NODE__NODE_SUB_LINK:
   case PG_QUERY__NODE__NODE_SET_TO_DEFAULT: constant->varies = true; break;
-  case PG_QUERY__NODE__NODE_FUNC_CALL: constant->varies |= node->func_call->over || is_aggregate(constant->rw, node->func_call); break;
+  case PG_QUERY__NODE__NODE_FUNC_CALL:
+    constant->varies |= node->func_call->over || rewrite_is_aggregate(constant->rw, node->func_call);
+    break;
   default: break;
   }
   return !constant->varies;

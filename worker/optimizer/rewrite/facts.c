@@ -122,11 +122,20 @@ struct safety {
   bool fails;
 };
 
+/* A pattern that ends within an escape is an error, but only where a text gets that far. */
+static bool safe_pattern(const PgQuery__Node *pattern) {
+  const char *text = rewrite_text_literal(pattern);
+  size_t backslashes = 0, len = text ? strlen(text) : 0;
+  while (backslashes < len && text[len - 1 - backslashes] == '\\') backslashes++;
+  return text && backslashes % 2 == 0;
+}
+
 static bool safe_comparison(struct rewrite *rw, const PgQuery__AExpr *expr) {
   const char *name = expr->n_name == 1 ? sql_node_string(expr->name[0]) : NULL;
   static const char *const safe[] = {"=", "<>", "<", ">", "<=", ">=", "~~", "!~~"};
   bool known = false;
   for (size_t i = 0; name && i < sizeof safe / sizeof *safe; i++) known |= strcmp(safe[i], name) == 0;
+  if (known && strchr(name, '~') && !safe_pattern(expr->rexpr)) return false;
   switch (expr->kind) {
   case PG_QUERY__A__EXPR__KIND__AEXPR_OP:
   case PG_QUERY__A__EXPR__KIND__AEXPR_DISTINCT:
@@ -258,7 +267,8 @@ enum rewrite_type rewrite_type_of(const char *type) {
   size_t len = strlen(type);
   const char *paren = strchr(type, '(');
   if (len > 2 && strcmp(type + len - 2, "[]") == 0) return TYPE_OTHER;
-  if (strncmp(type, "timestamp", 9) == 0) return strstr(type, "with time zone") ? TYPE_TIMESTAMPTZ : TYPE_TIMESTAMP;
+  if (strncmp(type, "timestamp", 9) == 0 && (type[9] == ' ' || type[9] == '('))
+    return strstr(type, "with time zone") ? TYPE_TIMESTAMPTZ : TYPE_TIMESTAMP;
   size_t name = paren ? (size_t)(paren - type) : len;
   for (size_t i = 0; i < sizeof types / sizeof *types; i++)
     if (strlen(types[i].name) == name && strncmp(types[i].name, type, name) == 0) return types[i].type;

@@ -36,6 +36,7 @@ static bool may_merge(struct rewrite *rw, const PgQuery__SelectStmt *query) {
 static bool inline_one(struct rewrite *rw, const PgQuery__SelectStmt *select, PgQuery__CommonTableExpr *cte) {
   struct mention mention = {.name = cte->ctename};
   sql_walk(rw->statement, see_mention, &mention);
+  if (mention.count > 1 && rewrite_varies(rw, cte->ctequery)) return false; /* each place would have rows of its own */
   bool always = cte->ctematerialized == PG_QUERY__CTEMATERIALIZE__CTEMaterializeAlways;
   bool kept = always || (cte->ctematerialized == PG_QUERY__CTEMATERIALIZE__CTEMaterializeDefault && mention.count > 1);
   (void)select;
@@ -95,11 +96,27 @@ static bool see_order(void *arg, PgQuery__Node *node) {
   return !order->matters;
 }
 
+static bool see_variation(void *arg, PgQuery__Node *node) {
+  struct order *order = arg;
+  const PgQuery__SelectStmt *select = node->node_case == PG_QUERY__NODE__NODE_SELECT_STMT ? node->select_stmt : NULL;
+  if (select) order->matters |= select->limit_count || select->limit_offset || (select->n_distinct_clause && !rewrite_is_distinct(select));
+  if (node->node_case == PG_QUERY__NODE__NODE_SUB_LINK)
+    order->matters |= node->sub_link->sub_link_type == PG_QUERY__SUB_LINK_TYPE__ARRAY_SUBLINK;
+  return select ? !order->matters : see_order(arg, node);
+}
+
+bool rewrite_varies(struct rewrite *rw, PgQuery__Node *node) {
+  struct order order = {rw, false};
+  sql_walk(node, see_variation, &order);
+  return order.matters;
+}
+
 /* Whether the order of the rows it reads can't be seen in what it gives: it sorts, or gives one row a group. */
 static bool hides_order(struct rewrite *rw, const PgQuery__SelectStmt *select) {
   struct order order = {rw, false};
   if (!rewrite_is_select(select) || select->n_window_clause || (select->n_distinct_clause && !rewrite_is_distinct(select))) return false;
   for (size_t i = 0; i < select->n_target_list; i++) sql_walk(select->target_list[i], see_order, &order);
+  for (size_t i = 0; i < select->n_sort_clause; i++) sql_walk(select->sort_clause[i], see_order, &order);
   sql_walk(select->having_clause, see_order, &order);
   if (order.matters) return false;
   bool grouped = select->n_group_clause || rewrite_aggregates(rw, select);
@@ -111,7 +128,7 @@ static bool drop_order(struct rewrite *rw, PgQuery__Node *query) {
   if (!query || query->node_case != PG_QUERY__NODE__NODE_SELECT_STMT) return false;
   PgQuery__SelectStmt *inner = query->select_stmt;
   if (!inner->n_sort_clause || inner->limit_count || inner->limit_offset || (inner->n_distinct_clause && !rewrite_is_distinct(inner)) ||
-      !rewrite_here(rw))
+      rewrite_sorts_by_aggregate(rw, inner) || !rewrite_here(rw))
     return false;
   inner->n_sort_clause = 0;
   return true;

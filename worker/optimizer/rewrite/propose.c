@@ -95,6 +95,34 @@ static const char *check_functions(const struct query_resolution *names, const s
   return NULL;
 }
 
+struct columns {
+  const struct query_resolution *names;
+  bool own, outer; /* of the query the call stands in, of one around it */
+};
+
+static bool see_column(void *arg, PgQuery__Node *node) {
+  struct columns *columns = arg;
+  if (node->node_case == PG_QUERY__NODE__NODE_SELECT_STMT) return false;
+  const struct query_binding *binding =
+      node->node_case == PG_QUERY__NODE__NODE_COLUMN_REF ? query_binding(columns->names, node->column_ref) : NULL;
+  if (binding) *(binding->levels_up ? &columns->outer : &columns->own) = true;
+  return true;
+}
+
+/* An aggregate whose columns are all an outer query's belongs to that one, and makes groups there. */
+static const char *check_aggregates(struct rewrite *rw) {
+  for (size_t i = 0; i < rw->names->function_count; i++) {
+    const PgQuery__FuncCall *call = rw->names->functions[i].call;
+    struct columns columns = {.names = rw->names};
+    if (!call || call->over || !rewrite_is_aggregate(rw, call)) continue;
+    for (size_t a = 0; a < call->n_args; a++) sql_walk(call->args[a], see_column, &columns);
+    for (size_t a = 0; a < call->n_agg_order; a++) sql_walk(call->agg_order[a], see_column, &columns);
+    sql_walk(call->agg_filter, see_column, &columns);
+    if (columns.outer && !columns.own) return "a subquery aggregates the rows of the query around it";
+  }
+  return NULL;
+}
+
 static bool made_by_somebody(const struct snapshot *snapshot, const char *operator) {
   size_t index;
   json_t *one;
@@ -144,6 +172,7 @@ static const char *refuse(struct rewrite *rw) {
   sql_walk(rw->statement, see_form, &look);
   if (!look.why) look.why = check_scopes(rw->names);
   if (!look.why) look.why = check_functions(rw->names, &look, rw->arena);
+  if (!look.why) look.why = check_aggregates(rw);
   if (!look.why) look.why = check_operators(rw->snapshot, rw->names, rw->arena);
   if (!look.why) look.why = check_relations(rw->names, &look, rw->arena);
   if (!look.why && has_collations(rw->snapshot)) look.why = "the schema has a nondeterministic collation";

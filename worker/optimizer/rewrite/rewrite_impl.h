@@ -62,11 +62,15 @@ void rewrite_add_conjunct(struct rewrite *rw, PgQuery__Node **root, PgQuery__Nod
 bool rewrite_is_select(const PgQuery__SelectStmt *select); /* no set operation, no VALUES */
 /* SELECT … FROM … WHERE … alone: no WITH, GROUP BY, HAVING, WINDOW, ORDER BY, LIMIT, DISTINCT. */
 bool rewrite_is_plain(const PgQuery__SelectStmt *select);
-bool rewrite_is_distinct(const PgQuery__SelectStmt *select); /* SELECT DISTINCT, not DISTINCT ON */
+bool rewrite_is_distinct(const PgQuery__SelectStmt *select);                  /* SELECT DISTINCT, not DISTINCT ON */
+bool rewrite_is_aggregate(struct rewrite *rw, const PgQuery__FuncCall *call); /* or may be, as far as is known */
 /* Aggregates or window functions among its outputs, ORDER BY or HAVING, not counting those of subqueries. */
 bool rewrite_aggregates(struct rewrite *rw, const PgQuery__SelectStmt *select);
 bool rewrite_windows(struct rewrite *rw, const PgQuery__SelectStmt *select);
+bool rewrite_sorts_by_aggregate(struct rewrite *rw, const PgQuery__SelectStmt *select); /* which may be all that makes it one row */
 bool rewrite_has_sublink(PgQuery__Node *node);
+/* Asked twice it may give other rows: LIMIT, DISTINCT ON, window functions, aggregates that depend on the order of rows (order.c). */
+bool rewrite_varies(struct rewrite *rw, PgQuery__Node *node);
 /* Of a cast to a type of PostgreSQL's own, without modifiers, its name ("date", "int4"); NULL for everything else. */
 const char *rewrite_cast_name(const PgQuery__Node *node);
 /* A name no entry of FROM, CTE, table or column of the statement has: "base", else "base2", … */

@@ -60,17 +60,21 @@ const struct rewrite_rule rewrite_rules[] = {
     {"needless-distinct", rewrite_needless_distinct, WHOLE, "duplicates", "`SELECT DISTINCT` of rows that differ anyway",
      "Without DISTINCT", "Each table is determined by a unique NOT NULL key among the outputs, or compared with one that is"},
     {"union-all", rewrite_union_all, WHOLE, "duplicates", "`UNION` of arms that share no row", "`UNION ALL`",
-     "Each arm is free of duplicates by a key; they differ in a literal output, or by a column of one table in WHERE"},
+     "Each arm is free of duplicates by a key, and their columns have the same types; they differ in a literal output, or by a column of "
+     "one table in WHERE"},
     {"count-key", rewrite_count_key, WHOLE, "duplicates", "`count(DISTINCT key)`", "`count(*)`; `count(key)` where it may be NULL",
      "No two rows that are counted have the same value: by a unique key, and no join repeats it"},
     {"or-arms", rewrite_or_arms, PROBES, "OR", "`a = 1 OR id IN (SELECT …)` of one table",
      "The table as UNION ALL of its arms, each with its own access path",
-     "A table that is not on the nullable side of an outer join; later arms exclude what earlier ones took; operands that can't fail"},
+     "A table that is not on the nullable side of an outer join; later arms exclude what earlier ones took; operands that can't fail, nor "
+     "give other rows when they are asked again"},
     {"or-select-arms", rewrite_or_select_arms, WHOLE, "OR", "`a.x = 1 OR b.y = 2`", "The SELECT as UNION ALL of its arms",
-     "No grouping, order, limit or DISTINCT; later arms exclude what earlier ones took; operands that can't fail"},
+     "No grouping, order, limit or DISTINCT, nor in its subqueries what may give other rows when asked again; later arms exclude what "
+     "earlier ones took; operands that can't fail"},
     {"cte-inline", rewrite_cte_inline, WHOLE, "order", "`WITH … AS MATERIALIZED`, or read more than once",
      "`NOT MATERIALIZED`: conditions reach its tables",
-     "A SELECT that is neither recursive nor volatile; with conditions of its own only where those around it can't fail"},
+     "A SELECT that is neither recursive nor volatile; read more than once only without LIMIT, DISTINCT ON, window functions and "
+     "aggregates that depend on order; with conditions of its own only where those around it can't fail"},
     {"needless-order", rewrite_needless_order, WHOLE, "order", "`FROM (SELECT … ORDER BY …)`", "Without the inner ORDER BY",
      "The query around it sorts, or aggregates by what order does not change"},
     {"first-row", rewrite_first_row, WHOLE, "order", "`row_number() OVER (PARTITION BY k ORDER BY …) = 1`",

@@ -122,7 +122,7 @@ static bool see_cosmetics(struct rewrite *rw, struct query_scope *scope, PgQuery
     return false;
   if (select->n_distinct_clause && !rewrite_is_distinct(select)) return false;
   if (!select->n_sort_clause && (!select->n_distinct_clause || !positive)) return false;
-  if (rewrite_windows(rw, select) || !rewrite_here(rw)) return false;
+  if (rewrite_windows(rw, select) || rewrite_sorts_by_aggregate(rw, select) || !rewrite_here(rw)) return false;
   if (positive) select->n_distinct_clause = 0;
   select->n_sort_clause = 0;
   return true;
