@@ -33,6 +33,7 @@ struct candidates {
   const struct snapshot *snapshot;
   const struct facts *facts;
   struct candidate_list list;
+  bool tight; /* their bytes are bounded: what serves only some rows may be worth having */
   int bundles;
   const char *trigram_opclass; /* qualified; NULL: pg_trgm is not there */
   /* Rows that a condition lets in, -1 unknown: asked of the planner. */

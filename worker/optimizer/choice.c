@@ -1,188 +1,26 @@
 /* choice.c - see choice.h. */
-#include "worker/optimizer/choice.h"
-
 #include <math.h>
 
 #include "common/clock.h"
+#include "worker/optimizer/choice_impl.h"
 
-#define EXCHANGES 8        /* of indexes that have no room for others */
-#define ROUNDS 3           /* in which a query's candidates are thinned out: what the planner takes, then what it takes instead, … */
-#define ENTRY_COST 0.5     /* of one index entry written, in the planner's units: about a tuple's share of a page and its descent */
-#define ENTRY_MS 0.004     /* of the same, where times are counted */
-#define COLD_UPDATES 0.3   /* of UPDATEs that set no column of an index, that write an entry all the same */
-#define LEAST_NEW 0.05     /* of what the queries that get cheaper cost now, that a new index has to save */
-#define LEAST_WIDER 0.1    /* a wider index in place of one that is chosen */
-#define LEAST_COVERING 0.3 /* what is only held makes an index much larger, and dearer to keep */
-#define COVERING_TIMES 2.5 /* and so many times as much of the whole */
-#define LEAST_UNITS 20     /* of the planner's cost, of each of these queries: less is not worth the words */
-#define LEAST_BYTES 65536  /* an index is not smaller for what it may save per byte */
-
-/* --- sets --- */
-
-static bool set_within(const struct index_set *a, const struct index_set *b) {
-  for (size_t i = 0; i < CHOICE_WORDS; i++)
-    if (a->words[i] & ~b->words[i]) return false;
-  return true;
-}
-
-static struct candidate *at(const struct choice *choice, size_t index) { return choice->candidates->list.items[index]; }
-static size_t candidate_count(const struct choice *choice) { return choice->candidates->list.count; }
-
-static bool concerns(const struct workload_query *query, const struct candidate *candidate) {
-  for (size_t i = 0; i < query->tables.count; i++)
-    if (query->tables.items[i] == candidate->spec.table) return true;
-  return false;
-}
-
-/* --- one query --- */
-
-static const struct planned *known_plan(const struct workload_query *query, const struct index_set *set) {
-  for (size_t i = 0; i < query->planned.count; i++) {
-    const struct planned *planned = &query->planned.items[i];
-    if (set_within(&planned->used, set) && set_within(set, &planned->there)) return planned;
-  }
-  return NULL;
-}
-
-static enum status show_only(struct choice *choice, const struct workload_query *query, const struct index_set *set, struct error *err) {
-  struct candidate *shown[CANDIDATES_MAX], *hidden[CANDIDATES_MAX];
-  size_t shown_count = 0, hidden_count = 0;
-  for (size_t i = 0; i < candidate_count(choice); i++) {
-    if (!concerns(query, at(choice, i))) continue;
-    if (index_set_has(set, i))
-      shown[shown_count++] = at(choice, i);
-    else
-      hidden[hidden_count++] = at(choice, i);
-  }
-  return trial_show_only(choice->trial, shown, shown_count, hidden, hidden_count, err);
-}
-
-enum status choice_hide_all(struct choice *choice, struct error *err) {
-  if (!choice->candidates) return OK;
-  return trial_show_only(choice->trial, NULL, 0, choice->candidates->list.items, candidate_count(choice), err);
-}
-
-static enum status plan_with(struct choice *choice, struct workload_query *query, const struct index_set *set, struct error *err) {
-  struct query_plan *plan = NULL;
-  enum status status = show_only(choice, query, set, err);
-  if (!status) status = trial_plan(choice->trial, &query->how, &plan, err);
-  if (status) return status;
-  struct planned *slot = LIST_PUSH(choice->arena, &query->planned);
-  if (!slot) return error_oom(err);
-  *slot = (struct planned){.there = *set, .cost = plan->total_cost, .plan = plan};
-  for (size_t i = 0; i < candidate_count(choice); i++)
-    if (index_set_has(set, i) && at(choice, i)->tried && !at(choice, i)->refused && trial_uses(plan, at(choice, i)))
-      index_set_put(&slot->used, i, true);
-  return OK;
-}
-
-static struct index_set relevant(const struct choice *choice, const struct workload_query *query, const struct index_set *set) {
-  struct index_set out = {0};
-  for (size_t i = 0; i < candidate_count(choice); i++)
-    if (index_set_has(set, i) && concerns(query, at(choice, i)) && !at(choice, i)->refused) index_set_put(&out, i, true);
-  return out;
-}
-
-enum status choice_query(struct choice *choice, struct workload_query *query, const struct index_set *set,
-                         const struct planned **ret_planned, struct error *err) {
-  struct index_set mine = relevant(choice, query, set);
-  const struct planned *planned = known_plan(query, &mine);
-  if (!planned) {
-    enum status status = plan_with(choice, query, &mine, err);
-    if (status) return status;
-    planned = &query->planned.items[query->planned.count - 1];
-  }
-  *ret_planned = planned;
-  return OK;
-}
-
-/* --- all of them --- */
-
-static bool sets_column(const struct workload_query *query, const struct candidate *candidate, struct arena *arena) {
-  if (query->statement->node_case != PG_QUERY__NODE__NODE_UPDATE_STMT) return false;
-  const PgQuery__UpdateStmt *update = query->statement->update_stmt;
-  for (size_t i = 0; i < update->n_target_list; i++) {
-    const PgQuery__Node *target = update->target_list[i];
-    if (target->node_case == PG_QUERY__NODE__NODE_RES_TARGET && index_spec_mentions(arena, &candidate->spec, target->res_target->name))
-      return true;
-  }
-  return false;
-}
-
-/* Entries of indexes that one run of a query writes because of this one. */
-static double entries_written(const struct choice *choice, const struct workload_query *query, const struct candidate *candidate) {
-  if (query->written != candidate->spec.table) return 0;
-  double rows = query->written_rows;
-  switch (query->statement->node_case) {
-  case PG_QUERY__NODE__NODE_DELETE_STMT: return 0;
-  case PG_QUERY__NODE__NODE_UPDATE_STMT: {
-    if (!sets_column(query, candidate, choice->arena)) return rows * COLD_UPDATES;
-    return rows * (1 + (double)query->written->index_count); /* it is HOT no more: all indexes get an entry */
-  }
-  default: return rows;
-  }
-}
-
-enum status choice_cost(struct choice *choice, const struct index_set *set, double *ret_cost, struct error *err) {
-  double sum = 0;
-  for (size_t q = 0; q < choice->queries->count; q++) {
-    struct workload_query *query = &choice->queries->items[q];
-    const struct planned *planned = NULL;
-    if (query->skipped) continue;
-    enum status status = choice_query(choice, query, set, &planned, err);
-    if (status) return status;
-    double entries = 0;
-    for (size_t i = 0; query->written && i < candidate_count(choice); i++)
-      if (index_set_has(set, i)) entries += entries_written(choice, query, at(choice, i));
-    sum += planned->cost * query->factor + entries * query->weight * (query->total_ms > 0 ? ENTRY_MS : ENTRY_COST);
-  }
-  *ret_cost = sum;
-  return OK;
-}
-
-/* --- before --- */
-
-static void note_writes(struct workload_query *query, const struct query_plan *plan) {
-  for (size_t i = 0; i < plan->count && !query->written; i++) {
-    const struct plan_node *node = plan->nodes[i];
-    if (!plan_is(node, "ModifyTable")) continue;
-    query->written = query->tables.count ? query->tables.items[0] : NULL;
-    query->written_rows = node->child_count ? fmax(1, node->children[0]->plan_rows) : 1;
-  }
-}
-
-static enum status plan_before(struct choice *choice, struct workload_query *query, struct error *err) {
-  static const struct index_set none;
-  ERROR_AUTO refused = {0};
-  const struct planned *planned = NULL;
-  enum status status = choice_query(choice, query, &none, &planned, &refused);
-  if (status == ERR_VALIDATION) {
-    query->skipped = arena_strdup(choice->arena, refused.message);
-    return query->skipped ? OK : error_oom(err);
-  }
-  if (status) return error_set(err, status, "%s", refused.message);
-  query->before = query->after = planned->plan;
-  query->factor = query->total_ms > 0 && planned->cost > 0 ? query->total_ms / planned->cost : query->weight;
-  note_writes(query, planned->plan);
-  return OK;
-}
-
-enum status choice_plan(struct choice *choice, struct error *err) {
-  static const struct index_set none;
-  enum status status = OK;
-  for (size_t q = 0; !status && q < choice->queries->count; q++)
-    if (!choice->queries->items[q].skipped) status = plan_before(choice, &choice->queries->items[q], err);
-  if (!status) status = choice_cost(choice, &none, &choice->cost_before, err);
-  choice->cost_after = choice->cost_before;
-  return status;
-}
+#define EXCHANGES 8          /* of indexes that have no room for others */
+#define LEAST_EXCHANGE 0.005 /* of the whole cost, that an exchange has to save */
+#define RELIEFS_MAX 256      /* ways to need fewer bytes that are weighed at once */
+#define ROUNDS 3             /* in which a query's candidates are thinned out: what the planner takes, then what it takes instead, … */
+#define LEAST_NEW 0.05       /* of what the queries that get cheaper cost now, that a new index has to save */
+#define LEAST_WIDER 0.1      /* a wider index in place of one that is chosen */
+#define LEAST_COVERING 0.3   /* what is only held makes an index much larger, and dearer to keep */
+#define COVERING_TIMES 2.5   /* and so many times as much of the whole */
+#define LEAST_UNITS 20       /* of the planner's cost, of each of these queries: less is not worth the words */
+#define LEAST_BYTES 65536    /* an index is not smaller for what it may save per byte */
 
 /* --- thinning out --- */
 
 static enum status thin_query(struct choice *choice, struct workload_query *query, struct index_set *kept, struct error *err) {
   struct index_set left = {0};
   for (size_t i = 0; i < candidate_count(choice); i++)
-    if (concerns(query, at(choice, i)) && !at(choice, i)->refused) index_set_put(&left, i, true);
+    if (choice_concerns(query, at(choice, i)) && !at(choice, i)->refused) index_set_put(&left, i, true);
   for (int round = 0; round < ROUNDS; round++) {
     const struct planned *planned = NULL;
     enum status status = choice_query(choice, query, &left, &planned, err);
@@ -373,33 +211,89 @@ static enum status shrink(struct choice *choice, struct error *err) {
 
 /* --- within bounds --- */
 
-/* The set with a candidate that had no room, and without those that are missed least for their bytes, till there is. */
-static struct index_set exchanged(const struct choice *choice, size_t added, const double losses[CANDIDATES_MAX]) {
-  struct index_set set = extended(choice, added);
-  int bundle = at(choice, added)->bundle;
-  while (!allowed(choice, &set)) {
-    size_t least = SIZE_MAX;
-    for (size_t i = 0; i < candidate_count(choice); i++) {
-      bool old = index_set_has(&set, i) && i != added && (!bundle || at(choice, i)->bundle != bundle);
-      if (old && (least == SIZE_MAX || losses[i] / at(choice, i)->size.bytes < losses[least] / at(choice, least)->size.bytes)) least = i;
+/* A way to need fewer bytes: an index that is chosen goes, or gives way to a narrower one that it covers. */
+struct relief {
+  size_t gone, instead; /* instead: NONE, it goes */
+  double loss, bytes;   /* how much dearer what is chosen gets by it, and smaller */
+};
+#define NONE SIZE_MAX
+
+struct reliefs {
+  struct relief items[RELIEFS_MAX];
+  size_t count;
+};
+
+static struct index_set relieved(const struct index_set *set, const struct relief *relief) {
+  struct index_set out = *set;
+  index_set_put(&out, relief->gone, false);
+  if (relief->instead != NONE) index_set_put(&out, relief->instead, true);
+  return out;
+}
+
+static enum status add_relief(struct choice *choice, size_t gone, size_t instead, struct reliefs *reliefs, struct error *err) {
+  struct relief relief = {.gone = gone, .instead = instead, .bytes = at(choice, gone)->size.bytes};
+  if (instead != NONE) relief.bytes -= at(choice, instead)->size.bytes;
+  if (relief.bytes <= 0 || reliefs->count == RELIEFS_MAX) return OK;
+  struct index_set set = relieved(&choice->chosen, &relief);
+  enum status status = choice_cost(choice, &set, &relief.loss, err);
+  if (status) return status;
+  relief.loss = fmax(0, relief.loss - choice->cost_after);
+  reliefs->items[reliefs->count++] = relief;
+  return OK;
+}
+
+static enum status find_reliefs(struct choice *choice, const struct index_set *kept, struct reliefs *reliefs, struct error *err) {
+  enum status status = OK;
+  reliefs->count = 0;
+  for (size_t i = 0; !status && i < candidate_count(choice); i++)
+    if (index_set_has(&choice->chosen, i)) status = add_relief(choice, i, NONE, reliefs, err);
+  for (size_t i = 0; !status && i < candidate_count(choice); i++)
+    for (size_t k = 0; !status && index_set_has(&choice->chosen, i) && k < candidate_count(choice); k++)
+      if (eligible(choice, kept, k) && index_spec_covers(&at(choice, i)->spec, &at(choice, k)->spec))
+        status = add_relief(choice, i, k, reliefs, err);
+  return status;
+}
+
+/* Whether the relief leads on from the one that was taken for the same index (NULL: none yet). */
+static bool applies(const struct index_set *set, const struct relief *relief, const struct relief *taken, bool fewer) {
+  if (relief->instead != NONE && (fewer || index_set_has(set, relief->instead))) return false;
+  if (!taken) return index_set_has(set, relief->gone);
+  return taken->instead != NONE && relief->bytes > taken->bytes && index_set_has(set, taken->instead);
+}
+
+/* Takes the reliefs by which least is lost for each byte till the set is within the bounds. False: it can't be. `bundle` stays. */
+static bool fit(const struct choice *choice, const struct reliefs *reliefs, int bundle, struct index_set *set) {
+  const struct relief *taken[CANDIDATES_MAX] = {0}; /* by the index that went */
+  while (!allowed(choice, set)) {
+    const struct relief *best = NULL;
+    double least = INFINITY;
+    bool fewer = choice->max_indexes && size_of(choice, set) > choice->max_indexes;
+    for (size_t i = 0; i < reliefs->count; i++) {
+      const struct relief *relief = &reliefs->items[i], *now = taken[relief->gone];
+      if ((bundle && at(choice, relief->gone)->bundle == bundle) || !applies(set, relief, now, fewer)) continue;
+      double loss = (relief->loss - (now ? now->loss : 0)) / (fewer ? 1 : relief->bytes - (now ? now->bytes : 0));
+      if (!best || loss < least) best = relief, least = loss;
     }
-    if (least == SIZE_MAX) return (struct index_set){0}; /* it has no room at all */
-    index_set_put(&set, least, false);
+    if (!best) return false;
+    if (taken[best->gone]) index_set_put(set, taken[best->gone]->instead, false);
+    *set = relieved(set, best);
+    taken[best->gone] = best;
   }
-  return set;
+  return true;
 }
 
 /* What saves most per byte may leave no room for what saves most. */
 static enum status exchange_once(struct choice *choice, const struct index_set *kept, bool *ret_better, struct error *err) {
-  double losses[CANDIDATES_MAX], best_cost = choice->cost_after * (1 - choice->min_gain);
+  struct reliefs reliefs;
   struct index_set best;
-  enum status status = costs_without(choice, losses, err);
+  double best_cost = choice->cost_after * (1 - LEAST_EXCHANGE);
+  enum status status = find_reliefs(choice, kept, &reliefs, err);
   *ret_better = false;
-  for (size_t i = 0; i < candidate_count(choice); i++) losses[i] -= choice->cost_after;
   for (size_t i = 0; !status && i < candidate_count(choice); i++) {
     double cost = 0;
     if (!eligible(choice, kept, i)) continue;
-    struct index_set set = exchanged(choice, i, losses);
+    struct index_set set = extended(choice, i);
+    if (!fit(choice, &reliefs, at(choice, i)->bundle, &set)) continue;
     status = choice_cost(choice, &set, &cost, err);
     if (status || cost >= best_cost) continue;
     best_cost = cost;
@@ -423,6 +317,20 @@ static enum status exchange(struct choice *choice, const struct index_set *kept,
   return status;
 }
 
+/* What goes without being missed leaves room for something else. */
+static enum status settle(struct choice *choice, const struct index_set *kept, struct error *err) {
+  enum status status = OK;
+  double before;
+  int round = 0;
+  do {
+    before = choice->cost_after;
+    status = exchange(choice, kept, err);
+    if (!status) status = shrink(choice, err);
+    if (!status && choice->bounded) status = grow(choice, kept, err);
+  } while (!status && choice->bounded && !choice->out_of_time && choice->cost_after < before && ++round < EXCHANGES);
+  return status ? status : shrink(choice, err);
+}
+
 /* The most missed first. */
 static enum status rank(struct choice *choice, struct error *err) {
   double costs[CANDIDATES_MAX];
@@ -442,8 +350,7 @@ enum status choice_make(struct choice *choice, struct error *err) {
   struct index_set kept = {0};
   enum status status = thin_out(choice, &kept, err);
   if (!status) status = grow(choice, &kept, err);
-  if (!status) status = exchange(choice, &kept, err);
-  if (!status) status = shrink(choice, err);
+  if (!status) status = settle(choice, &kept, err);
   if (!status) status = rank(choice, err);
   choice->bytes = bytes_of(choice, &choice->chosen);
   for (size_t q = 0; !status && q < choice->queries->count; q++) {

@@ -200,6 +200,7 @@ static enum status choose(struct workload_job *work, struct error *err) {
                                    .min_gain = GAIN_MIN,
                                    .progress = progress,
                                    .arg = work};
+  advice->candidates.tight = advice->choice.budget_bytes > 0;
   enum status status = choice_plan(&advice->choice, err);
   if (!status) status = suggest_all(advice, err);
   if (!status) status = choice_make(&advice->choice, err);

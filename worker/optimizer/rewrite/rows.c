@@ -411,6 +411,20 @@ const char *rows_fill_sql(struct rows *rows, int number) {
   return body ? arena_printf(rows->arena, "DO %s", body) : NULL;
 }
 
+const char *rows_empty_sql(struct rows *rows) {
+  const char *list = "";
+  for (int i = 0; list && i < rows->table_count; i++) {
+    const char *name = sql_qualified(rows->arena, rows->tables[i]->schema, rows->tables[i]->name),
+               *text = name ? sql_literal(rows->arena, name) : NULL;
+    list = text ? arena_printf(rows->arena, "%s%s(%s, EXISTS (SELECT FROM %s))", list, i ? ", " : "", text, name) : NULL;
+  }
+  return list && *list ? arena_printf(rows->arena,
+                                      "SELECT pg_catalog.string_agg(pg_catalog.quote_literal(name), ', ') FROM (VALUES %s) t (name, "
+                                      "filled) WHERE NOT filled",
+                                      list)
+                       : list;
+}
+
 const char *rows_parameter(struct rows *rows, int set, int number, Oid type) {
   static const struct {
     Oid type;
