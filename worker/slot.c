@@ -252,7 +252,7 @@ int slot_main(const struct config *cfg, const char *keeper_socket) {
   ERROR_AUTO err = {0};
   struct slot slot = {.cfg = cfg, .keeper_socket = keeper_socket, .arena = arena_new(ARENA_BYTES)};
   fcntl(SLOT_FD, F_SETFD, FD_CLOEXEC);
-  buf_init(&slot.in, (size_t)WIRE_JOB_BYTES * 32);
+  buf_init(&slot.in, (size_t)LIMIT_HTTP_BODY_SQL * 32); /* a large one, or several brief ones */
   buf_init(&slot.out, WIRE_HEAD_BYTES + WIRE_ANSWER_BYTES);
   if (!slot.arena || (cfg->master_key && *cfg->master_key && keyring_new(cfg->master_key, &slot.keyring, &err) != OK)) {
     log_event(LOG_ERROR, "slot can't start", "error", err.message, NULL);

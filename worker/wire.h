@@ -21,7 +21,7 @@ enum wire_type {
 };
 
 #define WIRE_HEAD_BYTES 5
-#define WIRE_JOB_BYTES (LIMIT_HTTP_BODY_SQL + 64 * 1024) /* no payload is larger than the largest body */
+#define WIRE_JOB_BYTES (LIMIT_HTTP_BODY_PLAN + 64 * 1024) /* no payload is larger than the largest body */
 #define WIRE_ANSWER_BYTES (LIMIT_RESULT_BYTES + 1)
 
 struct wire_job { /* strings are borrowed; NULL travels as "" and comes back as NULL */

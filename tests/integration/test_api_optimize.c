@@ -176,6 +176,7 @@ static void what_is_cut_off_or_too_deep_fails_in_its_slot(void **state) {
   for (size_t length = sizeof json - 2; length > 0; length -= length > 9 ? 9 : length)
     failed(*state, strndup(json, length), "PLAN_INVALID");
   failed(*state, staircase(1200), "PLAN_TOO_LARGE");
+  failed(*state, staircase(3000), "PLAN_TOO_LARGE"); /* 9 MB: as large as it may be at the door */
   failed(*state,
          repeated("Append  (cost=0.00..9.00 rows=5 width=4)\n", "  ->  Seq Scan on t  (cost=0.00..9.00 rows=5 width=4)\n", 60000, ""),
          "PLAN_TOO_LARGE");
