@@ -58,7 +58,7 @@ enum status cursor_query(struct request *req, const char *list, const struct pg_
 enum status cursor_reply(struct request *req, const char *list, const PGresult *res,
                          void (*put)(struct buf *out, const PGresult *res, int row), struct error *err) {
   struct buf data;
-  int limit = cursor_limit(req), rows = PQntuples(res), shown = rows < limit ? rows : limit;
+  int limit = cursor_limit(req), rows = PQntuples(res) && !PQgetisnull(res, 0, 0) ? PQntuples(res) : 0, shown = rows < limit ? rows : limit;
   buf_init(&data, LIMIT_RESULT_BYTES);
   buf_puts(&data, "{\"items\": [");
   for (int row = 0; row < shown; row++) {

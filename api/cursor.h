@@ -22,7 +22,8 @@ static inline int cursor_limit(const struct request *req) { return (int)request_
 MUST_CHECK enum status cursor_query(struct request *req, const char *list, const struct pg_stmt *stmt, request_rows rows,
                                     struct error *err);
 
-/* Answers a list: `put` appends one row as an object. The statement asked for limit + 1 rows, with the id in column 0. */
+/* Answers a list: `put` appends one row as an object. The statement asked for limit + 1 rows, with the id in column 0; where that is NULL,
+ * there is only what the list belongs to, and the list is empty. */
 enum status cursor_reply(struct request *req, const char *list, const PGresult *res,
                          void (*put)(struct buf *out, const PGresult *res, int row), struct error *err);
 

@@ -6,12 +6,8 @@
 
 #define IDS_MAX 100
 
-/* Members are only passed on when they were given: defaults are the worker's. */
 static void pass_on(json_t *payload, const json_t *body, const struct json_field *fields, size_t count) {
-  for (size_t i = 0; i < count; i++) {
-    json_t *value = json_object_get(body, fields[i].name);
-    if (value && !json_is_null(value)) json_object_set(payload, fields[i].name, value);
-  }
+  for (size_t i = 0; i < count; i++) json_pass_on(payload, body, fields[i].name);
 }
 
 /* --- query --- */

@@ -37,11 +37,8 @@ static const struct pg_stmt list_of_owner = {"list_deliveries",
                                              3};
 
 static enum status on_log(struct request *req, const PGresult *res, struct error *err) {
-  static const char empty[] = "{\"items\": [], \"next_cursor\": null}";
   if (PQntuples(res) == 0) return error_set(err, ERR_NOT_FOUND, "There is no such webhook.");
-  if (!PQgetisnull(res, 0, 0)) return cursor_reply(req, "deliveries", res, put_view, err);
-  reply_json(req, 200, empty, sizeof empty - 1);
-  return OK;
+  return cursor_reply(req, "deliveries", res, put_view, err);
 }
 
 static enum status get_log(struct request *req, struct error *err) {

@@ -137,11 +137,8 @@ static void put_view(struct buf *out, const PGresult *res, int row) {
 }
 
 static enum status on_list(struct request *req, const PGresult *res, struct error *err) {
-  static const char empty[] = "{\"items\": [], \"next_cursor\": null}";
   if (PQntuples(res) == 0) return connection_ref_missing(err);
-  if (!PQgetisnull(res, 0, 0)) return cursor_reply(req, "documents", res, put_view, err);
-  reply_json(req, 200, empty, sizeof empty - 1);
-  return OK;
+  return cursor_reply(req, "documents", res, put_view, err);
 }
 
 static enum status get_documents(struct request *req, struct error *err) {

@@ -21,12 +21,6 @@ static const struct json_field option_fields[] = {
     {.name = "rows_per_table", .want = JSON_WANT_INT, .min = 1, .max = 1000},
     {.name = "validation_queries", .want = JSON_WANT_STRING_ARRAY, .min = 0, .max = VALIDATION_QUERIES_MAX}};
 
-/* Members are only passed on when they were given: defaults are the worker's. */
-static void pass_on(json_t *payload, const json_t *body, const char *name) {
-  json_t *value = json_object_get(body, name);
-  if (value && !json_is_null(value)) json_object_set(payload, name, value);
-}
-
 static enum status analyze(struct request *req, const struct id *connection_id, struct error *err) {
   json_t *options = json_object_get(req->body, "options");
   if (json_is_object(options)) {
@@ -34,7 +28,7 @@ static enum status analyze(struct request *req, const struct id *connection_id, 
     if (status != OK) return status;
   }
   json_t *payload = json_object();
-  pass_on(payload, req->body, "sql");
+  json_pass_on(payload, req->body, "sql");
   json_object_set_new(payload, "sandbox", json_boolean(request_param_bool(req, "sandbox", true)));
   if (request_param(req, "enrich", NULL)) json_object_set_new(payload, "enrich", json_boolean(request_param_bool(req, "enrich", false)));
   if (request_param_bool(req, "preflight", false)) json_object_set_new(payload, "preflight", json_true());
@@ -59,7 +53,7 @@ static const struct json_field sandbox_fields[] = {
 
 static enum status post_sandbox(struct request *req, struct error *err) {
   json_t *payload = json_object();
-  for (size_t i = 0; i < sizeof sandbox_fields / sizeof *sandbox_fields; i++) pass_on(payload, req->body, sandbox_fields[i].name);
+  for (size_t i = 0; i < sizeof sandbox_fields / sizeof *sandbox_fields; i++) json_pass_on(payload, req->body, sandbox_fields[i].name);
   return connection_ref_submit(req, &req->ids[0], "migration.sandbox", payload, err);
 }
 
@@ -87,7 +81,7 @@ static enum status take_execute_options(const struct request *req, json_t **ret_
   json_t *options = json_pack("{s:I, s:I, s:b}", "lock_timeout_ms", json_int(given, "lock_timeout_ms", 3000), "lock_retries",
                               json_int(given, "lock_retries", 10), "dry_run", json_bool(given, "dry_run", false));
   if (!arena_json(req->arena, options)) return error_oom(err);
-  pass_on(options, given, "statement_timeout_ms");
+  json_pass_on(options, given, "statement_timeout_ms");
   *ret_options = options;
   return OK;
 }

@@ -8,11 +8,6 @@
 #define PARAMETERS_MAX 100
 #define QUERIES_MAX 1000
 
-static void pass_on(json_t *payload, const json_t *body, const char *name) {
-  json_t *value = json_object_get(body, name);
-  if (value && !json_is_null(value)) json_object_set(payload, name, value);
-}
-
 /* --- optimize --- */
 
 static const struct param optimize_params[] = {{.name = "analyze", .want = PARAM_BOOL}, {.name = "enrich", .want = PARAM_BOOL}, {0}};
@@ -47,7 +42,7 @@ static enum status optimize(struct request *req, const struct id *connection_id,
     if (status != OK) return status;
   }
   json_t *payload = json_object();
-  pass_on(payload, req->body, "sql");
+  json_pass_on(payload, req->body, "sql");
   json_object_set_new(payload, "analyze", json_boolean(request_param_bool(req, "analyze", false)));
   if (request_param(req, "enrich", NULL)) json_object_set_new(payload, "enrich", json_boolean(request_param_bool(req, "enrich", false)));
   json_object_set_new(payload, "options", json_is_object(options) ? json_incref(options) : json_object());
@@ -92,7 +87,7 @@ static enum status post_workload(struct request *req, struct error *err) {
     if (status != OK) return status;
   }
   json_t *payload = json_object();
-  for (size_t i = 0; i < COUNT(workload_fields); i++) pass_on(payload, req->body, workload_fields[i].name);
+  for (size_t i = 0; i < COUNT(workload_fields); i++) json_pass_on(payload, req->body, workload_fields[i].name);
   return connection_ref_submit(req, &req->ids[0], "workload.optimize", payload, err);
 }
 
@@ -134,7 +129,7 @@ static enum status post_plan(struct request *req, struct error *err) {
   enum status status = check_plan(json_object_get(req->body, "plan"), err);
   if (status != OK) return status;
   json_t *payload = json_object();
-  for (size_t i = 0; i < COUNT(plan_fields); i++) pass_on(payload, req->body, plan_fields[i].name);
+  for (size_t i = 0; i < COUNT(plan_fields); i++) json_pass_on(payload, req->body, plan_fields[i].name);
   return submit_job_value(req, "plan.parse", NULL, payload, err);
 }
 

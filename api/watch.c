@@ -5,6 +5,7 @@
 #include "api/watch.h"
 
 #include "common/clock.h"
+#include "common/limits.h"
 #include "common/log.h"
 #include "common/pgsettings.h"
 
@@ -12,8 +13,6 @@
 #define LOOK_BATCH 256
 #define TICK_MS 100
 #define SLOW_TICK_MS 1000
-#define STRINGIFY_(x) #x
-#define STRINGIFY(x) STRINGIFY_(x)
 
 TAILQ_HEAD(watcher_list, watcher);
 LIST_HEAD(watcher_bucket, watcher);
@@ -38,7 +37,7 @@ struct watch {
 #define SQL_LOOK(result, more)                                                \
   "SELECT " JOBVIEW_SELECT(result) ", j.owner_id" more " FROM " JOBVIEW_FROM( \
       " AND r.job_id BETWEEN $2::uuid AND $3::uuid") "WHERE j.id = ANY($1::uuid[]) AND j.id BETWEEN $2::uuid AND $3::uuid"
-#define SQL_TOO_LARGE "octet_length(r.body::text) > " STRINGIFY(LIMIT_EVENT_RESULT_BYTES)
+#define SQL_TOO_LARGE "octet_length(r.body::text) > " LIMIT_TEXT(LIMIT_EVENT_RESULT_BYTES)
 
 static const struct pg_stmt look_for_end = {"look_for_end", SQL_LOOK("r.body", ""), 3};
 static const struct pg_stmt look_for_changes = {

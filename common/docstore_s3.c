@@ -148,17 +148,28 @@ static enum status bucket_put_file(void *self, const char *key, const char *path
 
 /* --- reading --- */
 
-static enum status bucket_stat(void *self, const char *key, int64_t *ret_bytes, struct error *err) {
-  struct bucket *bucket = self;
+static bool is_old(const struct s3_object *object, int grace_seconds) {
+  return object->modified_ms && object->modified_ms / 1000 + grace_seconds <= time(NULL);
+}
+
+/* What the bucket says of an object (ret_object's texts are gone), which is then, if it is old enough, removed; grace_seconds < 0: never.
+ */
+static enum status look(struct bucket *bucket, const char *key, int grace_seconds, struct s3_object *ret_object, struct error *err) {
   struct s3 *s3 = NULL;
-  struct s3_object object = {0};
   char name[KEY_BYTES];
   ARENA_AUTO arena = arena_new(HEAD_BYTES);
   enum status status = arena ? take_client(bucket, &s3, err) : error_oom(err);
   if (status) return status;
   object_key(bucket, key, name);
-  status = s3_head(s3, name, arena, &object, err);
+  status = s3_head(s3, name, arena, ret_object, err);
+  if (!status && grace_seconds >= 0 && is_old(ret_object, grace_seconds)) status = s3_delete(s3, name, err);
   give_client(bucket, s3);
+  return status;
+}
+
+static enum status bucket_stat(void *self, const char *key, int64_t *ret_bytes, struct error *err) {
+  struct s3_object object = {0};
+  enum status status = look(self, key, -1, &object, err);
   if (status == OK) *ret_bytes = object.bytes;
   return told(status, err);
 }
@@ -186,10 +197,6 @@ static enum status bucket_fetch(void *self, const char *key, int *ret_fd, int64_
 }
 
 /* --- sweeping --- */
-
-static bool is_old(const struct s3_object *object, int grace_seconds) {
-  return object->modified_ms && object->modified_ms / 1000 + grace_seconds <= time(NULL);
-}
 
 /* The hash in "<prefix>ab/ab12…"; NULL for whatever else lies there. */
 static const char *key_of(const struct bucket *bucket, const char *name) {
@@ -228,17 +235,8 @@ static enum status bucket_list_old(void *self, int grace_seconds, docstore_each 
 }
 
 static enum status bucket_remove_old(void *self, const char *key, int grace_seconds, struct error *err) {
-  struct bucket *bucket = self;
-  struct s3 *s3 = NULL;
   struct s3_object object = {0};
-  char name[KEY_BYTES];
-  ARENA_AUTO arena = arena_new(HEAD_BYTES);
-  enum status status = arena ? take_client(bucket, &s3, err) : error_oom(err);
-  if (status) return status;
-  object_key(bucket, key, name);
-  status = s3_head(s3, name, arena, &object, err);
-  if (status == OK && is_old(&object, grace_seconds)) status = s3_delete(s3, name, err);
-  give_client(bucket, s3);
+  enum status status = look(self, key, grace_seconds, &object, err);
   if (status == ERR_NOT_FOUND && strcmp(err->code, "NO_SUCH_KEY") == 0) {
     error_clear(err);
     return OK;

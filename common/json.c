@@ -262,6 +262,11 @@ bool json_bool(const json_t *object, const char *key, bool otherwise) {
   return json_is_boolean(value) ? json_is_true(value) : otherwise;
 }
 
+void json_pass_on(json_t *to, const json_t *from, const char *key) {
+  json_t *value = json_object_get(from, key);
+  if (value && !json_is_null(value)) json_object_set(to, key, value);
+}
+
 void json_set_str(json_t *object, const char *key, const char *value) {
   json_object_set_new(object, key, value ? json_string(value) : json_null());
 }

@@ -40,6 +40,8 @@ const char *json_str(const json_t *object, const char *key, const char *otherwis
 long long json_int(const json_t *object, const char *key, long long otherwise);
 bool json_bool(const json_t *object, const char *key, bool otherwise);
 
+/* Sets the member of `to` that `from` has; absent and null are left out: defaults are whoever reads `to`'s. */
+void json_pass_on(json_t *to, const json_t *from, const char *key);
 /* Sets key to a string, or to null when value is NULL. */
 void json_set_str(json_t *object, const char *key, const char *value);
 /* "b" of array "a": appends a string. */

@@ -5,6 +5,10 @@
 #ifndef AUTODB_LIMITS_H
 #define AUTODB_LIMITS_H
 
+/* A bound as text, for SQL and messages. */
+#define LIMIT_TEXT(bound) LIMIT_TEXT_(bound)
+#define LIMIT_TEXT_(bound) #bound
+
 /* --- HTTP, per connection: beyond these the answer is 431, 413 or 408 and the connection closes --- */
 #define LIMIT_HTTP_HEAD_BYTES (16 * 1024)
 #define LIMIT_HTTP_HEADERS 64

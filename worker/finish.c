@@ -21,8 +21,6 @@
 #define PENDING_ROWS 2048
 #define PENDING_BYTES ((size_t)256 * 1024 * 1024)
 #define AGAIN_MS 300
-#define STRINGIFY_(x) #x
-#define STRINGIFY(x) STRINGIFY_(x)
 
 static const struct pg_stmt finals_stmt = {
     "finish_final",
@@ -38,7 +36,7 @@ static const struct pg_stmt finals_stmt = {
 static const struct pg_stmt returns_stmt = {
     "finish_return",
     "WITH found AS MATERIALIZED (SELECT q.id, f.failed, f.crashed, f.error, f.base, f.cap, CASE WHEN q.cancel_requested THEN 'cancelled'"
-    " WHEN f.failed = 1 AND q.failures + 1 >= q.max_attempts OR f.crashed = 1 AND q.crashes + 1 >= " STRINGIFY(
+    " WHEN f.failed = 1 AND q.failures + 1 >= q.max_attempts OR f.crashed = 1 AND q.crashes + 1 >= " LIMIT_TEXT(
         LIMIT_CRASHES) " THEN 'dead' ELSE 'queued' END AS verdict FROM autodb.queue q"
                        " JOIN unnest($2::uuid[], $3::int4[], $4::int4[], $5::int4[], $6::json[], $7::int4[], $8::int4[])"
                        " AS f(id, attempt, failed, crashed, error, base, cap) ON q.id = f.id"

@@ -19,11 +19,9 @@ static enum status unused(void *arg, const char *const keys[], size_t count, boo
   return status;
 }
 
-#define STRINGIFY_(x) #x
-#define STRINGIFY(x) STRINGIFY_(x)
 static const char stale_sql[] =
     "WITH gone AS (DELETE FROM autodb.embedding_cache WHERE ctid = ANY (ARRAY(SELECT ctid FROM autodb.embedding_cache WHERE used_on < "
-    "current_date - " STRINGIFY(LIMIT_EMBED_CACHE_DAYS) " LIMIT " STRINGIFY(
+    "current_date - " LIMIT_TEXT(LIMIT_EMBED_CACHE_DAYS) " LIMIT " LIMIT_TEXT(
         LIMIT_SWEEP_BATCH) ")) RETURNING model) SELECT count(*) FROM gone";
 
 static enum status sweep_vectors(struct job *job, long long *ret_removed, struct error *err) {

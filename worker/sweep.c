@@ -32,16 +32,14 @@
 #define SLACK_MS 5000 /* between Redis' clock and Postgres', and for dispatches on their way */
 #define DUE_OVERLAP_MS 1000
 #define DUE_FIRST_MS (10 * 60 * 1000)
-#define STRINGIFY_(x) #x
-#define STRINGIFY(x) STRINGIFY_(x)
-#define BATCH STRINGIFY(LIMIT_SWEEP_BATCH)
+#define BATCH LIMIT_TEXT(LIMIT_SWEEP_BATCH)
 
 static const struct pg_stmt lead_stmt = {"sweep_lead", "SELECT pg_try_advisory_lock(hashtext('autodb'), hashtext('sweeper'))", 0};
 
 static const struct pg_stmt lease_stmt = {
     "sweep_lease",
     "WITH found AS MATERIALIZED (SELECT q.id, CASE WHEN q.cancel_requested THEN 'cancelled'"
-    " WHEN q.crashes + 1 >= least(" STRINGIFY(
+    " WHEN q.crashes + 1 >= least(" LIMIT_TEXT(
         LIMIT_CRASHES) ", q.max_attempts) THEN 'dead' ELSE 'queued' END AS verdict FROM autodb.queue q"
                        " WHERE q.state = 'running' AND q.lease_until < now() ORDER BY q.id LIMIT " BATCH " FOR UPDATE SKIP LOCKED), "
                        "again AS (UPDATE autodb.queue q SET state = 'queued', crashes = q.crashes + 1, lease_owner = NULL, lease_until = "
@@ -75,7 +73,7 @@ static const struct pg_stmt due_stmt = {
 static const struct pg_stmt lost_stmt = {
     "sweep_lost",
     "WITH cut AS (SELECT CASE WHEN $3::text = '0' THEN now() ELSE to_timestamp($3::text::float8 / 1000) END"
-    " - interval '" STRINGIFY(
+    " - interval '" LIMIT_TEXT(
         SLACK_MS) " milliseconds' AS at), "
                   "lost AS (SELECT q.id FROM autodb.queue q, cut WHERE q.state = 'queued' AND q.lane = $1::text::autodb.job_lane"
                   " AND q.tier = $2::text::int2 AND q.run_at <= now() AND q.run_at < cut.at AND (q.run_at, q.id) > ($4::text::timestamptz, "
@@ -343,7 +341,7 @@ enum status sweep_new(struct event_base *base, const struct config *cfg, struct 
   sweep->cfg = cfg;
   sweep->bell = bell;
   for (int stream = 0; stream < JOB_STREAMS; stream++) sweep->lost[stream] = (struct lost){.sweep = sweep, .stream = stream};
-  char *conninfo = pgsettings_add(cfg->database_url, "-c idle_session_timeout=" STRINGIFY(SESSION_IDLE_MS));
+  char *conninfo = pgsettings_add(cfg->database_url, "-c idle_session_timeout=" LIMIT_TEXT(SESSION_IDLE_MS));
   enum status status = pgloop_new(base, conninfo ? conninfo : cfg->database_url, "sweeper", 1, on_state, sweep, &sweep->pool, err);
   free(conninfo);
   if (status == OK && !(sweep->upkeep = upkeep_new(cfg, sweep->pool, bell))) status = error_oom(err);

@@ -29,9 +29,7 @@
 #define MORE_MS 200
 #define FAILED_MS 10000
 #define PATIENCE "interval '100 milliseconds'" /* what accepting may be held up by a drop that waits */
-#define STRINGIFY_(x) #x
-#define STRINGIFY(x) STRINGIFY_(x)
-#define BATCH STRINGIFY(LIMIT_SWEEP_BATCH)
+#define BATCH LIMIT_TEXT(LIMIT_SWEEP_BATCH)
 #define NO_ID "00000000-0000-0000-0000-000000000000"
 
 /* The last page of a name removes its row; entries rung twice are harmless. */

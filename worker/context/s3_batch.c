@@ -10,8 +10,6 @@
 #include "worker/context/s3_fetch.h"
 #include "worker/context/s3_ingest.h"
 
-#define STRINGIFY_(x) #x
-#define STRINGIFY(x) STRINGIFY_(x)
 #define TELL_MS 1000
 #define SILENCE_MAX 8 /* objects in a row that the store doesn't answer for: it is the store */
 
@@ -57,7 +55,7 @@ static const char settle_sql[] =
     "AND EXISTS (SELECT FROM autodb.queue q WHERE q.id = $1) RETURNING i.region, b.done";
 static const char rows_sql[] =
     "SELECT n, key, etag, bytes, tries FROM autodb.s3_objects WHERE ingest_id = $1 AND batch = $2 AND state = 'waiting' "
-    "ORDER BY n LIMIT " STRINGIFY(LIMIT_S3_BATCH_OBJECTS);
+    "ORDER BY n LIMIT " LIMIT_TEXT(LIMIT_S3_BATCH_OBJECTS);
 
 static enum status settle(struct batch *batch, struct error *err) {
   struct job *job = batch->job;

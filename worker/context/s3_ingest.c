@@ -14,13 +14,11 @@
 #include "worker/context/s3_source.h"
 #include "worker/context/vector_index.h"
 
-#define STRINGIFY_(x) #x
-#define STRINGIFY(x) STRINGIFY_(x)
 #define PAGE_ARENA ((size_t)64 << 20)
 #define PARK_MIN_MS 1000
 #define PARK_MAX_MS 15000
 #define PARK_SHARE 4 /* of the time it has taken: long jobs are looked at rarely; the last batch wakes them anyway */
-#define SWEEP_PAGE STRINGIFY(LIMIT_SWEEP_BATCH)
+#define SWEEP_PAGE LIMIT_TEXT(LIMIT_SWEEP_BATCH)
 
 struct ingest {
   struct job *job;
@@ -219,7 +217,7 @@ static const char jobs_sql[] =
     "SELECT g.id, p.owner_id, p.connection_id, $4, 'bulk', $5::int4, p.trace, p.request_id, "
     "(p.payload::jsonb || jsonb_build_object('ingest', p.id, 'batch', g.batch))::json FROM g, parent p) "
     "INSERT INTO autodb.queue (id, owner_id, kind, lane, tier, max_attempts, run_at) "
-    "SELECT g.id, p.owner_id, $4, 'bulk', " STRINGIFY(JOB_TIERS) " - 1, $5::int4, now() + interval '1 millisecond' FROM g, parent p";
+    "SELECT g.id, p.owner_id, $4, 'bulk', " LIMIT_TEXT(JOB_TIERS) " - 1, $5::int4, now() + interval '1 millisecond' FROM g, parent p";
 
 static enum status make_jobs(struct job *job, struct arena *arena, const char *numbers, const char *ids, struct error *err) {
   const char *tries = arena_printf(arena, "%d", job_kind_find(JOB_KIND_PART)->max_attempts);
@@ -399,7 +397,7 @@ static const char totals_sql[] =
     "coalesce(sum(chunks) FILTER (WHERE state = 'ingested'), 0) FROM autodb.s3_objects WHERE ingest_id = $1";
 static const char failed_sql[] =
     "SELECT json_agg(json_build_object('key', f.key, 'error', f.error) ORDER BY f.n) FROM (SELECT key, error, n "
-    "FROM autodb.s3_objects WHERE ingest_id = $1 AND state = 'failed' ORDER BY n LIMIT " STRINGIFY(LIMIT_S3_FAILED_SHOWN) ") f";
+    "FROM autodb.s3_objects WHERE ingest_id = $1 AND state = 'failed' ORDER BY n LIMIT " LIMIT_TEXT(LIMIT_S3_FAILED_SHOWN) ") f";
 
 static enum status result(struct ingest *ingest, long long deleted, json_t **ret_result, struct error *err) {
   struct job *job = ingest->job;

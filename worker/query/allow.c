@@ -70,29 +70,6 @@ static enum status fail_names(const struct query_resolution *resolution, struct 
 
 /* ---- size ---- */
 
-static bool is_operator(int kind) {
-  switch (kind) {
-  case '+':
-  case '-':
-  case '*':
-  case '/':
-  case '%':
-  case '^':
-  case '<':
-  case '>':
-  case '=':
-  case PG_QUERY__TOKEN__Op:
-  case PG_QUERY__TOKEN__TYPECAST:
-  case PG_QUERY__TOKEN__LESS_EQUALS:
-  case PG_QUERY__TOKEN__GREATER_EQUALS:
-  case PG_QUERY__TOKEN__NOT_EQUALS:
-  case PG_QUERY__TOKEN__NOT:
-  case PG_QUERY__TOKEN__AND:
-  case PG_QUERY__TOKEN__OR: return true;
-  default: return false;
-  }
-}
-
 static void check_size(struct check *check, const char *sql, size_t len) {
   if (!check->rules->trusting && len > LIMIT_GUARD_SQL_BYTES) {
     guard_refuse(check, "size", "text-too-large", -1, "at most 16384 bytes", "the statement has %zu bytes", len);
@@ -103,7 +80,7 @@ static void check_size(struct check *check, const char *sql, size_t len) {
   if (!refusal.sqlstate && sql_tokenize(sql, check->arena, &tokens)) refusal = sql_guard_depth(&tokens);
   if (refusal.sqlstate) guard_refuse(check, "size", "nesting", (int)refusal.offset, NULL, "%s", refusal.message);
   size_t operators = 0;
-  for (size_t i = 0; i < tokens.count; i++) operators += is_operator(tokens.items[i].kind);
+  for (size_t i = 0; i < tokens.count; i++) operators += sql_token_operates(tokens.items[i].kind);
   if (!check->rules->trusting && operators > LIMIT_GUARD_OPERATORS)
     guard_refuse(check, "size", "too-many-operators", -1, "at most 1000 operators", "the statement has %zu operators", operators);
 }

@@ -60,6 +60,29 @@ bool sql_tokenize(const char *sql, struct arena *arena, struct sql_tokens *ret_t
   return tokens.items != NULL;
 }
 
+bool sql_token_operates(int kind) {
+  switch (kind) {
+  case '+':
+  case '-':
+  case '*':
+  case '/':
+  case '%':
+  case '^':
+  case '<':
+  case '>':
+  case '=':
+  case PG_QUERY__TOKEN__Op:
+  case PG_QUERY__TOKEN__TYPECAST:
+  case PG_QUERY__TOKEN__LESS_EQUALS:
+  case PG_QUERY__TOKEN__GREATER_EQUALS:
+  case PG_QUERY__TOKEN__NOT_EQUALS:
+  case PG_QUERY__TOKEN__NOT:
+  case PG_QUERY__TOKEN__AND:
+  case PG_QUERY__TOKEN__OR: return true;
+  default: return false;
+  }
+}
+
 enum effect { PLAIN, OPEN, CLOSE, CHAIN, STICKY, UNSTICK, FRESH, END };
 
 static enum effect effect_of(int kind) {
@@ -78,21 +101,6 @@ static enum effect effect_of(int kind) {
   case PG_QUERY__TOKEN__JOIN:
   case PG_QUERY__TOKEN__CASE: return STICKY;
   case PG_QUERY__TOKEN__END_P: return UNSTICK;
-  case '+':
-  case '-':
-  case '*':
-  case '/':
-  case '%':
-  case '^':
-  case '<':
-  case '>':
-  case '=':
-  case PG_QUERY__TOKEN__Op:
-  case PG_QUERY__TOKEN__TYPECAST:
-  case PG_QUERY__TOKEN__LESS_EQUALS:
-  case PG_QUERY__TOKEN__GREATER_EQUALS:
-  case PG_QUERY__TOKEN__NOT_EQUALS:
-  case PG_QUERY__TOKEN__NOT:
   case PG_QUERY__TOKEN__IS:
   case PG_QUERY__TOKEN__ISNULL:
   case PG_QUERY__TOKEN__NOTNULL:
@@ -107,7 +115,7 @@ static enum effect effect_of(int kind) {
   case PG_QUERY__TOKEN__ESCAPE:
   case PG_QUERY__TOKEN__OVERLAPS:
   case PG_QUERY__TOKEN__SETOF: return CHAIN;
-  default: return PLAIN;
+  default: return sql_token_operates(kind) ? CHAIN : PLAIN;
   }
 }
 

@@ -31,6 +31,8 @@ struct sql_refusal {
 struct sql_refusal sql_guard_text(const char *sql, size_t len);
 /* Tokens of the text; false when even the scanner fails (an unterminated quote), which the parser will report. */
 bool sql_tokenize(const char *sql, struct arena *arena, struct sql_tokens *ret_tokens);
+/* Whether a token of that kind is an operator: of arithmetic, comparison, logic, or a cast. */
+bool sql_token_operates(int kind);
 /* Depth of every statement. */
 struct sql_refusal sql_guard_depth(const struct sql_tokens *tokens);
 

@@ -4,9 +4,7 @@
 #include "common/limits.h"
 
 #define DEADLINE_MS 10000
-#define STRINGIFY_(x) #x
-#define STRINGIFY(x) STRINGIFY_(x)
-#define BATCH STRINGIFY(LIMIT_SWEEP_BATCH)
+#define BATCH LIMIT_TEXT(LIMIT_SWEEP_BATCH)
 
 static const struct pg_stmt release_stmt = {
     "courier_release",
@@ -19,8 +17,8 @@ static const struct pg_stmt claim_stmt = {
     "courier_claim",
     "SELECT c.id, c.tries, c.counted, c.event, c.url, c.trace, c.stamp,"
     " coalesce((SELECT d.data FROM autodb.deliveries d WHERE d.id = c.id), c.data), c.why_not, c.context, c.secret, c.secret_key_id,"
-    " c.old_secret, c.old_secret_key_id FROM autodb.claim_deliveries($1::text, $2::int4, interval '" STRINGIFY(
-        LIMIT_DELIVERY_LEASE_SECONDS) " seconds', " STRINGIFY(LIMIT_DELIVERY_OWNER_CALLS) ", $3::text) c",
+    " c.old_secret, c.old_secret_key_id FROM autodb.claim_deliveries($1::text, $2::int4, interval '" LIMIT_TEXT(
+        LIMIT_DELIVERY_LEASE_SECONDS) " seconds', " LIMIT_TEXT(LIMIT_DELIVERY_OWNER_CALLS) ", $3::text) c",
     3};
 
 /* $3 is the state to be. An endpoint's circuit opens with its fifth failure in a row, for 30 s, and for twice as long with each more, up
@@ -61,7 +59,7 @@ static const struct pg_stmt state_stmt = {
 static const struct pg_stmt forget_stmt = {
     "courier_forget",
     "DELETE FROM autodb.deliveries WHERE id IN (SELECT id FROM autodb.deliveries WHERE state IN ('delivered', 'failed')"
-    " AND ref < autodb.uuid7_floor(now() - interval '" STRINGIFY(LEDGER_DAYS) " days') ORDER BY ref LIMIT " BATCH ")",
+    " AND ref < autodb.uuid7_floor(now() - interval '" LIMIT_TEXT(LEDGER_DAYS) " days') ORDER BY ref LIMIT " BATCH ")",
     0};
 
 enum status ledger_release(struct pgloop *pg, const char *name, pgloop_cb cb, void *arg, struct error *err) {
