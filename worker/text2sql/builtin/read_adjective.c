@@ -80,102 +80,135 @@ static bool said_by_what(const struct reader *reader, size_t at) {
   return false;
 }
 
-size_t rank_by_adjective(struct reader *reader, size_t at) {
-  struct study *study = reader->study;
-  for (size_t i = 0; i < sizeof adjectives / sizeof *adjectives; i++) {
-    size_t n = study_phrase(study, at, adjectives[i].phrases), noun;
-    if (!n) continue;
-    long count = 0;
-    size_t p = at + n;
-    if ((count = rows_said(reader, p))) p++;
-    size_t table = ranked_table(reader, p, &noun);
-    if (table == NO_TABLE) return 0;
-    struct place place;
-    bool falling = adjectives[i].falling, found;
-    const struct mention *next = mention_at(reader, p); /* "latest order date": an extreme, not a rank */
-    const struct mention *behind = next ? mention_at(reader, next->to) : NULL;
-    if (adjectives[i].wanted == WANT_DATE && next && next->verb && behind && mention_best(behind, LINK_TABLE) && !behind->verb &&
-        date_by_verb(reader, next->to, table, &place)) { /* "the most recently hired agent" */
-      add_key(reader, (struct measure){.of = place}, falling);
-      reader->out->listed = true;
-      if (count) reader->out->limit = count;
-      set_limit(reader, behind->to - 1);
-      return next->to - at;
-    }
-    bool column = next && !next->verb && adjectives[i].wanted == WANT_NUMBER && mention_best(next, LINK_COLUMN) &&
-                  mention_best(next, LINK_COLUMN)->score > 0.9 && !mention_best(next, LINK_TABLE);
-    bool named = next && mention_best(next, LINK_TABLE) && !next->verb && behind && !behind->verb && mention_best(behind, LINK_COLUMN) &&
-                 !mention_best(behind, LINK_TABLE) && adjectives[i].wanted == WANT_NUMBER;
-    if ((named || column) && !count && !wants_rows(reader) && settle_column(reader, named ? behind : next, WANT_NUMBER, &place)) {
-      add_item(reader, (struct measure){.kind = falling ? MEASURE_MAX : MEASURE_MIN, .of = place}); /* "longest flight distance" */
-      return (named ? behind : next)->to - at;
-    }
-    if (study->doubt) return 0;
-    if (adjectives[i].wanted == WANT_DATE && next && mention_best(next, LINK_COLUMN) &&
-        (!mention_best(next, LINK_TABLE) || mention_best(next, LINK_TABLE)->score < mention_best(next, LINK_COLUMN)->score) &&
-        settle_column(reader, next, WANT_DATE, &place)) {
-      if (wants_rows(reader)) {
-        add_key(reader,
-                (struct measure){.kind = place.table == reader->out->subject ? MEASURE_NONE
-                                         : falling                           ? MEASURE_MAX
-                                                                             : MEASURE_MIN,
-                                 .of = place},
-                falling);
-        set_limit(reader, TOKENS_MAX);
-      } else {
-        add_item(reader, (struct measure){.kind = falling ? MEASURE_MAX : MEASURE_MIN, .of = place});
-      }
-      return next->to - at;
-    }
-    if (study->doubt) return 0;
-    if (next && mention_best(next, LINK_COLUMN) && mention_best(next, LINK_COLUMN)->score > 0.9 && !mention_best(next, LINK_TABLE))
-      return 0; /* "longest duration": by name */
-    if (adjectives[i].wanted == WANT_DATE) {
-      found = settle_date(reader, at, table, &place) || (!study->doubt && find_concept(reader, table, "year", WANT_NUMBER, &place));
-    } else {
-      found = find_concept(reader, table, adjectives[i].concepts, adjectives[i].wanted, &place);
-      bool rated = !found && strcmp(adjectives[i].concepts, RATED) == 0;
-      if (rated && find_reviews(reader, table, &place)) { /* by what was said of them, on the average */
-        if (count) reader->out->limit = count;
-        add_key(reader, (struct measure){.kind = MEASURE_AVG, .of = place}, falling);
-        reader->out->listed = table == reader->out->subject;
-        set_limit(reader, noun);
-        reader->top = false;
-        return p - at;
-      }
-      if (rated) found = find_concept(reader, table, "stars grade", WANT_NUMBER, &place);
-      struct measure near;
-      if (!found && !adjectives[i].otherwise && find_near(reader, table, adjectives[i].concepts, falling, &near)) {
-        if (count) reader->out->limit = count;
-        add_key(reader, near, falling);
-        reader->out->listed = table == reader->out->subject;
-        set_limit(reader, noun);
-        reader->top = false;
-        return p - at;
-      }
-      if (!found && adjectives[i].otherwise) {
-        found = find_concept(reader, table, adjectives[i].otherwise, WANT_DATE, &place);
-        if (!found && !person_like(study, table)) found = find_concept(reader, table, "year", WANT_NUMBER, &place);
-        if (!found) found = settle_date(reader, at, table, &place);
-        falling = !falling;
-      }
-    }
-    if (!found && said_by_what(reader, p)) { /* "the largest farm by capacity": comes later */
-      reader->top = true;
-      reader->top_falling = adjectives[i].falling;
-      reader->out->limit = count ? count : 1;
-      return p - at;
-    }
-    if (!found) return 0;
-    bool each = table != reader->out->subject || per_group(reader, p);
-    if (each && table != reader->out->subject) return 0;
-    if (count) reader->out->limit = count;
-    add_key(reader, (struct measure){.of = place}, falling);
-    reader->out->each = each;
-    reader->out->listed = true;
-    set_limit(reader, each ? TOKENS_MAX : noun);
-    reader->top = false;
-    return p - at;
+struct adjective { /* one that stands in the question */
+  size_t row, at;  /* in adjectives; its first token */
+  size_t behind;   /* the token behind it and a number of rows */
+  long count;      /* of rows; 0: not said */
+  size_t table, noun;
+  bool falling;
+};
+
+/* Rows are ranked by what was found. The tokens taken. */
+static size_t ranked(struct reader *reader, const struct adjective *said, struct measure by) {
+  if (said->count) reader->out->limit = said->count;
+  add_key(reader, by, said->falling);
+  reader->out->listed = said->table == reader->out->subject;
+  set_limit(reader, said->noun);
+  reader->top = false;
+  return said->behind - said->at;
+}
+
+/* "the most recently hired agent" */
+static size_t latest_done(struct reader *reader, const struct adjective *said) {
+  const struct mention *verb = mention_at(reader, said->behind), *noun = verb ? mention_at(reader, verb->to) : NULL;
+  struct place place;
+  if (!verb || !verb->verb || !mention_best(noun, LINK_TABLE) || noun->verb) return 0;
+  if (!date_by_verb(reader, verb->to, said->table, &place)) return 0;
+  add_key(reader, (struct measure){.of = place}, said->falling);
+  reader->out->listed = true;
+  if (said->count) reader->out->limit = said->count;
+  set_limit(reader, noun->to - 1);
+  return verb->to - said->at;
+}
+
+/* "latest order date": an extreme, or what the rows before are ranked by. */
+static size_t latest_column(struct reader *reader, const struct adjective *said) {
+  const struct mention *next = mention_at(reader, said->behind);
+  const struct link *table = mention_best(next, LINK_TABLE), *column = mention_best(next, LINK_COLUMN);
+  struct place place;
+  if (!column || (table && table->score >= column->score) || !settle_column(reader, next, WANT_DATE, &place)) return 0;
+  struct measure extreme = {.kind = said->falling ? MEASURE_MAX : MEASURE_MIN, .of = place};
+  if (!wants_rows(reader)) {
+    add_item(reader, extreme);
+    return next->to - said->at;
   }
-  return 0;
+  if (place.table == reader->out->subject) extreme.kind = MEASURE_NONE;
+  add_key(reader, extreme, said->falling);
+  set_limit(reader, TOKENS_MAX);
+  return next->to - said->at;
+}
+
+/* A column by its name: "longest duration". */
+static bool names_column(const struct mention *mention) {
+  const struct link *column = mention_best(mention, LINK_COLUMN);
+  return column && column->score > 0.9 && !mention_best(mention, LINK_TABLE);
+}
+
+/* "longest flight distance": an extreme, no rank. */
+static size_t extreme_of_column(struct reader *reader, const struct adjective *said) {
+  const struct mention *next = mention_at(reader, said->behind), *behind = next ? mention_at(reader, next->to) : NULL;
+  struct place place;
+  if (!next || next->verb || said->count || wants_rows(reader)) return 0;
+  bool named =
+      mention_best(next, LINK_TABLE) && behind && !behind->verb && mention_best(behind, LINK_COLUMN) && !mention_best(behind, LINK_TABLE);
+  if (!named && !names_column(next)) return 0;
+  const struct mention *column = named ? behind : next;
+  if (!settle_column(reader, column, WANT_NUMBER, &place)) return 0;
+  add_item(reader, (struct measure){.kind = said->falling ? MEASURE_MAX : MEASURE_MIN, .of = place});
+  return column->to - said->at;
+}
+
+/* Dates in the place of ages: the oldest was born first. */
+static bool find_otherwise(struct reader *reader, struct adjective *said, struct place *ret_place) {
+  const char *otherwise = adjectives[said->row].otherwise;
+  if (!otherwise) return false;
+  said->falling = !said->falling;
+  return find_concept(reader, said->table, otherwise, WANT_DATE, ret_place) ||
+         (!person_like(reader->study, said->table) && find_concept(reader, said->table, "year", WANT_NUMBER, ret_place)) ||
+         settle_date(reader, said->at, said->table, ret_place);
+}
+
+/* A column of the rows themselves that the adjective is about. */
+static bool find_ranking(struct reader *reader, struct adjective *said, struct place *ret_place) {
+  const char *concepts = adjectives[said->row].concepts;
+  if (adjectives[said->row].wanted == WANT_DATE)
+    return settle_date(reader, said->at, said->table, ret_place) ||
+           (!reader->study->doubt && find_concept(reader, said->table, "year", WANT_NUMBER, ret_place));
+  return find_concept(reader, said->table, concepts, WANT_NUMBER, ret_place);
+}
+
+static size_t rank_rows(struct reader *reader, struct adjective *said) {
+  struct place place;
+  struct measure near;
+  bool dated = adjectives[said->row].wanted == WANT_DATE, found = find_ranking(reader, said, &place);
+  bool rated = !dated && strcmp(adjectives[said->row].concepts, RATED) == 0;
+  if (!found && rated) { /* by what was said of them, on the average */
+    if (find_reviews(reader, said->table, &place)) return ranked(reader, said, (struct measure){.kind = MEASURE_AVG, .of = place});
+    found = find_concept(reader, said->table, "stars grade", WANT_NUMBER, &place);
+  }
+  if (!found && !dated && !adjectives[said->row].otherwise &&
+      find_near(reader, said->table, adjectives[said->row].concepts, said->falling, &near))
+    return ranked(reader, said, near);
+  if (!found) found = find_otherwise(reader, said, &place);
+  if (!found && said_by_what(reader, said->behind)) { /* "the largest farm by capacity": comes later */
+    reader->top = true;
+    reader->top_falling = adjectives[said->row].falling;
+    reader->out->limit = said->count ? said->count : 1;
+    return said->behind - said->at;
+  }
+  if (!found || said->table != reader->out->subject) return 0;
+  reader->out->each = per_group(reader, said->behind);
+  if (reader->out->each) said->noun = TOKENS_MAX;
+  return ranked(reader, said, (struct measure){.of = place});
+}
+
+size_t rank_by_adjective(struct reader *reader, size_t at) {
+  struct adjective said = {.at = at};
+  size_t n = 0;
+  for (; said.row < sizeof adjectives / sizeof *adjectives; said.row++)
+    if ((n = study_phrase(reader->study, at, adjectives[said.row].phrases))) break;
+  if (!n) return 0;
+  said.count = rows_said(reader, at + n);
+  said.behind = at + n + (said.count != 0);
+  said.falling = adjectives[said.row].falling;
+  said.table = ranked_table(reader, said.behind, &said.noun);
+  if (said.table == NO_TABLE) return 0;
+  if (adjectives[said.row].wanted == WANT_DATE)
+    n = latest_done(reader, &said);
+  else
+    n = extreme_of_column(reader, &said);
+  if (n || reader->study->doubt) return n;
+  if (adjectives[said.row].wanted == WANT_DATE && ((n = latest_column(reader, &said)) || reader->study->doubt)) return n;
+  if (names_column(mention_at(reader, said.behind))) return 0; /* "longest duration": by name */
+  return rank_rows(reader, &said);
 }

@@ -49,103 +49,130 @@ static bool implied_column(struct reader *reader, size_t at, struct place *ret_p
   return false;
 }
 
-size_t rule_order(struct reader *reader, size_t at) {
-  struct study *study = reader->study;
+/* Where "sorted by" or its like stands: the words it takes; 0: nowhere here. */
+static size_t order_words(const struct reader *reader, size_t at) {
+  const struct study *study = reader->study;
+  if (reader->ordering && token_is(reader, at, "and|,|then") && !reader->top) { /* "by name and then by age" */
+    if (!token_is(reader, at, "then")) return study_phrase(study, at, "and then by|, then by|and by|and then|and|,");
+    return token_is(reader, at + 1, "by") ? 2 : 1;
+  }
   size_t n = study_phrase(study, at,
                           "sorted by|sort by|sort them by|sort the results by|ordered by|order by|order them by|order the results "
                           "by|sorting by|ordering by|arranged by|ranked by|rank by|rank them by|sort it by|in order of|sorted in order "
                           "of|sorted|ordered|sort|order the results|arranged|listed");
-  if (reader->ordering && token_is(reader, at, "and|,|then") && !reader->top)
-    n = token_is(reader, at, "then") ? (token_is(reader, at + 1, "by") ? 2 : 1)
-                                     : study_phrase(study, at, "and then by|, then by|and by|and then|and|,");
-  if (!n || (reader->top && study_phrase(study, at, "ranked by|ordered by|sorted by"))) {
-    size_t taken = 0;
-    bool falling;
-    struct place place;
-    if (reader->top || !direction_at(reader, at, &taken, &falling)) return 0;
-    if (reader->ordering && reader->out->key_count && !implied_column(reader, at, &place)) {
-      reader->out->keys[reader->out->key_count - 1].falling = falling;
-      return taken;
-    }
-    const struct mention *named = mention_at(reader, at + taken); /* "from highest to lowest price" */
-    if (study_phrase(study, at, "from") && named && !named->verb && mention_best(named, LINK_COLUMN) &&
-        settle_column(reader, named, WANT_MEASURABLE, &place)) {
-      add_key(reader, (struct measure){.of = place}, falling);
-      return named->to - at;
-    }
-    if (study->doubt) return 0;
-    size_t lead = 0;
-    while (lead < taken && !implied_column(reader, at + lead, &place)) lead++;
-    if (study->doubt || lead == taken) return 0;
-    struct key *last = reader->out->key_count ? &reader->out->keys[reader->out->key_count - 1] : NULL;
-    if (last && last->by.of.column == place.column) { /* "by join date, most recent first" */
-      last->falling = falling;
-      return taken;
-    }
+  return reader->top && study_phrase(study, at, "ranked by|ordered by|sorted by") ? 0 : n;
+}
+
+/* "by join date, most recent first": the direction of what is ordered by already. */
+static void order_by_place(struct reader *reader, struct place place, bool falling) {
+  struct key *last = reader->out->key_count ? &reader->out->keys[reader->out->key_count - 1] : NULL;
+  if (last && last->by.of.column == place.column)
+    last->falling = falling;
+  else
     add_key(reader, (struct measure){.of = place}, falling);
+}
+
+/* "newest first", "from highest to lowest price", without a "sorted by". */
+static size_t direction_alone(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  size_t taken = 0, lead = 0;
+  bool falling;
+  struct place place;
+  if (reader->top || !direction_at(reader, at, &taken, &falling)) return 0;
+  if (reader->ordering && reader->out->key_count && !implied_column(reader, at, &place)) {
+    reader->out->keys[reader->out->key_count - 1].falling = falling;
     return taken;
   }
-  size_t taken = 0, p = skip_glue(reader, at + n);
-  bool falling = false;
+  const struct mention *named = mention_at(reader, at + taken);
+  if (study_phrase(study, at, "from") && named && !named->verb && mention_best(named, LINK_COLUMN) &&
+      settle_column(reader, named, WANT_MEASURABLE, &place)) {
+    add_key(reader, (struct measure){.of = place}, falling);
+    return named->to - at;
+  }
+  if (study->doubt) return 0;
+  while (lead < taken && !implied_column(reader, at + lead, &place)) lead++;
+  if (study->doubt || lead == taken) return 0;
+  order_by_place(reader, place, falling);
+  return taken;
+}
+
+/* "date", or a count that is in the list; a stretch of time is in order anyway, and ret_by stays as it is. */
+static size_t order_by_word(struct reader *reader, size_t at, struct measure *ret_by) {
+  const struct reading *out = reader->out;
+  struct place place;
+  if (token_is(reader, at, "date|time") && settle_date(reader, 0, out->subject, &place)) {
+    *ret_by = (struct measure){.of = place};
+    return 1;
+  }
+  if (!token_is(reader, at, "count|total|number|average|sum|amount")) return 0;
+  size_t found = 0;
+  for (size_t i = 0; i < out->item_count; i++)
+    if (out->items[i].kind != MEASURE_NONE) *ret_by = out->items[i], found = 1;
+  return found;
+}
+
+/* What follows "sorted by". */
+static size_t order_measure(struct reader *reader, size_t at, struct measure *ret_by) {
+  struct study *study = reader->study;
+  const struct mention *mention = mention_at(reader, at);
+  struct place place;
+  size_t n = ranking_measure(reader, at, true, true, ret_by);
+  if (study->doubt) return 0;
+  if (n && ret_by->kind == MEASURE_SUM && mention_best(mention, LINK_COLUMN) && wants_rows(reader) && !reader->out->group_count)
+    ret_by->kind = MEASURE_NONE;
+  if (n) return n;
+  if (mention_best(mention, LINK_COLUMN) && settle_column(reader, mention, WANT_ANY, &place)) {
+    *ret_by = (struct measure){.of = place};
+    return mention->to - at;
+  }
+  return study->doubt ? 0 : order_by_word(reader, at, ret_by);
+}
+
+/* "ordered by price" where the average price is listed. */
+static struct measure as_listed(const struct reading *out, struct measure by) {
+  for (size_t i = 0; by.kind == MEASURE_NONE && i < out->item_count; i++)
+    if (out->items[i].kind != MEASURE_NONE && out->items[i].of.column && out->items[i].of.column == by.of.column) return out->items[i];
+  return by;
+}
+
+/* A direction before what is ordered by: "descending order of", "the highest". The tokens taken. */
+static size_t direction_before(const struct reader *reader, size_t at, bool *ret_falling) {
+  size_t taken = 0;
+  if (direction_at(reader, at, &taken, ret_falling) && token_is(reader, at + taken, "by|of")) return taken + 1;
+  *ret_falling = ranks_high(reader, at);
+  return ranks_low(reader, at) || *ret_falling ? 1 : 0;
+}
+
+size_t rule_order(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  size_t n = order_words(reader, at), taken = 0;
+  if (!n) return direction_alone(reader, at);
+  bool falling = false, end_falling;
   struct place place;
   if (direction_at(reader, at + n, &taken, &falling) && implied_column(reader, at + n, &place)) {
-    struct key *last = reader->out->key_count ? &reader->out->keys[reader->out->key_count - 1] : NULL;
-    if (last && last->by.of.column == place.column) /* "by join date, most recent first" */
-      last->falling = falling;
-    else
-      add_key(reader, (struct measure){.of = place}, falling);
+    order_by_place(reader, place, falling);
     return n + taken;
   }
   if (study->doubt) return 0;
   if (token_is(reader, at, "ordered|sorted|sort|listed|arranged") && n == 1 && !taken) return 0;
-  if (taken) { /* "sorted in descending order by price" */
-    p = at + n + taken;
-    p += token_is(reader, p, "by|of") ? 1 : 0;
-    p = skip_glue(reader, p);
-  } else {
-    taken = 0;
-    if (direction_at(reader, p, &taken, &falling) && token_is(reader, p + taken, "by|of"))
-      p += taken + 1;
-    else
-      falling = false;
-    bool rises = ranks_low(reader, p), falls = ranks_high(reader, p);
-    if (rises || falls) p++, falling = falls;
-  }
-  const struct mention *mention = mention_at(reader, p);
+  size_t p = at + n + taken;
+  if (taken) /* "sorted in descending order by price" */
+    p = skip_glue(reader, p + (token_is(reader, p, "by|of") ? 1 : 0));
+  else if ((p = skip_glue(reader, p)))
+    p += direction_before(reader, p, &falling);
   struct measure by;
-  size_t m = ranking_measure(reader, p, true, true, &by);
+  size_t m = order_measure(reader, p, &by), after = 0;
   if (study->doubt) return 0;
-  if (m && by.kind == MEASURE_SUM && mention_best(mention, LINK_COLUMN) && wants_rows(reader) && !reader->out->group_count)
-    by.kind = MEASURE_NONE;
-  if (!m && mention_best(mention, LINK_COLUMN) && settle_column(reader, mention, WANT_ANY, &place)) {
-    by = (struct measure){.of = place};
-    m = mention->to - p;
-  }
-  if (!m && !study->doubt) { /* by "date", or by a count that is in the list */
-    if (token_is(reader, p, "date|time") && settle_date(reader, 0, reader->out->subject, &place))
-      by = (struct measure){.of = place}, m = 1;
-    else if (token_is(reader, p, "count|total|number|average|sum|amount") && reader->out->item_count) {
-      for (size_t i = 0; i < reader->out->item_count; i++)
-        if (reader->out->items[i].kind != MEASURE_NONE) by = reader->out->items[i], m = 1;
-    } else if (dates_unit(token_lower(reader, p)) != UNIT_NONE && reader->out->group_count) {
-      reader->ordering = true;
-      return p + 1 - at;
-    }
+  reader->ordering |= m != 0;
+  if (!m && dates_unit(token_lower(reader, p)) != UNIT_NONE && reader->out->group_count) { /* in order anyway */
+    reader->ordering = true;
+    return p + 1 - at;
   }
   if (!m) return 0;
-  bool aggregated = false; /* "ordered by price" where the average price is listed */
-  for (size_t i = 0; i < reader->out->item_count; i++)
-    if (by.kind == MEASURE_NONE && reader->out->items[i].kind != MEASURE_NONE && reader->out->items[i].of.column &&
-        reader->out->items[i].of.column == by.of.column)
-      by = reader->out->items[i], aggregated = true;
-  (void)aggregated;
-  size_t after = 0;
-  bool end_falling;
   if (direction_at(reader, p + m, &after, &end_falling))
     falling = end_falling;
   else
     after = 0;
-  add_key(reader, by, falling);
-  reader->ordering = true;
+  add_key(reader, as_listed(reader->out, by), falling);
   return p + m + after - at;
 }

@@ -64,86 +64,124 @@ static size_t only_child(struct reader *reader, size_t at, size_t verb) {
   return verb + 1 - at;
 }
 
-size_t rule_absence(struct reader *reader, size_t at) {
-  struct study *study = reader->study;
-  static const char lacks[] =
-      "without|with no|with zero|have no|has no|had no|having no|lacking|lack|lacks|with 0|have 0|has 0|not having|no";
-  static const char nevers[] =
+struct absence {                /* "without orders", "never placed an order" */
+  size_t at, behind;            /* its first token, the one behind its words */
+  bool lack, never;             /* which kind of words */
+  const struct mention *object; /* what there is none of */
+};
+
+static size_t lacking(const struct reader *reader, size_t at) {
+  size_t n = study_phrase(reader->study, at,
+                          "without|with no|with zero|have no|has no|had no|having no|lacking|lack|lacks|with 0|have 0|has 0|not having|no");
+  return n && token_is(reader, at, "no") && !token_is(reader, at > 0 ? at - 1 : 0, "there|are|is|with|that|have|has") ? TOKENS_MAX : n;
+}
+
+static size_t never_done(const struct reader *reader, size_t at) {
+  return study_phrase(
+      reader->study, at,
       "nobody has ever|nobody has|nobody ever|nobody|no one has ever|no one has|no one ever|no one|have never|has never|had never|were "
       "never|was never|are never|never|have not yet|has not yet|have not|has not|had not|did not|does "
-      "not|do not|have not been|were not|are not|is not|was not|not been|haven|not|have yet to";
-  size_t lack = study_phrase(study, at, lacks), never = lack ? 0 : study_phrase(study, at, nevers), n = lack + never;
-  if (!n || (mention_best(mention_at(reader, at), LINK_VALUE) && mention_at(reader, at)->to > at + 1)) return 0;
-  if (lack && token_is(reader, at, "no") && !token_is(reader, at > 0 ? at - 1 : 0, "there|are|is|with|that|have|has")) return 0;
-  size_t p = at + n;
-  if (token_is(reader, p, "have|has|had") && token_is(reader, p + 1, "a|an|any")) p++;
-  const struct mention *mention = next_mention(reader, p, 6);
-  size_t only = never && !mention ? only_child(reader, at, p) : 0;
-  if (only) return only;
-  if (!mention) return 0;
-  const struct mention *object = mention;
+      "not|do not|have not been|were not|are not|is not|was not|not been|haven|not|have yet to");
+}
+
+/* "not in the Books category": the value's own, a single one for each row. */
+static bool negates_value(struct reader *reader, const struct absence *said) {
+  struct study *study = reader->study;
+  const struct mention *mention = said->object;
   const struct link *told = mention_best(mention, LINK_VALUE);
-  if (told && !mention->verb && told->score >= 0.9 && (!mention_best(mention, LINK_TABLE) || study->tokens.items[mention->from].capital) &&
-      !lack) {
-    struct join_path path;
-    if (told->table == reader->out->subject) return 0;
-    if (joins_path(&study->graph, reader->out->subject, told->table, NULL, study->arena, &path)) {
-      bool many = false;
-      for (size_t i = 0; i < path.count; i++) many |= !path.steps[i].up;
-      if (!many) return 0; /* "not in the Books category": the value's own */
+  struct join_path path;
+  if (!told || said->lack || mention->verb || told->score < 0.9) return false;
+  if (mention_best(mention, LINK_TABLE) && !study->tokens.items[mention->from].capital) return false;
+  if (told->table == reader->out->subject) return true;
+  if (!joins_path(&study->graph, reader->out->subject, told->table, NULL, study->arena, &path)) return false;
+  for (size_t i = 0; i < path.count; i++)
+    if (!path.steps[i].up) return false;
+  return true;
+}
+
+/* "never booked a first class ticket": the rows, of whom the value is said. The tokens taken from `said->at`. */
+static size_t absent_valued(struct reader *reader, const struct absence *said, const struct mention *value) {
+  size_t behind = value->to + (token_is(reader, value->to, "class|type|kind|tier|plan|level") ? 1 : 0);
+  if (!mention_best(value, LINK_VALUE) || value->verb || !mention_best(mention_at(reader, behind), LINK_TABLE)) return 0;
+  size_t which = settle_table(reader, mention_at(reader, behind));
+  if (which == NO_TABLE || which == reader->out->subject || !add_branch(reader, (struct branch){.table = which, .absent = true})) return 0;
+  reader->branch = reader->out->branch_count;
+  reader->last_table = which;
+  return value->from - said->at;
+}
+
+/* "never placed an order": the thing, not the doing. Tokens taken when that says all. */
+static size_t find_object(struct reader *reader, struct absence *said) {
+  const struct mention *done = said->object;
+  for (size_t q = done->to; q < done->to + 4; q++) {
+    const struct mention *after = mention_at(reader, q);
+    const struct link *table = mention_best(after, LINK_TABLE);
+    if (table && !after->verb && table->score >= 0.75 && !mention_best(after, LINK_VALUE)) {
+      if (settle_table(reader, after) != reader->out->subject) said->object = after;
+      break;
     }
+    size_t n = after ? absent_valued(reader, said, after) : 0;
+    if (n) return n;
+    if (after || !token_is(reader, q, "any|a|an|the|been|in|by|to|single|for|from|of|on")) break;
   }
-  if (mention->verb || never) { /* "never placed an order": the thing, not the doing */
-    for (size_t q = mention->to; q < mention->to + 4; q++) {
-      const struct mention *after = mention_at(reader, q);
-      if (after && !after->verb && mention_best(after, LINK_TABLE) && mention_best(after, LINK_TABLE)->score >= 0.75 &&
-          !mention_best(after, LINK_VALUE)) {
-        if (settle_table(reader, after) != reader->out->subject) object = after;
-        break;
-      }
-      size_t behind = after ? after->to + (token_is(reader, after->to, "class|type|kind|tier|plan|level") ? 1 : 0) : 0;
-      if (after && mention_best(after, LINK_VALUE) && !after->verb && mention_best(mention_at(reader, behind), LINK_TABLE)) {
-        size_t which = settle_table(reader, mention_at(reader, behind)); /* "never booked a first class ticket" */
-        if (which != NO_TABLE && which != reader->out->subject && add_branch(reader, (struct branch){.table = which, .absent = true})) {
-          reader->branch = reader->out->branch_count;
-          reader->last_table = which;
-          return q - at;
-        }
-      }
-      if (after || !token_is(reader, q, "any|a|an|the|been|in|by|to|single|for|from|of|on")) break;
-    }
-    study->doubt = NULL;
-  }
-  bool possessed = never && (token_is(reader, p, "have|has|had") || token_is(reader, p > 0 ? p - 1 : 0, "have|has|had"));
-  for (size_t q = at; q < mention->from; q++) possessed |= token_is(reader, q, "have|has|had") && token_is(reader, q + 1, "a|an|any");
-  size_t own = lack || possessed ? absent_role(reader, object, at) : 0;
-  if (own) return own;
-  const struct link *table = mention_best(object, LINK_TABLE), *column = mention_best(object, LINK_COLUMN),
-                    *value = mention_best(object, LINK_VALUE), *flag = mention_best(object, LINK_FLAG);
+  reader->study->doubt = NULL;
+  return 0;
+}
+
+static bool possesses(const struct reader *reader, const struct absence *said) {
+  bool has = said->never &&
+             (token_is(reader, said->behind, "have|has|had") || token_is(reader, said->behind > 0 ? said->behind - 1 : 0, "have|has|had"));
+  for (size_t q = said->at; q < said->object->from; q++) has |= token_is(reader, q, "have|has|had") && token_is(reader, q + 1, "a|an|any");
+  return has;
+}
+
+/* Rows of another table that there are none of. */
+static size_t absent_rows(struct reader *reader, const struct absence *said) {
+  const struct mention *object = said->object;
+  const struct link *table = mention_best(object, LINK_TABLE), *column = mention_best(object, LINK_COLUMN);
+  bool own = column && column->table == reader->out->subject;
+  if (said->never && object->verb && own && column_temporal(column->column)) return 0; /* the date there isn't */
+  if (!table || table->score < (object->verb ? 0.5 : 0.6) || (own && table->score < column->score)) return 0;
+  return absent_table(reader, object, said->at);
+}
+
+/* "without a phone number", "have no manager" */
+static size_t absent_own(struct reader *reader, const struct absence *said) {
+  const struct mention *object = said->object;
+  const struct link *column = mention_best(object, LINK_COLUMN);
+  size_t role = absent_role(reader, object, said->at);
+  if (role) return role;
+  bool given = said->lack || token_is(reader, said->behind > 0 ? said->behind - 1 : 0, "have|has|had") ||
+               token_is(reader, said->behind, "have|has|had") ||
+               (said->never && column && !object->verb && column->table == reader->out->subject && !column->column->not_null);
+  struct place place;
+  if (!given || !column || !settle_column(reader, object, WANT_ANY, &place)) return 0;
+  add_filter(reader, (struct filter){.kind = FILTER_NULL, .of = place}, said->at);
+  return object->to - said->at;
+}
+
+size_t rule_absence(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  size_t lack = lacking(reader, at), never = lack ? 0 : never_done(reader, at), n = lack + never;
+  if (!n || n >= TOKENS_MAX || (mention_best(mention_at(reader, at), LINK_VALUE) && mention_at(reader, at)->to > at + 1)) return 0;
+  struct absence said = {.at = at, .behind = at + n, .lack = lack != 0, .never = never != 0};
+  if (token_is(reader, said.behind, "have|has|had") && token_is(reader, said.behind + 1, "a|an|any")) said.behind++;
+  said.object = next_mention(reader, said.behind, 6);
+  if (!said.object) return never ? only_child(reader, at, said.behind) : 0;
+  if (negates_value(reader, &said)) return 0;
+  size_t taken = said.object->verb || never ? find_object(reader, &said) : 0;
+  if (taken) return taken;
+  if ((lack || possesses(reader, &said)) && (taken = absent_role(reader, said.object, at))) return taken;
+  const struct link *value = mention_best(said.object, LINK_VALUE), *flag = mention_best(said.object, LINK_FLAG);
   if (flag && flag->score > 0.75 && flag->table == reader->out->subject) return 0; /* "not active": the flag's own */
   if (value && value->table == reader->out->subject && value->score >= 0.9) return 0;
-  bool date_there = false;
-  if (never && object->verb && column && column->table == reader->out->subject) date_there = column_temporal(column->column);
-  if (!date_there && table && table->score >= (object->verb ? 0.5 : 0.6) &&
-      (!column || table->score >= column->score || column->table != reader->out->subject)) {
-    size_t taken = absent_table(reader, object, at);
-    if (taken || study->doubt) return taken;
-  }
+  if ((taken = absent_rows(reader, &said)) || study->doubt) return taken;
   if (value && never && value->table != reader->out->subject) { /* "never bought 'Laptop'" */
     if (!add_branch(reader, (struct branch){.table = value->table, .absent = true})) return 0;
     reader->branch = reader->out->branch_count;
     return n;
   }
-  size_t role = absent_role(reader, object, at);
-  if (role) return role;
-  struct place place;
-  bool given = lack || token_is(reader, p > 0 ? p - 1 : 0, "have|has|had") || token_is(reader, p, "have|has|had") ||
-               (never && column && !object->verb && column->table == reader->out->subject && !column->column->not_null);
-  if (given && column && settle_column(reader, object, WANT_ANY, &place)) {
-    add_filter(reader, (struct filter){.kind = FILTER_NULL, .of = place}, at);
-    return object->to - at;
-  }
-  return 0;
+  return absent_own(reader, &said);
 }
 
 /* "more than 3 orders", "at least 2 reviews", "5 or more employees", "multiple addresses". */

@@ -3,64 +3,78 @@
 
 #include "worker/text2sql/builtin/read.h"
 
-size_t rule_match(struct reader *reader, size_t at) {
-  struct study *study = reader->study;
-  static const struct {
-    const char *phrases, *pattern;
-  } ways[] = {
-      {"starts with|start with|starting with|begins with|begin with|beginning with|starts with the letter|starting with the letter|start "
-       "with the letter|begins with the letter|beginning with the letter",
-       "x%"},
-      {"ends with|end with|ending with|ends in|ending in", "%x"},
-      {"does not contain|do not contain|not containing|doesn contain|not contain", "!%x%"},
-      {"mentions the word|mentions|mention|mentioning|contains the word|containing the word|contain the word|contains the text|includes "
-       "the word|contains the "
-       "string|contains|containing|contain|includes|include|including|is like|are like|like|has the word|matching|matches|with",
-       "%x%"},
-  };
-  const struct mention *mention = mention_at(reader, at);
-  size_t p = mention && mention_best(mention, LINK_COLUMN) && !mention->verb ? mention->to : at;
-  while (p > at && token_is(reader, p, "that|which|is|are")) p++;
-  for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
-    size_t n = study_phrase(study, p, ways[i].phrases);
-    size_t longer =
-        n ? p + n + (token_is(reader, p + n, "the") && token_is(reader, p + n + 1, "word|letter|text|string|letters") ? 2 : 0) : 0;
-    const struct token *token = token_at(reader, longer);
-    if (!n || (i == 3 &&
-               !(token->kind == TOKEN_QUOTED ? p > at || !token_is(reader, p, "with")
-                                             : p > at && token_is(reader, p, "contains|containing|contain|mentions|mention|mentioning"))))
-      continue;
-    if (token->kind != TOKEN_QUOTED && token->kind != TOKEN_WORD) continue;
-    struct place place;
-    size_t behind = token_is(reader, longer + 1, "in|within") ? skip_glue(reader, longer + 2) : 0; /* "contain 'x' in the body" */
-    const struct mention *where = behind ? mention_at(reader, behind) : NULL;
-    if (p == at && where && mention_best(where, LINK_COLUMN) && settle_column(reader, where, WANT_TEXT, &place)) {
-      add_filter(reader,
-                 (struct filter){.kind = FILTER_LIKE,
-                                 .of = place,
-                                 .literal = token->lower,
-                                 .op = ways[i].pattern + (*ways[i].pattern == '!'),
-                                 .negated = *ways[i].pattern == '!'},
-                 at);
-      return where->to - at;
-    }
-    if (study->doubt) return 0;
-    if (p > at ? !settle_column(reader, mention, WANT_TEXT, &place)
-               : !(reader->last_column.column && column_textual(reader->last_column.column))) {
-      const struct snap_column *display[2];
-      if (study->doubt || p > at || !study_display(study, reader->out->subject, display)) return 0;
-      place = (struct place){.table = reader->out->subject, .column = display[0]};
-    } else if (p == at) {
-      place = reader->last_column;
-    }
-    bool negated = *ways[i].pattern == '!';
-    const char *text =
-        token->kind == TOKEN_QUOTED ? token->lower : arena_strndup(study->arena, study->tokens.text + token->from, token->to - token->from);
-    add_filter(reader,
-               (struct filter){.kind = FILTER_LIKE, .of = place, .literal = text, .op = ways[i].pattern + negated, .negated = negated}, at);
-    return longer + 1 - at;
+static const struct way {   /* of saying that a text is within another */
+  const char *phrases, *op; /* op: where the rest of the text is */
+  bool negated;
+} ways[] = {
+    {"starts with|start with|starting with|begins with|begin with|beginning with|starts with the letter|starting with the letter|start "
+     "with the letter|begins with the letter|beginning with the letter",
+     "x%", false},
+    {"ends with|end with|ending with|ends in|ending in", "%x", false},
+    {"does not contain|do not contain|not containing|doesn contain|not contain", "%x%", true},
+    {"mentions the word|mentions|mention|mentioning|contains the word|containing the word|contain the word|contains the text|includes "
+     "the word|contains the "
+     "string|contains|containing|contain|includes|include|including|is like|are like|like|has the word|matching|matches|with",
+     "%x%", false},
+};
+
+/* The text behind the words of a way that end before `at`; NULL: none that can be taken at its word. `loose`: of the last way, which takes
+ * words that often mean something else. */
+static const struct token *text_behind(const struct reader *reader, size_t from, size_t at, bool loose, bool named) {
+  const struct token *token = token_at(reader, at);
+  if (token->kind != TOKEN_QUOTED && token->kind != TOKEN_WORD) return NULL;
+  if (!loose) return token;
+  bool taken = token->kind == TOKEN_QUOTED ? named || !token_is(reader, from, "with")
+                                           : named && token_is(reader, from, "contains|containing|contain|mentions|mention|mentioning");
+  return taken ? token : NULL;
+}
+
+/* The column that holds the text when none stands before: the one named last, or what rows are called by. */
+static bool text_column(struct reader *reader, struct place *ret_place) {
+  const struct snap_column *display[2];
+  if (reader->last_column.column && column_textual(reader->last_column.column)) {
+    *ret_place = reader->last_column;
+    return true;
   }
-  return 0;
+  if (!study_display(reader->study, reader->out->subject, display)) return false;
+  *ret_place = (struct place){.table = reader->out->subject, .column = display[0]};
+  return true;
+}
+
+/* The text is in `place`. `token`: its place in the question. */
+static void add_match(struct reader *reader, const struct way *way, struct place place, const struct token *token, size_t at) {
+  struct study *study = reader->study;
+  const char *text =
+      token->kind == TOKEN_QUOTED ? token->lower : arena_strndup(study->arena, study->tokens.text + token->from, token->to - token->from);
+  add_filter(reader, (struct filter){.kind = FILTER_LIKE, .of = place, .literal = text, .op = way->op, .negated = way->negated}, at);
+}
+
+/* A text said at `from`, behind the column that `mention` is, or without one. */
+static size_t match_way(struct reader *reader, const struct way *way, const struct mention *mention, size_t at, size_t from) {
+  struct study *study = reader->study;
+  size_t n = study_phrase(study, from, way->phrases), p = from + n;
+  if (!n) return 0;
+  if (token_is(reader, p, "the") && token_is(reader, p + 1, "word|letter|text|string|letters")) p += 2;
+  const struct token *token = text_behind(reader, from, p, way == &ways[sizeof ways / sizeof *ways - 1], from > at);
+  if (!token) return 0;
+  struct place place;
+  size_t behind = token_is(reader, p + 1, "in|within") ? skip_glue(reader, p + 2) : 0; /* "contain 'x' in the body" */
+  const struct mention *where = behind && from == at ? mention_at(reader, behind) : NULL;
+  if (mention_best(where, LINK_COLUMN) && settle_column(reader, where, WANT_TEXT, &place)) {
+    add_match(reader, way, place, token, at);
+    return where->to - at;
+  }
+  if (study->doubt || !(from > at ? settle_column(reader, mention, WANT_TEXT, &place) : text_column(reader, &place))) return 0;
+  add_match(reader, way, place, token, at);
+  return p + 1 - at;
+}
+
+size_t rule_match(struct reader *reader, size_t at) {
+  const struct mention *mention = mention_at(reader, at);
+  size_t p = mention && mention_best(mention, LINK_COLUMN) && !mention->verb ? mention->to : at, n = 0;
+  while (p > at && token_is(reader, p, "that|which|is|are")) p++;
+  for (size_t i = 0; i < sizeof ways / sizeof *ways && !n && !reader->study->doubt; i++) n = match_way(reader, &ways[i], mention, at, p);
+  return n;
 }
 
 size_t rule_null(struct reader *reader, size_t at) {
