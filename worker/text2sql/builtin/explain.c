@@ -22,6 +22,20 @@ static const char *measure_text(struct study *study, const struct measure *measu
                       measure->kind == MEASURE_COUNT && measure->of.column ? "different " : "", what);
 }
 
+static const char *filter_text(struct study *study, const struct filter *filter);
+
+static const char *than_text(struct study *study, const struct filter *filter, const char *of) {
+  static const char *const words[] = {"", "", "", "average", "least", "greatest", "median"};
+  const char *rows = "over all rows";
+  if (filter->within.column) rows = arena_printf(study->arena, "over the rows of the same %s", filter->within.column->name);
+  if (filter->inside) rows = "";
+  for (size_t i = 0; filter->inside && i < study->reading.filter_count; i++)
+    if (study->reading.filters[i].branch == filter->inside)
+      rows = study_cat(study, rows, " and ", arena_printf(study->arena, "where %s", filter_text(study, &study->reading.filters[i])));
+  return arena_printf(study->arena, "%s%s %s %s%sits %s %s", filter->negated ? "not " : "", of, filter->op,
+                      filter->factor ? filter->factor : "", filter->factor ? " times " : "", words[filter->than], *rows ? rows : "over all rows");
+}
+
 static const char *filter_text(struct study *study, const struct filter *filter) {
   const char *of = filter->kind == FILTER_TERM ? filter->term->name : place_text(study, &filter->of), *not = filter->negated ? "not " : "";
   const char *list = "";
@@ -39,7 +53,7 @@ static const char *filter_text(struct study *study, const struct filter *filter)
   case FILTER_NULL: return arena_printf(study->arena, "%s is %s", of, filter->negated ? "known" : "missing");
   case FILTER_FLAG: return arena_printf(study->arena, "%s is %s", of, filter->negated ? "false" : "true");
   case FILTER_LIKE: return arena_printf(study->arena, "%s %slike \u201c%s\u201d", of, not, filter->literal);
-  case FILTER_AVERAGE: return arena_printf(study->arena, "%s %s its average over all rows", of, filter->op);
+  case FILTER_THAN: return than_text(study, filter, of);
   case FILTER_ROLE: return arena_printf(study->arena, "%s %s %s", of, filter->op, place_text(study, filter->until));
   case FILTER_TERM: return arena_printf(study->arena, "%s%s (%s)", not, of, filter->term->expression);
   }
@@ -61,9 +75,14 @@ static const char *list_text(struct study *study) {
 static const char *where_text(struct study *study) {
   const struct reading *r = &study->reading;
   const char *text = "";
-  for (size_t i = 0; i < r->filter_count; i++) text = study_cat(study, text, " and ", filter_text(study, &r->filters[i]));
+  for (size_t i = 0; i < r->filter_count; i++) {
+    size_t branch = r->filters[i].branch;
+    if (branch && r->branches[branch - 1].apart) continue; /* said by the filter it is for */
+    text = study_cat(study, text, " and ", filter_text(study, &r->filters[i]));
+  }
   for (size_t i = 0; i < r->branch_count; i++) {
     const struct branch *branch = &r->branches[i];
+    if (branch->apart) continue;
     const char *table = study_table(study, branch->table)->name;
     text = study_cat(study, text, " and ",
                      branch->absent ? arena_printf(study->arena, "no such row in %s", table)

@@ -200,14 +200,15 @@ struct best {
 static double step_cost(const struct join_graph *graph, const struct join_edge *edge, bool up, const struct best *here, bool first) {
   double cost = COST_STEP + (edge->declared ? 0 : COST_INFERRED) + (up ? 0 : COST_DOWN) + (edge->audit && !edge->said ? COST_AUDIT : 0);
   if (edge->role_count) cost += edge->said ? COST_SAID : COST_ROLE;
-  if (!first && here->step.up && !up && !edge->single) cost += COST_VALLEY;
+  bool valley = !first && here->step.up && !up && !edge->single;
+  if (valley) cost += COST_VALLEY;
   size_t next = up ? edge->to : edge->from;
   const struct snap_table *there = &graph->snapshot->tables[next];
   bool view = there->kind == SNAP_VIEW || there->kind == SNAP_MATVIEW;
   if (view && !(graph->mentioned && graph->mentioned[next])) cost += COST_VIEW;
   if (graph->mentioned && graph->mentioned[next]) cost += COST_MENTIONED;
   size_t here_at = up ? edge->from : edge->to;
-  if (graph->drawn && graph->drawn[next]) cost = COST_DRAWN;
+  if (graph->drawn && graph->drawn[next]) cost = COST_DRAWN + (valley ? COST_VALLEY : 0);
   if (graph->drawn && graph->drawn[here_at]) cost *= COST_FROM_DRAWN;
   return cost;
 }

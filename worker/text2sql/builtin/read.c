@@ -20,6 +20,7 @@ static void note_clause(struct reader *reader, size_t at) {
         reader->where && token_is(reader, at + 1, "the|with") && !study_phrase(reader->study, at + 2, "total|average|number|their");
     reader->branch = reader->where ? reader->branch : 0;
   }
+  if (reader->branch && reader->out->branches[reader->branch - 1].apart && token_is(reader, at, "and|but|or|,")) reader->branch = 0;
   if (token_is(reader, at, "and|but|or") && token_is(reader, at + 1, "who|that|whose|have|has|are|is|were|which|did|with"))
     reader->branch = 0;
 }

@@ -103,6 +103,8 @@ bool additive(const struct study *study, const struct snap_column *column);
 bool verb_neutral(const struct study *study, size_t at);
 /* Rows that are worth something near the subject: what "revenue" and "spent" add up. */
 bool find_revenue(struct reader *reader, struct measure *ret);
+/* Where it stands how many of the rows of a table were sold: in the rows that belong to them, not in a stock. */
+bool find_sold(struct reader *reader, size_t table, struct place *ret_place);
 bool person_like(const struct study *study, size_t table); /* customers, employees, … */
 /* A value of the subject's own that only elsewhere is the name of a column. */
 bool only_a_value_here(const struct reader *reader, size_t at);
@@ -113,6 +115,12 @@ const struct join_edge *role_said_before(const struct reader *reader, size_t at,
 
 /* Over what stands behind a number and says no more than the column does: "minutes", "MW" of capacity_mw. column may be NULL. */
 size_t skip_units(const struct reader *reader, size_t at, const struct snap_column *column);
+/* One number of many rows that filter->of is held against ("the average", "the cheapest book"), into the filter. 0: none stands there. */
+size_t read_yardstick(struct reader *reader, size_t at, struct filter *filter);
+/* The tokens of an adjective, and which column of the table it ranks by, which way. 0: none. */
+size_t adjective_ranks(struct reader *reader, size_t at, size_t table, struct place *ret_place, bool *ret_falling);
+/* The tokens of an adjective that ranks by this column: "cheapest", of a price. */
+size_t adjective_of(struct reader *reader, size_t at, struct place place, bool *ret_falling);
 /* "more than|over|…" at a place: the operator, and the tokens it takes; 0: none. */
 size_t read_comparison(const struct reader *reader, size_t at, const char **ret_op);
 

@@ -212,3 +212,23 @@ size_t rank_by_adjective(struct reader *reader, size_t at) {
   if (names_column(mention_at(reader, said.behind))) return 0; /* "longest duration": by name */
   return rank_rows(reader, &said);
 }
+
+size_t adjective_ranks(struct reader *reader, size_t at, size_t table, struct place *ret_place, bool *ret_falling) {
+  for (size_t row = 0; row < sizeof adjectives / sizeof *adjectives; row++) {
+    size_t n = study_phrase(reader->study, at, adjectives[row].phrases);
+    if (!n || table == NO_TABLE) continue;
+    struct adjective said = {.row = row, .at = 0, .behind = at + n, .table = table, .falling = adjectives[row].falling};
+    bool found = find_ranking(reader, &said, ret_place) || (!reader->study->doubt && find_otherwise(reader, &said, ret_place));
+    *ret_falling = said.falling;
+    return found && !reader->study->doubt ? n : 0;
+  }
+  return 0;
+}
+
+size_t adjective_of(struct reader *reader, size_t at, struct place place, bool *ret_falling) {
+  struct place found;
+  size_t n = adjective_ranks(reader, at, place.table, &found, ret_falling);
+  bool dated = n && column_temporal(found.column); /* the oldest was born first: turned round already */
+  if (dated) *ret_falling = !*ret_falling;
+  return n && found.column == place.column ? n : 0;
+}

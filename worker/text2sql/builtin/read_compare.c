@@ -88,24 +88,16 @@ static size_t compare_number(struct reader *reader, size_t at, struct place plac
   return taken;
 }
 
-/* "the average", "the average price", "average": of the column itself. */
-static size_t read_average(struct reader *reader, size_t at, struct place place) {
-  size_t p = skip_glue(reader, at), start = p;
-  p += token_is(reader, p, "overall|company|global") ? 1 : 0;
-  if (!token_is(reader, p, "average|mean|avg")) return 0;
-  p++;
-  const struct mention *mention = mention_at(reader, p);
-  struct place same;
-  if (mention && mention_best(mention, LINK_COLUMN) && settle_column(reader, mention, WANT_NUMBER, &same)) {
-    if (same.column != place.column) return 0;
-    p = mention->to;
-  }
-  if (token_is(reader, p, "of|for") && token_is(reader, p + 1, "all")) {
-    const struct mention *table = mention_at(reader, p + 2);
-    if (mention_best(table, LINK_TABLE)) p = table->to;
-  }
-  (void)start;
-  return reader->study->doubt ? 0 : p - at;
+/* "than the average", "than the cheapest book". `at`: behind the operator; `start`: of the whole condition. The tokens from there. */
+static size_t compare_than(struct reader *reader, size_t start, size_t at, struct place place, const char *op, bool negated) {
+  struct filter filter = {.kind = FILTER_THAN, .of = place, .op = op, .negated = negated};
+  size_t branch = reader->branch, n = read_yardstick(reader, at, &filter);
+  if (!n) return 0;
+  size_t inside = reader->branch;
+  reader->branch = branch; /* the condition is not one on what it is held against */
+  bool added = add_filter(reader, filter, start) != NULL;
+  reader->branch = inside;
+  return added ? at + n - start : 0;
 }
 
 /* "than their manager", "than the department's": the same column of the row an own foreign key leads to. */
@@ -158,10 +150,7 @@ static size_t compare_after(struct reader *reader, size_t start, size_t at, stru
   }
   struct place other;
   size_t m;
-  if (n && column_numeric(place.column) && (m = read_average(reader, p, place))) {
-    add_filter(reader, (struct filter){.kind = FILTER_AVERAGE, .of = place, .op = op, .negated = negated}, start);
-    return p + m - start;
-  }
+  if (n && column_numeric(place.column) && (m = compare_than(reader, start, p, place, op, negated))) return m;
   if (n && column_numeric(place.column) && !study->doubt && (m = read_other(reader, p, place, &other))) {
     struct place *copy = ARENA_NEW(study->arena, struct place);
     if (!copy) return 0;
@@ -180,6 +169,11 @@ static size_t compare_after(struct reader *reader, size_t start, size_t at, stru
 
 static size_t compare_told(struct reader *reader, size_t at, size_t number_at_token, const char *op, const char *number);
 
+/* Whose column a verb or unit says: of the rows named last within a clause, else of those asked for. */
+static size_t told_table(const struct reader *reader) {
+  return reader->where && reader->last_table != NO_TABLE ? reader->last_table : reader->out->subject;
+}
+
 /* "older than 30", also of a birth date. */
 static size_t compare_adjective(struct reader *reader, size_t at) {
   struct study *study = reader->study;
@@ -194,22 +188,18 @@ static size_t compare_adjective(struct reader *reader, size_t at) {
     size_t m;
     if (found && number_at(reader, p))
       return compare_number(reader, at, place, compared[i].op, token_at(reader, p)->lower, skip_units(reader, p + 1, place.column) - at);
-    if (found && (m = read_average(reader, p, place))) {
-      add_filter(reader, (struct filter){.kind = FILTER_AVERAGE, .of = place, .op = compared[i].op}, at);
-      return p + m - at;
-    }
-    if (!found && strcmp(compared[i].concepts, "age") == 0 && number_at(reader, p) &&
-        find_concept(reader, table, "birth", WANT_DATE, &place)) {
+    if (found && ((m = compare_than(reader, at, p, place, compared[i].op, false)) || study->doubt)) return m;
+    bool born = !found && strcmp(compared[i].concepts, "age") == 0 && find_concept(reader, table, "birth", WANT_DATE, &place);
+    if (born && ((m = compare_than(reader, at, p, place, *compared[i].op == '>' ? "<" : ">", false)) || study->doubt)) return m;
+    if (born && number_at(reader, p)) {
       const char *then = arena_printf(study->arena, "CURRENT_DATE - INTERVAL '%d years'", (int)token_at(reader, p)->number);
       return compare_number(reader, at, place, *compared[i].op == '>' ? "<" : ">", then, skip_units(reader, p + 1, place.column) - at);
     }
     size_t q = skip_glue(reader, p);
     const struct mention *mention =
         token_is(reader, q, "average|mean|avg") ? mention_at(reader, q + 1) : NULL; /* "than the average rate" */
-    if (mention && mention_best(mention, LINK_COLUMN) && settle_column(reader, mention, WANT_NUMBER, &place)) {
-      add_filter(reader, (struct filter){.kind = FILTER_AVERAGE, .of = place, .op = compared[i].op}, at);
-      return mention->to - at;
-    }
+    if (mention && mention_best(mention, LINK_COLUMN) && settle_column(reader, mention, WANT_NUMBER, &place))
+      return compare_than(reader, at, p, place, compared[i].op, false);
     return number_at(reader, p) && !study->doubt ? compare_told(reader, at, p, compared[i].op, token_at(reader, p)->lower) : 0;
   }
   return 0;
@@ -224,22 +214,33 @@ static size_t compare_split(struct reader *reader, size_t at) {
   if (!mention || !mention_best(mention, LINK_COLUMN) || !token_is(reader, mention->to, "than") ||
       !settle_column(reader, mention, WANT_NUMBER, &place))
     return 0;
-  size_t n = read_average(reader, mention->to + 1, place);
-  if (!n) return 0;
-  add_filter(reader, (struct filter){.kind = FILTER_AVERAGE, .of = place, .op = more ? ">" : "<"}, at);
-  return mention->to + 1 + n - at;
+  return compare_than(reader, at, mention->to + 1, place, more ? ">" : "<", false);
 }
 
-/* "earn more than 30", "above 1000 feet": the verb before or the unit behind says which column. */
-static size_t compare_told(struct reader *reader, size_t at, size_t number_at_token, const char *op, const char *number) {
+/* "earn more than 30", "cost over 5": the column that the verb before says. */
+static bool verb_column(struct reader *reader, size_t at, struct place *ret_place) {
   static const struct {
     const char *words, *concepts;
   } verbs[] = {{"earn|earns|earned|earning|make|makes|making|paid", "salary wage pay compensation income rate"},
                {"cost|costs|costing|charge|charges|charging|charged|priced", "price cost fee fare rate charge"},
                {"weigh|weighs|weighing|weighed", "weight"},
                {"last|lasts|lasted|lasting|take|takes|took", "duration length runtime minutes"},
-               {"hold|holds|seat|seats|seating|accommodate|accommodates", "capacity seats"}},
-    units[] = {{"feet|foot|ft", "feet ft elevation altitude height"},
+               {"hold|holds|seat|seats|seating|accommodate|accommodates", "capacity seats"},
+               {"rated|scored|scoring|score", "rating score stars grade points"}};
+  for (size_t i = 0; at > 0 && i < sizeof verbs / sizeof *verbs; i++) {
+    if (!token_is(reader, at - 1, verbs[i].words) || !find_concept(reader, told_table(reader), verbs[i].concepts, WANT_NUMBER, ret_place))
+      continue;
+    reader->study->explained[at - 1] = true;
+    return true;
+  }
+  return false;
+}
+
+/* "above 1000 feet": the unit behind says which column. */
+static size_t compare_told(struct reader *reader, size_t at, size_t number_at_token, const char *op, const char *number) {
+  static const struct {
+    const char *words, *concepts;
+  } units[] = {{"feet|foot|ft", "feet ft elevation altitude height"},
                {"km|kilometers|kilometres", "km kilometers distance length"},
                {"miles|mile", "miles distance"},
                {"kg|kilos|kilograms", "kg weight"},
@@ -251,21 +252,17 @@ static size_t compare_told(struct reader *reader, size_t at, size_t number_at_to
                {"weeks", "weeks"},
                {"hours", "hours"},
                {"years", "years term age"}};
-  struct study *study = reader->study;
   struct place place;
-  size_t table = reader->where && reader->last_table != NO_TABLE ? reader->last_table : reader->out->subject, end = number_at_token + 1;
+  size_t end = number_at_token + 1;
   const struct link *named = mention_best(mention_at(reader, end), LINK_COLUMN);
   if (named && named->score >= 0.9) return 0;
-  for (size_t i = 0; at > 0 && i < sizeof verbs / sizeof *verbs; i++) {
-    if (!token_is(reader, at - 1, verbs[i].words)) continue;
-    if (!find_concept(reader, table, verbs[i].concepts, WANT_NUMBER, &place)) continue;
+  if (verb_column(reader, at, &place)) {
     end = skip_units(reader, end, NULL);
-    end += study_phrase(study, end, "per hour|an hour|a year|per year|per month|a month|per night|per day|annually");
-    study->explained[at - 1] = true;
+    end += study_phrase(reader->study, end, "per hour|an hour|a year|per year|per month|a month|per night|per day|annually");
     return compare_number(reader, at, place, op, number, end - at);
   }
   for (size_t i = 0; i < sizeof units / sizeof *units; i++)
-    if (token_is(reader, end, units[i].words) && find_concept(reader, table, units[i].concepts, WANT_NUMBER, &place))
+    if (token_is(reader, end, units[i].words) && find_concept(reader, told_table(reader), units[i].concepts, WANT_NUMBER, &place))
       return compare_number(reader, at, place, op, number, end + 1 - at);
   return 0;
 }
@@ -300,6 +297,21 @@ static size_t compare_attribute(struct reader *reader, size_t at) {
   return compare_number(reader, at, place, "=", token_at(reader, at)->lower, column->to - at);
 }
 
+/* "above the average price", "earn more than the average": the column stands behind, or is the verb's. */
+static size_t compare_average(struct reader *reader, size_t at, size_t p, const char *op) {
+  size_t q = skip_glue(reader, p);
+  struct place place;
+  for (size_t i = q; i < q + 3; i++)
+    if (token_is(reader, i, "twice|half|double|-|overall|times") || number_at(reader, i)) q = skip_glue(reader, i + 1);
+  if (!token_is(reader, q, "average|mean|avg|median|maximum|minimum|highest|lowest|max|min")) return 0;
+  const struct mention *mention = mention_at(reader, q + 1);
+  bool column = mention_best(mention, LINK_COLUMN) && !mention->verb && settle_column(reader, mention, WANT_NUMBER, &place);
+  if (reader->study->doubt) return 0;
+  if (column && column_key(study_table(reader->study, place.table), place.column)) return 0;
+  if (!column && !verb_column(reader, at, &place)) return 0;
+  return compare_than(reader, at, p, place, op, false);
+}
+
 static size_t compare_before(struct reader *reader, size_t at) {
   struct study *study = reader->study;
   size_t split = compare_split(reader, at);
@@ -307,13 +319,8 @@ static size_t compare_before(struct reader *reader, size_t at) {
   const char *op = NULL;
   size_t n = read_comparison(reader, at, &op), p = at + n;
   struct place place;
-  if (n && token_is(reader, p, "the|average|mean|avg")) {
-    size_t q = skip_glue(reader, p);
-    const struct mention *mention = token_is(reader, q, "average|mean|avg") ? mention_at(reader, q + 1) : NULL;
-    if (!mention || !settle_column(reader, mention, WANT_NUMBER, &place) || mention_best(mention, LINK_TABLE)) return 0;
-    add_filter(reader, (struct filter){.kind = FILTER_AVERAGE, .of = place, .op = op}, at);
-    return mention->to - at;
-  }
+  if (n && (split = compare_average(reader, at, p, op))) return split;
+  if (study->doubt) return 0;
   if (!number_at(reader, p)) return 0;
   const char *number = token_at(reader, p)->lower;
   const struct filter *last = reader->out->filter_count ? &reader->out->filters[reader->out->filter_count - 1] : NULL;

@@ -22,7 +22,7 @@ static bool weighty(const char *lower) {
                                       "most",       "least", "fewest", "more",    "less",    "fewer",     "than",    "above",
                                       "below",      "under", "before", "after",   "since",   "until",     "between", "or",
                                       "either",     "per",   "during", "out",     "both",    "average",   "median",  "total",
-                                      "percentage", "ratio", "will",   "should",  "predict", "forecast",  "why"};
+                                      "percentage", "ratio", "same", "twice", "only", "cumulative", "running", "will",   "should",  "predict", "forecast",  "why"};
   for (size_t i = 0; i < sizeof words / sizeof *words; i++)
     if (strcmp(words[i], lower) == 0) return true;
   return false;
@@ -34,7 +34,8 @@ bool verb_neutral(const struct study *study, size_t at) {
       "oper",    "run",   "lead",   "handl",  "manag",  "make",    "play",   "write",  "teach",   "serv",    "offer",  "host",
       "hold",    "take",  "fli",    "direct", "produc", "publish", "releas", "record", "perform", "conduct", "employ", "carri",
       "cover",   "drive", "submit", "post",   "creat",  "contain", "score",  "own",    "have",    "work",    "depart", "arriv",
-      "process", "treat", "see",    "teach",  "attend", "use",     "coach",  "receiv", "get",     "come",    "log",    "bill"};
+      "process", "treat", "see",    "teach",  "attend", "use",     "coach",  "receiv", "get",     "come",    "log",    "bill",
+      "bring",   "speak", "sell",   "ship",   "stock",  "stay",    "sit",    "belong", "appear",  "generat", "earn",   "charg"};
   const struct token *token = at < study->tokens.count ? &study->tokens.items[at] : NULL;
   for (size_t i = 0; token && token->kind == TOKEN_WORD && i < sizeof stems / sizeof *stems; i++)
     if (strcmp(token->word->text, stems[i]) == 0) return true;
@@ -69,7 +70,7 @@ static bool joins_things(const struct study *study, size_t at) {
 static bool ties_together(const struct study *study, size_t at) {
   bool asked = false;
   if (at == 0 || !verb_neutral(study, at)) return false;
-  for (size_t i = 0; i < at; i++) asked |= study_phrase(study, i, "do|does|did|have|has|had|that|which|who|whom|never|not") > 0;
+  for (size_t i = 0; i < at; i++) asked |= study_phrase(study, i, "do|does|did|have|has|had|that|which|who|whom|never|not|how|what") > 0;
   return asked;
 }
 
@@ -92,7 +93,7 @@ static bool whole_place(const struct study *study, size_t at) {
              study, at,
              "bank|company|library|league|shop|store|school|hospital|clinic|organization|organisation|university|college|firm|business|"
              "system|"
-             "platform|app|site|website|club|airline|hotel|chain|network|catalog|catalogue|warehouse|world|market|country|dataset");
+             "platform|fleet|collection|range|catalogue|portfolio|inventory|app|site|website|club|airline|hotel|chain|network|catalog|catalogue|warehouse|world|market|country|dataset");
 }
 
 /* "tickets were sold": what happened to every row of a table that is nothing but such events. */

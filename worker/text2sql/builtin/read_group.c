@@ -75,7 +75,7 @@ static size_t read_group(struct reader *reader, size_t at) {
     if (next && !next->verb && mention_best(next, LINK_COLUMN) && settle_column(reader, next, WANT_ANY, &detail) &&
         (detail.table == which || mention_best(next, LINK_TABLE))) {
       if (mention_best(next, LINK_TABLE) && detail.table != which) return mention->to - at + read_group(reader, mention->to);
-      add_group(reader, (struct group){.of = detail});
+      add_group(reader, (struct group){.of = entity_of(reader, next, detail)});
       return next->to - at;
     }
     if (next && !next->verb && mention_best(next, LINK_TABLE)) return mention->to - at + read_group(reader, mention->to);

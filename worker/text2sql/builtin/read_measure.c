@@ -115,7 +115,12 @@ static size_t measured(struct reader *reader, size_t at, enum measure_kind kind,
   enum wanted wanted = kind == MEASURE_MAX || kind == MEASURE_MIN ? WANT_MEASURABLE : WANT_NUMBER;
   if (kind == MEASURE_SUM && money_like(reader, at) && !(column && column->score >= 0.9) && find_revenue(reader, ret))
     return mention ? mention->to - at : 1;
-  if ((n = measured_mention(reader, at, wanted, &place)) && !column_key(study_table(reader->study, place.table), place.column)) {
+  if ((n = measured_mention(reader, at, wanted, &place)) && token_is(reader, at + n, "sold|ordered|purchased|bought") &&
+      place.table == reader->out->subject && find_sold(reader, place.table, &place)) { /* not what is on stock */
+    *ret = (struct measure){.kind = kind, .of = place};
+    return n + 1;
+  }
+  if (n && !column_key(study_table(reader->study, place.table), place.column)) {
     *ret = (struct measure){.kind = kind, .of = place};
     return n;
   }

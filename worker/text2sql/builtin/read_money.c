@@ -22,6 +22,22 @@ static bool is_event(struct study *study, size_t table) {
   return dated && belongs;
 }
 
+/* What lies in the store was not sold yet. */
+static bool on_stock(const struct study *study, const struct snap_column *column) {
+  return named_by(study, column, (const char *const[]){"stock", "inventori", "hand", "avail", "reserv", "reorder", NULL});
+}
+
+bool find_sold(struct reader *reader, size_t table, struct place *ret_place) {
+  struct study *study = reader->study;
+  for (size_t i = 0; i < study->graph.edge_count; i++) {
+    const struct join_edge *edge = &study->graph.edges[i];
+    if (edge->to != table || !find_concept(reader, edge->from, "quantity units", WANT_NUMBER, ret_place)) continue;
+    const char *name = study_table(study, edge->from)->name;
+    if (!on_stock(study, ret_place->column) && !strstr(name, "inventor") && !strstr(name, "stock")) return true;
+  }
+  return false;
+}
+
 /* Rows that are worth something: their amount; else the product of how many and for how much. */
 static bool find_worth(struct reader *reader, size_t table, struct measure *ret) {
   struct place place, times;
@@ -30,7 +46,7 @@ static bool find_worth(struct reader *reader, size_t table, struct measure *ret)
     *ret = (struct measure){.kind = MEASURE_SUM, .of = place};
     return true;
   }
-  if (find_concept(reader, table, "quantity", WANT_NUMBER, &place) && find_concept(reader, table, "price", WANT_NUMBER, &times)) {
+  if (find_concept(reader, table, "quantity", WANT_NUMBER, &place) && !on_stock(reader->study, place.column) && find_concept(reader, table, "price", WANT_NUMBER, &times)) {
     *ret = (struct measure){.kind = MEASURE_SUM, .of = place, .times = times};
     return true;
   }

@@ -6,14 +6,14 @@
 static bool direction_at(const struct reader *reader, size_t at, size_t *ret_taken, bool *ret_falling) {
   struct study *study = reader->study;
   static const char falls[] = "in descending order|descending order|descending|desc|from highest to lowest|from high to low|highest "
-                              "first|highest to lowest|largest first|biggest first|from largest to smallest|best first|from best to "
+                              "first|largest on top|highest on top|best to worst|most to least|highest to lowest|largest first|biggest first|from largest to smallest|best first|from best to "
                               "worst|from most to least|from most "
                               "expensive to cheapest|newest first|latest first|most recent first|most expensive first|"
                               "in reverse order|most first|largest to smallest|high to low|from newest to oldest|newest to oldest|z to "
                               "a|in reverse alphabetical order|in decreasing order|decreasing|from z to a";
   static const char rises[] =
       "in ascending order|ascending order|ascending|asc|from lowest to highest|from low to high|lowest first|lowest to highest|worst "
-      "first|from worst to best|smallest "
+      "first|from worst to best|worst to best|least to most|smallest "
       "first|from smallest to largest|from least to most|from cheapest to most expensive|oldest first|earliest first|cheapest first|fewest "
       "first|smallest to largest|low to high|from oldest to newest|oldest to newest|a to z|from a to z|in increasing order|increasing|in "
       "alphabetical order|alphabetically|in chronological order|chronologically";
@@ -24,6 +24,25 @@ static bool direction_at(const struct reader *reader, size_t at, size_t *ret_tak
   if (!n) n = study_phrase(study, at, rises);
   *ret_taken = n ? *ret_taken + n : 0;
   return n != 0;
+}
+
+static size_t lead_in(const struct reader *reader, size_t at) {
+  size_t n = 0;
+  while (token_is(reader, at + n, ",|(|and")) n++;
+  return n;
+}
+
+/* "cheapest first", "from oldest to youngest": what the adjective ranks by. The tokens taken. */
+static size_t adjective_first(struct reader *reader, size_t at, struct place *ret_place, bool *ret_falling) {
+  size_t p = at + lead_in(reader, at), from = token_is(reader, p, "from") ? 1 : 0;
+  size_t n = adjective_ranks(reader, p + from, reader->out->subject, ret_place, ret_falling);
+  if (!n) return 0;
+  p += from + n;
+  if (token_is(reader, p, "first")) return p + 1 - at;
+  struct place other;
+  bool turned;
+  size_t m = token_is(reader, p, "to") ? adjective_ranks(reader, p + 1, reader->out->subject, &other, &turned) : 0;
+  return m && other.column == ret_place->column && turned != *ret_falling ? p + 1 + m - at : 0;
 }
 
 static bool implied_column(struct reader *reader, size_t at, struct place *ret_place) {
@@ -72,13 +91,29 @@ static void order_by_place(struct reader *reader, struct place place, bool falli
     add_key(reader, (struct measure){.of = place}, falling);
 }
 
+/* The one number that is listed beside groups or rows; NULL: none, or several. */
+static const struct measure *only_number(const struct reading *out) {
+  const struct measure *found = NULL;
+  for (size_t i = 0; i < out->item_count; i++) {
+    bool number = out->items[i].kind != MEASURE_NONE || out->items[i].term || (out->items[i].of.column && column_numeric(out->items[i].of.column));
+    if (number && found) return NULL;
+    if (number) found = &out->items[i];
+  }
+  return found;
+}
+
 /* "newest first", "from highest to lowest price", without a "sorted by". */
 static size_t direction_alone(struct reader *reader, size_t at) {
   struct study *study = reader->study;
   size_t taken = 0, lead = 0;
   bool falling;
   struct place place;
-  if (reader->top || !direction_at(reader, at, &taken, &falling)) return 0;
+  if (reader->top) return 0;
+  if ((taken = adjective_first(reader, at, &place, &falling)) || study->doubt) {
+    if (taken) order_by_place(reader, place, falling);
+    return taken;
+  }
+  if (!direction_at(reader, at, &taken, &falling)) return 0;
   if (reader->ordering && reader->out->key_count && !implied_column(reader, at, &place)) {
     reader->out->keys[reader->out->key_count - 1].falling = falling;
     return taken;
@@ -91,9 +126,13 @@ static size_t direction_alone(struct reader *reader, size_t at) {
   }
   if (study->doubt) return 0;
   while (lead < taken && !implied_column(reader, at + lead, &place)) lead++;
-  if (study->doubt || lead == taken) return 0;
-  order_by_place(reader, place, falling);
-  return taken;
+  if (study->doubt) return 0;
+  const struct measure *number = only_number(reader->out);
+  if (lead < taken)
+    order_by_place(reader, place, falling);
+  else if (number) /* "orders per status, highest first" */
+    add_key(reader, *number, falling);
+  return lead < taken || number ? taken : 0;
 }
 
 /* "date", or a count that is in the list; a stretch of time is in order anyway, and ret_by stays as it is. */
@@ -111,12 +150,31 @@ static size_t order_by_word(struct reader *reader, size_t at, struct measure *re
   return found;
 }
 
+/* "sorted by category": by the name of the one row that each belongs to. */
+static size_t order_by_parent(struct reader *reader, const struct mention *mention, struct measure *ret_by) {
+  struct study *study = reader->study;
+  const struct link *table = mention_best(mention, LINK_TABLE), *column = mention_best(mention, LINK_COLUMN);
+  const struct snap_column *display[2];
+  struct join_path path;
+  if (!table || mention->verb || words_plural(token_lower(reader, mention->to - 1)) || table->table == reader->out->subject) return 0;
+  if (column && column->table == reader->out->subject && column->score >= table->score && !column_key(study_table(study, column->table), column->column))
+    return 0;
+  if (!joins_path(&study->graph, reader->out->subject, table->table, NULL, study->arena, &path)) return 0;
+  for (size_t i = 0; i < path.count; i++)
+    if (!path.steps[i].up) return 0;
+  size_t shown = study_display(study, table->table, display);
+  if (!shown) return 0;
+  *ret_by = (struct measure){.of = {table->table, display[shown - 1], NULL}};
+  return mention->to - mention->from;
+}
+
 /* What follows "sorted by". */
 static size_t order_measure(struct reader *reader, size_t at, struct measure *ret_by) {
   struct study *study = reader->study;
   const struct mention *mention = mention_at(reader, at);
   struct place place;
-  size_t n = ranking_measure(reader, at, true, true, ret_by);
+  size_t n = order_by_parent(reader, mention, ret_by);
+  if (!n) n = ranking_measure(reader, at, true, true, ret_by);
   if (study->doubt) return 0;
   if (n && ret_by->kind == MEASURE_SUM && mention_best(mention, LINK_COLUMN) && wants_rows(reader) && !reader->out->group_count)
     ret_by->kind = MEASURE_NONE;

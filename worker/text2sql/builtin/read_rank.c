@@ -141,11 +141,7 @@ static size_t rank_by_done(struct reader *reader, size_t at) {
   struct measure by = {.kind = MEASURE_NONE};
   if (token_is(reader, p, "selling|sold")) {
     struct place place;
-    for (size_t i = 0; i < study->graph.edge_count && by.kind == MEASURE_NONE; i++)
-      if (study->graph.edges[i].to == what->table &&
-          find_concept(reader, study->graph.edges[i].from, "quantity units", WANT_NUMBER, &place) &&
-          !strstr(study_table(study, place.table)->name, "inventor") && !strstr(study_table(study, place.table)->name, "stock"))
-        by = (struct measure){.kind = MEASURE_SUM, .of = place};
+    if (find_sold(reader, what->table, &place)) by = (struct measure){.kind = MEASURE_SUM, .of = place};
   }
   bool counts = token_is(reader, at, "most|least");
   if (by.kind == MEASURE_NONE && counts && done && verb->verb && done->table != what->table)

@@ -71,7 +71,9 @@ static size_t match_way(struct reader *reader, const struct way *way, const stru
 
 size_t rule_match(struct reader *reader, size_t at) {
   const struct mention *mention = mention_at(reader, at);
-  size_t p = mention && mention_best(mention, LINK_COLUMN) && !mention->verb ? mention->to : at, n = 0;
+  const struct link *table = mention_best(mention, LINK_TABLE), *column = mention_best(mention, LINK_COLUMN);
+  bool named = column && !mention->verb && (!table || table->score <= column->score);
+  size_t p = named ? mention->to : at, n = 0;
   while (p > at && token_is(reader, p, "that|which|is|are")) p++;
   for (size_t i = 0; i < sizeof ways / sizeof *ways && !n && !reader->study->doubt; i++) n = match_way(reader, &ways[i], mention, at, p);
   return n;

@@ -68,20 +68,24 @@ enum filter_kind {
   FILTER_NULL,
   FILTER_FLAG,
   FILTER_LIKE,
-  FILTER_AVERAGE,
+  FILTER_THAN, /* held against one number of many rows */
   FILTER_ROLE,
   FILTER_TERM
 };
 struct filter {
   enum filter_kind kind;
   struct place of;
-  const char *op;      /* COMPARE, AVERAGE, ROLE */
+  const char *op;      /* COMPARE, THAN, ROLE */
   const char *literal; /* SQL; COMPARE, LIKE */
   const char *upper;   /* COMPARE: BETWEEN literal AND upper */
   const char **values; /* IN: as stored, unquoted */
   size_t value_count;
   struct date_range range;
   const struct place *until; /* COMPARE: days from `of` to here */
+  enum measure_kind than; /* THAN: which number */
+  const char *factor;     /* THAN: so many times it; NULL: once */
+  struct place within;    /* THAN: of the rows that have this in common with the one at hand; column NULL: of all */
+  size_t inside;          /* THAN: the branch that says of which rows; 0: all */
   const struct generator_term *term;
   bool negated, insensitive;
   bool either;    /* OR with the filter before it */
@@ -91,6 +95,7 @@ struct filter {
 struct branch { /* rows of another table that there must be, must not be, or be so many of */
   size_t table;
   bool absent;
+  bool apart; /* no condition: rows that a number is taken of, for a filter */
   struct measure measure;
   const char *op, *literal; /* what it is compared with; NULL: that there are any */
 };

@@ -129,12 +129,12 @@ const char *study_write(struct study *study) {
   if (!aggregated && r->each && r->group_count && r->key_count) return write_each(study);
   if (!aggregated && (r->group_count || r->nested_average)) {
     bool counted = false;
-    for (size_t b = 0; b < r->branch_count; b++) counted |= r->branches[b].table == r->subject;
+    for (size_t b = 0; b < r->branch_count; b++) counted |= r->branches[b].table == r->subject && !r->branches[b].apart;
     if (!counted) study_doubt(study, NULL, "What should be counted or added up for each group?");
   }
   for (size_t b = 0; b < r->branch_count && !aggregated; b++) /* "countries with more than 5 customers" */
     if ((r->branches[b].table == r->subject || (!r->listed && r->item_count && r->branches[b].measure.kind != MEASURE_NONE)) &&
-        !r->branches[b].absent && (r->item_count || r->group_count)) {
+        !r->branches[b].absent && !r->branches[b].apart && (r->item_count || r->group_count)) {
       for (size_t i = 0; i < r->item_count && r->group_count < READING_ROWS; i++)
         r->groups[r->group_count++] = (struct group){.of = r->items[i].of};
       r->items[0] = r->branches[b].measure;

@@ -121,7 +121,7 @@ const char *write_ratio(struct study *study) {
   const char *outside = scope.where;
   scope.where = "";
   if (!study->doubt) write_conditions(&scope, 0, part, part_count, true);
-  for (size_t b = 1; b <= r->branch_count && !study->doubt; b++) scope_and(&scope, write_branch(&scope, b));
+  if (!study->doubt) write_branches(&scope, false);
   const char *inside = scope.where;
   scope.where = outside;
   if (study->doubt || !*inside) return NULL;

@@ -14,6 +14,13 @@ const char *write_column(struct scope *scope, const struct place *place) {
 
 /* --- one filter --- */
 
+static size_t branch_filters(struct study *study, size_t branch, const struct filter **ret) {
+  size_t n = 0;
+  for (size_t i = 0; i < study->reading.filter_count; i++)
+    if (study->reading.filters[i].branch == branch) ret[n++] = &study->reading.filters[i];
+  return n;
+}
+
 static const char *write_in(struct study *study, const struct filter *filter, const char *column) {
   struct arena *arena = study->arena;
   if (filter->insensitive)
@@ -48,10 +55,22 @@ static const char *write_like(struct study *study, const struct filter *filter, 
   return arena_printf(arena, "%s %sILIKE %s", column, filter->negated ? "NOT " : "", sql_literal(arena, pattern));
 }
 
-static const char *write_average(struct study *study, const struct filter *filter, const char *column) {
-  const struct snap_table *table = study_table(study, filter->of.table);
-  return arena_printf(study->arena, "%s %s (SELECT avg(%s) FROM %s)", column, filter->op, sql_ident(study->arena, filter->of.column->name),
-                      sql_qualified(study->arena, table->schema, table->name));
+/* "(SELECT avg(p.price) FROM products p)": of all rows, of those that have something in common, or of those a branch says. */
+static const char *write_than(struct scope *scope, const struct filter *filter, const char *column) {
+  struct study *study = scope->study;
+  struct scope inner;
+  struct measure measure = {.kind = filter->than, .of = {filter->of.table, filter->of.column, NULL}};
+  const struct filter *filters[READING_ROWS];
+  if (!scope_open(&inner, study, scope, filter->of.table)) return NULL;
+  if (filter->within.column) {
+    const char *theirs = write_column(&inner, &filter->within), *own = write_column(scope, &filter->within);
+    if (theirs && own) scope_and(&inner, arena_printf(study->arena, "%s = %s", theirs, own));
+  }
+  if (filter->inside) write_conditions(&inner, filter->inside, filters, branch_filters(study, filter->inside, filters), false);
+  const char *value = study->doubt ? NULL : write_measure(&inner, &measure);
+  if (!value) return NULL;
+  return arena_printf(study->arena, "%s%s %s %s%s(SELECT %s %s%s)", filter->negated ? "NOT " : "", column, filter->op,
+                      filter->factor ? filter->factor : "", filter->factor ? " * " : "", value, scope_from(&inner), write_where(&inner));
 }
 
 const char *write_filter(struct scope *scope, const struct filter *filter) {
@@ -73,7 +92,7 @@ const char *write_filter(struct scope *scope, const struct filter *filter) {
   case FILTER_NULL: return arena_printf(arena, "%s IS %sNULL", column, filter->negated ? "NOT " : "");
   case FILTER_FLAG: return arena_printf(arena, "%s%s", filter->negated ? "NOT " : "", column);
   case FILTER_LIKE: return write_like(study, filter, column);
-  case FILTER_AVERAGE: return write_average(study, filter, column);
+  case FILTER_THAN: return write_than(scope, filter, column);
   case FILTER_ROLE: {
     const char *other = write_column(scope, filter->until);
     return other ? arena_printf(arena, "%s %s %s", column, filter->op, other) : NULL;
@@ -202,13 +221,6 @@ void write_conditions(struct scope *scope, size_t branch, const struct filter *c
 
 /* --- branches --- */
 
-static size_t branch_filters(struct study *study, size_t branch, const struct filter **ret) {
-  size_t n = 0;
-  for (size_t i = 0; i < study->reading.filter_count; i++)
-    if (study->reading.filters[i].branch == branch) ret[n++] = &study->reading.filters[i];
-  return n;
-}
-
 static const char *absent_parent(struct scope *scope, const struct join_path *path) {
   struct study *study = scope->study;
   const struct join_edge *edge = path->steps[0].edge;
@@ -255,6 +267,7 @@ const char *write_branches(struct scope *scope, bool grouped) {
   const char *having = "";
   for (size_t b = 1; b <= study->reading.branch_count && !study->doubt; b++) {
     const struct branch *branch = &study->reading.branches[b - 1];
+    if (branch->apart) continue;
     bool entity = false;
     for (size_t g = 0; g < study->reading.group_count; g++) entity |= !study->reading.groups[g].of.column;
     bool own = grouped && branch->op && (branch->table == scope->nodes[0].table || (entity && branch->measure.kind != MEASURE_COUNT));
