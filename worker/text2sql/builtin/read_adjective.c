@@ -202,7 +202,7 @@ size_t rank_by_adjective(struct reader *reader, size_t at) {
   said.behind = at + n + (said.count != 0);
   said.falling = adjectives[said.row].falling;
   said.table = ranked_table(reader, said.behind, &said.noun);
-  if (said.table == NO_TABLE) return 0;
+  if (said.table == NO_TABLE || study_phrase(reader->study, said.behind, "number of|amount of|count of|share of|total|sum of")) return 0;
   if (adjectives[said.row].wanted == WANT_DATE)
     n = latest_done(reader, &said);
   else

@@ -143,14 +143,14 @@ static size_t compare_after(struct reader *reader, size_t start, size_t at, stru
   }
   size_t n = read_comparison(reader, p, &op);
   p += n;
+  size_t m;
+  if (n && column_numeric(place.column) && ((m = compare_than(reader, start, p, place, op, negated)) || study->doubt)) return m;
   if (n && number_at(reader, p) && column_numeric(place.column)) {
     if (negated) return 0;
     size_t more = 0;
     return compare_number(reader, start, place, op, token_at(reader, p)->lower, skip_units(reader, p + 1, place.column) + more - start);
   }
   struct place other;
-  size_t m;
-  if (n && column_numeric(place.column) && (m = compare_than(reader, start, p, place, op, negated))) return m;
   if (n && column_numeric(place.column) && !study->doubt && (m = read_other(reader, p, place, &other))) {
     struct place *copy = ARENA_NEW(study->arena, struct place);
     if (!copy) return 0;
@@ -400,6 +400,10 @@ size_t rule_compare(struct reader *reader, size_t at) {
   const struct link *column = mention_best(mention, LINK_COLUMN);
   struct place place;
   if (!column || (mention_best(mention, LINK_TABLE) && mention_best(mention, LINK_TABLE)->score >= column->score)) return 0;
+  const struct mention *before = at > 0 ? mention_at(reader, at - 1) : NULL;
+  if (token_is(reader, at, "cost|costs") && (token_is(reader, at > 0 ? at - 1 : 0, "that|which|not") || (before && mention_best(before, LINK_TABLE))) &&
+      find_concept(reader, told_table(reader), "price", WANT_NUMBER, &place))
+    return (n = compare_before(reader, at + 1)) ? n + 1 : 0; /* what they sell for, not what they cost us */
   const char *op;
   size_t p = mention->to; /* a look ahead: settling may raise a doubt that is nobody's */
   while (token_is(reader, p, "is|are|was|were|of|has|have|been|being|that|which|costs|value|a|not|isn")) p++;

@@ -13,6 +13,15 @@ void finish_waiting(struct reader *reader) {
     out->listed = false;
     reader->pending = MEASURE_NONE;
   }
+  static const char sells[] = "sell|sold|earn|earned|make|made|take in|took in|turn over|bring in";
+  for (size_t at = 0; reader->pending == MEASURE_SUM && !out->item_count && at < reader->study->tokens.count; at++) {
+    struct measure worth; /* "how much did we sell" */
+    if (!study_phrase(reader->study, at, sells) || reader->study->doubt || !find_revenue(reader, &worth)) continue;
+    add_item(reader, worth);
+    reader->study->explained[at] = true;
+    out->listed = false;
+    reader->pending = MEASURE_NONE;
+  }
   bool counted = false; /* "how many hours … in total" */
   for (size_t i = 0; i < out->item_count; i++) counted |= out->items[i].kind != MEASURE_NONE;
   if (reader->pending == MEASURE_SUM && counted) reader->pending = MEASURE_NONE;

@@ -22,7 +22,7 @@ static bool weighty(const char *lower) {
                                       "most",       "least", "fewest", "more",    "less",    "fewer",     "than",    "above",
                                       "below",      "under", "before", "after",   "since",   "until",     "between", "or",
                                       "either",     "per",   "during", "out",     "both",    "average",   "median",  "total",
-                                      "percentage", "ratio", "same", "twice", "only", "cumulative", "running", "will",   "should",  "predict", "forecast",  "why"};
+                                      "percentage", "ratio", "same", "twice", "cumulative", "running", "will",   "should",  "predict", "forecast",  "why"};
   for (size_t i = 0; i < sizeof words / sizeof *words; i++)
     if (strcmp(words[i], lower) == 0) return true;
   return false;
@@ -126,6 +126,13 @@ static bool money_beside(const struct study *study, size_t at) {
   return false;
 }
 
+/* "have only cancelled orders": none of another kind. */
+static bool only_of_many(const struct study *study, size_t at) {
+  if (at < 2 || !study_phrase(study, at, "only|all")) return false;
+  if (study_phrase(study, at, "all")) return study_phrase(study, at - 1, "are|were|is") && mention_best(study->at[at + 1 < study->tokens.count ? at + 1 : at], LINK_VALUE);
+  return study_phrase(study, at - 1, "have|has|had|with|that|who|ever") || (study->at[at - 1] && study->at[at - 1]->verb);
+}
+
 bool says_nothing(const struct study *study, size_t at) {
   const struct token *token = &study->tokens.items[at];
   if (token->kind == TOKEN_MARK) return true;
@@ -134,6 +141,8 @@ bool says_nothing(const struct study *study, size_t at) {
   if (ties_together(study, at) && study_phrase(study, at, "depart|departs|arrive|arrives") && study_phrase(study, at + 1, "from|at|to|in"))
     return true;
   if (money_beside(study, at)) return true;
+  if (at > 0 && study->explained[at - 1] && study_phrase(study, at, "anything|something|anyone|somebody")) return true; /* "bought anything" */
+  if (only_of_many(study, at)) return false;
   if (study_phrase(study, at, "value of|worth of")) return false;                                  /* an amount is asked for */
   if (at > 0 && study_phrase(study, at - 1, "on display|on show|on view|in return")) return false; /* no order to show */
   if (study_phrase(study, at, "under") && mention_best(study->at[at + 1 < study->tokens.count ? at + 1 : at], LINK_VALUE)) return true;

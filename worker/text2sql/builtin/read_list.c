@@ -142,8 +142,9 @@ size_t rule_column(struct reader *reader, size_t at) {
   if (study->doubt || !settle_column(reader, mention, WANT_ANY, &place)) return 0;
   bool theirs = at > 0 && token_is(reader, at - 1, "their|its|the|and|,|his|of|a|an|whose|which|what");
   if (reader->where && !theirs) return 0;
-  if (token_is(reader, at > 0 ? at - 1 : 0, "which|what|distinct|unique|different") && !reader->out->listed && at < 4)
-    reader->out->distinct = true;
+  bool once = token_is(reader, at > 0 ? at - 1 : 0, "distinct|unique|different");
+  if (!reader->out->listed && (once || (at < 4 && token_is(reader, at > 0 ? at - 1 : 0, "which|what")))) reader->out->distinct = true;
+  if (once) study->explained[at - 1] = true;
   reader->last_column = place;
   struct place entity = place.table == reader->out->subject ? entity_of(reader, mention, place) : place;
   const struct snap_column *display[2]; /* "their lead curator": by name, not by the key */

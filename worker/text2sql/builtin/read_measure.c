@@ -11,7 +11,7 @@ static const struct {
      "of|quantity of distinct|amount of distinct|distribution of|breakdown of|volume of",
      MEASURE_COUNT},
     {"headcount of|head count of|headcount|head count", MEASURE_COUNT},
-    {"how much|sum of the|sum of|sum|total sum of|total|combined|overall|cumulative", MEASURE_SUM},
+    {"how much|sum of the|sum of|sum|total sum of|total|combined|overall", MEASURE_SUM},
     {"average|mean|avg|typical", MEASURE_AVG},
     {"median", MEASURE_MEDIAN},
     {"maximum|max", MEASURE_MAX},
@@ -209,13 +209,40 @@ static size_t read_echo(struct reader *reader, size_t at) {
   return n && end >= reader->study->tokens.count && wants_rows(reader) && reader->out->key_count ? end - at : 0;
 }
 
+/* "on average", behind what it is of: a count for each, or a sum. */
+static size_t averaged_behind(struct reader *reader, size_t at) {
+  struct reading *out = reader->out;
+  size_t n = study_phrase(reader->study, at, "on average|on the average|in average");
+  if (!n || reader->out->nested_average) return 0;
+  if (reader->pending == MEASURE_SUM || reader->pending == MEASURE_NONE)
+    for (size_t i = 0; i < out->item_count; i++) {
+      struct measure *item = &out->items[i];
+      if (item->kind == MEASURE_SUM) item->kind = MEASURE_AVG;
+      else if (item->kind == MEASURE_COUNT && out->group_count) out->nested_average = true;
+      else continue;
+      return n;
+    }
+  if (reader->pending == MEASURE_SUM) {
+    reader->pending = MEASURE_AVG;
+    return n;
+  }
+  return 0;
+}
+
 size_t rule_measure(struct reader *reader, size_t at) {
   struct measure measure;
   enum measure_kind kind = MEASURE_NONE;
   struct study *study = reader->study;
   size_t several = read_several(reader, at);
   if (several || study->doubt) return several;
-  if ((several = read_echo(reader, at))) return several;
+  if ((several = read_echo(reader, at)) || (several = averaged_behind(reader, at))) return several;
+  size_t running = study_phrase(study, at, "running total of|running total|running sum of|running|cumulative total of|cumulative");
+  if (running && !reader->out->running) {
+    reader->out->running = true;
+    reader->pending = MEASURE_SUM;
+    size_t m = rule_measure(reader, at + running);
+    return m ? running + m : running;
+  }
   const struct mention *mention = mention_at(reader, at);
   size_t n = aggregate_at(reader, at, &kind);
   const struct link *role = mention_best(mention, LINK_ROLE),

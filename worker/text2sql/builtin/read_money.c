@@ -99,7 +99,8 @@ bool by_money(struct reader *reader, size_t at, struct measure *ret) {
       return true;
     }
   }
-  if (!token_is(reader, p - 1, "spent|spend|spends|spending|paid|pay|pays|earned|generated|generates|brought|made")) return false;
+  if (p > 1 && token_is(reader, p - 1, "in") && token_is(reader, p - 2, "brings|bring|brought|bringing")) p--;
+  if (!token_is(reader, p - 1, "spent|spend|spends|spending|paid|pay|pays|earned|generated|generates|generate|brings|bring|brought|made|makes|make|earn|earns")) return false;
   if (!find_revenue(reader, ret)) return false;
   reader->study->explained[p - 1] = true;
   if (token_is(reader, at + 1, "money|revenue|sales")) reader->study->explained[at + 1] = true;

@@ -78,7 +78,7 @@ static size_t order_words(const struct reader *reader, size_t at) {
   size_t n = study_phrase(study, at,
                           "sorted by|sort by|sort them by|sort the results by|ordered by|order by|order them by|order the results "
                           "by|sorting by|ordering by|arranged by|ranked by|rank by|rank them by|sort it by|in order of|sorted in order "
-                          "of|sorted|ordered|sort|order the results|arranged|listed");
+                          "of|sorted|ordered|sort|order the results|arranged|listed|ranked");
   return reader->top && study_phrase(study, at, "ranked by|ordered by|sorted by") ? 0 : n;
 }
 
@@ -212,7 +212,7 @@ size_t rule_order(struct reader *reader, size_t at) {
     return n + taken;
   }
   if (study->doubt) return 0;
-  if (token_is(reader, at, "ordered|sorted|sort|listed|arranged") && n == 1 && !taken) return 0;
+  if (token_is(reader, at, "ordered|sorted|sort|listed|arranged|ranked") && n == 1 && !taken) return 0;
   size_t p = at + n + taken;
   if (taken) /* "sorted in descending order by price" */
     p = skip_glue(reader, p + (token_is(reader, p, "by|of") ? 1 : 0));

@@ -74,6 +74,11 @@ static size_t count_of_done(struct reader *reader, size_t at, struct measure *re
   return mention->to - at;
 }
 
+/* Ratings and grades: nobody adds them up. */
+static bool averaged(const struct study *study, const struct snap_column *column) {
+  return named_by(study, column, (const char *const[]){"rating", "score", "grade", "star", "gpa", "rate", "satisfact", NULL});
+}
+
 /* A column, count or sum that rows are ranked by. */
 size_t ranking_measure(struct reader *reader, size_t at, bool count, bool falling, struct measure *ret) {
   struct study *study = reader->study;
@@ -84,7 +89,8 @@ size_t ranking_measure(struct reader *reader, size_t at, bool count, bool fallin
   const struct mention *mention = mention_at(reader, p);
   const struct link *table = mention_best(mention, LINK_TABLE), *column = mention_best(mention, LINK_COLUMN);
   struct place place;
-  if (mention && table && (!column || table->score > column->score + 0.05 || count) && !mention->verb) {
+  bool said = column && column->score >= 0.95 && table && table->score < 0.9; /* "rating": no reviews to count */
+  if (mention && table && !said && (!column || table->score > column->score + 0.05 || count) && !mention->verb) {
     const struct mention *next = mention_at(reader, mention->to);
     if (next && mention_best(next, LINK_COLUMN) && !next->verb && settle_column(reader, next, WANT_MEASURABLE, &place)) {
       *ret = (struct measure){.of = place,
@@ -108,7 +114,8 @@ size_t ranking_measure(struct reader *reader, size_t at, bool count, bool fallin
     return mention->to - at;
   }
   bool own = place.table == reader->out->subject;
-  *ret = (struct measure){.kind = own ? MEASURE_NONE : count ? MEASURE_SUM : falling ? MEASURE_MAX : MEASURE_MIN, .of = place};
+  enum measure_kind all = averaged(study, place.column) ? MEASURE_AVG : MEASURE_SUM;
+  *ret = (struct measure){.kind = own ? MEASURE_NONE : count ? all : falling ? MEASURE_MAX : MEASURE_MIN, .of = place};
   return mention->to - at;
 }
 
@@ -131,7 +138,7 @@ static bool by_use(struct reader *reader, size_t at, struct measure *ret) {
 /* "the most played songs": by how many rows there are of what was done to them. */
 static size_t rank_by_done(struct reader *reader, size_t at) {
   struct study *study = reader->study;
-  if (!token_is(reader, at, "most|least|best|top")) return 0;
+  if (!token_is(reader, at, "most|least|best|top|worst")) return 0;
   size_t p = at + 1;
   long count = rows_said(reader, p);
   p += count != 0;
@@ -149,7 +156,7 @@ static size_t rank_by_done(struct reader *reader, size_t at) {
   if (by.kind == MEASURE_NONE) return 0;
   if (count) reader->out->limit = count;
   reader->out->listed = true;
-  add_key(reader, by, !token_is(reader, at, "least"));
+  add_key(reader, by, !token_is(reader, at, "least|worst"));
   set_limit(reader, noun->to - 1);
   reader->top = false;
   return noun->to - at;

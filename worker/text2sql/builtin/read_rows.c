@@ -1,6 +1,7 @@
 /* read_rows.c - conditions on other rows: that there are none, some, or so many of them. */
 #include <string.h>
 
+#include "worker/sql/text.h"
 #include "worker/text2sql/builtin/read.h"
 
 /* The next thing that is meant within a few words: "placed any orders", "a single review". */
@@ -112,7 +113,17 @@ static size_t absent_valued(struct reader *reader, const struct absence *said, c
 
 /* "never placed an order": the thing, not the doing. Tokens taken when that says all. */
 static size_t find_object(struct reader *reader, struct absence *said) {
-  const struct mention *done = said->object;
+  const struct mention *done = said->object, *rows = mention_at(reader, done->to + (token_is(reader, done->to, "a|an|any") ? 1 : 0));
+  const struct link *kind = mention_best(done, LINK_VALUE);
+  if (kind && kind->score >= 0.85 && rows && !rows->verb && mention_best(rows, LINK_TABLE) &&
+      !token_is(reader, done->from, "placed|made|booked|created|ordered|bought")) { /* "no cancelled orders": none of that kind */
+    size_t which = settle_table(reader, rows);
+    if (which != NO_TABLE && which != reader->out->subject && add_branch(reader, (struct branch){.table = which, .absent = true})) {
+      reader->branch = reader->out->branch_count;
+      reader->last_table = which;
+      return done->from - said->at;
+    }
+  }
   for (size_t q = done->to; q < done->to + 4; q++) {
     const struct mention *after = mention_at(reader, q);
     const struct link *table = mention_best(after, LINK_TABLE);
@@ -230,34 +241,80 @@ static void done_before(struct reader *reader, size_t at, size_t table) {
   add_filter(reader, (struct filter){.kind = FILTER_NULL, .of = place, .negated = true}, verb);
 }
 
+/* So many rows of a table there must be; conditions that follow are theirs. */
+static bool so_many(struct reader *reader, size_t at, size_t table, struct branch branch) {
+  branch.table = branch.measure.of.table = table;
+  branch.measure.kind = MEASURE_COUNT;
+  if (!add_branch(reader, branch)) return false;
+  reader->branch = table == reader->out->subject ? 0 : reader->out->branch_count;
+  if (reader->branch) done_before(reader, at, table);
+  reader->study->mentioned[table] = true;
+  reader->last_table = table;
+  return true;
+}
+
+static bool countable_here(const struct reader *reader, size_t table) {
+  if (table == NO_TABLE) return false;
+  if (table == reader->out->subject) return group_like(reader, table);
+  return reader->where || wants_rows(reader) || reader->pending != MEASURE_NONE || reader->out->item_count;
+}
+
+/* "at least two cancelled orders": the rows stand behind what is said of them. */
+static size_t having_kind(struct reader *reader, size_t at, size_t p, struct branch branch) {
+  const struct mention *kind = mention_at(reader, p), *rows = kind ? mention_at(reader, kind->to) : NULL;
+  bool told = mention_best(kind, LINK_VALUE) || mention_best(kind, LINK_FLAG);
+  if (!told || !mention_best(rows, LINK_TABLE) || rows->verb) return 0;
+  size_t which = settle_table(reader, rows);
+  if (which == reader->out->subject || !countable_here(reader, which) || !so_many(reader, at, which, branch)) return 0;
+  return p - at;
+}
+
+/* "rented at least three times", "ordered more than once": of what was done. */
+static size_t having_times(struct reader *reader, size_t at, size_t p, struct branch branch) {
+  size_t times = token_is(reader, p, "times|time") ? 1 : 0;
+  bool once = at + 3 >= p && token_at(reader, p - 1)->kind == TOKEN_NUMBER && token_at(reader, p - 1)->to - token_at(reader, p - 1)->from > 3 &&
+              study_phrase(reader->study, at, "more than|at least") && !mention_at(reader, p); /* "once", not "1" */
+  const struct link *done = mention_best(reader->last_verb, LINK_TABLE);
+  if ((!times && !once) || !done || reader->last_verb->to + 2 < at || done->table == reader->out->subject) return 0;
+  return so_many(reader, at, done->table, branch) ? p + times - at : 0;
+}
+
 /* The number of rows of a table, beside the subject's. */
 static size_t having_rows(struct reader *reader, size_t at) {
-  struct study *study = reader->study;
-  const char *op = NULL, *number = NULL;
-  size_t n = read_quantity(reader, at, &op, &number);
+  struct branch branch = {0};
+  size_t n = read_quantity(reader, at, &branch.op, &branch.literal);
   if (!n) return 0;
-  size_t p = skip_glue(reader, at + n);
+  size_t p = skip_glue(reader, at + n), times = having_times(reader, at, at + n, branch);
+  if (times || reader->study->doubt) return times;
   const struct mention *mention = mention_at(reader, p);
-  while (mention && mention_best(mention, LINK_VALUE) && !mention_best(mention, LINK_TABLE)) return 0;
   const struct link *table = mention_best(mention, LINK_TABLE), *column = mention_best(mention, LINK_COLUMN);
-  if (!table || mention->verb || (column && column->score > table->score)) return 0;
+  branch.measure.distinct = token_is(reader, at + n, "different|distinct|unique");
+  if (!table || (mention_best(mention, LINK_VALUE) && mention_best(mention, LINK_VALUE)->score > table->score)) return having_kind(reader, at, p, branch);
+  if (mention->verb || (column && column->score > table->score)) return 0;
   size_t which = settle_table(reader, mention);
-  if (which == NO_TABLE || (which == reader->out->subject && !group_like(reader, which))) return 0;
-  if (which == reader->out->subject || reader->where || wants_rows(reader) || reader->pending != MEASURE_NONE || reader->out->item_count) {
-    if (!add_branch(reader, (struct branch){.table = which,
-                                            .measure = {.kind = MEASURE_COUNT,
-                                                        .of.table = which,
-                                                        .distinct = token_is(reader, at + n, "different|distinct|unique")},
-                                            .op = op,
-                                            .literal = number}))
-      return 0;
-    reader->branch = which == reader->out->subject ? 0 : reader->out->branch_count;
-    if (reader->branch) done_before(reader, at, which);
-    study->mentioned[which] = true;
-    reader->last_table = which;
-    return mention->to - at;
+  if (!countable_here(reader, which) || !so_many(reader, at, which, branch)) return 0;
+  return mention->to - at;
+}
+
+/* "an average score higher than the overall average": of all rows. */
+static size_t having_average(struct reader *reader, size_t at, size_t p, const char *op, struct measure by) {
+  struct study *study = reader->study;
+  size_t q = skip_glue(reader, p);
+  bool overall = token_is(reader, q, "overall|general|global");
+  q += overall ? 1 : 0;
+  struct place same;
+  if (by.kind != MEASURE_AVG || !by.of.column || by.of.table == reader->out->subject || !token_is(reader, q, "average|mean|avg")) return 0;
+  const struct mention *mention = mention_at(reader, ++q);
+  if (mention && mention_best(mention, LINK_COLUMN) && settle_column(reader, mention, WANT_NUMBER, &same)) {
+    if (same.column != by.of.column) return 0;
+    q = mention->to;
   }
-  return 0;
+  q += study_phrase(study, q, "overall|of all|across all");
+  if (study->doubt) return 0;
+  const struct snap_table *table = study_table(study, by.of.table);
+  const char *all = arena_printf(study->arena, "(SELECT avg(%s) FROM %s)", sql_ident(study->arena, by.of.column->name),
+                                 sql_qualified(study->arena, table->schema, table->name));
+  return add_branch(reader, (struct branch){.table = by.of.table, .measure = by, .op = op, .literal = all}) ? q - at : 0;
 }
 
 /* "with a total amount over 1000", "whose average rating is above 4". */
@@ -273,6 +330,7 @@ static size_t having_measure(struct reader *reader, size_t at) {
   const char *op = NULL;
   size_t m = read_comparison(reader, p, &op);
   p += m;
+  if (m && (n = having_average(reader, at, p, op, by))) return n;
   if (!m || p >= study->tokens.count || study->tokens.items[p].kind != TOKEN_NUMBER) return 0;
   size_t end = p + 1; /* "over 45 minutes" */
   end += token_is(reader, end, "hours|days|seconds") ? 1 : skip_units(reader, end, by.of.column) - end;

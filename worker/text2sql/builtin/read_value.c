@@ -54,6 +54,7 @@ static const struct link *settle_value(struct reader *reader, const struct menti
       if (other->kind == LINK_COLUMN && other->column == link->column) worth += 0.6 * other->score;
       if (other->kind == LINK_TABLE && other->table == link->table) worth += 0.35 * other->score;
     }
+    if (reader->branch && reader->out->branches[reader->branch - 1].table == link->table) worth += 0.3;
     const struct snap_table *table = study_table(study, link->table);
     if (table->kind == SNAP_VIEW || table->kind == SNAP_MATVIEW) worth -= 0.12;
     if (says_direction(reader, mention->from, link->column)) worth += 0.2;
@@ -183,6 +184,33 @@ static size_t noun_before(struct reader *reader, size_t at, const struct link *v
   return add_branch(reader, (struct branch){.table = noun}) ? out->branch_count : 0;
 }
 
+/* "only cancelled orders", "orders are all shipped": and none of another kind. */
+static bool only_such(struct reader *reader, size_t at, const struct link *value) {
+  struct study *study = reader->study;
+  bool only = at > 1 && token_is(reader, at - 1, "only") && !study_phrase(study, at - 2, "show|list|me|and|,|but|not|give|find|return"),
+       all = at > 1 && token_is(reader, at - 1, "all") && token_is(reader, at - 2, "are|were|is|have|been");
+  struct join_path path;
+  if (!only && !all) return false;
+  study->explained[at - 1] = true;
+  if (value->table == reader->out->subject || reader->branch) return false;
+  if (!joins_path(&study->graph, reader->out->subject, value->table, NULL, study->arena, &path)) return false;
+  for (size_t i = 0; i < path.count; i++)
+    if (!path.steps[i].up) return true;
+  return false;
+}
+
+static bool add_others(struct reader *reader, const struct link *value, const char **values, size_t count, bool negated, size_t at) {
+  struct branch none = {.table = value->table, .absent = true};
+  if (!add_branch(reader, none)) return false;
+  struct filter others = {.kind = FILTER_IN,
+                          .of = {value->table, value->column, NULL},
+                          .values = values,
+                          .value_count = count,
+                          .negated = !negated,
+                          .branch = reader->out->branch_count};
+  return add_filter(reader, others, at) != NULL;
+}
+
 static size_t known_value(struct reader *reader, size_t at, const struct mention *mention) {
   struct study *study = reader->study;
   size_t to;
@@ -226,6 +254,7 @@ static size_t known_value(struct reader *reader, size_t at, const struct mention
           (struct filter){.kind = FILTER_IN, .of = place, .values = values, .value_count = count, .negated = negated, .branch = branch},
           at))
     return 0;
+  if (only_such(reader, at, value) && !add_others(reader, value, values, count, negated, at)) return 0;
   return to + more - at;
 }
 

@@ -20,6 +20,10 @@ static size_t factor_at(const struct reader *reader, size_t at, const char **ret
     if (n) *ret_factor = factors[i][1];
     if (n) return n;
   }
+  if (study_phrase(reader->study, at, "# the average|# the mean|# average")) { /* "twice" */
+    *ret_factor = token_at(reader, at)->lower;
+    return 1;
+  }
   if (!study_phrase(reader->study, at, "# times")) return 0;
   *ret_factor = token_at(reader, at)->lower;
   return 2;

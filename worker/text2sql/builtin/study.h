@@ -125,6 +125,7 @@ struct reading {
   bool ratio, percent; /* of the rows, those that filters from `ratio_verb` on hold for */
   bool nested_average; /* the average, over the groups, of the count */
   bool with_none;      /* groups without rows, too */
+  bool running;        /* beside each stretch of time the sum up to it */
   bool change;         /* beside each stretch of time the one before it, and the change in percent */
   size_t ratio_from, ratio_noun, ratio_verb;
   size_t ratio_to; /* "ratio of A to B": the token between them; 0: a share of all */

@@ -62,6 +62,21 @@ static void show_change(struct scope *scope, struct list *list) {
   list_show(list, arena_printf(study->arena, "100.0 * (%s - %s) / NULLIF(%s, 0)", value, before, before), "change_percent");
 }
 
+/* Beside each stretch of time the sum up to it. */
+static void show_running(struct scope *scope, struct list *list) {
+  struct study *study = scope->study;
+  struct reading *r = &study->reading;
+  const struct measure *item = &r->items[0];
+  if (r->item_count != 1 || r->group_count != 1 || !r->groups[0].bucket || (item->kind != MEASURE_SUM && item->kind != MEASURE_COUNT)) {
+    study_doubt(study, NULL, "The running total of which one number, over which stretches of time?");
+    return;
+  }
+  const char *value = write_measure(scope, item), *column = write_column(scope, &r->groups[0].of);
+  if (value && column)
+    list_show(list, arena_printf(study->arena, "sum(%s) OVER (ORDER BY %s)", value, write_bucket(study, r->groups[0].bucket, column)),
+              "running_total");
+}
+
 static const char *write_grouped(struct study *study, size_t root) {
   struct scope scope;
   struct list list = {.study = study, .scope = &scope, .text = "", .group_by = ""};
@@ -71,6 +86,7 @@ static const char *write_grouped(struct study *study, size_t root) {
   list_groups(&scope, &list);
   for (size_t i = 0; i < r->item_count && !study->doubt; i++)
     list_show(&list, write_measure(&scope, &r->items[i]), write_measure_name(study, &r->items[i]));
+  if (r->running && !study->doubt) show_running(&scope, &list);
   if (r->change && !study->doubt) show_change(&scope, &list);
   const char *order = study->doubt ? NULL : write_order(&scope, &list, *list.group_by);
   if (!study->doubt) write_conditions(&scope, 0, filters, all_filters(study, filters), true);
@@ -141,6 +157,7 @@ const char *study_write(struct study *study) {
       r->item_count = 1;
       aggregated = true;
     }
+  if ((r->running || r->change) && !aggregated) study_doubt(study, NULL, "From which stretch of time to the next, and of what?");
   if (study->doubt) return NULL;
   if (!aggregated) return write_list(study);
   bool apart;
