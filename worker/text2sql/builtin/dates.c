@@ -324,10 +324,25 @@ size_t dates_continue(const struct tokens *tokens, size_t at, struct arena *aren
   return read_plain(&r, at, true, ret_range);
 }
 
+/* "on weekends", "on a Monday". */
+static size_t read_weekdays(const struct date_reader *r, size_t at, struct date_range *ret_range) {
+  static const char *const days[] = {"monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"};
+  size_t p = at + (ANY(word(r, at), "on", "at", "during", "over") ? 1 : 0);
+  p += ANY(word(r, p), "a", "the", "any", "every") && p > at ? 1 : 0;
+  const char *days_said = ANY(word(r, p), "weekend", "weekends") ? "6, 7" : ANY(word(r, p), "weekdays", "workdays") ? "1, 2, 3, 4, 5" : NULL;
+  for (int i = 0; i < 7 && p > at && !days_said; i++) {
+    size_t len = strlen(days[i]);
+    if (strncmp(word(r, p), days[i], len) == 0 && ANY(word(r, p) + len, "", "s")) days_said = arena_printf(r->arena, "%d", i + 1);
+  }
+  if (!days_said || (p == at && !ANY(word(r, p), "weekend", "weekends"))) return 0;
+  *ret_range = (struct date_range){.weekdays = days_said};
+  return p + 1 - at;
+}
+
 size_t dates_read(const struct tokens *tokens, size_t at, struct arena *arena, struct date_range *ret_range) {
   struct date_reader r = {tokens, arena};
   size_t n = read_bounded(&r, at, ret_range), p = at;
-  if (n) return n;
+  if (n || (n = read_weekdays(&r, at, ret_range))) return n;
   bool preposition = ANY(word(&r, p), "in", "during", "for", "of", "from", "within", "throughout", "on", "over");
   if (preposition) p++;
   n = read_plain(&r, p, preposition, ret_range);

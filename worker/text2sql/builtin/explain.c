@@ -47,6 +47,7 @@ static const char *filter_text(struct study *study, const struct filter *filter)
     for (size_t i = 0; i < filter->value_count; i++) list = study_cat(study, list, " or ", filter->values[i]);
     return arena_printf(study->arena, "%s is %s%s", of, not, list);
   case FILTER_DATE:
+    if (filter->range.weekdays) return arena_printf(study->arena, "%s on days %s of the week (Monday is 1)", of, filter->range.weekdays);
     if (filter->range.month) return arena_printf(study->arena, "%s in month %d of any year", of, filter->range.month);
     return arena_printf(study->arena, "%s %s%s%s%s", of, filter->range.from ? "from " : "", filter->range.from ? filter->range.from : "",
                         filter->range.to ? " to before " : "", filter->range.to ? filter->range.to : "");
@@ -78,7 +79,7 @@ static const char *where_text(struct study *study) {
   for (size_t i = 0; i < r->filter_count; i++) {
     size_t branch = r->filters[i].branch;
     if (branch && r->branches[branch - 1].apart) continue; /* said by the filter it is for */
-    text = study_cat(study, text, " and ", filter_text(study, &r->filters[i]));
+    text = study_cat(study, text, r->filters[i].side == 2 ? " and beside it " : " and ", filter_text(study, &r->filters[i]));
   }
   for (size_t i = 0; i < r->branch_count; i++) {
     const struct branch *branch = &r->branches[i];

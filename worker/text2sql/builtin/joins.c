@@ -269,3 +269,9 @@ bool joins_path(const struct join_graph *graph, size_t from, size_t to, const st
   *ret_path = path;
   return true;
 }
+
+bool path_single(const struct join_path *path) {
+  for (size_t i = 0; i < path->count; i++)
+    if (!path->steps[i].up) return false;
+  return true;
+}

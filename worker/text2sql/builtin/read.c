@@ -3,10 +3,19 @@
 
 static const read_rule rules[] = {
     rule_date, rule_rate,    rule_order,       rule_ratio, rule_time,    rule_absence, rule_having, rule_match, rule_null,
-    rule_flag, rule_compare, rule_superlative, rule_group, rule_measure, rule_value,   rule_role,   rule_table, rule_column,
+    rule_flag, rule_compare, rule_superlative, rule_group, rule_measure, rule_value, rule_sold,   rule_role,   rule_table, rule_column,
 };
 
+/* "both pending and cancelled": where the two parts meet. */
+static void note_both(struct reader *reader, size_t at) {
+  if (!token_is(reader, at, "both") || reader->both) return;
+  for (size_t i = at + 2; i < at + 12 && !reader->joint; i++)
+    if (token_is(reader, i, "and")) reader->joint = i;
+  if (reader->joint) reader->both = at;
+}
+
 static void note_clause(struct reader *reader, size_t at) {
+  note_both(reader, at);
   if (token_is(reader, at, "both") && at > 0 && token_is(reader, at - 1, "have|has|with|had")) reader->where = true;
   if (token_is(reader, at, "with|whose|that|who|which|where|having|from|in|for|when|if") && at > 0 &&
       !(token_is(reader, at, "for|in|with") && at < 2) &&
@@ -64,6 +73,7 @@ void study_read(struct study *study) {
   study->graph.mentioned = study->mentioned;
   study->graph.drawn = study->drawn;
   read_all(&reader);
+  if (!study->doubt) finish_both(&reader);
   if (!study->doubt) finish_times(&reader);
   if (!study->doubt) finish_waiting(&reader);
   if (!study->doubt) finish_groups(&reader);

@@ -19,6 +19,8 @@ struct reader {
   bool per;      /* groups were asked for by "per", "by", "monthly" */
   bool timed;    /* a stretch of time is what is asked for: "which month" */
   size_t branch; /* that conditions belong to; 0: the whole */
+  size_t denied; /* behind the "not" that opened the branch: nothing is denied twice */
+  size_t both, joint; /* "both … and …": the tokens of the two words; 0: not said */
   size_t last_table;
   size_t qualifiers[READING_ROWS], qualifier_count; /* tables named only to say where something is from */
   const struct mention *last_verb;
@@ -61,6 +63,7 @@ bool says_nothing(const struct study *study, size_t at); /* read_glue.c: a word 
 void judge_coverage(struct study *study);                /* read_glue.c: doubt for words that nothing accounts for */
 void finish_waiting(struct reader *reader);              /* read_finish.c */
 void finish_groups(struct reader *reader);
+void finish_both(struct reader *reader); /* before the others */
 void finish_distinct(struct reader *reader);
 void finish_qualifiers(struct reader *reader);
 
@@ -78,6 +81,7 @@ size_t rule_role(struct reader *reader, size_t at);        /* read_list.c: "thei
 size_t rule_date(struct reader *reader, size_t at);        /* read_date.c: "since 2020" */
 size_t rule_absence(struct reader *reader, size_t at);     /* read_rows.c: "without orders", "never" */
 size_t rule_having(struct reader *reader, size_t at);      /* read_rows.c: "with more than 3 orders" */
+size_t rule_sold(struct reader *reader, size_t at);        /* read_rows.c: "products that were sold" */
 size_t rule_compare(struct reader *reader, size_t at);     /* read_compare.c: "price over 100" */
 size_t rule_value(struct reader *reader, size_t at);       /* read_value.c: "in Berlin", "status is 'open'" */
 size_t rule_match(struct reader *reader, size_t at);       /* read_state.c: "contains 'x'" */

@@ -192,11 +192,24 @@ static size_t rank_rows(struct reader *reader, struct adjective *said) {
   return ranked(reader, said, (struct measure){.of = place});
 }
 
+/* "the first order of each customer": by its date, where there is one. */
+static size_t first_or_last(struct reader *reader, size_t at) {
+  size_t n = study_phrase(reader->study, at, "very first|very last|first|last");
+  const struct mention *rows = n ? mention_at(reader, at + n) : NULL;
+  const struct link *table = mention_best(rows, LINK_TABLE), *column = mention_best(rows, LINK_COLUMN);
+  struct place place;
+  if (!table || rows->verb || table->table != reader->out->subject || table->score < 0.9 || (column && column->score >= table->score)) return 0;
+  if (words_plural(token_lower(reader, rows->to - 1)) || dates_unit(token_lower(reader, at + n)) != UNIT_NONE) return 0;
+  return settle_date(reader, at, table->table, &place) ? n : 0;
+}
+
 size_t rank_by_adjective(struct reader *reader, size_t at) {
   struct adjective said = {.at = at};
   size_t n = 0;
   for (; said.row < sizeof adjectives / sizeof *adjectives; said.row++)
     if ((n = study_phrase(reader->study, at, adjectives[said.row].phrases))) break;
+  if (!n && (n = first_or_last(reader, at)))
+    while (said.row--, adjectives[said.row].wanted != WANT_DATE || adjectives[said.row].falling != token_is(reader, at + n - 1, "last")) continue;
   if (!n) return 0;
   said.count = rows_said(reader, at + n);
   said.behind = at + n + (said.count != 0);

@@ -32,7 +32,7 @@ static size_t another_date(struct reader *reader, size_t at) {
   struct filter *last = out->filter_count ? &out->filters[out->filter_count - 1] : NULL;
   struct date_range range;
   size_t p = at;
-  while (token_is(reader, p, "or|and|,")) p++;
+  while (token_is(reader, p, "or|and|,") && (!reader->joint || p != reader->joint)) p++;
   p += token_is(reader, p, "in|during|on") && p > at ? 1 : 0;
   bool years = last && last->kind == FILTER_COMPARE && last->range.years;
   if (p == at || !last || last->end != at || (last->kind != FILTER_DATE && !years) || last->branch != reader->branch) return 0;

@@ -13,15 +13,6 @@ void finish_waiting(struct reader *reader) {
     out->listed = false;
     reader->pending = MEASURE_NONE;
   }
-  static const char sells[] = "sell|sold|earn|earned|make|made|take in|took in|turn over|bring in";
-  for (size_t at = 0; reader->pending == MEASURE_SUM && !out->item_count && at < reader->study->tokens.count; at++) {
-    struct measure worth; /* "how much did we sell" */
-    if (!study_phrase(reader->study, at, sells) || reader->study->doubt || !find_revenue(reader, &worth)) continue;
-    add_item(reader, worth);
-    reader->study->explained[at] = true;
-    out->listed = false;
-    reader->pending = MEASURE_NONE;
-  }
   bool counted = false; /* "how many hours … in total" */
   for (size_t i = 0; i < out->item_count; i++) counted |= out->items[i].kind != MEASURE_NONE;
   if (reader->pending == MEASURE_SUM && counted) reader->pending = MEASURE_NONE;
@@ -39,6 +30,49 @@ void finish_waiting(struct reader *reader) {
     add_key(reader, out->items[which], reader->top_falling);
   else
     study_doubt(reader->study, NULL, "Top by what? Name the column or count to order by.");
+}
+
+/* The filter of a stretch of the question that another one's column is in, too; NULL: none. */
+static struct filter *filter_between(struct reading *out, size_t from, size_t to, const struct filter *like) {
+  for (size_t i = 0; i < out->filter_count; i++) {
+    struct filter *filter = &out->filters[i];
+    if (filter == like || filter->at < from || filter->at >= to || filter->branch || filter->either) continue;
+    if (!like || (filter->kind == like->kind && filter->of.table == like->of.table && filter->of.column == like->of.column)) return filter;
+  }
+  return NULL;
+}
+
+/* One row can't be both: two lists, and what is in both. */
+static void intersect(struct reader *reader, struct filter *one, struct filter *other) {
+  struct reading *out = reader->out;
+  bool plain = out->item_count && !out->group_count && !out->key_count && !out->branch_count && !out->limit;
+  for (size_t i = 0; i < out->item_count; i++) plain &= out->items[i].kind == MEASURE_NONE && !out->items[i].term;
+  if (!plain) {
+    study_doubt(reader->study, NULL, "No one row is both. Are rows of either kind meant?");
+    return;
+  }
+  out->listed = false; /* "countries with both … orders" */
+  one->side = 1;
+  other->side = 2;
+  out->both = out->distinct = true;
+}
+
+void finish_both(struct reader *reader) {
+  struct reading *out = reader->out;
+  struct filter *one = reader->both ? filter_between(out, reader->both, reader->joint, NULL) : NULL;
+  struct filter *other = one ? filter_between(out, reader->joint, TOKENS_MAX, one) : NULL;
+  struct join_path path;
+  if (!other) return;
+  reader->study->explained[reader->both] = reader->study->explained[reader->joint] = true;
+  bool own = one->of.table == out->subject || !joins_path(&reader->study->graph, out->subject, one->of.table, NULL, reader->study->arena, &path) ||
+             path_single(&path);
+  if (own) {
+    intersect(reader, one, other);
+    return;
+  }
+  struct filter *sides[] = {one, other}; /* rows of one kind, and rows of the other */
+  for (size_t i = 0; i < 2; i++)
+    if (add_branch(reader, (struct branch){.table = one->of.table})) sides[i]->branch = out->branch_count;
 }
 
 static bool has_aggregate(const struct reading *out) {

@@ -85,6 +85,7 @@ size_t rule_table(struct reader *reader, size_t at) {
     if (which != out->subject && reader->qualifier_count < READING_ROWS) reader->qualifiers[reader->qualifier_count++] = which;
     return n;
   }
+  if (possessive && token_is(reader, next->from, "name|names") && next->to == next->from + 1 && which != out->subject) return n;
   if (possessive && !study_phrase(study, at > 0 ? at - 1 : 0, "which|all|list|show") && settle_column(reader, next, WANT_ANY, &place) &&
       place.table == which)
     return n; /* "customer names" */
@@ -109,7 +110,9 @@ size_t rule_table(struct reader *reader, size_t at) {
 /* "names" of people who have a first and a last one, or of rows called by something else. */
 static bool show_names(struct reader *reader, const struct mention *mention) {
   struct study *study = reader->study;
-  struct place place = {.table = reader->out->subject};
+  const struct mention *owner = mention->from > 0 ? mention_at(reader, mention->from - 1) : NULL; /* "customer name" */
+  const struct link *whose = owner && owner->to == mention->from && !owner->verb ? mention_best(owner, LINK_TABLE) : NULL;
+  struct place place = {.table = whose ? whose->table : reader->out->subject};
   double exact = 0;
   bool settled = settle_column(reader, mention, WANT_TEXT, &place);
   if (!settled && !study->doubt) return false;

@@ -217,6 +217,9 @@ static size_t averaged_behind(struct reader *reader, size_t at) {
   if (reader->pending == MEASURE_SUM || reader->pending == MEASURE_NONE)
     for (size_t i = 0; i < out->item_count; i++) {
       struct measure *item = &out->items[i];
+      if (item->kind == MEASURE_SUM && item->of.table != out->subject)
+        study_doubt(reader->study, NULL, "The average over what: per row of %s, or per %s?", study_table(reader->study, item->of.table)->name,
+                    study_table(reader->study, out->subject)->name);
       if (item->kind == MEASURE_SUM) item->kind = MEASURE_AVG;
       else if (item->kind == MEASURE_COUNT && out->group_count) out->nested_average = true;
       else continue;
@@ -229,13 +232,27 @@ static size_t averaged_behind(struct reader *reader, size_t at) {
   return 0;
 }
 
+/* "how much did we sell": what came in. */
+static size_t read_earned(struct reader *reader, size_t at) {
+  struct measure worth;
+  if (!study_phrase(reader->study, at, "how much|how much money|how much revenue")) return 0;
+  size_t p = at + 2;
+  while (token_is(reader, p, "money|revenue|did|do|have|has|does|we|our|the|company|business|store|shop|us|was|were|is|are")) p++;
+  size_t n = p > at + 2 ? study_phrase(reader->study, p, "sell|sold|earn|earned|make|made|take in|taken in|turn over|bring in|brought in") : 0;
+  if (!n || (p + n < reader->study->tokens.count && !dates_read(&reader->study->tokens, p + n, reader->study->arena, &(struct date_range){0}) &&
+             !token_is(reader, p + n, "in|to|from|per|by|each|with|on|last|this|?"))) return 0;
+  if (!find_revenue(reader, &worth)) return 0;
+  add_item(reader, worth);
+  return p + n - at;
+}
+
 size_t rule_measure(struct reader *reader, size_t at) {
   struct measure measure;
   enum measure_kind kind = MEASURE_NONE;
   struct study *study = reader->study;
   size_t several = read_several(reader, at);
   if (several || study->doubt) return several;
-  if ((several = read_echo(reader, at)) || (several = averaged_behind(reader, at))) return several;
+  if ((several = read_echo(reader, at)) || (several = read_earned(reader, at)) || (several = averaged_behind(reader, at))) return several;
   size_t running = study_phrase(study, at, "running total of|running total|running sum of|running|cumulative total of|cumulative");
   if (running && !reader->out->running) {
     reader->out->running = true;

@@ -58,8 +58,7 @@ static bool adds_up(struct study *study, size_t table) {
   for (size_t m = 0; m < study->snapshot->table_count; m++) {
     struct join_path path;
     if (m == table || !study->mentioned[m] || !joins_path(&study->graph, table, m, NULL, study->arena, &path)) continue;
-    for (size_t i = 0; i < path.count; i++)
-      if (!path.steps[i].up) return false;
+    if (!path_single(&path)) return false;
   }
   return true;
 }

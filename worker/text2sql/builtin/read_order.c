@@ -160,8 +160,7 @@ static size_t order_by_parent(struct reader *reader, const struct mention *menti
   if (column && column->table == reader->out->subject && column->score >= table->score && !column_key(study_table(study, column->table), column->column))
     return 0;
   if (!joins_path(&study->graph, reader->out->subject, table->table, NULL, study->arena, &path)) return 0;
-  for (size_t i = 0; i < path.count; i++)
-    if (!path.steps[i].up) return 0;
+  if (!path_single(&path)) return 0;
   size_t shown = study_display(study, table->table, display);
   if (!shown) return 0;
   *ret_by = (struct measure){.of = {table->table, display[shown - 1], NULL}};

@@ -65,6 +65,27 @@ static size_t only_child(struct reader *reader, size_t at, size_t verb) {
   return verb + 1 - at;
 }
 
+/* "ordered in 2023 but not in 2024", "bought Laptop but not Phone": of what was done, other rows. */
+static size_t denied_again(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  struct reading *out = reader->out;
+  size_t n = study_phrase(study, at, "but not|and not|but never|but did not"), p = at + n;
+  struct date_range range;
+  struct join_path path;
+  if (!n || !out->filter_count) return 0;
+  const struct filter *last = &out->filters[out->filter_count - 1];
+  size_t value_at = skip_glue(reader, p + (token_is(reader, p, "in|from|to|with|by") ? 1 : 0));
+  const struct link *value = mention_best(mention_at(reader, value_at), LINK_VALUE);
+  bool dated = last->kind == FILTER_DATE && dates_read(&study->tokens, p, study->arena, &range);
+  bool same = last->kind == FILTER_IN && value && value->column == last->of.column;
+  if ((!dated && !same) || last->branch || last->of.table == out->subject) return 0;
+  if (!joins_path(&study->graph, out->subject, last->of.table, NULL, study->arena, &path) || path_single(&path)) return 0;
+  if (!add_branch(reader, (struct branch){.table = last->of.table, .absent = true})) return 0;
+  reader->branch = out->branch_count;
+  reader->denied = p;
+  return n;
+}
+
 struct absence {                /* "without orders", "never placed an order" */
   size_t at, behind;            /* its first token, the one behind its words */
   bool lack, never;             /* which kind of words */
@@ -95,9 +116,7 @@ static bool negates_value(struct reader *reader, const struct absence *said) {
   if (mention_best(mention, LINK_TABLE) && !study->tokens.items[mention->from].capital) return false;
   if (told->table == reader->out->subject) return true;
   if (!joins_path(&study->graph, reader->out->subject, told->table, NULL, study->arena, &path)) return false;
-  for (size_t i = 0; i < path.count; i++)
-    if (!path.steps[i].up) return false;
-  return true;
+  return path_single(&path);
 }
 
 /* "never booked a first class ticket": the rows, of whom the value is said. The tokens taken from `said->at`. */
@@ -173,6 +192,8 @@ static size_t absent_own(struct reader *reader, const struct absence *said) {
 
 size_t rule_absence(struct reader *reader, size_t at) {
   struct study *study = reader->study;
+  size_t again = denied_again(reader, at);
+  if (again) return again;
   size_t lack = lacking(reader, at), never = lack ? 0 : never_done(reader, at), n = lack + never;
   if (!n || n >= TOKENS_MAX || (mention_best(mention_at(reader, at), LINK_VALUE) && mention_at(reader, at)->to > at + 1)) return 0;
   struct absence said = {.at = at, .behind = at + n, .lack = lack != 0, .never = never != 0};
@@ -190,6 +211,7 @@ size_t rule_absence(struct reader *reader, size_t at) {
   if (value && never && value->table != reader->out->subject) { /* "never bought 'Laptop'" */
     if (!add_branch(reader, (struct branch){.table = value->table, .absent = true})) return 0;
     reader->branch = reader->out->branch_count;
+    reader->denied = at + n;
     return n;
   }
   return absent_own(reader, &said);
@@ -348,4 +370,18 @@ static size_t having_measure(struct reader *reader, size_t at) {
 size_t rule_having(struct reader *reader, size_t at) {
   size_t n = having_rows(reader, at);
   return n || reader->study->doubt ? n : having_measure(reader, at);
+}
+
+/* "products that were sold in May": there are rows that say so. */
+size_t rule_sold(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  struct place place;
+  if (!token_is(reader, at, "sold|bought|purchased|ordered") || reader->out->subject == NO_TABLE || reader->branch) return 0;
+  const struct link *table = mention_best(mention_at(reader, at), LINK_TABLE);
+  if (table && table->table != reader->out->subject) return 0;
+  if (!find_sold(reader, reader->out->subject, &place)) return 0;
+  add_related(reader, place.table);
+  reader->last_table = place.table;
+  study->mentioned[place.table] = study->drawn[place.table] = true;
+  return 1;
 }

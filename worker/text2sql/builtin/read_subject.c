@@ -135,10 +135,23 @@ static bool says_headcount(const struct study *study) {
   return false;
 }
 
+/* "For each certificate, show the student and the title": nothing is counted, so its rows are asked for. */
+static size_t each_row(struct reader *reader) {
+  size_t n = study_phrase(reader->study, 0, "for each|for every|for all");
+  const struct mention *mention = n ? mention_at(reader, skip_glue(reader, n)) : NULL;
+  if (!mention_best(mention, LINK_TABLE)) return NO_TABLE;
+  for (size_t at = n; at < reader->study->tokens.count; at++)
+    if (token_is(reader, at,
+                 "number|count|average|total|sum|mean|maximum|minimum|max|min|most|many|much|median|avg|highest|lowest|percentage|share|"
+                 "latest|first|last|oldest|newest|largest|smallest|cheapest|earliest|longest|best|top|revenue|sales"))
+      return NO_TABLE;
+  return settle_table(reader, mention);
+}
+
 void find_subject(struct reader *reader) {
   mark_mentioned(reader);
-  reader->out->subject = NO_TABLE;
-  reader->out->subject = person_asked(reader, first_table(reader));
+  reader->out->subject = each_row(reader);
+  if (reader->out->subject == NO_TABLE && !reader->study->doubt) reader->out->subject = person_asked(reader, first_table(reader));
   for (size_t t = 0; reader->out->subject == NO_TABLE && says_headcount(reader->study) && t < reader->study->snapshot->table_count; t++)
     if (person_like(reader->study, t) && table_readable(study_table(reader->study, t))) reader->out->subject = t;
   for (size_t at = 0; at < reader->study->tokens.count && reader->out->subject == NO_TABLE; at++) {

@@ -5,6 +5,8 @@
 #include "worker/text2sql/builtin/read.h"
 
 bool negated_before(const struct reader *reader, size_t at) {
+  if (reader->branch && reader->denied && reader->denied <= at && at <= reader->denied + 3 && reader->out->branches[reader->branch - 1].absent)
+    return false; /* "but not Phone": the rows are, that have it */
   for (size_t back = 1; back <= 4 && back <= at; back++) {
     if (token_is(reader, at - back, "not|except|excluding|exclude|besides|without|outside|non|neither|than|never"))
       reader->study->explained[at - back] = true;
@@ -109,7 +111,7 @@ static size_t more_values(struct reader *reader, size_t at, const struct link *f
   size_t p = at;
   for (;;) {
     size_t q = p;
-    while (token_is(reader, q, ",|or|and|nor|in|from|the")) q++;
+    while (token_is(reader, q, ",|or|and|nor|in|from|the") && (!reader->joint || q != reader->joint)) q++;
     const struct mention *next = q > p ? mention_at(reader, q) : NULL;
     const struct link *found = NULL;
     for (size_t i = 0; next && i < next->count; i++)
@@ -178,8 +180,7 @@ static size_t noun_before(struct reader *reader, size_t at, const struct link *v
   for (size_t back = 2; back <= 4 && back <= lead && !before; back++) before = mention_at(reader, lead - back);
   if (!before || before->to != lead - 1 || !mention_best(before, LINK_TABLE) || leads_by(study, out->subject, value->table, noun)) return 0;
   if (!joins_path(&study->graph, noun, value->table, NULL, study->arena, &path)) return 0;
-  for (size_t i = 0; i < path.count; i++)
-    if (!path.steps[i].up) return 0;
+  if (!path_single(&path)) return 0;
   if (!take_out(out->related, &out->related_count, noun) && !take_out(reader->qualifiers, &reader->qualifier_count, noun)) return 0;
   return add_branch(reader, (struct branch){.table = noun}) ? out->branch_count : 0;
 }
@@ -194,9 +195,7 @@ static bool only_such(struct reader *reader, size_t at, const struct link *value
   study->explained[at - 1] = true;
   if (value->table == reader->out->subject || reader->branch) return false;
   if (!joins_path(&study->graph, reader->out->subject, value->table, NULL, study->arena, &path)) return false;
-  for (size_t i = 0; i < path.count; i++)
-    if (!path.steps[i].up) return true;
-  return false;
+  return !path_single(&path);
 }
 
 static bool add_others(struct reader *reader, const struct link *value, const char **values, size_t count, bool negated, size_t at) {

@@ -89,6 +89,7 @@ struct filter {
   const struct generator_term *term;
   bool negated, insensitive;
   bool either;    /* OR with the filter before it */
+  int side;       /* 1, 2: of one of two lists that are intersected; 0: of both */
   size_t branch;  /* 0: of the whole; else of branches[branch - 1] */
   size_t at, end; /* tokens, for ratios, "or" and the explanation */
 };
@@ -125,6 +126,8 @@ struct reading {
   bool ratio, percent; /* of the rows, those that filters from `ratio_verb` on hold for */
   bool nested_average; /* the average, over the groups, of the count */
   bool with_none;      /* groups without rows, too */
+  bool both;           /* what is in two lists: filters of side 1 make one, those of side 2 the other */
+  int side;            /* of them, that is written now */
   bool running;        /* beside each stretch of time the sum up to it */
   bool change;         /* beside each stretch of time the one before it, and the change in percent */
   size_t ratio_from, ratio_noun, ratio_verb;

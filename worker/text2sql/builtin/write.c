@@ -41,6 +41,14 @@ static const char *write_each(struct study *study) {
                       list.text, partition, order + 1, scope_from(&scope), write_where(&scope), r->limit);
 }
 
+static const char *write_both(struct study *study) {
+  study->reading.side = 1;
+  const char *one = write_list(study);
+  study->reading.side = 2;
+  const char *other = one ? write_list(study) : NULL;
+  return other ? arena_printf(study->arena, "%s\nINTERSECT\n%s", one, other) : NULL;
+}
+
 static const char *write_nested(struct study *study, const char *inner_list, struct scope *scope, const char *group_by,
                                 const char *having) {
   return arena_printf(study->arena, "SELECT avg(n) AS average\nFROM (SELECT %s AS n %s%s\nGROUP BY %s%s) AS counted", inner_list,
@@ -159,7 +167,7 @@ const char *study_write(struct study *study) {
     }
   if ((r->running || r->change) && !aggregated) study_doubt(study, NULL, "From which stretch of time to the next, and of what?");
   if (study->doubt) return NULL;
-  if (!aggregated) return write_list(study);
+  if (!aggregated) return r->both ? write_both(study) : write_list(study);
   bool apart;
   size_t root = aggregate_root(study, &apart);
   if (study->doubt || root == NO_TABLE) return NULL;

@@ -59,6 +59,7 @@ const char *write_bucket(struct study *study, enum date_unit unit, const char *c
 const char *write_order(struct scope *scope, struct list *list, bool grouped); /* ORDER BY; shows what it needs. NULL: doubt */
 const char *write_tail(struct study *study);                                   /* LIMIT */
 const char *write_where(const struct scope *scope);
+/* All but those of the side that is not written now. */
 size_t all_filters(struct study *study, const struct filter **ret);
 
 /* The table whose rows all aggregates are made of, so that none is counted twice; NO_TABLE with doubt: none will do. */

@@ -173,8 +173,11 @@ const char *write_tail(struct study *study) {
 }
 
 size_t all_filters(struct study *study, const struct filter **ret) {
-  for (size_t i = 0; i < study->reading.filter_count; i++) ret[i] = &study->reading.filters[i];
-  return study->reading.filter_count;
+  const struct reading *r = &study->reading;
+  size_t n = 0;
+  for (size_t i = 0; i < r->filter_count; i++)
+    if (!r->side || !r->filters[i].side || r->filters[i].side == r->side) ret[n++] = &r->filters[i];
+  return n;
 }
 
 const char *write_where(const struct scope *scope) {

@@ -36,6 +36,7 @@ static const char *write_in(struct study *study, const struct filter *filter, co
 static const char *write_range(struct study *study, const struct filter *filter, const char *column) {
   struct arena *arena = study->arena;
   const struct date_range *range = &filter->range;
+  if (range->weekdays) return arena_printf(arena, "extract(isodow FROM %s) IN (%s)", column, range->weekdays);
   if (range->month) return arena_printf(arena, "extract(month FROM %s) = %d", column, range->month);
   if (range->from && range->to) return arena_printf(arena, "%s >= %s AND %s < %s", column, range->from, column, range->to);
   return range->from ? arena_printf(arena, "%s >= %s", column, range->from) : arena_printf(arena, "%s < %s", column, range->to);
