@@ -181,6 +181,7 @@ static size_t compare_adjective(struct reader *reader, size_t at) {
     size_t n = study_phrase(study, at, compared[i].phrases), p = at + n;
     struct place place;
     if (!n) continue;
+    if (at > 0 && token_is(reader, at - 1, "last|lasts|run|runs|take|takes|lasted|ran|took|weigh|weighs")) study->explained[at - 1] = true;
     size_t table = reader->out->subject;
     bool found = find_concept(reader, table, compared[i].concepts, WANT_NUMBER, &place);
     if (!found && reader->last_table != NO_TABLE)

@@ -107,7 +107,7 @@ static void list_groups(struct reader *reader) {
     else if (out->groups[i].of.table != out->subject)
       return;
     else
-      out->listed |= !out->item_count || out->items[0].of.table != out->subject;
+      out->listed = true;
   }
   out->group_count = 0;
 }
@@ -120,6 +120,21 @@ static bool only_own_sums(const struct reading *out) {
     sums = true;
   }
   return sums;
+}
+
+/* "customer names and their total spending": a line for each customer, even where two are called alike. */
+static bool row_called(struct reader *reader, const struct measure *item) {
+  const struct reading *out = reader->out;
+  const struct snap_column *display[2];
+  size_t n = item->of.column ? study_display(reader->study, item->of.table, display) : 0;
+  bool called = false;
+  for (size_t i = 0; i < n; i++) called |= display[i] == item->of.column;
+  if (!called || !reader->study->mentioned[item->of.table]) return false;
+  for (size_t i = 0; i < out->item_count; i++)
+    if (out->items[i].kind != MEASURE_NONE && out->items[i].of.table == item->of.table) return false;
+  for (size_t i = 0; i < out->key_count; i++)
+    if (out->keys[i].by.kind != MEASURE_NONE && out->keys[i].by.of.table == item->of.table) return false;
+  return true;
 }
 
 /* Rows asked for together with aggregates are what the aggregates are grouped by. */
@@ -147,7 +162,8 @@ void finish_groups(struct reader *reader) {
     if (out->items[i].kind == MEASURE_NONE && !out->items[i].term) {
       if (out->items[i].of.column && out->items[i].of.table == out->subject && !out->listed && !out->group_count && out->item_count > 1)
         out->listed = column_key(study_table(reader->study, out->subject), out->items[i].of.column) || out->listed;
-      add_group(reader, (struct group){.of = out->items[i].of});
+      add_group(reader, row_called(reader, &out->items[i]) ? (struct group){.of = {.table = out->items[i].of.table, .role = out->items[i].of.role}}
+                                                             : (struct group){.of = out->items[i].of});
     } else {
       out->items[kept++] = out->items[i];
     }

@@ -35,7 +35,7 @@ bool verb_neutral(const struct study *study, size_t at) {
       "hold",    "take",  "fli",    "direct", "produc", "publish", "releas", "record", "perform", "conduct", "employ", "carri",
       "cover",   "drive", "submit", "post",   "creat",  "contain", "score",  "own",    "have",    "work",    "depart", "arriv",
       "process", "treat", "see",    "teach",  "attend", "use",     "coach",  "receiv", "get",     "come",    "log",    "bill",
-      "bring",   "speak", "sell",   "ship",   "stock",  "stay",    "sit",    "belong", "appear",  "generat", "earn",   "charg"};
+      "bring",   "brought", "made", "took", "ran", "spoke", "speak", "sell",   "ship",   "stock",  "stay",    "sit",    "belong", "appear",  "generat", "earn",   "charg"};
   const struct token *token = at < study->tokens.count ? &study->tokens.items[at] : NULL;
   for (size_t i = 0; token && token->kind == TOKEN_WORD && i < sizeof stems / sizeof *stems; i++)
     if (strcmp(token->word->text, stems[i]) == 0) return true;
@@ -126,6 +126,18 @@ static bool money_beside(const struct study *study, size_t at) {
   return false;
 }
 
+/* "on file", "in total": nothing is left out. */
+static bool idiom(const struct study *study, size_t at) {
+  static const char idioms[] = "on file|on record|on the clock|on the books|on our books|in our records|in the system|in our system|in stock or "
+                               "not|in total|at all|so far|to date|up to now|until now|of all time|by far|as of today|as of now|right now|at the "
+                               "moment|these days|at present|in question|one by one|next to it|in the end|from the list|on offer|on our list";
+  for (size_t back = 0; back < 4 && back <= at; back++) {
+    size_t n = study_phrase(study, at - back, idioms);
+    if (n > back) return true;
+  }
+  return false;
+}
+
 /* "have only cancelled orders": none of another kind. */
 static bool only_of_many(const struct study *study, size_t at) {
   if (at < 2 || !study_phrase(study, at, "only|all")) return false;
@@ -140,6 +152,7 @@ bool says_nothing(const struct study *study, size_t at) {
     return true;
   if (ties_together(study, at) && study_phrase(study, at, "depart|departs|arrive|arrives") && study_phrase(study, at + 1, "from|at|to|in"))
     return true;
+  if (idiom(study, at)) return true;
   if (money_beside(study, at)) return true;
   if (at > 0 && study->explained[at - 1] && study_phrase(study, at, "anything|something|anyone|somebody")) return true; /* "bought anything" */
   if (only_of_many(study, at)) return false;

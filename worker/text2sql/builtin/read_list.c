@@ -127,6 +127,19 @@ static bool show_names(struct reader *reader, const struct mention *mention) {
   return true;
 }
 
+/* "has completed the most courses": the rows that say when, where they belong to those asked for. */
+static void draw_done(struct reader *reader, const struct link *done, size_t at) {
+  struct study *study = reader->study;
+  if (!column_temporal(done->column) || done->column->not_null || done->table == reader->out->subject || reader->branch) return;
+  for (size_t i = 0; i < study->graph.edge_count; i++) {
+    const struct join_edge *edge = &study->graph.edges[i];
+    if (edge->from != done->table || edge->to != reader->out->subject) continue;
+    study->drawn[done->table] = true;
+    add_filter(reader, (struct filter){.kind = FILTER_NULL, .of = {done->table, done->column, NULL}, .negated = true}, at);
+    return;
+  }
+}
+
 size_t rule_column(struct reader *reader, size_t at) {
   struct study *study = reader->study;
   const struct mention *mention = mention_at(reader, at);
@@ -135,6 +148,7 @@ size_t rule_column(struct reader *reader, size_t at) {
   if (!column) return 0;
   if (mention->verb) {
     reader->last_verb = mention;
+    if (column->score >= 0.6) draw_done(reader, column, at);
     return column->score >= 0.7 ? mention->to - at : 0;
   }
   bool doing = column->score < 0.99 && at > 0 && at == mention->to - 1 && token_is(reader, mention->to, "the|more|less|over|under") &&

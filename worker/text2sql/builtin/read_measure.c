@@ -132,6 +132,12 @@ static size_t measured(struct reader *reader, size_t at, enum measure_kind kind,
   return mention->to - at;
 }
 
+/* "total amount": a column, no sum. */
+static bool long_column(const struct reader *reader, size_t at) {
+  const struct mention *mention = mention_at(reader, at);
+  return mention && mention->to > at + 1 && mention_best(mention, LINK_COLUMN);
+}
+
 size_t read_measure(struct reader *reader, size_t at, struct measure *ret_measure) {
   enum measure_kind kind = MEASURE_NONE;
   size_t start = at, n;
@@ -143,7 +149,7 @@ size_t read_measure(struct reader *reader, size_t at, struct measure *ret_measur
     if (m || reader->study->doubt) return m ? skip_glue(reader, at + n) + m - start : 0;
   }
   bool nested = n && kind == MEASURE_AVG;
-  while ((n = aggregate_at(reader, at, &kind)) && kind != MEASURE_COUNT &&
+  while ((n = aggregate_at(reader, at, &kind)) && kind != MEASURE_COUNT && !long_column(reader, skip_glue(reader, at + n)) &&
          aggregate_at(reader, skip_glue(reader, at + n), &(enum measure_kind){0}))
     at = skip_glue(reader, at + n); /* "total number of" */
   if (n) {
@@ -250,7 +256,9 @@ size_t rule_measure(struct reader *reader, size_t at) {
   struct measure measure;
   enum measure_kind kind = MEASURE_NONE;
   struct study *study = reader->study;
-  size_t several = read_several(reader, at);
+  size_t several = study_phrase(study, at, "in total|in all|altogether");
+  if (several && (reader->out->item_count || reader->out->key_count)) return several;
+  several = read_several(reader, at);
   if (several || study->doubt) return several;
   if ((several = read_echo(reader, at)) || (several = read_earned(reader, at)) || (several = averaged_behind(reader, at))) return several;
   size_t running = study_phrase(study, at, "running total of|running total|running sum of|running|cumulative total of|cumulative");

@@ -99,6 +99,9 @@ bool by_money(struct reader *reader, size_t at, struct measure *ret) {
     }
   }
   if (p > 1 && token_is(reader, p - 1, "in") && token_is(reader, p - 2, "brings|bring|brought|bringing")) p--;
+  const struct mention *verb = mention_at(reader, p - 1); /* "invoiced the most" */
+  const struct link *done = mention_best(verb, LINK_TABLE);
+  if (done && verb->verb && token_is(reader, p - 1, "invoiced|billed|charged|paid|donated|refunded") && find_worth(reader, done->table, ret)) return true;
   if (!token_is(reader, p - 1, "spent|spend|spends|spending|paid|pay|pays|earned|generated|generates|generate|brings|bring|brought|made|makes|make|earn|earns")) return false;
   if (!find_revenue(reader, ret)) return false;
   reader->study->explained[p - 1] = true;

@@ -35,7 +35,10 @@ static size_t lead_in(const struct reader *reader, size_t at) {
 /* "cheapest first", "from oldest to youngest": what the adjective ranks by. The tokens taken. */
 static size_t adjective_first(struct reader *reader, size_t at, struct place *ret_place, bool *ret_falling) {
   size_t p = at + lead_in(reader, at), from = token_is(reader, p, "from") ? 1 : 0;
-  size_t n = adjective_ranks(reader, p + from, reader->out->subject, ret_place, ret_falling);
+  size_t turn = study_phrase(reader->study, p + from, "most to|least to"); /* "from most to least expensive" */
+  size_t n = adjective_ranks(reader, p + from + turn, reader->out->subject, ret_place, ret_falling);
+  if (turn) *ret_falling = !*ret_falling;
+  if (turn) return n ? p + from + turn + n - at : 0;
   if (!n) return 0;
   p += from + n;
   if (token_is(reader, p, "first")) return p + 1 - at;

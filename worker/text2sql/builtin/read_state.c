@@ -54,8 +54,10 @@ static size_t match_way(struct reader *reader, const struct way *way, const stru
   struct study *study = reader->study;
   size_t n = study_phrase(study, from, way->phrases), p = from + n;
   if (!n) return 0;
-  if (token_is(reader, p, "the") && token_is(reader, p + 1, "word|letter|text|string|letters")) p += 2;
-  const struct token *token = text_behind(reader, from, p, way == &ways[sizeof ways / sizeof *ways - 1], from > at);
+  bool word = token_is(reader, p, "the") && token_is(reader, p + 1, "word|letter|text|string|letters|phrase|term");
+  if (word) p += 2;
+  word |= token_is(reader, p - 1, "word|text|string|letter");
+  const struct token *token = text_behind(reader, from, p, !word && way == &ways[sizeof ways / sizeof *ways - 1], from > at);
   if (!token) return 0;
   struct place place;
   size_t behind = token_is(reader, p + 1, "in|within") ? skip_glue(reader, p + 2) : 0; /* "contain 'x' in the body" */

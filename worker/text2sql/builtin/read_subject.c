@@ -61,13 +61,25 @@ static double apart(struct study *study, size_t table) {
   return sum;
 }
 
+/* A value that names a row of a table of kinds, which rows of this one refer to: what it is worth here. */
+static double of_a_kind(struct study *study, const struct mention *mention, size_t table) {
+  const struct link *value = mention_best(mention, LINK_VALUE);
+  const struct snap_column *display[2];
+  if (!value || study_table(study, value->table)->column_count > 3 || !study_display(study, value->table, display) || display[0] != value->column)
+    return 0;
+  for (size_t i = 0; i < study->graph.edge_count; i++)
+    if (study->graph.edges[i].from == table && study->graph.edges[i].to == value->table) return 1.2 * value->score;
+  return 0;
+}
+
 /* Without a table named: the one that most of the mentioned things are in. */
 static size_t central_table(struct reader *reader) {
   struct study *study = reader->study;
   size_t best = NO_TABLE;
   double most = 0;
   for (size_t t = 0; t < study->snapshot->table_count; t++) {
-    double sum = 0, weight = 1.3;
+    double sum = 0, weight = 1.3, kinds = 0;
+    bool named_kinds = false;
     for (size_t at = 0; at < study->tokens.count; at++) {
       const struct mention *mention = mention_at(reader, at);
       double score = 0;
@@ -79,9 +91,13 @@ static size_t central_table(struct reader *reader) {
         bool key = link->kind == LINK_COLUMN && column_key(&study->snapshot->tables[t], link->column);
         if (link->table == t && link->kind != LINK_ROLE && link->score - (key ? 0.3 : 0) > score) score = link->score - (key ? 0.3 : 0);
       }
+      double kind = score > 0 ? 0 : of_a_kind(study, mention, t);
+      kinds += weight * kind;
+      named_kinds |= kind > 0 && words_plural(token_lower(reader, mention->to - 1)) && !study->tokens.items[mention->from].capital;
       sum += weight * score;
       if (mention) weight = 1;
     }
+    if (sum > 0.5 || named_kinds) sum += kinds; /* "dogs": pets whose species is that, where more is said of pets */
     if (table_readable(&study->snapshot->tables[t]) &&
         (study->snapshot->tables[t].kind == SNAP_VIEW || study->snapshot->tables[t].kind == SNAP_MATVIEW))
       sum -= 0.2;
