@@ -314,6 +314,15 @@ static size_t read_plain(const struct date_reader *r, size_t at, bool prepositio
     *ret_range = (struct date_range){.month = one.month};
     return n;
   }
+  bool later = ANY(word(r, at + n), "or", "and") && ANY(word(r, at + n + 1), "after", "later", "newer", "onwards", "onward");
+  bool sooner = ANY(word(r, at + n), "or", "and") && ANY(word(r, at + n + 1), "before", "earlier", "older");
+  if (later) set(ret_range, one.from, NULL, one.from_year, 0);
+  if (sooner) set(ret_range, NULL, one.to, 0, one.to_year);
+  if (later || sooner) return n + 2;
+  if (one.from && ANY(word(r, at + n), "onwards", "onward")) {
+    set(ret_range, one.from, NULL, one.from_year, 0);
+    return n + 1;
+  }
   if (one.from == one.to && one.from) one.to = arena_printf(r->arena, "%s + INTERVAL '1 day'", one.from);
   set(ret_range, one.from, one.to, one.from_year, one.to_year);
   return n;
@@ -329,7 +338,9 @@ static size_t read_weekdays(const struct date_reader *r, size_t at, struct date_
   static const char *const days[] = {"monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"};
   size_t p = at + (ANY(word(r, at), "on", "at", "during", "over") ? 1 : 0);
   p += ANY(word(r, p), "a", "the", "any", "every") && p > at ? 1 : 0;
-  const char *days_said = ANY(word(r, p), "weekend", "weekends") ? "6, 7" : ANY(word(r, p), "weekdays", "workdays") ? "1, 2, 3, 4, 5" : NULL;
+  const char *days_said = ANY(word(r, p), "weekend", "weekends")    ? "6, 7"
+                          : ANY(word(r, p), "weekdays", "workdays") ? "1, 2, 3, 4, 5"
+                                                                    : NULL;
   for (int i = 0; i < 7 && p > at && !days_said; i++) {
     size_t len = strlen(days[i]);
     if (strncmp(word(r, p), days[i], len) == 0 && ANY(word(r, p) + len, "", "s")) days_said = arena_printf(r->arena, "%d", i + 1);

@@ -33,7 +33,8 @@ static const char *than_text(struct study *study, const struct filter *filter, c
     if (study->reading.filters[i].branch == filter->inside)
       rows = study_cat(study, rows, " and ", arena_printf(study->arena, "where %s", filter_text(study, &study->reading.filters[i])));
   return arena_printf(study->arena, "%s%s %s %s%sits %s %s", filter->negated ? "not " : "", of, filter->op,
-                      filter->factor ? filter->factor : "", filter->factor ? " times " : "", words[filter->than], *rows ? rows : "over all rows");
+                      filter->factor ? filter->factor : "", filter->factor ? " times " : "", words[filter->than],
+                      *rows ? rows : "over all rows");
 }
 
 static const char *filter_text(struct study *study, const struct filter *filter) {

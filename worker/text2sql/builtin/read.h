@@ -16,10 +16,10 @@ struct reader {
   bool top, top_falling; /* "top 5", "the most", waiting for what by */
   bool grouping;         /* a list of groups goes on: "by month and country" */
   bool ordering;
-  bool per;      /* groups were asked for by "per", "by", "monthly" */
-  bool timed;    /* a stretch of time is what is asked for: "which month" */
-  size_t branch; /* that conditions belong to; 0: the whole */
-  size_t denied; /* behind the "not" that opened the branch: nothing is denied twice */
+  bool per;           /* groups were asked for by "per", "by", "monthly" */
+  bool timed;         /* a stretch of time is what is asked for: "which month" */
+  size_t branch;      /* that conditions belong to; 0: the whole */
+  size_t denied;      /* behind the "not" that opened the branch: nothing is denied twice */
   size_t both, joint; /* "both … and …": the tokens of the two words; 0: not said */
   size_t last_table;
   size_t qualifiers[READING_ROWS], qualifier_count; /* tables named only to say where something is from */
@@ -121,6 +121,8 @@ const struct join_edge *role_said_before(const struct reader *reader, size_t at,
 size_t skip_units(const struct reader *reader, size_t at, const struct snap_column *column);
 /* One number of many rows that filter->of is held against ("the average", "the cheapest book"), into the filter. 0: none stands there. */
 size_t read_yardstick(struct reader *reader, size_t at, struct filter *filter);
+/* "in the stadium with the highest capacity": of the row above that has the extreme, unless rows of `of` are no single ones. */
+bool of_extreme_parent(struct reader *reader, struct place of, bool falling, size_t at);
 /* The tokens of an adjective, and which column of the table it ranks by, which way. 0: none. */
 size_t adjective_ranks(struct reader *reader, size_t at, size_t table, struct place *ret_place, bool *ret_falling);
 /* The tokens of an adjective that ranks by this column: "cheapest", of a price. */

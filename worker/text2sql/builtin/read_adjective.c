@@ -186,6 +186,8 @@ static size_t rank_rows(struct reader *reader, struct adjective *said) {
     reader->out->limit = said->count ? said->count : 1;
     return said->behind - said->at;
   }
+  if (found && said->table != reader->out->subject && said->noun < TOKENS_MAX && !said->count)
+    return of_extreme_parent(reader, place, said->falling, said->at) ? said->behind - said->at : 0;
   if (!found || said->table != reader->out->subject) return 0;
   reader->out->each = per_group(reader, said->behind);
   if (reader->out->each) said->noun = TOKENS_MAX;
@@ -198,7 +200,8 @@ static size_t first_or_last(struct reader *reader, size_t at) {
   const struct mention *rows = n ? mention_at(reader, at + n) : NULL;
   const struct link *table = mention_best(rows, LINK_TABLE), *column = mention_best(rows, LINK_COLUMN);
   struct place place;
-  if (!table || rows->verb || table->table != reader->out->subject || table->score < 0.9 || (column && column->score >= table->score)) return 0;
+  if (!table || rows->verb || table->table != reader->out->subject || table->score < 0.9 || (column && column->score >= table->score))
+    return 0;
   if (words_plural(token_lower(reader, rows->to - 1)) || dates_unit(token_lower(reader, at + n)) != UNIT_NONE) return 0;
   return settle_date(reader, at, table->table, &place) ? n : 0;
 }
@@ -209,7 +212,8 @@ size_t rank_by_adjective(struct reader *reader, size_t at) {
   for (; said.row < sizeof adjectives / sizeof *adjectives; said.row++)
     if ((n = study_phrase(reader->study, at, adjectives[said.row].phrases))) break;
   if (!n && (n = first_or_last(reader, at)))
-    while (said.row--, adjectives[said.row].wanted != WANT_DATE || adjectives[said.row].falling != token_is(reader, at + n - 1, "last")) continue;
+    while (said.row--, adjectives[said.row].wanted != WANT_DATE || adjectives[said.row].falling != token_is(reader, at + n - 1, "last"))
+      continue;
   if (!n) return 0;
   said.count = rows_said(reader, at + n);
   said.behind = at + n + (said.count != 0);

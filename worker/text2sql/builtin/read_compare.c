@@ -322,7 +322,11 @@ static size_t compare_before(struct reader *reader, size_t at) {
   struct place place;
   if (n && (split = compare_average(reader, at, p, op))) return split;
   if (study->doubt) return 0;
-  if (!number_at(reader, p)) return 0;
+  const struct mention *named = n ? mention_at(reader, p) : NULL; /* "above age 20" */
+  if (named && !named->verb && mention_best(named, LINK_COLUMN) && number_at(reader, named->to) &&
+      settle_column(reader, named, WANT_NUMBER, &place))
+    return compare_number(reader, at, place, op, token_at(reader, named->to)->lower, skip_units(reader, named->to + 1, place.column) - at);
+  if (!number_at(reader, p) || study->doubt) return 0;
   const char *number = token_at(reader, p)->lower;
   const struct filter *last = reader->out->filter_count ? &reader->out->filters[reader->out->filter_count - 1] : NULL;
   if (n && at > 0 && last && last->kind == FILTER_COMPARE && last->end == at - 1 && token_is(reader, at - 1, "or|and|but") &&
@@ -402,7 +406,8 @@ size_t rule_compare(struct reader *reader, size_t at) {
   struct place place;
   if (!column || (mention_best(mention, LINK_TABLE) && mention_best(mention, LINK_TABLE)->score >= column->score)) return 0;
   const struct mention *before = at > 0 ? mention_at(reader, at - 1) : NULL;
-  if (token_is(reader, at, "cost|costs") && (token_is(reader, at > 0 ? at - 1 : 0, "that|which|not") || (before && mention_best(before, LINK_TABLE))) &&
+  if (token_is(reader, at, "cost|costs") &&
+      (token_is(reader, at > 0 ? at - 1 : 0, "that|which|not") || (before && mention_best(before, LINK_TABLE))) &&
       find_concept(reader, told_table(reader), "price", WANT_NUMBER, &place))
     return (n = compare_before(reader, at + 1)) ? n + 1 : 0; /* what they sell for, not what they cost us */
   const char *op;

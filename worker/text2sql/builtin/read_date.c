@@ -20,7 +20,7 @@ static bool year_filter(struct reader *reader, size_t at, size_t table, const st
   bool both = range->from_year && range->to_year;
   filter.op = both ? (range->from_year == range->to_year ? "=" : "BETWEEN") : range->from_year ? ">=" : "<=";
   filter.literal = arena_printf(study->arena, "%d", range->from_year ? range->from_year : range->to_year);
-  if (both) filter.upper = arena_printf(study->arena, "%d", range->to_year);
+  if (both && range->from_year != range->to_year) filter.upper = arena_printf(study->arena, "%d", range->to_year);
   add_filter(reader, filter, at);
   return true;
 }
@@ -69,7 +69,8 @@ size_t rule_date(struct reader *reader, size_t at) {
   struct date_range range;
   size_t another = another_date(reader, at);
   if (another) return another;
-  size_t n = dates_read(&study->tokens, at, study->arena, &range);
+  bool part = reader->both && (at == reader->both + 1 || at == reader->joint + 1); /* "in both 2014 and 2015" */
+  size_t n = part ? dates_continue(&study->tokens, at, study->arena, &range) : dates_read(&study->tokens, at, study->arena, &range);
   if (!n) return 0;
   size_t table = dated_table(reader, at);
   struct place place;
@@ -86,6 +87,7 @@ size_t rule_date(struct reader *reader, size_t at) {
     done = !study_glue(token_lower(reader, at - back)) && find_concept(reader, table, token_lower(reader, at - back), WANT_NUMBER, &place);
   if (done && year_filter(reader, at, table, &range)) return n;
   bool found = near && settle_date(reader, at, last, &place);
+  if (!found && near && !study->doubt && year_filter(reader, at, last, &range)) return n; /* "performed in a concert in 2014" */
   if (!found && study->doubt && !near) return 0;
   if (!found) study->doubt = kept;
   if (!found) found = settle_date(reader, at, table, &place);

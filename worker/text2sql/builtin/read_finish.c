@@ -64,8 +64,8 @@ void finish_both(struct reader *reader) {
   struct join_path path;
   if (!other) return;
   reader->study->explained[reader->both] = reader->study->explained[reader->joint] = true;
-  bool own = one->of.table == out->subject || !joins_path(&reader->study->graph, out->subject, one->of.table, NULL, reader->study->arena, &path) ||
-             path_single(&path);
+  bool own = one->of.table == out->subject ||
+             !joins_path(&reader->study->graph, out->subject, one->of.table, NULL, reader->study->arena, &path) || path_single(&path);
   if (own) {
     intersect(reader, one, other);
     return;
@@ -162,8 +162,9 @@ void finish_groups(struct reader *reader) {
     if (out->items[i].kind == MEASURE_NONE && !out->items[i].term) {
       if (out->items[i].of.column && out->items[i].of.table == out->subject && !out->listed && !out->group_count && out->item_count > 1)
         out->listed = column_key(study_table(reader->study, out->subject), out->items[i].of.column) || out->listed;
-      add_group(reader, row_called(reader, &out->items[i]) ? (struct group){.of = {.table = out->items[i].of.table, .role = out->items[i].of.role}}
-                                                             : (struct group){.of = out->items[i].of});
+      add_group(reader, row_called(reader, &out->items[i])
+                            ? (struct group){.of = {.table = out->items[i].of.table, .role = out->items[i].of.role}}
+                            : (struct group){.of = out->items[i].of});
     } else {
       out->items[kept++] = out->items[i];
     }
@@ -190,7 +191,7 @@ void finish_distinct(struct reader *reader) {
   size_t shown_by = study_display(reader->study, out->subject, display);
   for (size_t i = 0; i < out->item_count; i++) {
     if (!out->items[i].of.column || !wanted_fits(out->items[i].of.column, WANT_TEXT)) return;
-    for (size_t d = 0; d < shown_by && out->filter_count; d++)
+    for (size_t d = 0; d < shown_by && (out->filter_count || out->branch_count); d++)
       if (out->items[i].of.column == display[d]) return; /* "names of gold members" */
   }
   for (size_t k = 0; k < out->key_count; k++) {

@@ -18,11 +18,11 @@ static const char benign[] =
 
 /* Glue that turns the meaning round: it is never passed over in silence. */
 static bool weighty(const char *lower) {
-  static const char *const words[] = {"not",        "never", "no",     "without", "except",  "excluding", "neither", "nor",
-                                      "most",       "least", "fewest", "more",    "less",    "fewer",     "than",    "above",
-                                      "below",      "under", "before", "after",   "since",   "until",     "between", "or",
-                                      "either",     "per",   "during", "out",     "both",    "average",   "median",  "total",
-                                      "percentage", "ratio", "same", "twice", "cumulative", "running", "will",   "should",  "predict", "forecast",  "why"};
+  static const char *const words[] = {"not",        "never",  "no",      "without", "except",   "excluding",  "neither", "nor",   "most",
+                                      "least",      "fewest", "more",    "less",    "fewer",    "than",       "above",   "below", "under",
+                                      "before",     "after",  "since",   "until",   "between",  "or",         "either",  "per",   "during",
+                                      "out",        "both",   "average", "median",  "total",    "percentage", "ratio",   "same",  "twice",
+                                      "cumulative", "will",   "should",  "predict", "forecast", "why"};
   for (size_t i = 0; i < sizeof words / sizeof *words; i++)
     if (strcmp(words[i], lower) == 0) return true;
   return false;
@@ -31,11 +31,11 @@ static bool weighty(const char *lower) {
 /* Verbs that only say that two things belong together, by stem. */
 bool verb_neutral(const struct study *study, size_t at) {
   static const char *const stems[] = {
-      "oper",    "run",   "lead",   "handl",  "manag",  "make",    "play",   "write",  "teach",   "serv",    "offer",  "host",
-      "hold",    "take",  "fli",    "direct", "produc", "publish", "releas", "record", "perform", "conduct", "employ", "carri",
-      "cover",   "drive", "submit", "post",   "creat",  "contain", "score",  "own",    "have",    "work",    "depart", "arriv",
-      "process", "treat", "see",    "teach",  "attend", "use",     "coach",  "receiv", "get",     "come",    "log",    "bill",
-      "bring",   "brought", "made", "took", "ran", "spoke", "speak", "sell",   "ship",   "stock",  "stay",    "sit",    "belong", "appear",  "generat", "earn",   "charg"};
+      "oper",   "run",    "lead",   "handl",   "manag",   "make",   "play",   "write",   "teach",   "serv",   "offer",   "host",  "hold",
+      "take",   "fli",    "direct", "produc",  "publish", "releas", "record", "perform", "conduct", "employ", "carri",   "cover", "drive",
+      "submit", "post",   "creat",  "contain", "score",   "own",    "have",   "work",    "depart",  "arriv",  "process", "treat", "see",
+      "teach",  "attend", "use",    "coach",   "receiv",  "get",    "come",   "log",     "bill",    "bring",  "brought", "made",  "took",
+      "ran",    "spoke",  "speak",  "sell",    "ship",    "stock",  "stay",   "sit",     "belong",  "appear", "generat", "earn",  "charg"};
   const struct token *token = at < study->tokens.count ? &study->tokens.items[at] : NULL;
   for (size_t i = 0; token && token->kind == TOKEN_WORD && i < sizeof stems / sizeof *stems; i++)
     if (strcmp(token->word->text, stems[i]) == 0) return true;
@@ -93,7 +93,8 @@ static bool whole_place(const struct study *study, size_t at) {
              study, at,
              "bank|company|library|league|shop|store|school|hospital|clinic|organization|organisation|university|college|firm|business|"
              "system|"
-             "platform|fleet|collection|range|catalogue|portfolio|inventory|app|site|website|club|airline|hotel|chain|network|catalog|catalogue|warehouse|world|market|country|dataset");
+             "platform|fleet|collection|range|catalogue|portfolio|inventory|app|site|website|club|airline|hotel|chain|network|catalog|"
+             "catalogue|warehouse|world|market|country|dataset");
 }
 
 /* "tickets were sold": what happened to every row of a table that is nothing but such events. */
@@ -128,9 +129,10 @@ static bool money_beside(const struct study *study, size_t at) {
 
 /* "on file", "in total": nothing is left out. */
 static bool idiom(const struct study *study, size_t at) {
-  static const char idioms[] = "on file|on record|on the clock|on the books|on our books|in our records|in the system|in our system|in stock or "
-                               "not|in total|at all|so far|to date|up to now|until now|of all time|by far|as of today|as of now|right now|at the "
-                               "moment|these days|at present|in question|one by one|next to it|in the end|from the list|on offer|on our list";
+  static const char idioms[] =
+      "as well|on file|on record|on the clock|on the books|on our books|in our records|in the system|in our system|in stock or "
+      "not|in total|at all|so far|to date|up to now|until now|of all time|by far|as of today|as of now|right now|at the "
+      "moment|these days|at present|in question|one by one|next to it|in the end|from the list|on offer|on our list";
   for (size_t back = 0; back < 4 && back <= at; back++) {
     size_t n = study_phrase(study, at - back, idioms);
     if (n > back) return true;
@@ -141,7 +143,8 @@ static bool idiom(const struct study *study, size_t at) {
 /* "have only cancelled orders": none of another kind. */
 static bool only_of_many(const struct study *study, size_t at) {
   if (at < 2 || !study_phrase(study, at, "only|all")) return false;
-  if (study_phrase(study, at, "all")) return study_phrase(study, at - 1, "are|were|is") && mention_best(study->at[at + 1 < study->tokens.count ? at + 1 : at], LINK_VALUE);
+  if (study_phrase(study, at, "all"))
+    return study_phrase(study, at - 1, "are|were|is") && mention_best(study->at[at + 1 < study->tokens.count ? at + 1 : at], LINK_VALUE);
   return study_phrase(study, at - 1, "have|has|had|with|that|who|ever") || (study->at[at - 1] && study->at[at - 1]->verb);
 }
 
@@ -154,7 +157,8 @@ bool says_nothing(const struct study *study, size_t at) {
     return true;
   if (idiom(study, at)) return true;
   if (money_beside(study, at)) return true;
-  if (at > 0 && study->explained[at - 1] && study_phrase(study, at, "anything|something|anyone|somebody")) return true; /* "bought anything" */
+  if (at > 0 && study->explained[at - 1] && study_phrase(study, at, "anything|something|anyone|somebody"))
+    return true; /* "bought anything" */
   if (only_of_many(study, at)) return false;
   if (study_phrase(study, at, "value of|worth of")) return false;                                  /* an amount is asked for */
   if (at > 0 && study_phrase(study, at - 1, "on display|on show|on view|in return")) return false; /* no order to show */

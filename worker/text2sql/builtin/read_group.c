@@ -90,8 +90,8 @@ static size_t read_group(struct reader *reader, size_t at) {
 
 /* "list customers by name" is an order; "customers by country" are groups. */
 static bool orders_list(const struct reader *reader) {
-  if (!study_phrase(reader->study, 0, "list|show|display|give|get|find|return|which|what") || reader->pending != MEASURE_NONE ||
-      !wants_rows(reader))
+  if (!study_phrase(reader->study, 0, "list|show|display|give|get|find|return|which|what|sort|order|rank|arrange") ||
+      reader->pending != MEASURE_NONE || !wants_rows(reader))
     return false;
   for (size_t i = 0; i < reader->out->item_count; i++)
     if (reader->out->items[i].kind != MEASURE_NONE || reader->out->items[i].term || column_numeric(reader->out->items[i].of.column))

@@ -78,6 +78,18 @@ static size_t read_term(struct reader *reader, size_t at, struct measure *ret) {
   return mention->to - at;
 }
 
+/* "different store locations": of what the rows have, not the rows. The tokens behind the table's name. */
+static size_t count_compound(struct reader *reader, const struct mention *table, bool distinct, struct measure *ret) {
+  const struct mention *next = mention_at(reader, table->to);
+  const struct link *column = mention_best(next, LINK_COLUMN), *other = mention_best(next, LINK_TABLE);
+  struct place place;
+  bool plural = next && words_plural(token_lower(reader, next->to - 1)) && !words_plural(token_lower(reader, table->to - 1));
+  if (!column || next->verb || (!distinct && !plural) || column->score < 0.9 || (other && other->score >= column->score)) return 0;
+  if (!settle_column(reader, next, WANT_TEXT, &place) || place.table != mention_best(table, LINK_TABLE)->table) return 0;
+  *ret = (struct measure){.kind = MEASURE_COUNT, .distinct = true, .of = place};
+  return next->to - table->to;
+}
+
 /* What stands behind "how many", "average", … */
 static size_t measured(struct reader *reader, size_t at, enum measure_kind kind, bool distinct, struct measure *ret) {
   struct place place;
@@ -101,6 +113,7 @@ static size_t measured(struct reader *reader, size_t at, enum measure_kind kind,
     const struct link *flag = mention_best(mention, LINK_FLAG), *value = mention_best(mention, LINK_VALUE);
     double least = table && !mention->verb ? table->score : 0.75;
     if ((flag && flag->score > least) || (value && value->score > least)) return 0; /* "how many active …" */
+    if (rows && !mention->verb && (n = count_compound(reader, mention, distinct, ret))) return mention->to + n - at;
     if (rows && !mention->verb && (table->score >= 0.75 || !column)) {
       size_t which = settle_table(reader, mention);
       if (which == NO_TABLE) return 0;
@@ -194,8 +207,10 @@ static size_t read_several(struct reader *reader, size_t at) {
   }
   struct measure measure;
   p = skip_glue(reader, p);
-  p += study_phrase(reader->study, p, "number of"); /* "minimum and maximum number of seats" */
   n = count > 1 ? measured(reader, p, kinds[count - 1], false, &measure) : 0;
+  size_t of = n || count < 2 ? 0 : study_phrase(reader->study, p, "number of"); /* "minimum and maximum number of seats" */
+  p += of;
+  if (of && !reader->study->doubt) n = measured(reader, p, kinds[count - 1], false, &measure);
   if (!n || !measure.of.column) return 0;
   for (size_t i = 0; i < count; i++) {
     measure.kind = kinds[i];
@@ -224,11 +239,14 @@ static size_t averaged_behind(struct reader *reader, size_t at) {
     for (size_t i = 0; i < out->item_count; i++) {
       struct measure *item = &out->items[i];
       if (item->kind == MEASURE_SUM && item->of.table != out->subject)
-        study_doubt(reader->study, NULL, "The average over what: per row of %s, or per %s?", study_table(reader->study, item->of.table)->name,
-                    study_table(reader->study, out->subject)->name);
-      if (item->kind == MEASURE_SUM) item->kind = MEASURE_AVG;
-      else if (item->kind == MEASURE_COUNT && out->group_count) out->nested_average = true;
-      else continue;
+        study_doubt(reader->study, NULL, "The average over what: per row of %s, or per %s?",
+                    study_table(reader->study, item->of.table)->name, study_table(reader->study, out->subject)->name);
+      if (item->kind == MEASURE_SUM)
+        item->kind = MEASURE_AVG;
+      else if (item->kind == MEASURE_COUNT && out->group_count)
+        out->nested_average = true;
+      else
+        continue;
       return n;
     }
   if (reader->pending == MEASURE_SUM) {
@@ -244,9 +262,12 @@ static size_t read_earned(struct reader *reader, size_t at) {
   if (!study_phrase(reader->study, at, "how much|how much money|how much revenue")) return 0;
   size_t p = at + 2;
   while (token_is(reader, p, "money|revenue|did|do|have|has|does|we|our|the|company|business|store|shop|us|was|were|is|are")) p++;
-  size_t n = p > at + 2 ? study_phrase(reader->study, p, "sell|sold|earn|earned|make|made|take in|taken in|turn over|bring in|brought in") : 0;
-  if (!n || (p + n < reader->study->tokens.count && !dates_read(&reader->study->tokens, p + n, reader->study->arena, &(struct date_range){0}) &&
-             !token_is(reader, p + n, "in|to|from|per|by|each|with|on|last|this|?"))) return 0;
+  size_t n =
+      p > at + 2 ? study_phrase(reader->study, p, "sell|sold|earn|earned|make|made|take in|taken in|turn over|bring in|brought in") : 0;
+  if (!n ||
+      (p + n < reader->study->tokens.count && !dates_read(&reader->study->tokens, p + n, reader->study->arena, &(struct date_range){0}) &&
+       !token_is(reader, p + n, "in|to|from|per|by|each|with|on|last|this|?")))
+    return 0;
   if (!find_revenue(reader, &worth)) return 0;
   add_item(reader, worth);
   return p + n - at;
@@ -261,7 +282,7 @@ size_t rule_measure(struct reader *reader, size_t at) {
   several = read_several(reader, at);
   if (several || study->doubt) return several;
   if ((several = read_echo(reader, at)) || (several = read_earned(reader, at)) || (several = averaged_behind(reader, at))) return several;
-  size_t running = study_phrase(study, at, "running total of|running total|running sum of|running|cumulative total of|cumulative");
+  size_t running = study_phrase(study, at, "running total of|running total|running sum of|cumulative total of|cumulative");
   if (running && !reader->out->running) {
     reader->out->running = true;
     reader->pending = MEASURE_SUM;

@@ -46,7 +46,8 @@ static bool find_worth(struct reader *reader, size_t table, struct measure *ret)
     *ret = (struct measure){.kind = MEASURE_SUM, .of = place};
     return true;
   }
-  if (find_concept(reader, table, "quantity", WANT_NUMBER, &place) && !on_stock(reader->study, place.column) && find_concept(reader, table, "price", WANT_NUMBER, &times)) {
+  if (find_concept(reader, table, "quantity", WANT_NUMBER, &place) && !on_stock(reader->study, place.column) &&
+      find_concept(reader, table, "price", WANT_NUMBER, &times)) {
     *ret = (struct measure){.kind = MEASURE_SUM, .of = place, .times = times};
     return true;
   }
@@ -101,8 +102,13 @@ bool by_money(struct reader *reader, size_t at, struct measure *ret) {
   if (p > 1 && token_is(reader, p - 1, "in") && token_is(reader, p - 2, "brings|bring|brought|bringing")) p--;
   const struct mention *verb = mention_at(reader, p - 1); /* "invoiced the most" */
   const struct link *done = mention_best(verb, LINK_TABLE);
-  if (done && verb->verb && token_is(reader, p - 1, "invoiced|billed|charged|paid|donated|refunded") && find_worth(reader, done->table, ret)) return true;
-  if (!token_is(reader, p - 1, "spent|spend|spends|spending|paid|pay|pays|earned|generated|generates|generate|brings|bring|brought|made|makes|make|earn|earns")) return false;
+  if (done && verb->verb && token_is(reader, p - 1, "invoiced|billed|charged|paid|donated|refunded") &&
+      find_worth(reader, done->table, ret))
+    return true;
+  if (!token_is(
+          reader, p - 1,
+          "spent|spend|spends|spending|paid|pay|pays|earned|generated|generates|generate|brings|bring|brought|made|makes|make|earn|earns"))
+    return false;
   if (!find_revenue(reader, ret)) return false;
   reader->study->explained[p - 1] = true;
   if (token_is(reader, at + 1, "money|revenue|sales")) reader->study->explained[at + 1] = true;

@@ -6,7 +6,8 @@
 static bool direction_at(const struct reader *reader, size_t at, size_t *ret_taken, bool *ret_falling) {
   struct study *study = reader->study;
   static const char falls[] = "in descending order|descending order|descending|desc|from highest to lowest|from high to low|highest "
-                              "first|largest on top|highest on top|best to worst|most to least|highest to lowest|largest first|biggest first|from largest to smallest|best first|from best to "
+                              "first|largest on top|highest on top|best to worst|most to least|highest to lowest|largest first|biggest "
+                              "first|from largest to smallest|best first|from best to "
                               "worst|from most to least|from most "
                               "expensive to cheapest|newest first|latest first|most recent first|most expensive first|"
                               "in reverse order|most first|largest to smallest|high to low|from newest to oldest|newest to oldest|z to "
@@ -34,7 +35,7 @@ static size_t lead_in(const struct reader *reader, size_t at) {
 
 /* "cheapest first", "from oldest to youngest": what the adjective ranks by. The tokens taken. */
 static size_t adjective_first(struct reader *reader, size_t at, struct place *ret_place, bool *ret_falling) {
-  size_t p = at + lead_in(reader, at), from = token_is(reader, p, "from") ? 1 : 0;
+  size_t p = at + lead_in(reader, at), from = study_phrase(reader->study, p, "from the|from|the");
   size_t turn = study_phrase(reader->study, p + from, "most to|least to"); /* "from most to least expensive" */
   size_t n = adjective_ranks(reader, p + from + turn, reader->out->subject, ret_place, ret_falling);
   if (turn) *ret_falling = !*ret_falling;
@@ -44,8 +45,9 @@ static size_t adjective_first(struct reader *reader, size_t at, struct place *re
   if (token_is(reader, p, "first")) return p + 1 - at;
   struct place other;
   bool turned;
-  size_t m = token_is(reader, p, "to") ? adjective_ranks(reader, p + 1, reader->out->subject, &other, &turned) : 0;
-  return m && other.column == ret_place->column && turned != *ret_falling ? p + 1 + m - at : 0;
+  size_t to = study_phrase(reader->study, p, "to the|to");
+  size_t m = to ? adjective_ranks(reader, p + to, reader->out->subject, &other, &turned) : 0;
+  return m && other.column == ret_place->column && turned != *ret_falling ? p + to + m - at : 0;
 }
 
 static bool implied_column(struct reader *reader, size_t at, struct place *ret_place) {
@@ -98,44 +100,12 @@ static void order_by_place(struct reader *reader, struct place place, bool falli
 static const struct measure *only_number(const struct reading *out) {
   const struct measure *found = NULL;
   for (size_t i = 0; i < out->item_count; i++) {
-    bool number = out->items[i].kind != MEASURE_NONE || out->items[i].term || (out->items[i].of.column && column_numeric(out->items[i].of.column));
+    bool number =
+        out->items[i].kind != MEASURE_NONE || out->items[i].term || (out->items[i].of.column && column_numeric(out->items[i].of.column));
     if (number && found) return NULL;
     if (number) found = &out->items[i];
   }
   return found;
-}
-
-/* "newest first", "from highest to lowest price", without a "sorted by". */
-static size_t direction_alone(struct reader *reader, size_t at) {
-  struct study *study = reader->study;
-  size_t taken = 0, lead = 0;
-  bool falling;
-  struct place place;
-  if (reader->top) return 0;
-  if ((taken = adjective_first(reader, at, &place, &falling)) || study->doubt) {
-    if (taken) order_by_place(reader, place, falling);
-    return taken;
-  }
-  if (!direction_at(reader, at, &taken, &falling)) return 0;
-  if (reader->ordering && reader->out->key_count && !implied_column(reader, at, &place)) {
-    reader->out->keys[reader->out->key_count - 1].falling = falling;
-    return taken;
-  }
-  const struct mention *named = mention_at(reader, at + taken);
-  if (study_phrase(study, at, "from") && named && !named->verb && mention_best(named, LINK_COLUMN) &&
-      settle_column(reader, named, WANT_MEASURABLE, &place)) {
-    add_key(reader, (struct measure){.of = place}, falling);
-    return named->to - at;
-  }
-  if (study->doubt) return 0;
-  while (lead < taken && !implied_column(reader, at + lead, &place)) lead++;
-  if (study->doubt) return 0;
-  const struct measure *number = only_number(reader->out);
-  if (lead < taken)
-    order_by_place(reader, place, falling);
-  else if (number) /* "orders per status, highest first" */
-    add_key(reader, *number, falling);
-  return lead < taken || number ? taken : 0;
 }
 
 /* "date", or a count that is in the list; a stretch of time is in order anyway, and ret_by stays as it is. */
@@ -160,7 +130,8 @@ static size_t order_by_parent(struct reader *reader, const struct mention *menti
   const struct snap_column *display[2];
   struct join_path path;
   if (!table || mention->verb || words_plural(token_lower(reader, mention->to - 1)) || table->table == reader->out->subject) return 0;
-  if (column && column->table == reader->out->subject && column->score >= table->score && !column_key(study_table(study, column->table), column->column))
+  if (column && column->table == reader->out->subject && column->score >= table->score &&
+      !column_key(study_table(study, column->table), column->column))
     return 0;
   if (!joins_path(&study->graph, reader->out->subject, table->table, NULL, study->arena, &path)) return 0;
   if (!path_single(&path)) return 0;
@@ -195,6 +166,48 @@ static struct measure as_listed(const struct reading *out, struct measure by) {
   return by;
 }
 
+/* "newest first", "from highest to lowest price", without a "sorted by". */
+static size_t direction_alone(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  size_t taken = 0, lead = 0;
+  bool falling;
+  struct place place;
+  if (reader->top) return 0;
+  if ((taken = adjective_first(reader, at, &place, &falling)) || study->doubt) {
+    if (taken) order_by_place(reader, place, falling);
+    return taken;
+  }
+  if (!direction_at(reader, at, &taken, &falling)) return 0;
+  if (reader->ordering && reader->out->key_count && !implied_column(reader, at, &place)) {
+    reader->out->keys[reader->out->key_count - 1].falling = falling;
+    return taken;
+  }
+  struct measure by;
+  size_t of = token_is(reader, at + taken, "of|by") ? skip_glue(reader, at + taken + 1) : 0; /* "in ascending order of age" */
+  size_t m = of ? order_measure(reader, of, &by) : 0;
+  if (m) {
+    add_key(reader, as_listed(reader->out, by), falling);
+    reader->ordering = true;
+    return of + m - at;
+  }
+  if (study->doubt) return 0;
+  const struct mention *named = mention_at(reader, at + taken);
+  if (study_phrase(study, at, "from") && named && !named->verb && mention_best(named, LINK_COLUMN) &&
+      settle_column(reader, named, WANT_MEASURABLE, &place)) {
+    add_key(reader, (struct measure){.of = place}, falling);
+    return named->to - at;
+  }
+  if (study->doubt) return 0;
+  while (lead < taken && !implied_column(reader, at + lead, &place)) lead++;
+  if (study->doubt) return 0;
+  const struct measure *number = only_number(reader->out);
+  if (lead < taken)
+    order_by_place(reader, place, falling);
+  else if (number) /* "orders per status, highest first" */
+    add_key(reader, *number, falling);
+  return lead < taken || number ? taken : 0;
+}
+
 /* A direction before what is ordered by: "descending order of", "the highest". The tokens taken. */
 static size_t direction_before(const struct reader *reader, size_t at, bool *ret_falling) {
   size_t taken = 0;
@@ -214,7 +227,8 @@ size_t rule_order(struct reader *reader, size_t at) {
     return n + taken;
   }
   if (study->doubt) return 0;
-  if (token_is(reader, at, "ordered|sorted|sort|listed|arranged|ranked") && n == 1 && !taken) return 0;
+  if (token_is(reader, at, "ordered|sorted|sort|listed|arranged|ranked") && n == 1 && !taken)
+    return at == 0 ? 1 : 0; /* "sort names by age" */
   size_t p = at + n + taken;
   if (taken) /* "sorted in descending order by price" */
     p = skip_glue(reader, p + (token_is(reader, p, "by|of") ? 1 : 0));

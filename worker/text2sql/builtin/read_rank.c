@@ -54,7 +54,8 @@ static bool by_last_verb(struct reader *reader, struct measure *ret) {
   const struct mention *verb = reader->last_verb;
   if (!verb) return false;
   struct place place;
-  if (mention_best(verb, LINK_COLUMN) && settle_column(reader, verb, WANT_NUMBER, &place)) {
+  if (mention_best(verb, LINK_COLUMN) && settle_column(reader, verb, WANT_NUMBER, &place) &&
+      !named_by(reader->study, place.column, (const char *const[]){"year", "id", "number", "code", NULL})) {
     *ret = (struct measure){.kind = place.table == reader->out->subject ? MEASURE_NONE : MEASURE_SUM, .of = place};
     return true;
   }
@@ -109,7 +110,8 @@ size_t ranking_measure(struct reader *reader, size_t at, bool count, bool fallin
     return mention->to - at;
   }
   if (!column || mention->verb || !settle_column(reader, mention, WANT_MEASURABLE, &place)) return 0;
-  if (count && column_temporal(place.column) && words_plural(token_lower(reader, p))) { /* "the most bookings", of booked_at */
+  bool year = named_by(study, place.column, (const char *const[]){"year", NULL});
+  if (count && (column_temporal(place.column) || year) && words_plural(token_lower(reader, p))) { /* "the most bookings", of booked_at */
     *ret = (struct measure){.kind = MEASURE_COUNT, .of.table = place.table};
     return mention->to - at;
   }
@@ -165,7 +167,7 @@ static size_t rank_by_done(struct reader *reader, size_t at) {
 /* "ordered most often": by how many rows there are of what was done; "used most often": of whatever there is. */
 static size_t rank_by_often(struct reader *reader, size_t at) {
   struct study *study = reader->study;
-  size_t most = study_phrase(study, at, "the most often|the most frequently|most often|most frequently"),
+  size_t most = study_phrase(study, at, "the most often|the most frequently|most often|most frequently|the most times|most times"),
          least = study_phrase(study, at, "the least often|least often|least frequently");
   if (!most && !least) return 0;
   struct measure by = {.kind = MEASURE_COUNT, .of.table = NO_TABLE};
@@ -183,6 +185,20 @@ static size_t rank_by_often(struct reader *reader, size_t at) {
   add_key(reader, by, most != 0);
   set_limit(reader, TOKENS_MAX);
   return most + least;
+}
+
+/* "in the stadium with the", before a superlative: a row above those asked for. NULL: none. */
+static const struct mention *parent_before(const struct reader *reader, size_t at) {
+  size_t p = at;
+  while (p > 0 && token_is(reader, p - 1, "the|with|having|that|which|has|had|have|who")) p--;
+  for (size_t back = 1; p < at && back <= 3 && back <= p; back++) {
+    const struct mention *mention = mention_at(reader, p - back);
+    const struct link *table = mention_best(mention, LINK_TABLE);
+    if (!mention || mention->to != p) continue;
+    bool of = p > back && token_is(reader, mention->from - 1, "the|a|in|of|from|by|at|for|with");
+    return table && !mention->verb && of && table->table != reader->out->subject ? mention : NULL;
+  }
+  return NULL;
 }
 
 static size_t rank_by_noun(struct reader *reader, size_t at, bool falling) {
@@ -204,6 +220,9 @@ static size_t rank_by_noun(struct reader *reader, size_t at, bool falling) {
     bool sum = counting && by.of.column && additive(study, by.of.column);
     by.kind = sum ? MEASURE_SUM : falling ? MEASURE_MAX : MEASURE_MIN;
   }
+  const struct mention *whose = parent_before(reader, at);
+  if (n && !counting && !count && whose && by.of.column && by.of.table == mention_best(whose, LINK_TABLE)->table && !by.term && !by.until)
+    return of_extreme_parent(reader, by.of, falling, at) ? p + n - at : 0;
   if (n && token_is(reader, 0, "who") && !wants_rows(reader)) reader->out->listed = true;
   for (size_t i = 0; n && counting && by.kind == MEASURE_NONE && by.of.column && !reader->out->listed && i < reader->out->item_count; i++)
     if (reader->out->items[i].kind == MEASURE_NONE && reader->out->items[i].of.table != by.of.table)
@@ -376,8 +395,24 @@ static size_t rank_plainly(struct reader *reader, size_t at, bool falling, bool 
   return 1;
 }
 
+/* "whose population is the largest": the column stands before. */
+static size_t rank_behind(struct reader *reader, size_t at) {
+  const struct mention *mention = mention_at(reader, at);
+  struct place place;
+  if (!mention || mention->verb || !mention_best(mention, LINK_COLUMN) || !wants_rows(reader)) return 0;
+  size_t p = mention->to, is = study_phrase(reader->study, p, "is the|are the|was the|is|are");
+  bool falling = ranks_high(reader, p + is);
+  if (!is || (!falling && !ranks_low(reader, p + is)) || mention_at(reader, p + is + 1)) return 0;
+  if (!settle_column(reader, mention, WANT_NUMBER, &place) || place.table != reader->out->subject) return 0;
+  add_key(reader, (struct measure){.of = place}, falling);
+  set_limit(reader, TOKENS_MAX);
+  return p + is + 1 - at;
+}
+
 size_t rule_superlative(struct reader *reader, size_t at) {
   struct study *study = reader->study;
+  size_t behind = rank_behind(reader, at);
+  if (behind || study->doubt) return behind;
   size_t common = rank_by_frequency(reader, at);
   if (common || study->doubt) return common;
   if ((common = rank_by_popularity(reader, at)) || (common = rank_by_often(reader, at)) || (common = rank_by_done(reader, at)) ||

@@ -294,8 +294,9 @@ static size_t having_kind(struct reader *reader, size_t at, size_t p, struct bra
 /* "rented at least three times", "ordered more than once": of what was done. */
 static size_t having_times(struct reader *reader, size_t at, size_t p, struct branch branch) {
   size_t times = token_is(reader, p, "times|time") ? 1 : 0;
-  bool once = at + 3 >= p && token_at(reader, p - 1)->kind == TOKEN_NUMBER && token_at(reader, p - 1)->to - token_at(reader, p - 1)->from > 3 &&
-              study_phrase(reader->study, at, "more than|at least") && !mention_at(reader, p); /* "once", not "1" */
+  bool once = at + 3 >= p && token_at(reader, p - 1)->kind == TOKEN_NUMBER &&
+              token_at(reader, p - 1)->to - token_at(reader, p - 1)->from > 3 && study_phrase(reader->study, at, "more than|at least") &&
+              !mention_at(reader, p); /* "once", not "1" */
   const struct link *done = mention_best(reader->last_verb, LINK_TABLE);
   if ((!times && !once) || !done || reader->last_verb->to + 2 < at || done->table == reader->out->subject) return 0;
   return so_many(reader, at, done->table, branch) ? p + times - at : 0;
@@ -311,7 +312,8 @@ static size_t having_rows(struct reader *reader, size_t at) {
   const struct mention *mention = mention_at(reader, p);
   const struct link *table = mention_best(mention, LINK_TABLE), *column = mention_best(mention, LINK_COLUMN);
   branch.measure.distinct = token_is(reader, at + n, "different|distinct|unique");
-  if (!table || (mention_best(mention, LINK_VALUE) && mention_best(mention, LINK_VALUE)->score > table->score)) return having_kind(reader, at, p, branch);
+  if (!table || (mention_best(mention, LINK_VALUE) && mention_best(mention, LINK_VALUE)->score > table->score))
+    return having_kind(reader, at, p, branch);
   if (mention->verb || (column && column->score > table->score)) return 0;
   size_t which = settle_table(reader, mention);
   if (!countable_here(reader, which) || !so_many(reader, at, which, branch)) return 0;

@@ -184,6 +184,7 @@ size_t rule_flag(struct reader *reader, size_t at) {
   double most = 0;
   for (size_t i = 0; mention && i < mention->count; i++) {
     const struct link *link = &mention->links[i];
+    if (token_is(reader, at, "time|times|day|days|date|number|year") && mention->to == at + 1) continue; /* no "full time" */
     if (link->kind != LINK_FLAG || link->score < 0.75 || (!link->negative && !says_word(reader, mention, link))) continue;
     double worth = link->score + (link->table == reader->out->subject ? 0.3 : 0) + (study->mentioned[link->table] ? 0.1 : 0);
     if (worth > most) most = worth, best = link;

@@ -13,6 +13,17 @@ static size_t owner_named(const struct reader *reader, const struct mention *men
   return says_table(reader->study, &noun, column->table) ? column->table : NO_TABLE;
 }
 
+/* "stadium names": of the rows that are called so. */
+static size_t owner_called(const struct reader *reader, const struct mention *mention) {
+  const struct link *column = mention_best(mention, LINK_COLUMN);
+  const struct snap_column *display[2];
+  if (!column || mention->verb || mention->to < mention->from + 2 || column->score < 0.95) return NO_TABLE;
+  struct mention noun = {.from = mention->from, .to = mention->from + 1};
+  if (!says_table(reader->study, &noun, column->table) || reader->study->names.table_counts[column->table] != 1) return NO_TABLE;
+  size_t n = study_display(reader->study, column->table, display);
+  return n && display[0] == column->column ? column->table : NO_TABLE;
+}
+
 static bool behind_group_word(const struct reader *reader, size_t at) {
   for (size_t back = 1; back <= 4 && back <= at; back++) {
     const char *lower = token_lower(reader, at - back);
@@ -33,7 +44,11 @@ static size_t first_table(struct reader *reader) {
     const struct mention *mention = mention_at(reader, at);
     const struct link *table = mention_best(mention, LINK_TABLE), *kind = value_over_synonym(reader->study, mention);
     size_t owner = owner_named(reader, mention);
-    if (owner != NO_TABLE) return owner;
+    if (owner == NO_TABLE && !behind_group_word(reader, at)) owner = owner_called(reader, mention);
+    if (owner != NO_TABLE) {
+      reader->study->mentioned[owner] = true;
+      return owner;
+    }
     if (kind && !behind_group_word(reader, at)) return kind->table;
     if (!table || (mention->verb && !(at == 1 && token_is(reader, 0, "who"))) || behind_group_word(reader, at)) continue;
     const struct link *column = mention_best(mention, LINK_COLUMN), *value = mention_best(mention, LINK_VALUE);
@@ -65,7 +80,8 @@ static double apart(struct study *study, size_t table) {
 static double of_a_kind(struct study *study, const struct mention *mention, size_t table) {
   const struct link *value = mention_best(mention, LINK_VALUE);
   const struct snap_column *display[2];
-  if (!value || study_table(study, value->table)->column_count > 3 || !study_display(study, value->table, display) || display[0] != value->column)
+  if (!value || study_table(study, value->table)->column_count > 3 || !study_display(study, value->table, display) ||
+      display[0] != value->column)
     return 0;
   for (size_t i = 0; i < study->graph.edge_count; i++)
     if (study->graph.edges[i].from == table && study->graph.edges[i].to == value->table) return 1.2 * value->score;

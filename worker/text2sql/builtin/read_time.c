@@ -82,7 +82,9 @@ size_t rule_time(struct reader *reader, size_t at) {
   struct study *study = reader->study;
   size_t n = over_time(reader, at);
   if (n || study->doubt) return n;
-  if ((n = study_phrase(study, at, "growth rate of|growth rate|growth of|growth|compared to the previous|compared with the previous|versus the previous|vs the previous"))) {
+  if ((n = study_phrase(study, at,
+                        "growth rate of|growth rate|growth of|growth|compared to the previous|compared with the previous|versus the "
+                        "previous|vs the previous"))) {
     reader->out->change = true;
     if (token_is(reader, at, "growth")) return n;
     return dates_unit(token_lower(reader, at + n)) != UNIT_NONE ? n + 1 : 0;

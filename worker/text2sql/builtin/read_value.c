@@ -5,7 +5,8 @@
 #include "worker/text2sql/builtin/read.h"
 
 bool negated_before(const struct reader *reader, size_t at) {
-  if (reader->branch && reader->denied && reader->denied <= at && at <= reader->denied + 3 && reader->out->branches[reader->branch - 1].absent)
+  if (reader->branch && reader->denied && reader->denied <= at && at <= reader->denied + 3 &&
+      reader->out->branches[reader->branch - 1].absent)
     return false; /* "but not Phone": the rows are, that have it */
   for (size_t back = 1; back <= 4 && back <= at; back++) {
     if (token_is(reader, at - back, "not|except|excluding|exclude|besides|without|outside|non|neither|than|never"))

@@ -131,3 +131,11 @@ size_t read_yardstick(struct reader *reader, size_t at, struct filter *filter) {
   if (!q && !reader->study->doubt) q = read_extreme(reader, p, filter, turned);
   return q ? p + q - at : 0;
 }
+
+bool of_extreme_parent(struct reader *reader, struct place of, bool falling, size_t at) {
+  struct join_path path;
+  if (of.table == reader->out->subject || reader->branch) return false;
+  if (!joins_path(&reader->study->graph, reader->out->subject, of.table, NULL, reader->study->arena, &path)) return false;
+  struct filter filter = {.kind = FILTER_THAN, .of = of, .op = "=", .than = falling ? MEASURE_MAX : MEASURE_MIN};
+  return add_filter(reader, filter, at) != NULL;
+}

@@ -82,10 +82,10 @@ struct filter {
   size_t value_count;
   struct date_range range;
   const struct place *until; /* COMPARE: days from `of` to here */
-  enum measure_kind than; /* THAN: which number */
-  const char *factor;     /* THAN: so many times it; NULL: once */
-  struct place within;    /* THAN: of the rows that have this in common with the one at hand; column NULL: of all */
-  size_t inside;          /* THAN: the branch that says of which rows; 0: all */
+  enum measure_kind than;    /* THAN: which number */
+  const char *factor;        /* THAN: so many times it; NULL: once */
+  struct place within;       /* THAN: of the rows that have this in common with the one at hand; column NULL: of all */
+  size_t inside;             /* THAN: the branch that says of which rows; 0: all */
   const struct generator_term *term;
   bool negated, insensitive;
   bool either;    /* OR with the filter before it */

@@ -58,7 +58,9 @@ static struct token *push(struct scanner *s, enum token_kind kind, size_t from, 
 }
 
 static void push_word(struct scanner *s, size_t from, size_t to, const char *lower, bool capital) {
-  bool first = s->out->count == 0;
+  size_t before = from;
+  while (before && isspace((unsigned char)s->text[before - 1])) before--;
+  bool first = s->out->count == 0 || (before < from && strchr(".?!", s->text[before - 1]));
   struct token *token = push(s, TOKEN_WORD, from, to, lower);
   if (!token) return;
   token->word = words_of(s->words, lower);
