@@ -123,9 +123,9 @@ static void print_findings(const struct term *term, const json_t *findings) {
     for (size_t k = 0; k < 3; k++)
       if (strcmp(styles[k].severity, json_str(finding, "severity", "")) == 0) style = styles[k].style;
     term_printf(term, style, "%s", json_str(finding, "code", ""));
-    if (ms >= 0)
+    if (ms >= 0.05)
       term_printf(term, TERM_DIM, "  %.1f ms at stake", ms);
-    else if (cost > 0)
+    else if (ms < 0 && cost > 0)
       term_printf(term, TERM_DIM, "  cost %.0f at stake", cost);
     putc('\n', term->out);
     term_para(term, 2, 2, TERM_PLAIN, "", TERM_PLAIN, json_str(finding, "message", ""));
@@ -171,8 +171,9 @@ void plan_print(const struct term *term, const json_t *result) {
   tree.whole = tree.analyzed ? fmax(number(plan, "execution_time_ms"), number(plan, "total_time_ms")) : number(plan, "total_cost");
   term_printf(term, TERM_DIM, "%9s share   rows %s  node\n", tree.analyzed ? "own ms" : "own cost", tree.analyzed ? "off by" : "      ");
   print_node(&tree, json_object_get(plan, "root"), 0);
-  if (tree.analyzed)
-    term_printf(term, TERM_DIM, "planning %.2f ms, execution %.2f ms\n", fmax(0, number(plan, "planning_time_ms")), fmax(0, tree.whole));
+  double planning = number(plan, "planning_time_ms"); /* auto_explain has none */
+  if (tree.analyzed && planning >= 0) term_printf(term, TERM_DIM, "planning %.2f ms, ", planning);
+  if (tree.analyzed) term_printf(term, TERM_DIM, "execution %.2f ms\n", fmax(0, tree.whole));
   print_findings(term, json_object_get(result, "findings"));
   print_proposals(term, result);
 }

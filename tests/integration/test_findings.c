@@ -390,8 +390,23 @@ static void every_kind_is_found_where_it_is_and_not_in_its_twin(void **state) {
   assert_int_equal(score.found, score.wanted);
 }
 
+static void advice_can_be_followed(void **state) {
+  (void)state;
+  static const char *const cases[][3] = {
+      {"function-on-column", "SELECT note FROM big b WHERE b.at::date = '2026-01-05'", "no index may hold"},
+      {"function-on-column", "SELECT note FROM big WHERE abs(id) = 5", "index the expression"},
+      {"leading-wildcard", "SELECT id FROM big b WHERE b.note LIKE '%x777'", "ON big USING gin (note gin_trgm_ops)"}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct finding_list list = findings_of(NULL, cases[i][1]);
+    const char *advice = NULL;
+    for (size_t k = 0; k < list.count; k++)
+      if (strcmp(list.items[k].kind->code, cases[i][0]) == 0) advice = list.items[k].advice;
+    if (!advice || !strstr(advice, cases[i][2])) fail_msg("%s: %s", cases[i][1], advice ? advice : "not found");
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(every_kind_is_found_where_it_is_and_not_in_its_twin),
-                                     cmocka_unit_test(a_list_of_hundreds_is_told_of)};
+                                     cmocka_unit_test(a_list_of_hundreds_is_told_of), cmocka_unit_test(advice_can_be_followed)};
   return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -29,10 +29,13 @@ MUST_CHECK bool plan_words_node(const char *text, size_t len, struct arena *aren
 bool plan_words_is_type(const char *type);
 /* "(cost=0.00..1.05 rows=5 width=4) (actual time=0.01..0.02 rows=5 loops=1)". False: they don't read so. */
 MUST_CHECK bool plan_words_numbers(const char *text, json_t *fields);
+void plan_words_set_number(json_t *fields, const char *name, const char *text); /* as JSON has it: an integer where it is one */
+
+/* --- plan_properties.c: lines below a node --- */
+
 /* "Filter: (a = 1)" below a node. `key` has key_len bytes. */
 void plan_words_property(const char *key, size_t key_len, const char *value, struct arena *arena, json_t *fields);
 /* "hit=3 read=2", after `prefix`es such as "shared": "Buffers:", "I/O Timings:", "WAL:", below a node, a worker or "Planning:". */
 bool plan_words_known(const char *key, size_t key_len);
-void plan_words_set_number(json_t *fields, const char *name, const char *text);
 
 #endif
