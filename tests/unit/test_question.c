@@ -390,6 +390,29 @@ static void values_are_looked_for_near_the_tables_named(void **state) {
   assert_true(asked.times == 2 && !answer.sql);
 }
 
+/* A number of days is no key of the own table, a range of dates no date, a list no single value. */
+static void columns_are_what_their_type_says(void **state) {
+  (void)state;
+  ARENA_AUTO arena = arena_new((size_t)64 << 20);
+  json_t *json;
+  struct snapshot *snapshot = load(
+      "{\"search_path_schemas\":[\"public\"],\"tables\":[{\"schema\":\"public\",\"name\":\"suppliers\",\"kind\":\"table\",\"columns\":["
+      "{\"name\":\"id\",\"type\":\"integer\",\"nullable\":false},{\"name\":\"name\",\"type\":\"text\"},"
+      "{\"name\":\"lead_time_days\",\"type\":\"integer\"},{\"name\":\"contract\",\"type\":\"daterange\"},"
+      "{\"name\":\"signed_on\",\"type\":\"date\"},{\"name\":\"phones\",\"type\":\"text[]\"}],"
+      "\"primary_key\":{\"name\":\"p\",\"columns\":[\"id\"]}}]}",
+      arena, &json);
+  struct fixture f = {arena, json, snapshot};
+  void *fixture = &f;
+  writes(&fixture, "Which supplier has the longest lead time?",
+         "SELECT s.id, s.name, s.lead_time_days\nFROM public.suppliers AS s\nORDER BY s.lead_time_days DESC NULLS LAST\nLIMIT 1");
+  writes(
+      &fixture, "How many suppliers were there in 2025?",
+      "SELECT count(*) AS number_of_suppliers\nFROM public.suppliers AS s\nWHERE s.signed_on >= DATE '2025-01-01' AND s.signed_on < DATE "
+      "'2026-01-01'");
+  json_decref(json);
+}
+
 /* ---- a schema that is kept ---- */
 
 static const char *const kept_questions[] = {"How many clients are there?",
@@ -487,6 +510,7 @@ int main(void) {
       cmocka_unit_test(memory_runs_out),
       cmocka_unit_test(dates),
       cmocka_unit_test(values_are_looked_for_near_the_tables_named),
+      cmocka_unit_test(columns_are_what_their_type_says),
       cmocka_unit_test(what_is_kept_changes_no_answer),
       cmocka_unit_test(a_hundred_tables_are_quick),
   };

@@ -145,6 +145,12 @@ static bool reflexive(const struct word *const *words, size_t count) {
   return count && is(words[0], roles);
 }
 
+/* "parent_category", but not "lead_time" or "reply_count". */
+static bool names_row_of(const struct edge_reader *r, const struct word *word, size_t table) {
+  size_t own = r->names->table_counts[table];
+  return own && words_alike(word, r->names->table_words[table][own - 1]) > 0;
+}
+
 static void read_inferred(struct edge_reader *r, size_t at, const struct snap_column *const *keys) {
   const struct snap_table *table = &r->snapshot->tables[at];
   for (size_t c = 0; c < table->column_count; c++) {
@@ -156,12 +162,13 @@ static void read_inferred(struct edge_reader *r, size_t at, const struct snap_co
     bool keyed = count && key_word(words[count - 1]);
     for (size_t to = 0; !keyed && count > 1 && to < r->snapshot->table_count; to++)
       keyed = keys[to] && strcmp(keys[to]->name, column->name) == 0;
-    if (!keyed && !(count > 1 && reflexive(words, count))) continue;
+    bool itself = count > 1 && reflexive(words, count) && (keyed || names_row_of(r, words[count - 1], at));
+    if (!keyed && !itself) continue;
     for (size_t to = 0; to < r->snapshot->table_count; to++) {
       double score = to != at && keys[to] && same_type(column, keys[to]) ? leads_to(r, words, count, to, keys[to], column->name) : 0;
       if (score > most) most = score, best = to + 1;
     }
-    if (!best && keys[at] && same_type(column, keys[at]) && count > 1 && reflexive(words, count)) best = at + 1;
+    if (!best && itself && keys[at] && same_type(column, keys[at])) best = at + 1;
     if (!best) continue;
     const char **from = ARENA_NEW(r->arena, const char *), **to = ARENA_NEW(r->arena, const char *);
     if (!from || !to) return;

@@ -112,12 +112,13 @@ size_t names_split(const char *identifier, struct arena *arena, struct words *wo
 
 /* --- columns --- */
 
-/* Of a domain what it is over; types of extensions without their schema ("public.citext"). */
-static bool typed(const struct snap_column *column, const char *const *prefixes) {
+/* Of a domain what it is over; types of extensions without their schema ("public.citext"). A name is a type's first word. */
+static bool typed(const struct snap_column *column, const char *const *names) {
   const char *type = column->base_type ? column->base_type : column->type, *dot = strchr(type, '.');
   if (dot && strcmp(dot, ".citext") == 0) type = dot + 1;
-  for (size_t i = 0; prefixes[i]; i++)
-    if (strncmp(type, prefixes[i], strlen(prefixes[i])) == 0 && !strchr(type, '[')) return true;
+  size_t len = strcspn(type, " (");
+  for (size_t i = 0; names[i]; i++)
+    if (strncmp(type, names[i], len) == 0 && !names[i][len] && !strchr(type, '[')) return true;
   return false;
 }
 
