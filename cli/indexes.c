@@ -96,12 +96,31 @@ static void print_price(const struct term *term, const json_t *one) {
   term_para(term, 2, LABEL, TERM_DIM, "size", TERM_PLAIN, buf_str(&line));
 }
 
-static void print_caveats(const struct term *term, const json_t *one) {
+static bool has_caveat(const json_t *one, const char *text) {
   size_t index;
   json_t *caveat;
-  json_array_foreach(json_object_get(one, "caveats"), index, caveat)
-      term_para(term, 2, LABEL, TERM_DIM, "note", TERM_DIM, json_string_value(caveat) ? json_string_value(caveat) : "");
+  json_array_foreach(json_object_get(one, "caveats"), index,
+                     caveat) if (strcmp(json_string_value(caveat) ? json_string_value(caveat) : "", text) == 0) return true;
+  return false;
 }
+
+static bool all_have(const json_t *list, const char *text) {
+  for (size_t i = 0; i < json_array_size(list); i++)
+    if (!has_caveat(json_array_get(list, i), text)) return false;
+  return json_array_size(list) > 1;
+}
+
+/* Those of one index alone, or those of all, which are told once. */
+static void print_some_caveats(const struct term *term, const json_t *list, const json_t *one, bool shared) {
+  size_t index;
+  json_t *caveat;
+  json_array_foreach(json_object_get(one, "caveats"), index, caveat) {
+    const char *text = json_string_value(caveat) ? json_string_value(caveat) : "";
+    if (all_have(list, text) == shared) term_para(term, 2, LABEL, TERM_DIM, shared ? "all" : "note", TERM_DIM, text);
+  }
+}
+
+static void print_caveats(const struct term *term, const json_t *one) { print_some_caveats(term, NULL, one, false); }
 
 static void print_recommendations(const struct term *term, const json_t *list) {
   size_t index;
@@ -113,8 +132,9 @@ static void print_recommendations(const struct term *term, const json_t *list) {
     print_cost(term, one);
     print_price(term, one);
     term_para(term, 2, LABEL, TERM_DIM, "why", TERM_PLAIN, json_str(one, "reason", ""));
-    print_caveats(term, one);
+    print_some_caveats(term, list, one, false);
   }
+  if (json_array_size(list) > 1) putc('\n', term->out), print_some_caveats(term, list, json_array_get(list, 0), true);
 }
 
 static void print_drops(const struct term *term, const json_t *list) {

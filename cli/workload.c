@@ -1,6 +1,7 @@
 /* `autodb workload`: one set of indexes for many queries, from a file or from pg_stat_statements. */
 #include <math.h>
 #include <pg_query.h>
+#include <pg_query/pg_query.pb-c.h>
 
 #include "cli/cli.h"
 #include "cli/indexes.h"
@@ -70,18 +71,39 @@ void workload_print(const struct term *term, const json_t *result) {
 
 /* --- what is asked --- */
 
-static enum status split_queries(const char *text, json_t *queries, struct error *err) {
-  PgQuerySplitResult split = pg_query_split_with_scanner(text);
-  enum status status =
-      split.error ? error_set(err, ERR_VALIDATION, "the file can't be split into statements: %s", split.error->message) : OK;
-  for (int i = 0; !status && i < split.n_stmts; i++) {
-    json_t *query = json_pack("{s:s%}", "sql", text + split.stmts[i]->stmt_location, (size_t)split.stmts[i]->stmt_len);
-    if (query)
-      json_array_append_new(queries, query);
-    else
-      status = error_set(err, ERR_VALIDATION, "the file is not UTF-8 text");
+static bool add_query(json_t *queries, const char *sql, size_t len) {
+  json_t *query = json_pack("{s:s%}", "sql", sql, len);
+  return query && json_array_append_new(queries, query) == 0;
+}
+
+/* At each semicolon, whatever stands before it: what is no statement is for the server to say. */
+static bool split_tokens(const char *text, const PgQuery__ScanResult *scanned, json_t *queries) {
+  int start = -1, end = -1;
+  bool added = true;
+  for (size_t i = 0; added && i <= scanned->n_tokens; i++) {
+    const PgQuery__ScanToken *token = i < scanned->n_tokens ? scanned->tokens[i] : NULL;
+    if (token && (token->token == PG_QUERY__TOKEN__SQL_COMMENT || token->token == PG_QUERY__TOKEN__C_COMMENT)) continue;
+    if (token && token->token != PG_QUERY__TOKEN__ASCII_59) {
+      if (start < 0) start = token->start;
+      end = token->end;
+    } else if (start >= 0) {
+      added = add_query(queries, text + start, (size_t)(end - start));
+      start = -1;
+    }
   }
-  pg_query_free_split_result(split);
+  return added;
+}
+
+static enum status split_queries(const char *text, json_t *queries, struct error *err) {
+  PgQueryScanResult scan = pg_query_scan(text);
+  PgQuery__ScanResult *scanned = scan.error ? NULL : pg_query__scan_result__unpack(NULL, scan.pbuf.len, (const uint8_t *)scan.pbuf.data);
+  enum status status = OK;
+  if (!scanned)
+    status = error_set(err, ERR_VALIDATION, "the file can't be split into statements: %s", scan.error ? scan.error->message : "no memory");
+  else if (!split_tokens(text, scanned, queries))
+    status = error_set(err, ERR_VALIDATION, "the file is not UTF-8 text");
+  if (scanned) pg_query__scan_result__free_unpacked(scanned, NULL);
+  pg_query_free_scan_result(scan);
   return status;
 }
 

@@ -238,11 +238,13 @@ static void the_commands_print_it(void **state) {
   snprintf(path, sizeof path, "%s/queries.sql", h->dir);
   FILE *file = fopen(path, "we");
   assert_non_null(file);
-  fputs("SELECT * FROM accounts WHERE owner = 5 ORDER BY balance LIMIT 3;\nSELECT * FROM log WHERE account = 5;\n-- the end\n", file);
+  fputs("SELECT * FROM accounts WHERE owner = 5 ORDER BY balance LIMIT 3;\nSELECT * FROM log WHERE account = 5;\nSELEC 1;\n-- the end\n",
+        file);
   fclose(file);
   char *text = cli(h, (const char *const[]){"autodb", "workload", path, "--connection", connection, "--budget", "100MB", NULL}, 0);
   if (!strstr(text, "ON public.log (account)")) fail_msg("%s", text);
   assert_non_null(strstr(text, "All together: "));
+  assert_non_null(strstr(text, "left out  SELEC 1\n")); /* not even a keyword in it */
   free(text);
   free(cli(h, (const char *const[]){"autodb", "workload", path, "--budget", "many", NULL}, 2));
   free(cli(h, (const char *const[]){"autodb", "workload", path, "--max-indexes", "0", NULL}, 2));

@@ -126,10 +126,11 @@ static const char advised[] =
     "\"improvement_percent\":99.9,\"estimated_size_bytes\":2097152,\"write_overhead\":{\"level\":\"high\",\"extra_entries_per_day\":100000,"
     "\"wal_bytes_per_day\":10000000,\"hot_update_ratio_before\":0.9,\"hot_update_ratio_after\":0.2},\"verified_by\":\"whatif\",\"reason\":"
     "\"Finds "
-    "rows\\u001b[31m\",\"caveats\":[\"one thing and another thing that are to be thought of before this index is made, at length\"]},"
+    "rows\\u001b[31m\",\"caveats\":[\"said once\",\"one thing and another thing that are to be thought of before this index is made, at "
+    "length\"]},"
     "{\"create_sql\":\"CREATE INDEX CONCURRENTLY x ON t "
     "(a)\",\"verified_by\":\"heuristic\",\"estimated_size_bytes\":10,\"write_overhead\":{"
-    "\"level\":\"low\"},\"reason\":\"r\"}],"
+    "\"level\":\"low\"},\"reason\":\"r\",\"caveats\":[\"said once\"]}],"
     "\"drop_candidates\":[{\"drop_sql\":\"DROP INDEX CONCURRENTLY public.twice\",\"kind\":\"duplicate\",\"bytes\":81920,\"reason\":\"the "
     "same "
     "again\",\"caveats\":[]}],\"warnings\":[\"beware\"]}";
@@ -148,6 +149,8 @@ static void indexes_and_workloads(void **state) {
   assert_non_null(strstr(text, "duplicate: frees 80.0 kB"));
   assert_non_null(strstr(text, "left out"));
   assert_non_null(strstr(text, "All together: 1,234,567 to 12 (milliseconds), 99.9 % less"));
+  const char *once = strstr(text, "  all    said once\n");
+  assert_true(once && !strstr(once + 10, "said once") && strstr(text, "  note   one thing"));
   assert_null(strchr(text, '\033'));
   assert_true(widest(text) <= 80);
   free(text);

@@ -110,17 +110,18 @@ static const char *reason_of(const struct advice *advice, const struct candidate
   const struct workload_query *query = NULL;
   size_t users = queries_using(advice, candidate->index, &query);
   const char *was = query ? how_read(arena, query->before, candidate->spec.table) : NULL;
-  const char *kind = candidate->spec.predicate ? "the few rows where " : "";
-  const char *serves =
-      arena_printf(arena, "Finds %s%s%s of %s by %s", candidate->spec.predicate ? kind : "rows",
-                   candidate->spec.predicate ? candidate->spec.predicate : "", "", candidate->spec.table->qualified, candidate->why);
+  const char *where = candidate->spec.predicate;
+  const char *serves = arena_printf(arena, "Finds %s%s of %s by %s", where ? "the rows where " : "rows", where ? where : "",
+                                    candidate->spec.table->qualified, candidate->why);
   if (!query || !serves) return serves;
   const char *from = finding_number(arena, round(query->before->total_cost)), *to = finding_number(arena, round(query->after->total_cost));
   const char *instead = was ? arena_printf(arena, ", instead of a %s", was) : "";
   const char *with = advice->choice.count > 1 ? arena_printf(arena, "with all %zu of these indexes ", advice->choice.count) : "";
+  size_t planned = 0;
+  for (size_t q = 0; q < advice->queries.count; q++) planned += !advice->queries.items[q].skipped;
   if (advice->queries.count > 1)
     return arena_printf(arena, "%s%s: serves %zu of %zu queries; the one it saves most falls from %s to %s", serves, instead ? instead : "",
-                        users, advice->queries.count, from, to);
+                        users, planned, from, to);
   return arena_printf(arena, "%s%s: %sthe query's cost falls from %s to %s", serves, instead ? instead : "", with ? with : "", from, to);
 }
 
