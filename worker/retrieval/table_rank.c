@@ -1,9 +1,10 @@
 /* table_rank.c - see table_rank.h.
  *
- * By word: BM25, where of a word and its synonyms only the one that says most of a table counts. By vector: the product with every text.
- * Both are made parts of their best and added (Bruch et al. 2022: scores merged so tell more than places do). What is joined to a good one
- * is likely needed with it, over two keys at most. Then the best is taken again and again, and a word whose best table has been taken
- * counts less from then on: a question about products and suppliers needs both, not six kinds of products. */
+ * By word: BM25, where of a word, its synonyms and the schema's words nearest to it in meaning only the one that says most of a table
+ * counts. By vector: the product with every text. By meaning: how like all that the question says is what a table says in all. These are
+ * made parts of their best and added (Bruch et al. 2022: scores merged so tell more than places do). What is joined to a good one is likely
+ * needed with it, over two keys at most. Then the best is taken again and again, and a word whose best table has been taken counts less
+ * from then on: a question about products and suppliers needs both, not six kinds of products. */
 #include "worker/retrieval/table_rank.h"
 
 #include <math.h>
@@ -12,7 +13,11 @@
 
 #define MEASURES 0.2       /* what words of time and number count ("last month"): columns of that name are everywhere */
 #define LIKE_NOTHING 0.02F /* products below are chance */
-#define VECTOR_WORDS 0.2   /* the vectors' part of a score, where they are made of the same words … */
+#define NEAR 0.6           /* what a word counts that is near one of the question … */
+#define NEAR_KNOWN 0.7     /* … times this, where the schema has that one, too */
+#define IDF_MOST 4         /* a word that the schema has not at all says no more of what is meant than a rare one */
+#define MEANING 0.2        /* what meaning adds to a score, unless a model has made the vectors */
+#define VECTOR_WORDS 0.1   /* the vectors' part of a score, where they are made of the same words … */
 #define VECTOR_MODEL 0.5   /* … and where a model has made them */
 #define REFERRED 0.5       /* of a table's score for what it refers to … */
 #define REFERRING 0.4      /* … and for what refers to it, less where much does */
@@ -27,8 +32,8 @@ struct search {
   struct question *question;
   size_t tables;
   float *by_word; /* [word][table]: what the word, or one that it means, says of the table; words that are only meant say nothing */
-  double *lexical, *vector, *joined;
-  double lexical_best, vector_best, vector_share;
+  double *lexical, *vector, *meaning, *joined;
+  double lexical_best, vector_best, vector_share, meaning_best;
 };
 
 static double largest(const double *values, size_t count) {
@@ -60,9 +65,36 @@ static void score_word(struct search *search, const struct question_word *word) 
   }
 }
 
+/* A word of the question's own, by which something is to be found. */
+static bool is_own(const struct question *question, size_t w) {
+  return question->words[w].meaning == w && question->words[w].weight >= 1 && !question->words[w].measures;
+}
+
+static bool has_synonym(const struct search *search, size_t w) {
+  const struct question *question = search->question;
+  for (size_t i = 0; i < question->word_count; i++)
+    if (i != w && question->words[i].meaning == w && table_index_entry(search->index, question->words[i].name_term)->df) return true;
+  return false;
+}
+
+/* What somebody has written down as a synonym is surer than nearness. */
+static void score_near(struct search *search, size_t w) {
+  struct question_word near = search->question->words[w];
+  struct ranked found[TABLE_NEAR];
+  if (!is_own(search->question, w) || has_synonym(search, w)) return;
+  double weight = table_index_entry(search->index, near.name_term)->df ? NEAR * NEAR_KNOWN : NEAR;
+  size_t count = table_meanings_near(search->index, near.name_term, found);
+  for (size_t i = 0; i < count; i++) {
+    near.name_term = search->index->meanings.words[found[i].item].term;
+    near.weight = weight * found[i].score;
+    score_word(search, &near);
+  }
+}
+
 static void score_by_word(struct search *search) {
   const struct question *question = search->question;
   for (size_t w = 0; w < question->word_count; w++) score_word(search, &question->words[w]);
+  for (size_t w = 0; w < question->word_count; w++) score_near(search, w);
   for (size_t w = 0; w < question->word_count; w++)
     for (size_t t = 0; question->words[w].meaning == w && t < search->tables; t++)
       search->lexical[t] += (double)search->by_word[w * search->tables + t];
@@ -99,11 +131,27 @@ static void score_by_vector(struct search *search) {
   if (search->vector_best > 0) search->vector_share = embedder_takes_words(search->question->embedder) ? VECTOR_WORDS : VECTOR_MODEL;
 }
 
-/* Both; lexical is what is left of it. */
+/* --- by meaning --- */
+
+static void score_by_meaning(struct search *search) {
+  const struct question *question = search->question;
+  float sum[MEANING_DIMS] = {0};
+  if (search->vector_share == VECTOR_MODEL) return;
+  for (size_t w = 0; w < question->word_count; w++) {
+    const struct question_word *word = &question->words[w];
+    double idf = rank_idf((double)search->index->count, table_index_entry(search->index, word->name_term)->df);
+    if (word->meaning == w) table_meanings_add(sum, word->name_term, fmin(idf, IDF_MOST) * weight_of(word));
+  }
+  table_meanings_like(search->index, sum, search->meaning);
+  search->meaning_best = largest(search->meaning, search->tables);
+}
+
+/* All of it; lexical is what is left. */
 static double found_by(const struct search *search, size_t table) {
   double score = 0;
   if (search->lexical_best > 0) score += (1 - search->vector_share) * search->lexical[table] / search->lexical_best;
   if (search->vector_best > 0) score += search->vector_share * search->vector[table] / search->vector_best;
+  if (search->meaning_best > 0) score += MEANING * search->meaning[table] / search->meaning_best;
   return score;
 }
 
@@ -172,10 +220,12 @@ struct ranked *table_rank(const struct table_index *index, const struct snapshot
   search.by_word = arena_calloc(arena, question->word_count * tables + 1, sizeof *search.by_word);
   search.lexical = arena_calloc(arena, tables + 1, sizeof *search.lexical);
   search.vector = arena_calloc(arena, tables + 1, sizeof *search.vector);
+  search.meaning = arena_calloc(arena, tables + 1, sizeof *search.meaning);
   search.joined = arena_calloc(arena, tables + 1, sizeof *search.joined);
-  if (!best || !scratch || !taken || !search.by_word || !search.lexical || !search.vector || !search.joined) return NULL;
+  if (!best || !scratch || !taken || !search.by_word || !search.lexical || !search.vector || !search.meaning || !search.joined) return NULL;
   score_by_word(&search);
   score_by_vector(&search);
+  score_by_meaning(&search);
   score_joined(&search, scratch);
   *ret_count = 0;
   while (*ret_count < most && take_best(&search, taken, &best[*ret_count])) ++*ret_count;

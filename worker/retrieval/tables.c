@@ -22,7 +22,7 @@
 #define SCHEMA_TIMES 0.5F
 #define ABOUT_TIMES 1
 #define COLUMN_TIMES 1
-#define KEY_TIMES 0.5F
+#define KEY_TIMES 0.7F
 
 /* --- terms --- */
 
@@ -156,7 +156,8 @@ enum status table_index_new(const struct snapshot *snapshot, struct embedder *em
   struct table_index *index = calloc(1, sizeof *index);
   struct builder builder = {.index = index, .snapshot = snapshot, .lexicon = lexicon_shared()};
   if (index) index->arena = arena_new(INDEX_BYTES);
-  if (!index || !index->arena || !builder.lexicon || !add_texts(&builder) || !add_words(&builder)) {
+  if (!index || !index->arena || !builder.lexicon || !add_texts(&builder) || !add_words(&builder) ||
+      !table_meanings_make(index, snapshot->table_count)) {
     table_index_free(index);
     return error_oom(err);
   }
@@ -175,7 +176,7 @@ bool table_index_has_vectors(const struct table_index *index) { return index->ve
 
 size_t table_index_bytes(const struct table_index *index) {
   return index->count * ((size_t)index->dims * sizeof(float) + sizeof(struct table_part) + 512) +
-         (index->mask + 1) * sizeof(struct table_entry);
+         (index->mask + 1) * sizeof(struct table_entry) + table_meanings_bytes(index);
 }
 
 /* --- answers --- */

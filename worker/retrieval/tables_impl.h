@@ -1,10 +1,12 @@
-/* tables_impl.h - the index of a snapshot's tables, as those who search it see it. Private to tables.c, table_rank.c. */
+/* tables_impl.h - the index of a snapshot's tables, as those who search it see it. Private to tables.c, table_rank.c,
+ * table_meanings.c. */
 #ifndef AUTODB_RETRIEVAL_TABLES_IMPL_H
 #define AUTODB_RETRIEVAL_TABLES_IMPL_H
 
 #include <stdint.h>
 
 #include "common/arena.h"
+#include "worker/retrieval/table_meanings.h"
 #include "worker/retrieval/tables.h"
 #include "worker/retrieval/wording.h"
 
@@ -29,6 +31,7 @@ struct table_index {
   double average; /* words of a text */
   struct table_entry *entries;
   size_t mask;
+  struct table_meanings meanings;
   const struct wording *wording; /* of the schema's names */
   const float *vectors;          /* one a text; NULL: none */
   int dims;

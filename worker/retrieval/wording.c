@@ -106,9 +106,10 @@ static const char *const abbreviations[] = {
 /* What is behind a word that is run together with it, and says nothing of what a table is about; sorted. */
 static const char *const tails[] = {"cd", "date", "dt", "flag", "flg", "id", "ids", "key", "nbr", "nm", "no", "ts"};
 
-/* Nouns that a stemmer takes for a form of something else. */
-static const char *const nouns[] = {"booking", "building", "housing", "listing", "opening",
-                                    "parking", "posting",  "rating",  "reading", "training"};
+/* Nouns that a stemmer takes for a form of something else; sorted. */
+static const char *const nouns[] = {"authority",  "booking",    "building", "customs", "department",   "engineer",
+                                    "experiment", "housing",    "listing",  "opening", "organization", "parking",
+                                    "posting",    "production", "rating",   "reading", "training"};
 
 struct own { /* a word of the schema */
   uint32_t hash;
@@ -137,13 +138,16 @@ static const char *abbreviated(const char *word) {
 }
 
 const char *wording_stem(const struct lexeme *lexeme) {
-  size_t len = strlen(lexeme->word);
-  if (len < sizeof "rating" - 1 || !strstr(lexeme->word + len - 4, "ing")) return lexeme->stem;
-  for (size_t i = 0; i < sizeof nouns / sizeof *nouns; i++) {
-    size_t noun = strlen(nouns[i]);
-    if (strncmp(lexeme->word, nouns[i], noun) == 0 && (len == noun || (len == noun + 1 && lexeme->word[noun] == 's'))) return nouns[i];
+  char singular[WORD_BYTES];
+  const char *word = lexeme->word;
+  size_t len = strlen(word);
+  if (len < sizeof "rating" - 1 || len >= sizeof singular) return lexeme->stem;
+  const char *const *noun = bsearch(word, nouns, sizeof nouns / sizeof *nouns, sizeof *nouns, compare_words);
+  if (!noun && word[len - 1] == 's') {
+    snprintf(singular, sizeof singular, "%.*s", (int)len - 1, word);
+    noun = bsearch(singular, nouns, sizeof nouns / sizeof *nouns, sizeof *nouns, compare_words);
   }
-  return lexeme->stem;
+  return noun ? *noun : lexeme->stem;
 }
 
 uint32_t wording_term(const struct lexeme *lexeme) {
