@@ -211,6 +211,45 @@ static bool add_others(struct reader *reader, const struct link *value, const ch
   return add_filter(reader, others, at) != NULL;
 }
 
+/* The key to the own table that "report to" means, or "managed by": the only one, or the one that somebody's work is called by. */
+static const struct join_edge *key_to_superior(const struct reader *reader, size_t at, size_t table) {
+  static const char *const superiors[] = {"manag", "manager", "supervisor", "boss", "report", "lead", "mentor", "parent", NULL};
+  const struct join_graph *graph = &reader->study->graph;
+  size_t said = at;
+  while (said > 0 && token_is(reader, said - 1, "to|directly|by|under|the|of")) said--;
+  if (said == at || said == 0 || !token_is(reader, said - 1, "report|reports|reporting|reported|managed|supervised|led|mentored"))
+    return NULL;
+  for (size_t i = 0; i < graph->edge_count; i++)
+    for (size_t w = 0; graph->edges[i].from == table && graph->edges[i].to == table && w < graph->edges[i].role_count; w++)
+      for (size_t k = 0; superiors[k]; k++)
+        if (strcmp(graph->edges[i].roles[w]->text, superiors[k]) == 0) return &graph->edges[i];
+  return NULL;
+}
+
+/* "the manager of Smith": of whom it is the role, not who plays it. */
+static bool role_of(const struct reader *reader, size_t at, const struct join_edge *edge) {
+  while (at > 0 && token_is(reader, at - 1, "the")) at--;
+  if (at < 2 || edge->from != edge->to || !token_is(reader, at - 1, "of")) return false;
+  const struct link *role = mention_best(mention_at(reader, at - 2), LINK_ROLE);
+  return role && role->edge == edge;
+}
+
+/* In which role the row of a value is meant; NULL: in its own. */
+static const struct join_edge *role_of_value(const struct reader *reader, size_t at, const struct mention *mention,
+                                             const struct link *value) {
+  struct study *study = reader->study;
+  const struct join_edge *role = where_to(reader, mention, value->table);
+  if (!role) role = role_said_before(reader, at, reader->out->subject, value->table);
+  if (!role && value->table == reader->out->subject) role = key_to_superior(reader, at, value->table);
+  for (size_t i = 0; i < study->graph.edge_count && !role; i++) { /* "billing city Berlin": the role was said */
+    const struct join_edge *edge = &study->graph.edges[i];
+    if (edge->said && edge->role_count && edge->to == value->table && edge->from == reader->out->subject &&
+        said_outside(study, edge, mention) && !role_of(reader, at, edge))
+      role = edge;
+  }
+  return role;
+}
+
 static size_t known_value(struct reader *reader, size_t at, const struct mention *mention) {
   struct study *study = reader->study;
   size_t to;
@@ -240,14 +279,7 @@ static size_t known_value(struct reader *reader, size_t at, const struct mention
       break;
     }
   bool negated = negated_before(reader, at) || value->negative;
-  struct place place = {value->table, value->column, where_to(reader, mention, value->table)};
-  if (!place.role) place.role = role_said_before(reader, at, reader->out->subject, value->table);
-  for (size_t i = 0; i < study->graph.edge_count && !place.role; i++) { /* "billing city Berlin": the role was said */
-    const struct join_edge *edge = &study->graph.edges[i];
-    if (edge->said && edge->role_count && edge->to == value->table && edge->from == reader->out->subject &&
-        said_outside(study, edge, mention))
-      place.role = edge;
-  }
+  struct place place = {value->table, value->column, role_of_value(reader, at, mention, value)};
   size_t branch = place.role || reader->branch ? 0 : noun_before(reader, at, value);
   if (!add_filter(
           reader,
