@@ -122,6 +122,27 @@ struct safety {
   bool fails;
 };
 
+static bool is_named(const char *type, const char *schema, const char *name) {
+  const char *dot = strrchr(type, '.');
+  size_t len = dot ? (size_t)(dot - type) : 0;
+  return strcmp(dot ? dot + 1 : type, name) == 0 && (!dot || (strlen(schema) == len && strncmp(schema, type, len) == 0));
+}
+
+/* Types that rules know, enums, and domains over such: comparing their values can't fail. */
+static bool compares_safely(struct rewrite *rw, const PgQuery__Node *node) {
+  const char *type = query_expression_type(rw->names, node, rw->arena);
+  for (int depth = 0; type && depth < 8; depth++) {
+    if (rewrite_type_of(type) != TYPE_OTHER) return true;
+    const char *base = NULL;
+    for (size_t i = 0; i < rw->snapshot->enum_count; i++)
+      if (is_named(type, rw->snapshot->enums[i].schema, rw->snapshot->enums[i].name)) return true;
+    for (size_t i = 0; !base && i < rw->snapshot->domain_count; i++)
+      if (is_named(type, rw->snapshot->domains[i].schema, rw->snapshot->domains[i].name)) base = rw->snapshot->domains[i].base_type;
+    type = base;
+  }
+  return false;
+}
+
 /* A pattern that ends within an escape is an error, but only where a text gets that far. */
 static bool safe_pattern(const PgQuery__Node *pattern) {
   const char *text = rewrite_text_literal(pattern);
@@ -145,10 +166,10 @@ static bool safe_comparison(struct rewrite *rw, const PgQuery__AExpr *expr) {
   case PG_QUERY__A__EXPR__KIND__AEXPR_NOT_BETWEEN: known = true; break;
   default: return false;
   }
-  enum rewrite_type left = expr->lexpr ? rewrite_type(rw, expr->lexpr) : TYPE_OTHER;
+  bool safe_type = expr->lexpr && !rewrite_text_literal(expr->lexpr) && compares_safely(rw, expr->lexpr);
   bool made =
       expr->lexpr && !rewrite_column(rw, expr->lexpr) && expr->lexpr->node_case != PG_QUERY__NODE__NODE_ROW_EXPR; /* of what is safe */
-  return known && (left != TYPE_OTHER || made);
+  return known && (safe_type || made);
 }
 
 /* now() - interval '7 days' and the like: they fail for all rows or for none, and with such literals for none. */
