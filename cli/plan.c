@@ -152,13 +152,28 @@ static void print_alternatives(const struct term *term, const json_t *result) {
   long long dropped = json_int(json_object_get(result, "dropped_rewrites"), "count", 0);
   if (json_array_size(alternatives)) term_heading(term, "Other ways to write it");
   for (size_t i = 0; i < json_array_size(alternatives); i++) print_alternative(term, json_array_get(alternatives, i));
-  if (dropped) term_printf(term, TERM_DIM, "%lld other%s tried and dropped (--json says why)\n", dropped, dropped == 1 ? " was" : "s were");
+  const char *other = json_array_size(alternatives) ? "other " : "";
+  if (dropped && !*other) putc('\n', term->out);
+  if (dropped)
+    term_printf(term, TERM_DIM, "%lld %sway%s to write it %s tried and dropped (--json says why)\n", dropped, other,
+                dropped == 1 ? "" : "s", dropped == 1 ? "was" : "were");
+}
+
+static void print_context(const struct term *term, const json_t *context) {
+  if (json_array_size(context)) term_heading(term, "Your documents");
+  for (size_t i = 0; i < json_array_size(context); i++) {
+    const json_t *one = json_array_get(context, i);
+    const char *heading = json_str(one, "heading", "");
+    term_printf(term, TERM_BOLD, "%s%s%s\n", json_str(one, "source", ""), *heading ? ": " : "", heading);
+    term_para(term, 2, 2, TERM_PLAIN, "", TERM_PLAIN, json_str(one, "excerpt", ""));
+  }
 }
 
 static void print_proposals(const struct term *term, const json_t *result) {
   const json_t *warnings = json_object_get(result, "warnings");
   print_alternatives(term, result);
   indexes_print(term, result);
+  print_context(term, json_object_get(result, "business_context"));
   for (size_t i = 0; i < json_array_size(warnings); i++) {
     const char *text = json_string_value(json_array_get(warnings, i));
     if (text) term_para(term, 0, 9, TERM_YELLOW, "warning", TERM_PLAIN, text);

@@ -257,11 +257,37 @@ static void the_commands_print_it(void **state) {
   free(text);
 }
 
+static void documents_speak_of_its_tables(void **state) {
+  struct harness *h = *state;
+  char handbook[HARNESS_PATH + 32], query[HARNESS_PATH + 32];
+  snprintf(handbook, sizeof handbook, "%s/handbook.md", h->dir);
+  snprintf(query, sizeof query, "%s/query.sql", h->dir);
+  FILE *file = fopen(handbook, "we");
+  assert_non_null(file);
+  fputs("# Accounts\n\nAccounts are seen by auditors every night: their balance must not change then.\n", file);
+  fclose(file);
+  free(cli(h, (const char *const[]){"autodb", "context", "upload", handbook, "--connection", connection, NULL}, 0));
+  json_t *job = run(h, connection, "queries/optimize", json_pack("{s:s}", "sql", "SELECT id FROM accounts WHERE balance = 5"));
+  assert_string_equal(harness_text(job, "result.business_context.0.source"), "handbook.md");
+  json_decref(job);
+  job = run(h, connection, "queries/optimize", json_pack("{s:s}", "sql", "SELECT id FROM log WHERE line = 'x'"));
+  assert_int_equal(json_array_size(harness_at(job, "result.business_context")), 0);
+  json_decref(job);
+  file = fopen(query, "we");
+  assert_non_null(file);
+  fputs("SELECT id FROM accounts WHERE balance = 5", file);
+  fclose(file);
+  char *text = cli(h, (const char *const[]){"autodb", "optimize", query, "--connection", connection, NULL}, 0);
+  if (!strstr(text, "Your documents\nhandbook.md")) fail_msg("%s", text);
+  free(text);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(statements_are_the_workload),   cmocka_unit_test(lost_hot_updates_are_told),
       cmocka_unit_test(odd_names_are_quoted),          cmocka_unit_test(what_is_no_query_is_left_out),
       cmocka_unit_test(keys_without_an_index),         cmocka_unit_test(hundreds_of_queries_are_one_workload),
-      cmocka_unit_test(a_role_without_rights_is_told), cmocka_unit_test(the_commands_print_it)};
+      cmocka_unit_test(a_role_without_rights_is_told), cmocka_unit_test(the_commands_print_it),
+      cmocka_unit_test(documents_speak_of_its_tables)};
   return cmocka_run_group_tests(tests, setup, harness_teardown);
 }

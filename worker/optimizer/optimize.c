@@ -8,6 +8,7 @@
 #include "worker/optimizer/rewrite/rewrite.h"
 #include "worker/query/resolve.h"
 #include "worker/query/session.h"
+#include "worker/retrieval/retrieval.h"
 #include "worker/schema/store.h"
 
 /* To add a stage: a row. They run in this order, each seeing what those before it appended. */
@@ -117,10 +118,23 @@ static json_t *result_json(const struct optimization *o) {
   json_object_set(result, "drop_candidates", o->drop_candidates);
   json_object_set(result, "statistics_recommendations", o->statistics);
   json_object_set(result, "settings_recommendations", o->settings);
-  json_object_set_new(result, "business_context", json_array());
+  json_object_set(result, "business_context", o->business_context);
   json_object_set_new(result, "narrative", json_null());
   json_object_set(result, "warnings", o->warnings);
   return result;
+}
+
+#define CONTEXT_TABLES 16
+
+/* What documents say of the tables it reads or writes. */
+static enum status read_context(struct optimization *o, struct error *err) {
+  struct table_list list = {0};
+  const char *tables[CONTEXT_TABLES];
+  size_t count = 0;
+  if (!facts_tables(o->arena, o->snapshot, o->statement->node, &list)) return error_oom(err);
+  for (size_t i = 0; i < list.count && count < CONTEXT_TABLES; i++) tables[count++] = list.items[i]->qualified;
+  o->business_context = arena_json(o->arena, retrieval_context(o->job, o->statement->text, tables, count));
+  return o->business_context ? OK : error_oom(err);
 }
 
 static enum status run(struct optimization *o, struct error *err) {
@@ -136,7 +150,8 @@ static enum status run(struct optimization *o, struct error *err) {
   status = explain_choose_values(o, err);
   if (!status) status = optimize_explain(o, o->statement->text, o->options.analyze, &o->plan, err);
   if (!status) status = find(o, err);
-  return status ? status : run_stages(o, err);
+  if (!status) status = run_stages(o, err);
+  return status ? status : read_context(o, err);
 }
 
 enum status optimize_run(struct job *job, json_t **ret_result, struct error *err) {

@@ -50,6 +50,7 @@ struct optimization {
   json_t *alternatives, *index_recommendations, *drop_candidates; /* arrays of the contract (section 5); appended to */
   json_t *dropped_rewrites;                                       /* {count, by_level, rewrites}: those that fell off the ladder */
   json_t *statistics, *settings; /* arrays: what the planner should know, what the query would run better with */
+  json_t *business_context;      /* excerpts of documents that speak of its tables */
   json_t *warnings;              /* strings: what was not looked at, and why */
 };
 
