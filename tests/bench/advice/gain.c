@@ -8,8 +8,8 @@
 
 #define ROUNDS 5
 #define DOUBTS 15 /* rounds till a rewrite is called slower: others use the machine as well */
-#define PATIENCE "5s"
-#define PATIENCE_MS 5000.0
+#define LONGEST "5s"
+#define LONGEST_MS 5000.0
 #define TELLING_MS 2 /* what takes less is told apart by nothing */
 
 /* Over tests/fixtures/rewrites.sql: rewrites that PostgreSQL does not do by itself, and that many queries need. */
@@ -55,14 +55,14 @@ struct gains {
   double worst, logs;
 };
 
-/* What a run takes, planning included; a run that takes longer than patience lasts takes that. */
+/* What a run takes, planning included; a run that takes longer than the longest takes that. */
 static double time_of(struct gains *gains, const char *sql) {
   ERROR_AUTO err = {0};
   PGRESULT_AUTO res = NULL;
   const char *explain = arena_printf(gains->arena, "EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) %s", sql);
   if (pg_query(gains->conn, explain, 0, NULL, &res, &err)) {
     if (!strstr(err.message, "timeout")) fail_msg("%s: %s", sql, err.message);
-    return PATIENCE_MS;
+    return LONGEST_MS;
   }
   json_t *top = json_array_get(arena_json(gains->arena, json_loads(PQgetvalue(res, 0, 0), 0, NULL)), 0);
   return number(top, "Execution Time") + number(top, "Planning Time");
@@ -70,7 +70,7 @@ static double time_of(struct gains *gains, const char *sql) {
 
 static void time_pair(struct gains *gains, const char *rule, const char *sql, const char *rewrite) {
   double before = INFINITY, after = INFINITY;
-  for (int round = 0; round < (after > before ? DOUBTS : ROUNDS) && (round == 0 || before + after < PATIENCE_MS / ROUNDS); round++) {
+  for (int round = 0; round < (after > before ? DOUBTS : ROUNDS) && (round == 0 || before + after < LONGEST_MS / ROUNDS); round++) {
     if (round % 2) after = fmin(after, time_of(gains, rewrite));
     before = fmin(before, time_of(gains, sql));
     if (round % 2 == 0) after = fmin(after, time_of(gains, rewrite));
@@ -107,7 +107,7 @@ static bool run_query(struct gains *gains, const char *url, const char *rule, co
 
 static void open_gains(struct gains *gains, const char *url) {
   *gains = (struct gains){.conn = harness_connect(url), .arena = arena_new((size_t)1 << 30)};
-  PQclear(PQexec(gains->conn, "SET statement_timeout = '" PATIENCE "'"));
+  PQclear(PQexec(gains->conn, "SET statement_timeout = '" LONGEST "'"));
 }
 
 static void close_gains(struct gains *gains, const char *what) {
