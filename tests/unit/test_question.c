@@ -413,6 +413,41 @@ static void columns_are_what_their_type_says(void **state) {
   json_decref(json);
 }
 
+/* When something was sold is when it was ordered, not when it came into the catalogue. */
+static void what_was_sold_has_the_date_of_its_order(void **state) {
+  (void)state;
+  ARENA_AUTO arena = arena_new((size_t)64 << 20);
+  json_t *json;
+  struct snapshot *snapshot = load(
+      "{\"search_path_schemas\":[\"public\"],\"tables\":["
+      "{\"schema\":\"public\",\"name\":\"products\",\"kind\":\"table\",\"columns\":[{\"name\":\"id\",\"type\":\"bigint\",\"nullable\":"
+      "false},"
+      "{\"name\":\"name\",\"type\":\"text\"},{\"name\":\"created_at\",\"type\":\"timestamp with time zone\",\"nullable\":false}],"
+      "\"primary_key\":{\"name\":\"p\",\"columns\":[\"id\"]}},"
+      "{\"schema\":\"public\",\"name\":\"orders\",\"kind\":\"table\",\"columns\":[{\"name\":\"id\",\"type\":\"bigint\",\"nullable\":false},"
+      "{\"name\":\"placed_at\",\"type\":\"timestamp with time zone\",\"nullable\":false},"
+      "{\"name\":\"updated_at\",\"type\":\"timestamp with time zone\",\"nullable\":false}],"
+      "\"primary_key\":{\"name\":\"o\",\"columns\":[\"id\"]}},"
+      "{\"schema\":\"public\",\"name\":\"order_items\",\"kind\":\"table\",\"columns\":[{\"name\":\"order_id\",\"type\":\"bigint\","
+      "\"nullable\":false},"
+      "{\"name\":\"product_id\",\"type\":\"bigint\",\"nullable\":false},{\"name\":\"quantity\",\"type\":\"integer\",\"nullable\":false},"
+      "{\"name\":\"line_total\",\"type\":\"numeric\",\"nullable\":false}],"
+      "\"foreign_keys\":[{\"name\":\"a\",\"columns\":[\"order_id\"],\"ref_schema\":\"public\",\"ref_table\":\"orders\",\"ref_columns\":["
+      "\"id\"]},"
+      "{\"name\":\"b\",\"columns\":[\"product_id\"],\"ref_schema\":\"public\",\"ref_table\":\"products\",\"ref_columns\":[\"id\"]}]}]}",
+      arena, &json);
+  struct fixture f = {arena, json, snapshot};
+  void *fixture = &f;
+  writes(&fixture, "Products sold in October 2026",
+         "SELECT p.id, p.name\nFROM public.products AS p\nWHERE EXISTS (SELECT 1 FROM public.order_items AS oi\nJOIN public.orders AS o ON "
+         "o.id = oi.order_id WHERE p.id = oi.product_id\n  AND o.placed_at >= DATE '2026-10-01' AND o.placed_at < DATE '2026-11-01')");
+  writes(&fixture, "revenue per product in October 2026",
+         "SELECT p.id, p.name, sum(oi.line_total) AS total_line_total\nFROM public.order_items AS oi\nJOIN public.products AS p ON p.id = "
+         "oi.product_id\nJOIN public.orders AS o ON o.id = oi.order_id\nWHERE o.placed_at >= DATE '2026-10-01' AND o.placed_at < DATE "
+         "'2026-11-01'\nGROUP BY p.id, p.name");
+  json_decref(json);
+}
+
 /* ---- a schema that is kept ---- */
 
 static const char *const kept_questions[] = {"How many clients are there?",
@@ -511,6 +546,7 @@ int main(void) {
       cmocka_unit_test(dates),
       cmocka_unit_test(values_are_looked_for_near_the_tables_named),
       cmocka_unit_test(columns_are_what_their_type_says),
+      cmocka_unit_test(what_was_sold_has_the_date_of_its_order),
       cmocka_unit_test(what_is_kept_changes_no_answer),
       cmocka_unit_test(a_hundred_tables_are_quick),
   };

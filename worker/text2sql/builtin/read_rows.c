@@ -384,6 +384,7 @@ size_t rule_sold(struct reader *reader, size_t at) {
   if (!find_sold(reader, reader->out->subject, &place)) return 0;
   add_related(reader, place.table);
   reader->last_table = place.table;
+  reader->where = true; /* "products sold in May" */
   study->mentioned[place.table] = study->drawn[place.table] = true;
   return 1;
 }

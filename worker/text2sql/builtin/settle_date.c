@@ -77,7 +77,7 @@ static double date_rank(struct reader *reader, size_t table, const struct snap_c
     if (strncmp(text, "updat", 5) == 0 || strncmp(text, "modif", 5) == 0 || strncmp(text, "delet", 5) == 0 ||
         strncmp(text, "load", 4) == 0 || strncmp(text, "birth", 5) == 0)
       return 0.05;
-    if (strncmp(text, "creat", 5) == 0 || strncmp(text, "insert", 6) == 0) rank = 0.55;
+    if (strncmp(text, "creat", 5) == 0 || strncmp(text, "insert", 6) == 0) rank = 0.45;
     static const char *const begins[] = {"open",  "place", "submit", "start",  "book",    "regist",
                                          "order", "sign",  "join",   "report", "request", "issu"};
     for (size_t b = 0; b < sizeof begins / sizeof *begins && rank < 0.5; b++)
@@ -166,7 +166,7 @@ static bool parents_date(struct reader *reader, size_t at, size_t table, struct 
       struct place place;
       bool has = date_by_verb(reader, at, edge->to, &place);
       for (size_t c = 0; !has && c < to->column_count; c++)
-        if (column_temporal(&to->columns[c]) && date_rank(reader, edge->to, &to->columns[c]) >= 0.7)
+        if (column_temporal(&to->columns[c]) && date_rank(reader, edge->to, &to->columns[c]) >= 0.5)
           has = only_date(reader, edge->to, &place);
       if (!has || (edge->role_count && !edge->said && found)) continue;
       if (found++ == 0 || edge->said) *ret_place = place;
