@@ -90,6 +90,15 @@ size_t study_display(struct study *study, size_t table, const struct snap_column
     ret_columns[0] = one->column;
     return 1;
   }
+  for (size_t i = 0; i < study->names.count; i++) { /* airlines.airline */
+    const struct name *one = &study->names.items[i];
+    size_t own = study->names.table_counts[table];
+    bool same = one->table_at == table && one->column && !one->owned && one->count == own && own > 0 && column_textual(one->column);
+    for (size_t w = 0; same && w < own; w++) same = one->words[w] == study->names.table_words[table][w];
+    if (!same || column_key(study_table(study, table), one->column)) continue;
+    ret_columns[0] = one->column;
+    return 1;
+  }
   for (size_t i = NAMED; i < sizeof single / sizeof *single; i++) {
     const struct snap_column *column = named(study, table, &single[i], 1);
     if (!column) continue;

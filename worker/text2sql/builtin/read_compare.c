@@ -183,14 +183,16 @@ static size_t compare_adjective(struct reader *reader, size_t at) {
     if (!n) continue;
     if (at > 0 && token_is(reader, at - 1, "last|lasts|run|runs|take|takes|lasted|ran|took|weigh|weighs")) study->explained[at - 1] = true;
     size_t table = reader->out->subject;
-    bool found = find_concept(reader, table, compared[i].concepts, WANT_NUMBER, &place);
+    bool found = find_concept(reader, told_table(reader), compared[i].concepts, WANT_NUMBER, &place) ||
+                 find_concept(reader, table, compared[i].concepts, WANT_NUMBER, &place);
     if (!found && reader->last_table != NO_TABLE)
       found = find_concept(reader, reader->last_table, compared[i].concepts, WANT_NUMBER, &place);
     size_t m;
     if (found && number_at(reader, p))
       return compare_number(reader, at, place, compared[i].op, token_at(reader, p)->lower, skip_units(reader, p + 1, place.column) - at);
     if (found && ((m = compare_than(reader, at, p, place, compared[i].op, false)) || study->doubt)) return m;
-    bool born = !found && strcmp(compared[i].concepts, "age") == 0 && find_concept(reader, table, "birth", WANT_DATE, &place);
+    bool born = !found && strcmp(compared[i].concepts, "age") == 0 && (find_concept(reader, told_table(reader), "birth", WANT_DATE, &place) ||
+                                                                       find_concept(reader, table, "birth", WANT_DATE, &place));
     if (born && ((m = compare_than(reader, at, p, place, *compared[i].op == '>' ? "<" : ">", false)) || study->doubt)) return m;
     if (born && number_at(reader, p)) {
       const char *then = arena_printf(study->arena, "CURRENT_DATE - INTERVAL '%d years'", (int)token_at(reader, p)->number);

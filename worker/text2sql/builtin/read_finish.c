@@ -138,8 +138,17 @@ static bool row_called(struct reader *reader, const struct measure *item) {
 }
 
 /* Rows asked for together with aggregates are what the aggregates are grouped by. */
+/* "the average number of employees of all shops": for each of them. */
+static void average_over(struct reader *reader) {
+  struct reading *out = reader->out;
+  if (!out->nested_average || out->group_count || out->item_count != 1) return;
+  for (size_t i = 0; i < reader->qualifier_count; i++)
+    if (reader->qualifiers[i] != out->items[0].of.table) add_group(reader, (struct group){.of.table = reader->qualifiers[i]});
+}
+
 void finish_groups(struct reader *reader) {
   struct reading *out = reader->out;
+  average_over(reader);
   if (out->ratio) return;
   for (size_t i = 0; i < out->item_count && out->group_count && reader->per; i++) { /* "signups per year": rows, by their date */
     struct measure *item = &out->items[i];

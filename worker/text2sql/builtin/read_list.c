@@ -61,6 +61,7 @@ size_t rule_table(struct reader *reader, size_t at) {
   }
   size_t n = mention->to - at;
   reader->last_table = which;
+  if (mention->verb && table->score < 0.95 && token_is(reader, at, "listed|named|called|given|recorded|shown|displayed|included")) return n;
   if (mention->verb && table->score < 0.95 && verb_neutral(study, at)) return n;                              /* "team plays" */
   if (!mention->verb && which == out->subject && !reader->where && money_like(reader, mention->to)) return n; /* "ticket revenue" */
   if (mention->verb) {
@@ -120,8 +121,11 @@ static bool show_names(struct reader *reader, const struct mention *mention) {
     if (mention->links[i].kind == LINK_COLUMN && mention->links[i].table == place.table && mention->links[i].score > exact)
       exact = mention->links[i].score;
   const struct snap_column *display[2];
-  size_t n = exact < 0.99 ? study_display(study, place.table, display) : 0;
-  if (n < 2 && (settled || !n)) return false;
+  bool other = whose && place.table != whose->table; /* "continent name": not the country's */
+  if (other) place.table = whose->table;
+  size_t n = exact < 0.99 || other ? study_display(study, place.table, display) : 0;
+  if (n < 2 && !other && (settled || !n)) return false;
+  if (!n) return false;
   study->doubt = NULL;
   for (size_t i = 0; i < n; i++) add_item(reader, (struct measure){.of = {place.table, display[i], NULL}});
   return true;
@@ -140,6 +144,21 @@ static void draw_done(struct reader *reader, const struct link *done, size_t at)
   }
 }
 
+/* "id of students": their key, whatever it is called. */
+static bool key_of_noun(struct reader *reader, const struct mention *mention, struct place *ret_place) {
+  struct study *study = reader->study;
+  size_t table = reader->out->subject;
+  for (size_t t = 0; t < study->snapshot->table_count; t++)
+    if (study->mentioned[t] && mention_beside(reader, mention, t)) table = t;
+  const struct snap_constraint *key = table_primary(study_table(study, table));
+  for (size_t c = 0; key && key->column_count == 1 && c < study_table(study, table)->column_count; c++)
+    if (strcmp(study_table(study, table)->columns[c].name, key->columns[0]) == 0) {
+      *ret_place = (struct place){.table = table, .column = &study_table(study, table)->columns[c]};
+      return true;
+    }
+  return false;
+}
+
 size_t rule_column(struct reader *reader, size_t at) {
   struct study *study = reader->study;
   const struct mention *mention = mention_at(reader, at);
@@ -156,6 +175,10 @@ size_t rule_column(struct reader *reader, size_t at) {
   if (doing) return 1; /* "doctors charge the highest fee" */
   bool named = mention->to == at + 1 && token_is(reader, at, "name|names|title|titles");
   if (named && show_names(reader, mention)) return 1;
+  if (mention->to == at + 1 && token_is(reader, at, "id|ids") && key_of_noun(reader, mention, &place)) {
+    add_item(reader, (struct measure){.of = place});
+    return 1;
+  }
   if (study->doubt || !settle_column(reader, mention, WANT_ANY, &place)) return 0;
   bool theirs = at > 0 && token_is(reader, at - 1, "their|its|the|and|,|his|of|a|an|whose|which|what");
   if (reader->where && !theirs) return 0;

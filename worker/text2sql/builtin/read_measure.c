@@ -37,7 +37,9 @@ static struct measure counted(struct reader *reader, struct place place) {
   static const char *const sums[] = {"quantiti", "unit", "stock", "seat", "point",  "goal", "hour", "second", "minut",
                                      "mile",     "view", "click", "piec", "credit", "page", "copi", NULL};
   bool number = column_numeric(place.column) && !column_key(study_table(reader->study, place.table), place.column);
-  if (number && named_by(reader->study, place.column, sums)) return (struct measure){.kind = MEASURE_SUM, .of = place};
+  static const char *const levels[] = {"age", "year", "price", "cost", "rate", "rating", "score", "rank", "grade", "salari", "number", "size", "level", NULL};
+  bool many = column_integer(place.column) && !named_by(reader->study, place.column, levels);
+  if (number && (many || named_by(reader->study, place.column, sums))) return (struct measure){.kind = MEASURE_SUM, .of = place};
   return (struct measure){.kind = MEASURE_COUNT, .distinct = true, .of = place};
 }
 
@@ -162,6 +164,7 @@ size_t read_measure(struct reader *reader, size_t at, struct measure *ret_measur
     if (m || reader->study->doubt) return m ? skip_glue(reader, at + n) + m - start : 0;
   }
   bool nested = n && kind == MEASURE_AVG;
+  enum measure_kind outer = n && kind != MEASURE_COUNT ? kind : MEASURE_NONE;
   while ((n = aggregate_at(reader, at, &kind)) && kind != MEASURE_COUNT && !long_column(reader, skip_glue(reader, at + n)) &&
          aggregate_at(reader, skip_glue(reader, at + n), &(enum measure_kind){0}))
     at = skip_glue(reader, at + n); /* "total number of" */
@@ -170,7 +173,9 @@ size_t read_measure(struct reader *reader, size_t at, struct measure *ret_measur
     bool distinct = token_is(reader, at, "distinct|unique|different");
     at = skip_glue(reader, at);
     n = measured(reader, at, kind, distinct, ret_measure);
-    if (n && nested && kind == MEASURE_COUNT) reader->out->nested_average = true;
+    bool numbers = n && kind == MEASURE_COUNT && ret_measure->kind == MEASURE_SUM; /* "maximum number of seats" */
+    if (numbers && outer != MEASURE_NONE) ret_measure->kind = outer;
+    if (n && nested && kind == MEASURE_COUNT && !numbers) reader->out->nested_average = true;
     return n ? at + n - start : 0;
   }
   if ((n = read_term(reader, at, ret_measure))) return at + n - start;

@@ -212,7 +212,7 @@ static size_t rank_by_noun(struct reader *reader, size_t at, bool falling) {
   if (study->doubt) return 0;
   if (!n && !(counting && (by_last_verb(reader, &by) || by_money(reader, at, &by) || by_use(reader, at, &by)))) return 0;
   if (study->doubt) return 0;
-  if (n && !wants_rows(reader) && reader->out->group_count && !reader->timed && by.kind == MEASURE_SUM && by.of.column &&
+  if (n && !wants_rows(reader) && (reader->out->group_count || by.of.table == reader->out->subject) && !reader->timed && by.kind == MEASURE_SUM && by.of.column &&
       study_phrase(study, p, "number of|amount of")) { /* "for each maker the largest number of seats" */
     by.kind = falling ? MEASURE_MAX : MEASURE_MIN;
   }
@@ -357,12 +357,26 @@ static size_t rank_by_popularity(struct reader *reader, size_t at) {
   return mention->to - at;
 }
 
+/* "which nationality is the most common": of what is asked for. */
+static size_t frequent_item(struct reader *reader, size_t taken, bool most) {
+  struct reading *out = reader->out;
+  for (size_t i = 0; i < out->item_count; i++) {
+    if (out->items[i].kind != MEASURE_NONE || !out->items[i].of.column) continue;
+    add_key(reader, (struct measure){.kind = MEASURE_COUNT, .of.table = out->items[i].of.table}, most);
+    set_limit(reader, TOKENS_MAX);
+    out->listed = out->distinct = false;
+    return taken;
+  }
+  return 0;
+}
+
 /* "the most common diseases": values by how many rows have them. */
 static size_t rank_by_frequency(struct reader *reader, size_t at) {
   size_t most = study_phrase(reader->study, at, "most common|most frequent|most frequently occurring"),
          least = study_phrase(reader->study, at, "least common|least frequent|rarest");
   const struct mention *mention = mention_at(reader, at + most + least);
   struct place place;
+  if ((most || least) && (!mention || token_is(reader, at + most + least, "among|in|of|for|across"))) return frequent_item(reader, most + least, most != 0);
   if ((!most && !least) || !mention_best(mention, LINK_COLUMN) || !settle_column(reader, mention, WANT_ANY, &place)) return 0;
   add_group(reader, (struct group){.of = place});
   add_key(reader, (struct measure){.kind = MEASURE_COUNT, .of.table = place.table}, most != 0);

@@ -278,6 +278,9 @@ static size_t known_value(struct reader *reader, size_t at, const struct mention
       more = kind->to - to;
       break;
     }
+  for (size_t i = 0; noun && noun->to <= at && i < noun->count; i++) /* "City 'Aberdeen'" */
+    if (noun->links[i].kind == LINK_COLUMN && noun->links[i].column == value->column)
+      for (size_t t = noun->from; t < noun->to; t++) study->explained[t] = true;
   bool negated = negated_before(reader, at) || value->negative;
   struct place place = {value->table, value->column, role_of_value(reader, at, mention, value)};
   size_t branch = place.role || reader->branch ? 0 : noun_before(reader, at, value);

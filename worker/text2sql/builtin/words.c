@@ -167,8 +167,8 @@ const char *words_abbreviation(const char *lower, bool in_question) {
 
 void words_expect(struct words *words, const char *lower) {
   size_t len = strlen(lower);
-  if (words->expected_count < EXPECTED && len >= 4) words->expected[words->expected_count++] = lower;
-  if (words->expected_count < EXPECTED && len >= 5 && lower[len - 1] == 's') /* "usernames": username is a word here */
+  if (words->expected_count < EXPECTED && len >= 3) words->expected[words->expected_count++] = lower;
+  if (words->expected_count < EXPECTED && len >= 4 && lower[len - 1] == 's') /* "usernames": username is a word here */
     words->expected[words->expected_count++] = arena_strndup(words->arena, lower, len - 1);
 }
 

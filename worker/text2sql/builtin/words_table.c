@@ -461,5 +461,5 @@ const char *const words_parts[] = {
     "salary",      "sale",      "sales",    "score",    "ship",     "shipped",  "size",     "staff",    "start",   "state",    "status",
     "stock",       "store",     "street",   "student",  "supplier", "team",     "time",     "title",    "total",   "track",    "type",
     "unit",        "updated",   "user",     "value",    "vendor",   "weight",   "year",     "zip",      "cust",    "prod",     "emp",
-    "dept",        "qty",       "amt",      "num",      "max",      "min",      "avg",      "paid",     "due",     "old",      "new",
+    "type",        "kind",    "model",    "brand",    "color",    "tax",      "fee",      "sex",     "dept",        "qty",       "amt",      "num",      "max",      "min",      "avg",      "paid",     "due",     "old",      "new",
     NULL};
