@@ -88,6 +88,8 @@ size_t rule_match(struct reader *reader, size_t at);       /* read_state.c: "con
 size_t rule_null(struct reader *reader, size_t at);        /* read_state.c: "is missing" */
 size_t rule_flag(struct reader *reader, size_t at);        /* read_state.c: "active" */
 
+/* What a date is called that a verb is about: "made created order date". */
+const char *date_words(struct reader *reader, size_t at);
 /* The date column that a verb before `at` is about: "hired", "closed". */
 bool date_by_verb(struct reader *reader, size_t at, size_t table, struct place *ret_place);
 bool negated_before(const struct reader *reader, size_t at);          /* "not in", "except": marks what it found as explained */

@@ -115,7 +115,11 @@ static size_t read_other(struct reader *reader, size_t at, struct place place, s
     return p - at;
   }
   if (!mention || !mention_best(mention, LINK_COLUMN) || !settle_column(reader, mention, WANT_NUMBER, ret_other)) return 0;
-  return ret_other->table == place.table && ret_other->column != place.column ? mention->to - at : 0;
+  if (ret_other->column == place.column) return 0;
+  struct join_path path;
+  bool beside = ret_other->table == place.table ||
+                (joins_path(&reader->study->graph, place.table, ret_other->table, NULL, reader->study->arena, &path) && path_single(&path));
+  return beside && !column_key(study_table(reader->study, ret_other->table), ret_other->column) ? mention->to - at : 0;
 }
 
 /* What follows a column: an operator and something to compare with. `at` is behind the column. */
@@ -191,8 +195,9 @@ static size_t compare_adjective(struct reader *reader, size_t at) {
     if (found && number_at(reader, p))
       return compare_number(reader, at, place, compared[i].op, token_at(reader, p)->lower, skip_units(reader, p + 1, place.column) - at);
     if (found && ((m = compare_than(reader, at, p, place, compared[i].op, false)) || study->doubt)) return m;
-    bool born = !found && strcmp(compared[i].concepts, "age") == 0 && (find_concept(reader, told_table(reader), "birth", WANT_DATE, &place) ||
-                                                                       find_concept(reader, table, "birth", WANT_DATE, &place));
+    bool born =
+        !found && strcmp(compared[i].concepts, "age") == 0 &&
+        (find_concept(reader, told_table(reader), "birth", WANT_DATE, &place) || find_concept(reader, table, "birth", WANT_DATE, &place));
     if (born && ((m = compare_than(reader, at, p, place, *compared[i].op == '>' ? "<" : ">", false)) || study->doubt)) return m;
     if (born && number_at(reader, p)) {
       const char *then = arena_printf(study->arena, "CURRENT_DATE - INTERVAL '%d years'", (int)token_at(reader, p)->number);
@@ -315,6 +320,17 @@ static size_t compare_average(struct reader *reader, size_t at, size_t p, const 
   return compare_than(reader, at, p, place, op, false);
 }
 
+/* "worth 15 credits", "with 3 bedrooms": a number and its column. */
+static size_t compare_exactly(struct reader *reader, size_t at) {
+  const struct mention *mention = mention_at(reader, at + 1);
+  const struct link *column = mention_best(mention, LINK_COLUMN), *table = mention_best(mention, LINK_TABLE);
+  struct place place;
+  if (!column || mention->verb || column->score < 0.9 || (table && table->score >= column->score)) return 0;
+  if (!settle_column(reader, mention, WANT_NUMBER, &place) || place.table != told_table(reader)) return 0;
+  if (token_is(reader, at - 1, "worth")) reader->study->explained[at - 1] = true;
+  return compare_number(reader, at, place, "=", token_at(reader, at)->lower, mention->to - at);
+}
+
 static size_t compare_before(struct reader *reader, size_t at) {
   struct study *study = reader->study;
   size_t split = compare_split(reader, at);
@@ -340,7 +356,7 @@ static size_t compare_before(struct reader *reader, size_t at) {
   bool dollar = token_at(reader, p)->from > 0 && study->tokens.text[token_at(reader, p)->from - 1] == '$';
   size_t q = p + 1, t = n ? 0 : trailing(reader, q, &op);
   q += t;
-  if (!n && !t) return 0;
+  if (!n && !t) return at > 0 && token_is(reader, at - 1, "worth|with|has|have|having|had") ? compare_exactly(reader, at) : 0;
   size_t units = skip_units(reader, q, NULL);
   const struct mention *mention = mention_at(reader, skip_glue(reader, q));
   if (mention && mention_best(mention, LINK_COLUMN) && !mention->verb &&

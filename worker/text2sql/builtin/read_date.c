@@ -11,7 +11,7 @@ static bool year_filter(struct reader *reader, size_t at, size_t table, const st
   bool by_verb = false; /* "formed before 2000": of several years the verb's */
   for (size_t back = 1; back <= 2 && back <= at && !by_verb; back++) {
     by_verb = *token_lower(reader, at - back) && !study_glue(token_lower(reader, at - back)) &&
-              find_concept(reader, table, token_lower(reader, at - back), WANT_NUMBER, &place) &&
+              find_concept(reader, table, date_words(reader, at - back), WANT_NUMBER, &place) &&
               strstr(tokens_lower(study->arena, place.column->name, strlen(place.column->name)), "year");
     if (by_verb) study->explained[at - back] = true;
   }
@@ -64,8 +64,40 @@ static size_t dated_table(struct reader *reader, size_t at) {
   return measured ? measured->of.table : out->subject;
 }
 
+/* A date of the rows asked for, said by its name or by what was done: "due", "the due date". The tokens; 0: none. */
+static size_t own_date(struct reader *reader, size_t at, struct place *ret_place) {
+  const struct mention *mention = mention_at(reader, at);
+  size_t table = reader->out->subject;
+  if (mention && !mention->verb && mention_best(mention, LINK_COLUMN) && settle_column(reader, mention, WANT_DATE, ret_place))
+    return ret_place->table == table ? mention->to - at : 0;
+  reader->study->doubt = NULL;
+  if (!*token_lower(reader, at) || study_glue(token_lower(reader, at))) return 0;
+  if (!find_concept(reader, table, token_lower(reader, at), WANT_DATE, ret_place)) return 0;
+  return 1 + (token_is(reader, at + 1, "date|day|time") ? 1 : 0);
+}
+
+/* "returned after they were due": one date of a row against another. */
+static size_t dates_compared(struct reader *reader, size_t at) {
+  size_t after = study_phrase(reader->study, at, "later than|after"), before = study_phrase(reader->study, at, "earlier than|before");
+  if ((!after && !before) || at == 0 || reader->out->subject == NO_TABLE || reader->study->doubt) return 0;
+  struct place left, right, *other;
+  size_t p = at + after + before;
+  while (token_is(reader, p, "the|its|their|they|it|were|was|is|are|been|being")) p++;
+  size_t n = own_date(reader, p, &right), back = 1;
+  if (!n) return 0;
+  while (back < 3 && back < at && (study_glue(token_lower(reader, at - back)) || token_is(reader, at - back, "date|day"))) back++;
+  if (!own_date(reader, at - back, &left) || left.column == right.column || !(other = ARENA_NEW(reader->study->arena, struct place)))
+    return 0;
+  *other = right;
+  reader->study->explained[at - back] = true;
+  add_filter(reader, (struct filter){.kind = FILTER_ROLE, .of = left, .op = after ? ">" : "<", .until = other}, at);
+  return p + n - at;
+}
+
 size_t rule_date(struct reader *reader, size_t at) {
   struct study *study = reader->study;
+  size_t compared = dates_compared(reader, at);
+  if (compared) return compared;
   struct date_range range;
   size_t another = another_date(reader, at);
   if (another) return another;
@@ -84,7 +116,8 @@ size_t rule_date(struct reader *reader, size_t at) {
       near = false;
   bool done = false; /* "enrolled in 2020" of enroll_year */
   for (size_t back = 1; range.years && !reader->branch && back <= 2 && back <= at && !done; back++)
-    done = !study_glue(token_lower(reader, at - back)) && find_concept(reader, table, token_lower(reader, at - back), WANT_NUMBER, &place);
+    done = !study_glue(token_lower(reader, at - back)) && find_concept(reader, table, date_words(reader, at - back), WANT_NUMBER, &place) &&
+           named_by(study, place.column, (const char *const[]){"year", NULL});
   if (done && year_filter(reader, at, table, &range)) return n;
   bool found = near && settle_date(reader, at, last, &place);
   if (!found && near && !study->doubt && year_filter(reader, at, last, &range)) return n; /* "performed in a concert in 2014" */

@@ -6,6 +6,14 @@
 void finish_waiting(struct reader *reader) {
   struct reading *out = reader->out;
   struct place amount;
+  static const char spends[] = "spent|spend|paid|pay|cost";
+  for (size_t at = 2; reader->pending == MEASURE_SUM && !out->item_count && out->subject != NO_TABLE && at < 8; at++) {
+    if (!token_is(reader, at, spends) || !find_concept(reader, out->subject, "amount total cost price fee", WANT_NUMBER, &amount)) continue;
+    add_item(reader, (struct measure){.kind = MEASURE_SUM, .of = amount}); /* "how much was spent on repairs" */
+    reader->study->explained[at] = true;
+    out->listed = false;
+    reader->pending = MEASURE_NONE;
+  }
   if (reader->pending == MEASURE_SUM && !out->item_count && !reader->study->doubt &&
       out->subject != NO_TABLE && /* "how much was deposited" */
       find_concept(reader, out->subject, "amount total revenue sales", WANT_NUMBER, &amount)) {

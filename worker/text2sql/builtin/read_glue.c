@@ -31,11 +31,12 @@ static bool weighty(const char *lower) {
 /* Verbs that only say that two things belong together, by stem. */
 bool verb_neutral(const struct study *study, size_t at) {
   static const char *const stems[] = {
-      "oper",   "run",    "lead",   "handl",   "manag",   "make",   "play",   "write",   "teach",   "serv",   "offer",   "host",  "hold",
-      "take",   "fli",    "direct", "produc",  "publish", "releas", "record", "perform", "conduct", "employ", "carri",   "cover", "drive",
-      "submit", "post",   "creat",  "contain", "score",   "own",    "have",   "work",    "depart",  "arriv",  "process", "treat", "see",
-      "teach",  "attend", "use",    "coach",   "receiv",  "get",    "come",   "log",     "bill",    "bring",  "brought", "made",  "took",
-      "ran",    "spoke",  "speak",  "sell",    "ship",    "stock",  "stay",   "sit",     "belong",  "appear", "generat", "earn",  "charg"};
+      "oper",   "run",    "lead",  "handl",   "manag",  "make",    "play",    "write",   "teach",   "serv",    "offer",
+      "host",   "hold",   "take",  "fli",     "direct", "produc",  "publish", "releas",  "record",  "perform", "conduct",
+      "employ", "carri",  "cover", "drive",   "submit", "post",    "creat",   "contain", "score",   "own",     "have",
+      "work",   "depart", "arriv", "process", "treat",  "see",     "teach",   "attend",  "use",     "coach",   "receiv",
+      "get",    "come",   "log",   "bill",    "bring",  "brought", "made",    "took",    "ran",     "shown",   "spoke",
+      "speak",  "sell",   "ship",  "stock",   "stay",   "sit",     "belong",  "appear",  "generat", "earn",    "charg"};
   const struct token *token = at < study->tokens.count ? &study->tokens.items[at] : NULL;
   for (size_t i = 0; token && token->kind == TOKEN_WORD && i < sizeof stems / sizeof *stems; i++)
     if (strcmp(token->word->text, stems[i]) == 0) return true;
@@ -99,6 +100,13 @@ static bool whole_place(const struct study *study, size_t at) {
 
 /* "tickets were sold": what happened to every row of a table that is nothing but such events. */
 static bool happened_to_all(const struct study *study, size_t at) {
+  const struct mention *rows = at > 0 ? study->at[at - 1] : NULL; /* "tickets sold" */
+  const struct link *event = rows && rows->to == at && !rows->verb && study->explained[at - 1] ? mention_best(rows, LINK_TABLE) : NULL;
+  bool made =
+      event &&
+      study_phrase(study, at, "sold|made|placed|issued|booked|played|held|submitted|filed|logged|raised|recorded|taken|given|written");
+  for (size_t i = 0; made && i < study->graph.edge_count; i++) made = study->graph.edges[i].to != event->table;
+  if (made) return true;
   if (at < 2 || !study_phrase(study, at - 1, "was|were|been|are|is|be") || study->reading.subject == NO_TABLE) return false;
   if (!study_phrase(study, at,
                     "sold|made|placed|created|bought|issued|booked|played|held|submitted|filed|logged|raised|recorded|taken|given"))

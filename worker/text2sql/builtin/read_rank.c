@@ -121,11 +121,29 @@ size_t ranking_measure(struct reader *reader, size_t at, bool count, bool fallin
   return mention->to - at;
 }
 
+/* By the one kind of rows that belong to those asked for. */
+static bool only_use(struct reader *reader, struct measure *ret) {
+  const struct join_graph *graph = &reader->study->graph;
+  size_t found = NO_TABLE;
+  for (size_t i = 0; i < graph->edge_count; i++) {
+    if (graph->edges[i].to != reader->out->subject || graph->edges[i].from == reader->out->subject || graph->edges[i].from == found)
+      continue;
+    if (found != NO_TABLE) return false;
+    found = graph->edges[i].from;
+  }
+  *ret = (struct measure){.kind = MEASURE_COUNT, .of.table = found};
+  return found != NO_TABLE;
+}
+
 /* "which method is used the most": by rows. */
 static bool by_use(struct reader *reader, size_t at, struct measure *ret) {
   struct reading *out = reader->out;
   size_t p = at;
   while (p > 0 && token_is(reader, p - 1, "the")) p--;
+  if (p > 0 && token_is(reader, p - 1, "used|rented|requested|redeemed|chosen|applied") && wants_rows(reader) && only_use(reader, ret)) {
+    reader->study->explained[p - 1] = true;
+    return true;
+  }
   if (p == 0 || !token_is(reader, p - 1, "used|chosen|occurs|appears|occur|appear|common|frequent|seen|found")) return false;
   for (size_t i = 0; i < out->item_count; i++) {
     if (out->items[i].kind != MEASURE_NONE || !out->items[i].of.column) continue;
@@ -155,7 +173,11 @@ static size_t rank_by_done(struct reader *reader, size_t at) {
   bool counts = token_is(reader, at, "most|least");
   if (by.kind == MEASURE_NONE && counts && done && verb->verb && done->table != what->table)
     by = (struct measure){.kind = MEASURE_COUNT, .of.table = done->table};
-  if (by.kind == MEASURE_NONE) return 0;
+  struct place number; /* "the most viewed posts", of view_count */
+  if (by.kind == MEASURE_NONE && counts && verb && verb->verb &&
+      find_concept(reader, what->table, token_lower(reader, p), WANT_NUMBER, &number))
+    by.of = number;
+  if (by.kind == MEASURE_NONE && !by.of.column) return 0;
   if (count) reader->out->limit = count;
   reader->out->listed = true;
   add_key(reader, by, !token_is(reader, at, "least|worst"));
@@ -174,12 +196,7 @@ static size_t rank_by_often(struct reader *reader, size_t at) {
   const struct link *done = mention_best(reader->last_verb, LINK_TABLE);
   if (done && done->table != reader->out->subject) by.of.table = done->table;
   if (by.of.table == NO_TABLE && !by_use(reader, at, &by)) {
-    size_t children = 0;
-    for (size_t i = 0; i < study->graph.edge_count; i++)
-      if (study->graph.edges[i].to == reader->out->subject && study->graph.edges[i].from != reader->out->subject &&
-          by.of.table != study->graph.edges[i].from)
-        children++, by.of.table = study->graph.edges[i].from;
-    if (children != 1) return 0;
+    if (!only_use(reader, &by)) return 0;
     if (at > 0 && token_is(reader, at - 1, "used|redeemed|applied|requested|chosen")) study->explained[at - 1] = true;
   }
   add_key(reader, by, most != 0);
@@ -212,7 +229,8 @@ static size_t rank_by_noun(struct reader *reader, size_t at, bool falling) {
   if (study->doubt) return 0;
   if (!n && !(counting && (by_last_verb(reader, &by) || by_money(reader, at, &by) || by_use(reader, at, &by)))) return 0;
   if (study->doubt) return 0;
-  if (n && !wants_rows(reader) && (reader->out->group_count || by.of.table == reader->out->subject) && !reader->timed && by.kind == MEASURE_SUM && by.of.column &&
+  if (n && !wants_rows(reader) && (reader->out->group_count || by.of.table == reader->out->subject) && !reader->timed &&
+      by.kind == MEASURE_SUM && by.of.column &&
       study_phrase(study, p, "number of|amount of")) { /* "for each maker the largest number of seats" */
     by.kind = falling ? MEASURE_MAX : MEASURE_MIN;
   }
@@ -376,7 +394,8 @@ static size_t rank_by_frequency(struct reader *reader, size_t at) {
          least = study_phrase(reader->study, at, "least common|least frequent|rarest");
   const struct mention *mention = mention_at(reader, at + most + least);
   struct place place;
-  if ((most || least) && (!mention || token_is(reader, at + most + least, "among|in|of|for|across"))) return frequent_item(reader, most + least, most != 0);
+  if ((most || least) && (!mention || token_is(reader, at + most + least, "among|in|of|for|across")))
+    return frequent_item(reader, most + least, most != 0);
   if ((!most && !least) || !mention_best(mention, LINK_COLUMN) || !settle_column(reader, mention, WANT_ANY, &place)) return 0;
   add_group(reader, (struct group){.of = place});
   add_key(reader, (struct measure){.kind = MEASURE_COUNT, .of.table = place.table}, most != 0);

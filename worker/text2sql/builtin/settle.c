@@ -2,6 +2,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "worker/text2sql/builtin/read.h"
 
@@ -101,7 +102,9 @@ bool says_word(const struct reader *reader, const struct mention *mention, const
   for (size_t w = 0; w < n; w++)
     for (size_t i = mention->from; i < mention->to; i++)
       if (study->tokens.items[i].kind == TOKEN_WORD && words[w] == study->tokens.items[i].word) return true;
-  return false;
+  const char *name = link->column->name; /* "isgraduated" */
+  size_t prefix = strncasecmp(name, "is", 2) == 0 ? 2 : strncasecmp(name, "has", 3) == 0 ? 3 : 0;
+  return prefix && mention->to == mention->from + 1 && strcasecmp(name + prefix, study->tokens.items[mention->from].lower) == 0;
 }
 
 /* Somewhere within reach a column is called so exactly: another word for it elsewhere is no match for that. */

@@ -102,6 +102,12 @@ bool participle_like(const char *lower) {
   return len > 4 && (strcmp(lower + len - 2, "ed") == 0 || strcmp(lower + len - 3, "ing") == 0);
 }
 
+const char *date_words(struct reader *reader, size_t at) {
+  const struct token *token = token_at(reader, at);
+  const char *columns = token->kind == TOKEN_WORD ? verb_columns(token->word->text, reader->study->words) : NULL;
+  return arena_printf(reader->study->arena, "%s %s", token_lower(reader, at), columns ? columns : "");
+}
+
 /* By a verb or noun within a few words before the date: "hired in 2020", "delivery date before …". */
 bool date_by_verb(struct reader *reader, size_t at, size_t table, struct place *ret_place) {
   struct study *study = reader->study;

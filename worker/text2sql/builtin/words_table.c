@@ -460,6 +460,7 @@ const char *const words_parts[] = {
     "project",     "published", "quantity", "quarter",  "rate",     "rating",   "region",   "release",  "review",  "role",     "room",
     "salary",      "sale",      "sales",    "score",    "ship",     "shipped",  "size",     "staff",    "start",   "state",    "status",
     "stock",       "store",     "street",   "student",  "supplier", "team",     "time",     "title",    "total",   "track",    "type",
-    "unit",        "updated",   "user",     "value",    "vendor",   "weight",   "year",     "zip",      "cust",    "prod",     "emp",
-    "type",        "kind",    "model",    "brand",    "color",    "tax",      "fee",      "sex",     "dept",        "qty",       "amt",      "num",      "max",      "min",      "avg",      "paid",     "due",     "old",      "new",
-    NULL};
+    "enroll",      "join",      "open",     "close",    "found",    "built",    "unit",     "updated",  "user",    "value",    "vendor",
+    "weight",      "year",      "zip",      "cust",     "prod",     "emp",      "type",     "kind",     "model",   "brand",    "color",
+    "tax",         "fee",       "sex",      "dept",     "qty",      "amt",      "num",      "max",      "min",     "avg",      "paid",
+    "due",         "old",       "new",      NULL};

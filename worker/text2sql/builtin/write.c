@@ -157,7 +157,8 @@ const char *study_write(struct study *study) {
     if (!counted) study_doubt(study, NULL, "What should be counted or added up for each group?");
   }
   for (size_t b = 0; b < r->branch_count && !aggregated; b++) /* "countries with more than 5 customers" */
-    if ((r->branches[b].table == r->subject || (!r->listed && r->item_count && !study->mentioned[r->subject] && r->branches[b].measure.kind != MEASURE_NONE)) &&
+    if ((r->branches[b].table == r->subject ||
+         (!r->listed && r->item_count && !study->mentioned[r->subject] && r->branches[b].measure.kind != MEASURE_NONE)) &&
         !r->branches[b].absent && !r->branches[b].apart && (r->item_count || r->group_count)) {
       for (size_t i = 0; i < r->item_count && r->group_count < READING_ROWS; i++)
         r->groups[r->group_count++] = (struct group){.of = r->items[i].of};
