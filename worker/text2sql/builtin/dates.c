@@ -190,6 +190,13 @@ static size_t read_absolute(const struct date_reader *r, size_t at, struct stret
   if (strcmp(word(r, at + skip), "year") == 0) skip++;
   int year = year_at(r, at + skip);
   if (!year) return 0;
+  const struct token *behind = at + skip + 1 < r->tokens->count ? &r->tokens->items[at + skip + 1] : NULL;
+  bool decade = behind && strcmp(behind->lower, "s") == 0 && behind->from <= r->tokens->items[at + skip].to + 1; /* "the 1980s" */
+  if (decade && year % 10) return 0;
+  if (decade) {
+    *ret = (struct stretch){first_of(r->arena, year, 1), first_of(r->arena, year + 10, 1), year, year + 9, 0};
+    return skip + 2;
+  }
   *ret = whole_months(r->arena, year, 1, 12);
   return skip + 1;
 }

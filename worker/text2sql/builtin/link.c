@@ -2,6 +2,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "worker/text2sql/builtin/read.h"
 
@@ -336,6 +337,19 @@ static bool verb_form(const struct study *study, size_t at, const struct mention
   return before && mention_best(before, LINK_TABLE) && !before->verb;
 }
 
+/* "cards expiring in 2025": what they do, unless a column is called just so. */
+static bool doing(const struct study *study, size_t at, const struct mention *mention) {
+  static const char behind[] = "in|on|at|before|after|since|between|to|from|during|within|this|next|last|by|until";
+  const char *lower = study->tokens.items[at].lower;
+  size_t len = strlen(lower);
+  const struct mention *rows = at > 0 ? study->at[at - 1] : NULL;
+  if (len < 6 || strcmp(lower + len - 3, "ing") != 0 || !rows || rows->to != at || !mention_best(rows, LINK_TABLE)) return false;
+  if (!study_phrase(study, at + 1, behind)) return false;
+  for (size_t i = 0; i < mention->count; i++)
+    if (mention->links[i].column && strcasecmp(mention->links[i].column->name, lower) == 0) return false;
+  return true;
+}
+
 /* The words of a span that count: "names of users" are two. A value counts as it stands. */
 static size_t weight(const struct study *study, size_t at, size_t len) {
   size_t n = len;
@@ -364,7 +378,7 @@ static void cut(struct study *study) {
     struct mention *mention = current->items[at][take[at]];
     keep_best(mention);
     mention->verb = mention->to == at + 1 && study->tokens.items[at].kind == TOKEN_WORD &&
-                    (participle(&study->tokens.items[at]) || verb_form(study, at, mention));
+                    (participle(&study->tokens.items[at]) || verb_form(study, at, mention) || doing(study, at, mention));
     study->at[at] = mention;
     study->mention_count++;
   }

@@ -206,7 +206,8 @@ static size_t compare_adjective(struct reader *reader, size_t at) {
     size_t q = skip_glue(reader, p);
     const struct mention *mention =
         token_is(reader, q, "average|mean|avg") ? mention_at(reader, q + 1) : NULL; /* "than the average rate" */
-    if (mention && mention_best(mention, LINK_COLUMN) && settle_column(reader, mention, WANT_NUMBER, &place))
+    if (mention && mention_best(mention, LINK_COLUMN) && settle_column(reader, mention, WANT_NUMBER, &place) &&
+        !column_key(study_table(study, place.table), place.column))
       return compare_than(reader, at, p, place, compared[i].op, false);
     return number_at(reader, p) && !study->doubt ? compare_told(reader, at, p, compared[i].op, token_at(reader, p)->lower) : 0;
   }

@@ -145,6 +145,19 @@ static bool row_called(struct reader *reader, const struct measure *item) {
   return true;
 }
 
+/* "the name of the manager and the number of employees" of each branch: the name of one of those that are counted. */
+static bool names_counted(struct reader *reader, const struct measure *item) {
+  const struct reading *out = reader->out;
+  const struct snap_column *display[2];
+  size_t n = item->of.column && !item->of.role ? study_display(reader->study, item->of.table, display) : 0;
+  bool called = false, counted = false, entity = false;
+  for (size_t i = 0; i < n; i++) called |= display[i] == item->of.column;
+  for (size_t i = 0; i < out->item_count; i++)
+    counted |= out->items[i].kind == MEASURE_COUNT && !out->items[i].of.column && out->items[i].of.table == item->of.table;
+  for (size_t g = 0; g < out->group_count; g++) entity |= !out->groups[g].of.column && out->groups[g].of.table != item->of.table;
+  return called && counted && entity;
+}
+
 /* Rows asked for together with aggregates are what the aggregates are grouped by. */
 /* "the average number of employees of all shops": for each of them. */
 static void average_over(struct reader *reader) {
@@ -179,6 +192,11 @@ void finish_groups(struct reader *reader) {
     if (out->items[i].kind == MEASURE_NONE && !out->items[i].term) {
       if (out->items[i].of.column && out->items[i].of.table == out->subject && !out->listed && !out->group_count && out->item_count > 1)
         out->listed = column_key(study_table(reader->study, out->subject), out->items[i].of.column) || out->listed;
+      if (out->group_count && names_counted(reader, &out->items[i])) {
+        study_doubt(reader->study, NULL, "How many %s, and the name of which of them?",
+                    study_table(reader->study, out->items[i].of.table)->name);
+        return;
+      }
       add_group(reader, row_called(reader, &out->items[i])
                             ? (struct group){.of = {.table = out->items[i].of.table, .role = out->items[i].of.role}}
                             : (struct group){.of = out->items[i].of});

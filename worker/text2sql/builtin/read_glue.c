@@ -148,6 +148,14 @@ static bool idiom(const struct study *study, size_t at) {
   return false;
 }
 
+/* "When was the first loan granted?": the date is asked for, and there is one. */
+static bool when_done(const struct study *study, size_t at) {
+  const char *lower = study->tokens.items[at].lower;
+  size_t len = strlen(lower);
+  bool last = at + 1 >= study->tokens.count || (at + 2 == study->tokens.count && study->tokens.items[at + 1].kind == TOKEN_MARK);
+  return last && study_phrase(study, 0, "when was|when were|when did") && !study->at[at] && len > 3 && strcmp(lower + len - 2, "ed") == 0;
+}
+
 /* "have only cancelled orders": none of another kind. */
 static bool only_of_many(const struct study *study, size_t at) {
   if (at < 2 || !study_phrase(study, at, "only|all")) return false;
@@ -163,7 +171,7 @@ bool says_nothing(const struct study *study, size_t at) {
     return true;
   if (ties_together(study, at) && study_phrase(study, at, "depart|departs|arrive|arrives") && study_phrase(study, at + 1, "from|at|to|in"))
     return true;
-  if (idiom(study, at)) return true;
+  if (idiom(study, at) || when_done(study, at)) return true;
   if (money_beside(study, at)) return true;
   if (at > 0 && study->explained[at - 1] && study_phrase(study, at, "anything|something|anyone|somebody"))
     return true; /* "bought anything" */
@@ -171,7 +179,8 @@ bool says_nothing(const struct study *study, size_t at) {
   if (study_phrase(study, at, "value of|worth of")) return false;                                  /* an amount is asked for */
   if (at > 0 && study_phrase(study, at - 1, "on display|on show|on view|in return")) return false; /* no order to show */
   if (study_phrase(study, at, "under") && mention_best(study->at[at + 1 < study->tokens.count ? at + 1 : at], LINK_VALUE)) return true;
-  if (study_phrase(study, at, "both") && study->at[at + 1 < study->tokens.count ? at + 1 : at])
+  size_t article = study_phrase(study, at + 1, "a|an|the|some");
+  if (study_phrase(study, at, "both") && at + 1 + article < study->tokens.count && study->at[at + 1 + article])
     return true; /* "both orders and reviews": and, anyway */
   if (token->kind != TOKEN_WORD || weighty(token->lower)) return false;
   if (study_glue(token->lower) && !(token->capital && strlen(token->lower) > 2 && at > 1)) return true;

@@ -442,6 +442,18 @@ static size_t rank_behind(struct reader *reader, size_t at) {
   return p + is + 1 - at;
 }
 
+/* "second highest salary": the extreme becomes a place in a row of values. */
+static bool nth_extreme(struct reader *reader) {
+  struct reading *out = reader->out;
+  struct measure *item = out->item_count == 1 ? &out->items[0] : NULL;
+  if (!item || (item->kind != MEASURE_MAX && item->kind != MEASURE_MIN) || out->group_count) return false;
+  bool falling = item->kind == MEASURE_MAX;
+  item->kind = MEASURE_NONE;
+  out->distinct = true;
+  out->limit = 1;
+  return add_key(reader, *item, falling) != NULL;
+}
+
 size_t rule_superlative(struct reader *reader, size_t at) {
   struct study *study = reader->study;
   size_t behind = rank_behind(reader, at);
@@ -464,7 +476,7 @@ size_t rule_superlative(struct reader *reader, size_t at) {
   if (!n && !study->doubt) n = rank_plainly(reader, at + skip, falling, rising);
   if (!n || study->doubt) return 0;
   if (nth) {
-    if (!reader->out->key_count) return 0;
+    if (!reader->out->key_count && !nth_extreme(reader)) return 0;
     reader->out->offset = token_is(reader, at, "third") ? 2 : 1;
   }
   return n + skip;

@@ -16,7 +16,7 @@ static const struct mention *next_mention(const struct reader *reader, size_t at
                   "any|a|an|the|single|teach|attend|own|use|visit|buy|order|sell|write|work|take|rent|borrow|publish|supply|manage|lead|"
                   "review|submit|participate|play|direct|offer|host|contain|include|belong|appear|placed|made|been|yet|ever|have|had|has|"
                   "received|get|got|given|at|all|their|its|in|written|taken|"
-                  "bought|place|make|purchased|by|associated|related|corresponding|matching|one|to|on|with|of|for|from"))
+                  "bought|place|make|out|up|in|purchased|by|associated|related|corresponding|matching|one|to|on|with|of|for|from"))
       return NULL;
   }
   return NULL;
@@ -94,8 +94,11 @@ struct absence {                /* "without orders", "never placed an order" */
 
 static size_t lacking(const struct reader *reader, size_t at) {
   size_t n = study_phrase(reader->study, at,
-                          "without|with no|with zero|have no|has no|had no|having no|lacking|lack|lacks|with 0|have 0|has 0|not having|no");
-  return n && token_is(reader, at, "no") && !token_is(reader, at > 0 ? at - 1 : 0, "there|are|is|with|that|have|has") ? TOKENS_MAX : n;
+                          "have neither|has neither|had neither|with neither|neither|nor|without|with no|with zero|have no|has no|had "
+                          "no|having no|lacking|lack|lacks|with 0|have 0|has 0|not having|no");
+  return n && token_is(reader, at, "no") && !token_is(reader, at > 0 ? at - 1 : 0, "there|are|is|with|that|have|has|but|or|and")
+             ? TOKENS_MAX
+             : n;
 }
 
 static size_t never_done(const struct reader *reader, size_t at) {

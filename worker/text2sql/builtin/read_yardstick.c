@@ -127,7 +127,7 @@ size_t read_yardstick(struct reader *reader, size_t at, struct filter *filter) {
     p = group->to;
   if (reader->study->doubt) return 0;
   bool turned = column_temporal(filter->of.column); /* the oldest was born first */
-  q = turned ? 0 : read_aggregate(reader, p, filter);
+  q = turned && !token_is(reader, p, "average|mean|avg") ? 0 : read_aggregate(reader, p, filter);
   if (!q && !reader->study->doubt) q = read_extreme(reader, p, filter, turned);
   return q ? p + q - at : 0;
 }

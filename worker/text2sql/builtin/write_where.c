@@ -70,6 +70,10 @@ static const char *write_than(struct scope *scope, const struct filter *filter, 
   if (filter->inside) write_conditions(&inner, filter->inside, filters, branch_filters(study, filter->inside, filters), false);
   const char *value = study->doubt ? NULL : write_measure(&inner, &measure);
   if (!value) return NULL;
+  if (filter->than == MEASURE_AVG && column_temporal(filter->of.column)) { /* there is no average of dates */
+    value = arena_printf(study->arena, "avg(extract(epoch FROM %s))", write_column(&inner, &measure.of));
+    column = arena_printf(study->arena, "extract(epoch FROM %s)", column);
+  }
   return arena_printf(study->arena, "%s%s %s %s%s(SELECT %s %s%s)", filter->negated ? "NOT " : "", column, filter->op,
                       filter->factor ? filter->factor : "", filter->factor ? " * " : "", value, scope_from(&inner), write_where(&inner));
 }
