@@ -167,17 +167,21 @@ static const struct cli_command *find(int argc, char **argv, int *ret_words) {
   return NULL;
 }
 
-/* "schema" alone names no command but a family of them. */
-static int unknown(int argc, char **argv) {
-  size_t len = strlen(argv[0]);
-  bool family = false;
+/* "schema" names no command but a family of them: prints those. False: there are none. */
+static bool print_family(FILE *out, const char *name) {
+  size_t len = strlen(name);
+  bool any = false;
   for (int i = 0; i < COMMAND_COUNT; i++) {
-    if (strncmp(commands[i].name, argv[0], len) != 0 || commands[i].name[len] != ' ') continue;
-    if (!family) fprintf(stderr, "autodb: `%s%s%s` is not a command; there are:\n", argv[0], argc > 1 ? " " : "", argc > 1 ? argv[1] : "");
-    fprintf(stderr, "  autodb %s %s\n", commands[i].name, commands[i].args);
-    family = true;
+    if (strncmp(commands[i].name, name, len) != 0 || commands[i].name[len] != ' ') continue;
+    fprintf(out, "%s  autodb %s%s%s\n", any ? "" : "there are\n", commands[i].name, *commands[i].args ? " " : "", commands[i].args);
+    any = true;
   }
-  if (!family) fprintf(stderr, "autodb: `%s` is not a command; `autodb help` lists them\n", argv[0]);
+  return any;
+}
+
+static int unknown(int argc, char **argv) {
+  fprintf(stderr, "autodb: `%s%s%s` is not a command; ", argv[0], argc > 1 ? " " : "", argc > 1 ? argv[1] : "");
+  if (!print_family(stderr, argv[0])) fprintf(stderr, "`autodb help` lists them\n");
   return CLI_USAGE;
 }
 
@@ -185,7 +189,7 @@ static int run_help(const struct cli_command *self, int argc, char **argv) {
   (void)self;
   int words = 0;
   const struct cli_command *command = argc > 0 ? find(argc, argv, &words) : NULL;
-  if (argc > 0 && !command) return unknown(argc, argv);
+  if (argc > 0 && !command) return argc == 1 && print_family(stdout, argv[0]) ? CLI_OK : unknown(argc, argv);
   if (command)
     print_command(stdout, command);
   else
@@ -239,6 +243,7 @@ int cli_main(int argc, char **argv) {
   if (strcmp(argv[0], "--version") == 0) return flushed(run_version(&commands[COMMAND_COUNT - 2], 0, NULL));
   int words = 0;
   const struct cli_command *command = find(argc, argv, &words);
+  if (!command && argc == 2 && wants_help(1, argv + 1) && print_family(stdout, argv[0])) return flushed(CLI_OK);
   if (!command) return unknown(argc, argv);
   if (wants_help(argc - words, argv + words)) {
     print_command(stdout, command);

@@ -153,6 +153,8 @@ static void wrong_usage_is_said(void **state) {
   RUN(2, "list", "--status", "a&b=c");
   RUN(2, "s3");
   assert_says(RUN(1, "upload", "/nonexistent/file.md"), "/nonexistent/file.md can't be read");
+  assert_says(RUN(0, "--help"), "autodb context upload FILE");
+  assert_says(RUN(2, "upset"), "`context upset` is not a command");
 }
 
 int main(void) {
