@@ -136,10 +136,14 @@ static void print_findings(const struct term *term, const json_t *findings) {
 static void print_alternative(const struct term *term, const json_t *one) {
   const json_t *assumptions = json_object_get(one, "assumptions"), *verification = json_object_get(one, "verification");
   term_printf(term, TERM_BOLD, "%lld  %s", json_int(one, "rank", 0), json_str(one, "estimated_improvement", ""));
-  term_printf(term, TERM_DIM, "  cost %.0f instead of %.0f\n", fmax(0, number(one, "rewritten_cost")),
+  double cost = number(json_object_get(one, "with_indexes"), "cost");
+  term_printf(term, TERM_DIM, "  cost %.0f instead of %.0f\n", fmax(0, cost >= 0 ? cost : number(one, "rewritten_cost")),
               fmax(0, number(one, "original_cost")));
   term_para(term, 3, 3, TERM_PLAIN, "", TERM_PLAIN, json_str(one, "explanation", ""));
   sql_print(term, 3, json_str(one, "rewritten_sql", ""));
+  const json_t *with = json_object_get(one, "with_indexes"), *needs = json_object_get(with, "create_sql");
+  for (size_t i = 0; i < json_array_size(needs); i++)
+    term_para(term, 3, 12, TERM_DIM, i ? "" : "with", TERM_PLAIN, json_string_value(json_array_get(needs, i)));
   for (size_t i = 0; i < json_array_size(assumptions); i++)
     term_para(term, 3, 12, TERM_DIM, i ? "" : "assumes", TERM_PLAIN, json_string_value(json_array_get(assumptions, i)));
   term_para(term, 3, 12, TERM_DIM, json_str(verification, "result", ""), TERM_DIM, json_str(verification, "details", ""));

@@ -35,6 +35,9 @@ static const char schema_sql[] =
     "INSERT INTO bookings SELECT i, int4range(i * 10, i * 10 + 7), md5(i::text) FROM generate_series(1, 30000) i;"
     "INSERT INTO readings SELECT timestamptz '2024-01-01' + i * interval '1 second', (i * 7919) % 100003, repeat('x', 950) FROM "
     "generate_series(1, 150000) i;"
+    "CREATE TABLE visits (at timestamptz NOT NULL, page int, pad text NOT NULL);"
+    "INSERT INTO visits SELECT timestamptz '2024-01-01' + i * interval '10 minutes', i % 3000, repeat('x', 90) FROM generate_series(1, "
+    "60000) i;"
     "CREATE TABLE private (id int PRIMARY KEY, owner int NOT NULL, note text); ALTER TABLE private ENABLE ROW LEVEL SECURITY;"
     "CREATE POLICY own ON private USING (owner = 5);"
     "INSERT INTO private SELECT i, i % 50, md5(i::text) FROM generate_series(1, 20000) i;"
@@ -295,6 +298,29 @@ static void what_to_drop(void **state) {
 
 /* --- many queries --- */
 
+/* No index may hold at::date, and the planner sees no gain in a range of at while there is none on it: both are told together. */
+static void a_rewrite_comes_with_its_index(void **state) {
+  static const char sql[] = "SELECT page FROM visits WHERE at::date = '2024-03-05' AND COALESCE(page, 0) = 7";
+  for (int to = 0; to < 2; to++) {
+    json_t *job = optimize(*state, to ? plain_connection : connection, sql);
+    const json_t *one = harness_at(job, "result.alternatives.0");
+    const char *create = harness_text(job, "result.alternatives.0.with_indexes.create_sql.0");
+    if (!strstr(create, "ON public.visits (") || strstr(create, "((")) dump(job), fail();
+    if (!strstr(json_str(one, "rewritten_sql", ""), "at >= ") || !strstr(json_str(one, "rewritten_sql", ""), "page = 7")) dump(one), fail();
+    assert_int_equal(number(one, "rank"), 1);
+    assert_true(number(harness_at(job, "result.alternatives.0.with_indexes"), "cost") < 0.2 * number(one, "original_cost"));
+    assert_string_equal(harness_text(job, "result.alternatives.0.verification.level"), "L5");
+    const json_t *list = harness_at(job, "result.index_recommendations");
+    bool found = false;
+    for (size_t i = 0; i < json_array_size(list); i++) found |= strcmp(json_str(json_array_get(list, i), "create_sql", ""), create) == 0;
+    assert_true(found);
+    json_decref(job);
+  }
+  json_t *job = optimize(*state, connection, "SELECT level FROM readings WHERE level = 17"); /* nothing to write otherwise */
+  assert_int_equal(json_array_size(harness_at(job, "result.alternatives")), 0);
+  json_decref(job);
+}
+
 static json_t *workload(struct harness *h, const char *to, json_t *take_body) {
   char path[160];
   snprintf(path, sizeof path, "/api/v1/connections/%s/workload/optimize", to);
@@ -414,6 +440,7 @@ int main(void) {
                                      cmocka_unit_test(hypopg_only_where_it_may_be_used),
                                      cmocka_unit_test(as_it_was_said),
                                      cmocka_unit_test(what_to_drop),
+                                     cmocka_unit_test(a_rewrite_comes_with_its_index),
                                      cmocka_unit_test(a_workload_gets_one_set),
                                      cmocka_unit_test(budget_and_number_are_kept),
                                      cmocka_unit_test(without_statements_it_says_so),

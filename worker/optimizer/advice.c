@@ -42,6 +42,10 @@ static enum status resolve_all(struct advice *advice, struct error *err) {
   return status;
 }
 
+enum status advice_prepare(struct advice *advice, struct error *err) {
+  return gather_tables(advice) ? resolve_all(advice, err) : error_oom(err);
+}
+
 enum status advice_read(struct advice *advice, struct error *err) {
   for (int round = 0;; round++) {
     if (!gather_tables(advice)) return error_oom(err);
@@ -152,7 +156,7 @@ static void compare_plans(struct advice *advice, const struct query_plan *real) 
          trial_is_whatif(advice->trial) ? "what-if server" : "session", here, there);
 }
 
-static enum status choose(struct advice *advice, const struct query_plan *real, const struct source_list *sources, struct error *err) {
+enum status advice_choose(struct advice *advice, const struct source_list *sources, double min_gain, struct error *err) {
   enum status status = advice_candidates(advice, sources, err);
   if (status || !advice->candidates.list.count) return status;
   advice->choice = (struct choice){.arena = advice->arena,
@@ -160,14 +164,19 @@ static enum status choose(struct advice *advice, const struct query_plan *real, 
                                    .facts = advice->facts,
                                    .queries = &advice->queries,
                                    .candidates = &advice->candidates,
-                                   .min_gain = GAIN_MIN};
+                                   .min_gain = min_gain};
   status = choice_plan(&advice->choice, err);
-  if (status || advice->queries.items[0].skipped) {
-    if (!status) warn(advice, "the query could not be planned where indexes are tried: %s", advice->queries.items[0].skipped);
-    return status;
-  }
-  compare_plans(advice, real);
-  return choice_make(&advice->choice, err);
+  return status || advice->queries.items[0].skipped ? status : choice_make(&advice->choice, err);
+}
+
+static enum status choose(struct advice *advice, const struct query_plan *real, const struct source_list *sources, struct error *err) {
+  enum status status = advice_choose(advice, sources, GAIN_MIN, err);
+  if (status || !advice->candidates.list.count) return status;
+  if (advice->queries.items[0].skipped)
+    warn(advice, "the query could not be planned where indexes are tried: %s", advice->queries.items[0].skipped);
+  else
+    compare_plans(advice, real);
+  return OK;
 }
 
 static enum status advise_some(struct advice *advice, struct optimization *o, struct error *err) {
@@ -192,6 +201,7 @@ static enum status advise(struct advice *advice, struct optimization *o, struct 
   enum status status = advice_read(advice, err);
   if (!status && advice->tables.count) status = advice_drops(advice, &advice->tables, o->drop_candidates, err);
   if (!status && advice->tables.count) status = advise_some(advice, o, err);
+  if (!status && advice->trial) status = advice_rewritten(advice, o, err);
   if (!status && advice->tables.count) advice_foreign_keys(advice, o->index_recommendations);
   return status ? status : tuning_advise(advice, o, err);
 }

@@ -27,9 +27,15 @@ struct advice {
 
 /* Tables of the queries, and what the database knows of them. A snapshot that has other indexes than the database is taken anew. */
 MUST_CHECK enum status advice_read(struct advice *advice, struct error *err);
+/* Tables and names of the queries, the facts being known. */
+MUST_CHECK enum status advice_prepare(struct advice *advice, struct error *err);
 /* Opens the place to try in; what is missing for that is a warning, and advice->trial stays NULL. */
 MUST_CHECK enum status advice_open(struct advice *advice, bool any_index, struct error *err);
 void advice_close(struct advice *advice);
+/* Plans the queries where indexes are tried, suggests, and chooses. */
+MUST_CHECK enum status advice_choose(struct advice *advice, const struct source_list *sources, double min_gain, struct error *err);
+/* The query as it would better be written: where indexes for that form save more, they are recommended with it (advice_rewritten.c). */
+MUST_CHECK enum status advice_rewritten(struct advice *advice, struct optimization *o, struct error *err);
 /* Candidates for a query whose plan is known. */
 MUST_CHECK enum status advice_suggest(struct advice *advice, const struct workload_query *query, const struct query_plan *plan,
                                       struct source_list *ret_sources, struct error *err);

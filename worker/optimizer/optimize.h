@@ -27,6 +27,12 @@ struct optimize_options { /* of the request */
   const json_t *parameters; /* array of values for $1…; NULL */
 };
 
+struct rewritten {     /* the query in the form that indexes are advised for as well */
+  const char *sql;     /* NULL: as it was given */
+  json_t *alternative; /* the contract's; it is among the alternatives already, or waits for an index that makes it worth telling */
+  bool waits;
+};
+
 struct optimization {
   struct job *job;
   struct arena *arena; /* the job's */
@@ -48,6 +54,7 @@ struct optimization {
   struct finding_list findings;
 
   json_t *alternatives, *index_recommendations, *drop_candidates; /* arrays of the contract (section 5); appended to */
+  struct rewritten rewritten;                                     /* by the stage of rewrites for that of indexes */
   json_t *dropped_rewrites;                                       /* {count, by_level, rewrites}: those that fell off the ladder */
   json_t *statistics, *settings; /* arrays: what the planner should know, what the query would run better with */
   json_t *business_context;      /* excerpts of documents that speak of its tables */

@@ -7,6 +7,7 @@
 struct ladder_step { /* a candidate on the ladder */
   struct rewrite_candidate candidate;
   int level;           /* the highest rung it stands on, 0 to 5 */
+  bool waits;          /* no cheaper by the indexes there are; those that are advised may change that */
   bool live, made_up;  /* rows were compared: on live data (L4), on made-up ones (L5) */
   int data_sets, full; /* of L5; and those in which the query gave rows */
   const char *dropped; /* why; NULL while it is on it */

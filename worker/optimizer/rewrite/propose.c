@@ -221,7 +221,7 @@ static void take(struct proposal *p, struct rewrite_list *list, const struct rew
 
 static enum status try_rule(struct proposal *p, const struct rewrite_rule *rule, struct rewrite_list *list, struct error *err) {
   for (int site = 0; list->count < p->most && site < REWRITE_CANDIDATES; site++) {
-    struct rewrite_candidate candidate = {.rule = rule->code, .explanation = rule->to, .costs = rule->costs};
+    struct rewrite_candidate candidate = {.rule = rule->code, .explanation = rule->to, .costs = rule->costs, .in_place = rule->local};
     if (!p->fresh && !parse(p, err)) return err->status ? err->status : OK;
     p->rw.site = site;
     p->rw.seen = 0;

@@ -8,7 +8,7 @@
  *   L0  the preconditions are proved (rules; a language model's proposals begin below)
  *   L1  the same columns, by name, type and order, and the same parameters (ladder.c)
  *   L2  cheaper by EXPLAIN, as far as that can tell (enum rewrite_costs)
- *   L3  the plan is another one
+ *   L3  the plan is another one; conditions changed in place may wait for an index instead (advice_rewritten.c)
  *   L4  the same rows on the live data, when that is asked for
  *   L5  the same rows on made-up ones chosen to tell queries apart: NULLs, duplicates, empty tables, ties, bounds (trial.h) */
 #ifndef AUTODB_REWRITE_H
@@ -37,7 +37,8 @@ struct rewrite_candidate {
   const char *assumptions[REWRITE_ASSUMPTIONS]; /* facts of the schema: "shop.orders.customer_id is NOT NULL" */
   size_t assumption_count;
   enum rewrite_costs costs;
-  bool model; /* proposed by a language model: nothing is proved */
+  bool in_place; /* it only changes conditions, by what types say: never dearer, and where no index serves it no cheaper either */
+  bool model;    /* proposed by a language model: nothing is proved */
 };
 
 struct rewrite_list {

@@ -40,6 +40,16 @@ static struct ladder_step *cheapest(struct ladder_step *steps, size_t count) {
   return best;
 }
 
+/* One step after others: what is told of both. */
+static bool append(struct arena *arena, const struct rewrite_candidate *before, struct rewrite_candidate *step) {
+  if (!before->rule) return true;
+  merge_facts(step, before);
+  if (before->costs > step->costs) step->costs = before->costs;
+  step->rule = arena_printf(arena, "%s + %s", before->rule, step->rule);
+  step->explanation = arena_printf(arena, "%s. %s", before->explanation, step->explanation);
+  return step->rule && step->explanation;
+}
+
 /* The best of one step more; false: none is worth it. */
 static enum status extend(struct optimization *o, const struct ladder *ladder, struct ladder_step *made, bool *ret_more,
                           struct error *err) {
@@ -57,11 +67,7 @@ static enum status extend(struct optimization *o, const struct ladder *ladder, s
   const struct ladder_step *best = status ? NULL : cheapest(steps, next.count);
   if (!best || best->cost >= made->cost * WORTH) return status;
   struct rewrite_candidate both = best->candidate;
-  merge_facts(&both, &made->candidate);
-  if (made->candidate.costs > both.costs) both.costs = made->candidate.costs;
-  both.rule = arena_printf(o->arena, "%s + %s", made->candidate.rule, best->candidate.rule);
-  both.explanation = arena_printf(o->arena, "%s. %s", made->candidate.explanation, best->candidate.explanation);
-  if (!both.rule || !both.explanation) return error_oom(err);
+  if (!append(o->arena, &made->candidate, &both)) return error_oom(err);
   *made = *best;
   made->candidate = both;
   *ret_more = true;
@@ -81,6 +87,52 @@ static enum status combine(struct optimization *o, struct ladder *ladder, struct
   }
   if (strcmp(made.candidate.rule, best->candidate.rule) != 0) ladder->steps[ladder->count++] = made;
   return OK;
+}
+
+/* --- conditions that wait for an index --- */
+
+static const struct rewrite_candidate *first_in_place(const struct rewrite_list *list) {
+  for (size_t i = 0; i < list->count; i++)
+    if (list->items[i].in_place) return &list->items[i];
+  return NULL;
+}
+
+/* From the best there is, or the query itself: every condition changed in place that can be. false: none is. */
+static enum status settle_conditions(struct optimization *o, const struct ladder *ladder, struct rewrite_candidate *ret_made, bool *ret_any,
+                                     struct error *err) {
+  const struct ladder_step *best = cheapest(ladder->steps, ladder->count);
+  struct rewrite_list *list = ARENA_NEW(o->arena, struct rewrite_list);
+  const char *why;
+  *ret_made = best ? best->candidate : (struct rewrite_candidate){.sql = o->statement->text};
+  *ret_any = false;
+  if (!list) return error_oom(err);
+  for (int i = 0; i < COMBINED_MAX; i++) {
+    enum status status = rewrite_propose(o->snapshot, ret_made->sql, o->arena, list, &why, err);
+    const struct rewrite_candidate *next = status ? NULL : first_in_place(list);
+    if (!next) return status;
+    struct rewrite_candidate step = *next;
+    if (!append(o->arena, ret_made, &step)) return error_oom(err);
+    *ret_made = step;
+    *ret_any = true;
+  }
+  return OK;
+}
+
+/* An index on the bare column would serve such conditions, but there is none: the planner sees no gain, and DBAs do. */
+static enum status wait_for_indexes(struct optimization *o, struct ladder *ladder, struct error *err) {
+  bool any = false;
+  for (size_t i = 0; i < ladder->count; i++) any |= ladder->steps[i].candidate.in_place;
+  if (!any || ladder->count == ladder->room) return OK;
+  struct ladder_step *step = &ladder->steps[ladder->count];
+  *step = (struct ladder_step){.milliseconds = PLAN_UNKNOWN};
+  enum status status = settle_conditions(o, ladder, &step->candidate, &any, err);
+  for (size_t i = 0; any && i < ladder->count; i++)
+    any &= ladder->steps[i].dropped || strcmp(ladder->steps[i].candidate.sql, step->candidate.sql) != 0;
+  if (status || !any) return status;
+  status = ladder_plan(o, ladder, ladder->count++, err);
+  step->waits = step->dropped && step->level >= 2; /* the same columns, and a plan */
+  if (step->waits) step->dropped = NULL;
+  return status;
 }
 
 /* --- L5, L4, measuring --- */
@@ -121,7 +173,7 @@ static enum status measure(struct optimization *o, struct ladder *ladder, struct
     struct ladder_step *step = &ladder->steps[i];
     struct query_plan *plan = NULL;
     ERROR_AUTO fault = {0};
-    if (step->dropped) continue;
+    if (step->dropped || step->waits) continue;
     enum status status = optimize_explain(o, step->candidate.sql, true, &plan, &fault);
     if (status == ERR_VALIDATION) {
       ladder_drop(step, 2, arena_printf(o->arena, "it could not be measured: %s", fault.message));
@@ -201,8 +253,13 @@ static void tell(struct optimization *o, struct ladder *ladder) {
   if (ladder->count) qsort(ladder->steps, ladder->count, sizeof *ladder->steps, by_gain);
   for (size_t i = 0; i < ladder->count; i++) {
     const struct ladder_step *step = &ladder->steps[i];
+    if (!step->dropped && step->waits) {
+      o->rewritten = (struct rewritten){step->candidate.sql, arena_json(o->arena, alternative(o, step, 0)), true};
+      continue;
+    }
     if (!step->dropped) {
       if (rank < SHOWN_MAX) rank++, json_array_append_new(o->alternatives, alternative(o, step, rank));
+      if (rank == 1 && !o->rewritten.sql) o->rewritten = (struct rewritten){step->candidate.sql, json_array_get(o->alternatives, 0), false};
       continue;
     }
     dropped++;
@@ -228,6 +285,7 @@ static bool any_left(const struct ladder *ladder) {
 static enum status climb(struct optimization *o, struct ladder *ladder, struct error *err) {
   enum status status = ladder_plan(o, ladder, 0, err);
   if (!status && any_left(ladder)) status = combine(o, ladder, err);
+  if (!status) status = wait_for_indexes(o, ladder, err);
   if (!status && any_left(ladder)) status = try_rows(o, ladder, err);
   if (!status && any_left(ladder)) status = compare_live(o, ladder, err);
   if (!status && any_left(ladder)) status = measure(o, ladder, err);
