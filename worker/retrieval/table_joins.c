@@ -7,7 +7,7 @@
 
 #include "worker/retrieval/tables_impl.h"
 
-#define STRONG 0.6 /* of the best one's score */
+#define STRONG 0.4 /* of the best one's score */
 #define BETWEEN 3  /* tables between two that are joined, at most */
 #define NONE SIZE_MAX
 

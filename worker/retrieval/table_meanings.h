@@ -23,14 +23,14 @@ bool table_meanings_make(struct table_index *index, size_t tables);
 size_t table_meanings_bytes(const struct table_index *index);
 
 #define TABLE_NEAR 10
-/* The schema's words nearest in meaning to that of `term`, which is not among them: items are indexes of the words, scores above 0 and up
- * to
+/* The schema's words nearest in meaning to one that is asked, which is not among them: items are indexes of the words, scores above 0 and
+ * up to
  * 1. Returns how many. */
 size_t table_meanings_near(const struct table_index *index, uint32_t term, struct ranked ret_near[TABLE_NEAR]);
 
 /* A question's meaning, word by word: sum begins as 0. */
 void table_meanings_add(float sum[MEANING_DIMS], uint32_t term, double weight);
-/* How much more than usual each table is like that: by table, 0 for those that aren't. */
+/* How much more than usual each table is like what is asked so: by table, 0 for those that aren't. */
 void table_meanings_like(const struct table_index *index, const float sum[MEANING_DIMS], double *ret_scores);
 
 #endif

@@ -16,7 +16,7 @@
 #define NEAR 0.6           /* what a word counts that is near one of the question … */
 #define NEAR_KNOWN 0.7     /* … times this, where the schema has that one, too */
 #define IDF_MOST 4         /* a word that the schema has not at all says no more of what is meant than a rare one */
-#define MEANING 0.2        /* what meaning adds to a score, unless a model has made the vectors */
+#define MEANING 0.3        /* what meaning adds to a score, unless a model has made the vectors */
 #define VECTOR_WORDS 0.1   /* the vectors' part of a score, where they are made of the same words … */
 #define VECTOR_MODEL 0.5   /* … and where a model has made them */
 #define REFERRED 0.5       /* of a table's score for what it refers to … */
@@ -133,15 +133,18 @@ static void score_by_vector(struct search *search) {
 
 /* --- by meaning --- */
 
-static void score_by_meaning(struct search *search) {
-  const struct question *question = search->question;
-  float sum[MEANING_DIMS] = {0};
-  if (search->vector_share == VECTOR_MODEL) return;
+void table_rank_meaning(const struct table_index *index, const struct question *question, float sum[MEANING_DIMS]) {
   for (size_t w = 0; w < question->word_count; w++) {
     const struct question_word *word = &question->words[w];
-    double idf = rank_idf((double)search->index->count, table_index_entry(search->index, word->name_term)->df);
+    double idf = rank_idf((double)index->count, table_index_entry(index, word->name_term)->df);
     if (word->meaning == w) table_meanings_add(sum, word->name_term, fmin(idf, IDF_MOST) * weight_of(word));
   }
+}
+
+static void score_by_meaning(struct search *search) {
+  float sum[MEANING_DIMS] = {0};
+  if (search->vector_share == VECTOR_MODEL) return;
+  table_rank_meaning(search->index, search->question, sum);
   table_meanings_like(search->index, sum, search->meaning);
   search->meaning_best = largest(search->meaning, search->tables);
 }
