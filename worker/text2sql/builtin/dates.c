@@ -130,7 +130,7 @@ static size_t read_month(const struct date_reader *r, size_t at, struct stretch 
 
 /* "Q2 2023", "2023 Q2", "the second quarter of 2023". */
 static size_t read_quarter(const struct date_reader *r, size_t at, struct stretch *ret) {
-  static const char *const ordinals[] = {"first", "second", "third", "fourth"};
+  static const char *const ordinals[] = {"first", "second", "third", "fourth", "last", "final"};
   size_t p = at;
   int before = year_at(r, p), quarter = 0;
   if (before) p++;
@@ -138,9 +138,9 @@ static size_t read_quarter(const struct date_reader *r, size_t at, struct stretc
     quarter = count_at(r, p + 1);
     p += 2;
   }
-  for (int i = 0; !quarter && i < 4; i++)
+  for (int i = 0; !quarter && i < 6; i++)
     if ((strcmp(word(r, p), ordinals[i]) == 0 || count_at(r, p) == i + 1) && strcmp(word(r, p + 1), "quarter") == 0)
-      quarter = i + 1, p += 2;
+      quarter = i < 4 ? i + 1 : 4, p += 2;
   if (!quarter) return 0;
   if (!before) {
     p += ANY(word(r, p), "of", "in", ",") ? 1 : 0;
@@ -238,6 +238,8 @@ static size_t read_relative(const struct date_reader *r, size_t at, struct stret
   int count = count_at(r, p + 1);
   enum date_unit unit = dates_unit(word(r, p + 1 + (count != 0)));
   if (strcmp(word(r, p + 1 + (count != 0)), "date") == 0 || unit == UNIT_WEEKDAY) unit = UNIT_NONE;
+  size_t behind = p + 2 + (count != 0); /* "the last month of 2023" is no month before this one */
+  if (ANY(word(r, behind), "of", "in") && year_at(r, behind + 1)) return 0;
   if (unit == UNIT_NONE || (unit == UNIT_HOUR && !count) || (now && count)) return 0;
   if (count && last) {
     *ret = rolling(r->arena, unit, count);

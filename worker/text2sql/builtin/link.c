@@ -203,6 +203,8 @@ static void link_glued(struct study *study) {
   const struct tokens *tokens = &study->tokens;
   for (size_t i = 0; i < study->names.count; i++) {
     const struct name *name = &study->names.items[i];
+    bool dated = name->column && column_temporal(name->column) && strcmp(name->words[name->count - 1]->text, "until") != 0;
+    if (dated) continue;                                                       /* "per release on average" is no released_on */
     if (name->column && column_boolean(name->column) && !name->flag) continue; /* "have insurance" is no column has_insurance */
     if (name->count < 2 || name->owned || !(study_glue(name->words[0]->text) || study_glue(name->words[name->count - 1]->text))) continue;
     for (size_t from = 0; from + name->count <= tokens->count; from++) {
@@ -327,9 +329,22 @@ static bool participle(const struct token *token) {
   return false;
 }
 
+/* "did each driver deliver": what they did. */
+static bool done_by_each(const struct study *study, size_t at) {
+  for (size_t back = 1; back <= 3 && back + 2 <= at; back++) {
+    const struct mention *rows = study->at[at - back];
+    if (!rows || rows->to != at || !mention_best(rows, LINK_TABLE)) continue;
+    return at >= back + 2 &&
+           study_phrase(study, at - back - 2, "do each|does each|did each|did every|does every|do the|did the|does the") &&
+           !words_plural(study->tokens.items[at].lower);
+  }
+  return false;
+}
+
 /* "team plays", "does each referee lead": a verb that a synonym makes a table of. */
 static bool verb_form(const struct study *study, size_t at, const struct mention *mention) {
   const struct link *table = mention_best(mention, LINK_TABLE);
+  if (done_by_each(study, at)) return true;
   if (!table || table->score >= 0.95 || at == 0 || !verb_neutral(study, at)) return false;
   const struct mention *before = NULL;
   for (size_t back = 1; back <= 3 && back <= at && !before; back++)

@@ -234,9 +234,11 @@ size_t adjective_ranks(struct reader *reader, size_t at, size_t table, struct pl
   for (size_t row = 0; row < sizeof adjectives / sizeof *adjectives; row++) {
     size_t n = study_phrase(reader->study, at, adjectives[row].phrases);
     if (!n || table == NO_TABLE) continue;
+    const char *doubt = reader->study->doubt;
     struct adjective said = {.row = row, .at = 0, .behind = at + n, .table = table, .falling = adjectives[row].falling};
     bool found = find_ranking(reader, &said, ret_place) || (!reader->study->doubt && find_otherwise(reader, &said, ret_place));
     *ret_falling = said.falling;
+    if (!found && !doubt) reader->study->doubt = NULL; /* it may mean something else here */
     return found && !reader->study->doubt ? n : 0;
   }
   return 0;

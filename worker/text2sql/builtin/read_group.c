@@ -146,7 +146,11 @@ size_t rule_group(struct reader *reader, size_t at) {
   const struct mention *whom = mention_at(reader, p);
   if (at > 0 && token_is(reader, at, "by") && mention_best(whom, LINK_TABLE) && words_plural(token_lower(reader, p)) &&
       participle_like(token_lower(reader, at - 1)))
-    return 0; /* "booked by guests": who did it */
+    return 0;                                                              /* "booked by guests": who did it */
+  const struct mention *kind = whom ? mention_at(reader, whom->to) : NULL; /* "shipped by express carriers" */
+  if (at > 0 && token_is(reader, at, "by") && participle_like(token_lower(reader, at - 1)) && mention_best(kind, LINK_TABLE) &&
+      (mention_best(whom, LINK_FLAG) || mention_best(whom, LINK_VALUE)))
+    return 0;
   if (at > 0 && token_is(reader, at, "by") && orders_list(reader)) {
     struct place place;
     const struct mention *mention = mention_at(reader, p);

@@ -33,9 +33,10 @@ static struct measure rows_of(size_t table, bool distinct) {
 }
 
 /* A number to add up, or things to count: what a column said after "how many" means. */
-static struct measure counted(struct reader *reader, struct place place) {
+static struct measure counted(struct reader *reader, struct place place, bool plural) {
   static const char *const sums[] = {"quantiti", "unit", "stock", "seat", "point",  "goal", "hour", "second", "minut",
                                      "mile",     "view", "click", "piec", "credit", "page", "copi", NULL};
+  if (column_temporal(place.column) && plural) return rows_of(place.table, false); /* "plays", of played_at */
   bool number = column_numeric(place.column) && !column_key(study_table(reader->study, place.table), place.column);
   static const char *const levels[] = {"age",  "year",  "price",  "cost",   "rate", "rating", "score",
                                        "rank", "grade", "salari", "number", "size", "level",  NULL};
@@ -125,7 +126,7 @@ static size_t measured(struct reader *reader, size_t at, enum measure_kind kind,
     }
     if (!column || !settle_column(reader, mention, WANT_ANY, &place)) return 0;
     if ((column_temporal(place.column) && mention_at(reader, mention->to)) || mention->verb) return 0; /* "how many open tickets" */
-    *ret = counted(reader, place);
+    *ret = counted(reader, place, words_plural(token_lower(reader, mention->to - 1)) && !distinct);
     return mention->to - at;
   }
   enum wanted wanted = kind == MEASURE_MAX || kind == MEASURE_MIN ? WANT_MEASURABLE : WANT_NUMBER;

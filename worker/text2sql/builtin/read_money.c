@@ -100,6 +100,14 @@ bool by_money(struct reader *reader, size_t at, struct measure *ret) {
     }
   }
   if (p > 1 && token_is(reader, p - 1, "in") && token_is(reader, p - 2, "brings|bring|brought|bringing")) p--;
+  struct place price;
+  if (token_is(reader, p - 1, "cost|costs") &&
+      find_concept(reader, reader->out->subject, "price cost fee rate amount", WANT_NUMBER, &price)) {
+    *ret = (struct measure){.of = price};
+    reader->study->explained[p - 1] = true;
+    reader->out->listed = true;
+    return true;
+  }
   const struct mention *verb = mention_at(reader, p - 1); /* "invoiced the most" */
   const struct link *done = mention_best(verb, LINK_TABLE);
   if (done && verb->verb && token_is(reader, p - 1, "invoiced|billed|charged|paid|donated|refunded") &&

@@ -73,10 +73,20 @@ static bool implied_column(struct reader *reader, size_t at, struct place *ret_p
   return false;
 }
 
+/* "ordered by price" where the average price is listed. */
+static struct measure as_listed(const struct reading *out, struct measure by) {
+  for (size_t i = 0; by.kind == MEASURE_NONE && i < out->item_count; i++)
+    if (out->items[i].kind != MEASURE_NONE && out->items[i].of.column && out->items[i].of.column == by.of.column) return out->items[i];
+  return by;
+}
+
 /* Where "sorted by" or its like stands: the words it takes; 0: nowhere here. */
 static size_t order_words(const struct reader *reader, size_t at) {
   const struct study *study = reader->study;
-  if (reader->ordering && token_is(reader, at, "and|,|then") && !reader->top) { /* "by name and then by age" */
+  size_t taken = 0;
+  bool falling;
+  bool turned = token_is(reader, at, "and|,") && direction_at(reader, at + 1, &taken, &falling); /* ", newest first": no key more */
+  if (reader->ordering && token_is(reader, at, "and|,|then") && !reader->top && !turned) {       /* "by name and then by age" */
     if (!token_is(reader, at, "then")) return study_phrase(study, at, "and then by|, then by|and by|and then|and|,");
     return token_is(reader, at + 1, "by") ? 2 : 1;
   }
@@ -159,13 +169,6 @@ static size_t order_measure(struct reader *reader, size_t at, struct measure *re
   return study->doubt ? 0 : order_by_word(reader, at, ret_by);
 }
 
-/* "ordered by price" where the average price is listed. */
-static struct measure as_listed(const struct reading *out, struct measure by) {
-  for (size_t i = 0; by.kind == MEASURE_NONE && i < out->item_count; i++)
-    if (out->items[i].kind != MEASURE_NONE && out->items[i].of.column && out->items[i].of.column == by.of.column) return out->items[i];
-  return by;
-}
-
 /* "newest first", "from highest to lowest price", without a "sorted by". */
 static size_t direction_alone(struct reader *reader, size_t at) {
   struct study *study = reader->study;
@@ -173,11 +176,21 @@ static size_t direction_alone(struct reader *reader, size_t at) {
   bool falling;
   struct place place;
   if (reader->top) return 0;
-  if ((taken = adjective_first(reader, at, &place, &falling)) || study->doubt) {
-    if (taken) order_by_place(reader, place, falling);
+  struct key *before = reader->out->key_count ? &reader->out->keys[reader->out->key_count - 1] : NULL;
+  if ((taken = adjective_first(reader, at, &place, &falling)) && before && before->by.of.column == place.column) {
+    before->falling = falling; /* "by price, cheapest first" */
+    return taken;
+  }
+  if (taken || study->doubt) {
+    if (taken) add_key(reader, as_listed(reader->out, (struct measure){.of = place}), falling);
     return taken;
   }
   if (!direction_at(reader, at, &taken, &falling)) return 0;
+  struct key *last = reader->ordering && reader->out->key_count ? &reader->out->keys[reader->out->key_count - 1] : NULL;
+  if (last && last->by.of.column && column_temporal(last->by.of.column)) { /* "by hire date, newest first" */
+    last->falling = falling;
+    return taken;
+  }
   if (reader->ordering && reader->out->key_count && !implied_column(reader, at, &place)) {
     reader->out->keys[reader->out->key_count - 1].falling = falling;
     return taken;

@@ -288,6 +288,10 @@ static bool countable_here(const struct reader *reader, size_t table) {
 static size_t having_kind(struct reader *reader, size_t at, size_t p, struct branch branch) {
   const struct mention *kind = mention_at(reader, p), *rows = kind ? mention_at(reader, kind->to) : NULL;
   bool told = mention_best(kind, LINK_VALUE) || mention_best(kind, LINK_FLAG);
+  const struct link *value = mention_best(kind, LINK_VALUE); /* "more than 3 albums": releases of that kind */
+  if (value && !mention_best(rows, LINK_TABLE) && value->score >= 0.9 && words_plural(token_lower(reader, kind->to - 1)) &&
+      !reader->study->tokens.items[kind->from].capital && value->table != reader->out->subject && countable_here(reader, value->table))
+    return so_many(reader, at, value->table, branch) ? p - at : 0;
   if (!told || !mention_best(rows, LINK_TABLE) || rows->verb) return 0;
   size_t which = settle_table(reader, rows);
   if (which == reader->out->subject || !countable_here(reader, which) || !so_many(reader, at, which, branch)) return 0;

@@ -82,7 +82,11 @@ static double date_rank(struct reader *reader, size_t table, const struct snap_c
                                          "order", "sign",  "join",   "report", "request", "issu"};
     for (size_t b = 0; b < sizeof begins / sizeof *begins && rank < 0.5; b++)
       if (strncmp(text, begins[b], strlen(begins[b])) == 0) rank = 0.5;
-    if (own && words_alike(words[i], study->names.table_words[table][own - 1]) > 0) rank = 0.8;
+    static const char *const ends[] = {"deliv", "return", "clos", "complet", "cancel", "end", "resolv", "finish"};
+    double alike = own ? words_alike(words[i], study->names.table_words[table][own - 1]) : 0;
+    bool outcome = false; /* what became of it, not when it came to be */
+    for (size_t e = 0; e < sizeof ends / sizeof *ends; e++) outcome |= strncmp(text, ends[e], strlen(ends[e])) == 0;
+    if (alike == 1 || (alike > 0 && !outcome)) rank = 0.8;
   }
   if (count == 1 && strcmp(words[0]->text, "date") == 0) rank = 0.85;
   if (count == 2 && rank < 0.4 && strcmp(words[count - 1]->text, "date") == 0 && strcmp(words[0]->text, "full") == 0) rank = 0.8;
@@ -115,7 +119,8 @@ bool date_by_verb(struct reader *reader, size_t at, size_t table, struct place *
     const struct token *token = &study->tokens.items[at - back];
     if (token->kind != TOKEN_WORD || token_is(reader, at - back, "date|day|time|last|first")) continue;
     const struct link *noun = mention_best(mention_at(reader, at - back), LINK_TABLE); /* "order" before "value by month" is a thing */
-    if (noun && noun->score >= 0.99 && noun->table != table && !mention_at(reader, at - back)->verb) continue;
+    bool rows = noun && noun->score >= 0.99 && !mention_at(reader, at - back)->verb;
+    if (rows && (noun->table != table || words_plural(token->lower))) continue;
     const char *columns = verb_columns(token->word->text, study->words);
     bool verb = columns || (!study_glue(token->lower) && participle_like(token->lower));
     if (!verb) continue;
@@ -189,9 +194,9 @@ bool settle_date(struct reader *reader, size_t at, size_t table, struct place *r
       continue; /* "per month in 2026" */
     size_t gap = mention ? mention->to : at;
     while (gap < at && token_is(reader, gap, "is|was|are|were|of|on")) gap++;
-    if (mention && gap == at && !mention->verb && mention_best(mention, LINK_COLUMN) &&
-        settle_column(reader, mention, WANT_DATE, ret_place))
-      return true;
+    const struct link *table_said = mention_best(mention, LINK_TABLE), *column = mention_best(mention, LINK_COLUMN);
+    if (table_said && column && table_said->score > column->score) continue; /* "shipments in 2024" */
+    if (mention && gap == at && !mention->verb && column && settle_column(reader, mention, WANT_DATE, ret_place)) return true;
     if (study->doubt) return false;
   }
   if (table == NO_TABLE) return false;
