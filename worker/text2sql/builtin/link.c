@@ -13,7 +13,7 @@
 #define PIECE_COST 0.25 /* of a mention: fewer and longer ones are better */
 #define NAMED 0.9       /* a match that good names a column */
 #define NAMED_BY_FEW 8  /* columns: a name of more ("id") says nothing of where */
-#define OTHER_WORD 0.04 /* what is lost by a word of the same stem that is another */
+#define OTHER_WORD 0.12 /* what is lost by a word of the same stem that is another */
 #define NEAR_STEPS 2    /* joins from a table that is named */
 
 static const char glue[] = " a an the of in on at to for from with and or by is are was were be been being do does did done have has had "

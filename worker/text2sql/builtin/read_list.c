@@ -69,7 +69,9 @@ size_t rule_table(struct reader *reader, size_t at) {
     if (which == out->subject && at == 1 && token_is(reader, 0, "who")) out->listed = true;
     struct place when; /* "students who enrolled in 2020": their own date, not rows of enrolments */
     bool dated = which != out->subject && dates_read(&study->tokens, mention->to, study->arena, &(struct date_range){0}) &&
-                 date_by_verb(reader, mention->to, out->subject, &when);
+                 (date_by_verb(reader, mention->to, out->subject, &when) ||
+                  (find_concept(reader, out->subject, date_words(reader, at), WANT_NUMBER, &when) &&
+                   named_by(study, when.column, (const char *const[]){"year", NULL})));
     if (which != out->subject && !dated) study->drawn[which] = true;
     if (which != out->subject && !dated && table->score >= 0.75) add_related(reader, which);
     return n;
