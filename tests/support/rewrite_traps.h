@@ -22,6 +22,11 @@ static const struct {
     {"correlated-aggregate",
      "SELECT (SELECT max(o.discount) FROM blocked b), (SELECT count(*) FROM items i WHERE i.order_id = 3) FROM orders o",
      "the maximum is the outer query's"},
+    {"correlated-aggregate",
+     "WITH k AS (SELECT customer_id FROM orders WHERE 1 / discount > 0) SELECT c.id, (SELECT count(*) FROM k WHERE k.customer_id = c.id) "
+     "FROM customers "
+     "c",
+     "where there are no customers nothing is divided by 0"},
     {"needless-distinct", "SELECT DISTINCT status FROM orders WHERE id = 9007199254740992::float8", "two bigints are that float"},
     {"needless-distinct", "SELECT DISTINCT status FROM orders WHERE weight = $1 AND id = $1", "the parameter is a float"},
     {"needless-distinct", "SELECT DISTINCT stamp FROM readings WHERE label = 'a'::bpchar", "'a' and 'a ' are that bpchar"},

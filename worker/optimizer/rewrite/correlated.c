@@ -109,10 +109,34 @@ static bool safe_from(struct rewrite *rw, const PgQuery__Node *item) {
   return !join->alias && safe_from(rw, join->larg) && safe_from(rw, join->rarg) && rewrite_is_safe(rw, join->quals);
 }
 
-static bool safe_rows(struct rewrite *rw, const PgQuery__SelectStmt *select) {
+struct ctes {
+  struct rewrite *rw;
+  const char *name;
+  bool safe;
+};
+
+static bool see_cte(void *arg, PgQuery__Node *node) {
+  struct ctes *ctes = arg;
+  if (node->node_case == PG_QUERY__NODE__NODE_COMMON_TABLE_EXPR && strcmp(node->common_table_expr->ctename, ctes->name) == 0)
+    ctes->safe &= rewrite_is_safe(ctes->rw, node->common_table_expr->ctequery);
+  return ctes->safe;
+}
+
+/* Nor may what a CTE computes of its rows fail, whichever of its name it is. */
+static bool safe_ctes(struct rewrite *rw, const struct query_scope *scope) {
+  struct ctes ctes = {rw, NULL, true};
+  for (size_t i = 0; i < scope->rte_count && ctes.safe; i++) {
+    if (scope->rtes[i]->kind != QUERY_CTE) continue;
+    ctes.name = scope->rtes[i]->node->range_var->relname;
+    sql_walk(rw->statement, see_cte, &ctes);
+  }
+  return ctes.safe;
+}
+
+static bool safe_rows(struct rewrite *rw, const PgQuery__SelectStmt *select, const struct query_scope *scope) {
   for (size_t i = 0; i < select->n_from_clause; i++)
     if (!safe_from(rw, select->from_clause[i])) return false;
-  return rewrite_is_safe(rw, select->where_clause);
+  return safe_ctes(rw, scope) && rewrite_is_safe(rw, select->where_clause);
 }
 
 /* Keys by equality, and a rest that does not know of the outer query and can't fail. */
@@ -131,7 +155,8 @@ static bool correlate(struct rewrite *rw, struct scalar *scalar) {
       scalar->rest[scalar->rest_count++] = list[i];
     }
   }
-  return scalar->key_count > 0 && !rewrite_refers_up(rw, scalar->select->target_list[0]->res_target->val, scalar->inner);
+  return scalar->key_count > 0 && safe_ctes(rw, scalar->inner) &&
+         !rewrite_refers_up(rw, scalar->select->target_list[0]->res_target->val, scalar->inner);
 }
 
 /* --- aggregates in it --- */
@@ -420,7 +445,7 @@ static bool share(struct rewrite *rw, struct scalar *scalar) {
   struct family family;
   PgQuery__SelectStmt *select = outer_select(scalar);
   if (!find_aggregates(rw, scalar->select->target_list[0]->res_target->val, &found) || !gather(rw, scalar, &family) || !family.count ||
-      !rewrite_refers_up(rw, rewrite_select_node(rw, scalar->select), scalar->inner) || !safe_rows(rw, scalar->select) ||
+      !rewrite_refers_up(rw, rewrite_select_node(rw, scalar->select), scalar->inner) || !safe_rows(rw, scalar->select, scalar->inner) ||
       !rewrite_expand_star(rw, scalar->outer, select, false) || !rewrite_here(rw))
     return false;
   struct derived d = {rewrite_fresh_name(rw, "shared"), "", "", "true"};
