@@ -60,6 +60,7 @@ size_t read_measure(struct reader *reader, size_t at, struct measure *ret_measur
 /* --- stages around the rules --- */
 void find_subject(struct reader *reader);                /* read_subject.c; NO_TABLE: none */
 bool says_nothing(const struct study *study, size_t at); /* read_glue.c: a word that may be passed over here */
+bool turns_meaning(const char *lower);                   /* read_glue.c: "missed", "refused": nothing to pass over */
 void judge_coverage(struct study *study);                /* read_glue.c: doubt for words that nothing accounts for */
 void finish_waiting(struct reader *reader);              /* read_finish.c */
 void finish_groups(struct reader *reader);
@@ -145,6 +146,8 @@ size_t ranking_measure(struct reader *reader, size_t at, bool count, bool fallin
 size_t rank_by_adjective(struct reader *reader, size_t at);
 /* What a row is ranked by stands in the one table beside it: the pay of an employee. */
 bool find_near(struct reader *reader, size_t table, const char *concepts, bool falling, struct measure *ret);
+/* By the one kind of rows that belong to those asked for. */
+bool only_use(struct reader *reader, struct measure *ret);
 bool money_like(const struct reader *reader, size_t at);
 bool by_money(struct reader *reader, size_t at, struct measure *ret); /* "spent the most" */
 /* The row a key leads to, unless the key itself was asked for. */

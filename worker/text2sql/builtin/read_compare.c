@@ -98,18 +98,19 @@ static double unit_of(const char *text, int *ret_kind) {
   return 0;
 }
 
-/* "5 minutes" of a column in seconds: 300. NULL with doubt: units of different kinds. */
-static const char *in_columns_unit(struct reader *reader, size_t from, size_t to, const struct snap_column *column, const char *number) {
+/* "5 minutes" of a column in seconds: 300. The unit is taken, too. */
+static const char *in_columns_unit(struct reader *reader, size_t from, size_t *to, const struct snap_column *column, const char *number) {
   struct study *study = reader->study;
   const struct word *words[NAME_WORDS];
   size_t n = names_split(column->name, study->arena, study->words, words);
-  for (size_t i = from; i < to; i++) {
+  for (size_t i = from; i < *to; i++) {
     if (token_at(reader, i)->lower != number || token_at(reader, i + 1)->kind != TOKEN_WORD) continue;
     int said = 0, own = 0;
     double worth = unit_of(token_at(reader, i + 1)->word->text, &said);
     for (size_t w = 0; worth > 0 && w < n; w++) {
       double column_worth = unit_of(words[w]->text, &own);
       if (column_worth <= 0 || own != said) continue;
+      if (*to < i + 2) *to = i + 2;
       return column_worth == worth ? number : arena_printf(study->arena, "%.15g", token_at(reader, i)->number * worth / column_worth);
     }
   }
@@ -119,8 +120,9 @@ static const char *in_columns_unit(struct reader *reader, size_t from, size_t to
 /* A number against a column; `negative` turns it round. */
 static size_t compare_number(struct reader *reader, size_t at, struct place place, const char *op, const char *number, size_t taken) {
   if (column_key(study_table(reader->study, place.table), place.column) && strcmp(op, "=") != 0) return 0;
-  number = in_columns_unit(reader, at, at + taken, place.column, number);
-  if (!number) return 0;
+  size_t end = at + taken;
+  number = in_columns_unit(reader, at, &end, place.column, number);
+  if (end > at + taken) taken = end - at;
   if (!add_filter(reader, (struct filter){.kind = FILTER_COMPARE, .of = place, .op = op, .literal = number}, at)) return 0;
   reader->last_column = place;
   return taken;
@@ -269,7 +271,7 @@ static bool verb_column(struct reader *reader, size_t at, struct place *ret_plac
   static const struct {
     const char *words, *concepts;
   } verbs[] = {{"earn|earns|earned|earning|make|makes|making|paid", "salary wage pay compensation income rate"},
-               {"cost|costs|costing|charge|charges|charging|charged|priced", "price cost fee fare rate charge"},
+               {"cost|costs|costing|charge|charges|charging|charged|priced", "price fee fare cost rate charge"},
                {"weigh|weighs|weighing|weighed", "weight"},
                {"last|lasts|lasted|lasting|take|takes|took", "duration length runtime minutes"},
                {"hold|holds|seat|seats|seating|accommodate|accommodates", "capacity seats"},
@@ -305,6 +307,8 @@ static size_t compare_told(struct reader *reader, size_t at, size_t number_at_to
   if (named && named->score >= 0.9) return 0;
   if (verb_column(reader, at, &place)) {
     end = skip_units(reader, end, NULL);
+    if (token_is(reader, end, "per") && token_at(reader, end + 1)->kind == TOKEN_WORD)
+      return compare_number(reader, at, place, op, number, end + 2 - at);
     end += study_phrase(reader->study, end, "per hour|an hour|a year|per year|per month|a month|per night|per day|annually");
     return compare_number(reader, at, place, op, number, end - at);
   }
@@ -463,10 +467,12 @@ size_t rule_compare(struct reader *reader, size_t at) {
   struct place place;
   if (!column || (mention_best(mention, LINK_TABLE) && mention_best(mention, LINK_TABLE)->score >= column->score)) return 0;
   const struct mention *before = at > 0 ? mention_at(reader, at - 1) : NULL;
-  if (token_is(reader, at, "cost|costs") &&
-      (token_is(reader, at > 0 ? at - 1 : 0, "that|which|not") || (before && mention_best(before, LINK_TABLE))) &&
-      find_concept(reader, told_table(reader), "price", WANT_NUMBER, &place))
-    return (n = compare_before(reader, at + 1)) ? n + 1 : 0; /* what they sell for, not what they cost us */
+  bool verb = token_is(reader, at, "cost|costs|charge|charges|earn|earns|weigh|weighs|last|lasts|hold|holds|seat|seats") &&
+              (token_is(reader, at > 0 ? at - 1 : 0, "that|which|who|not") || (before && mention_best(before, LINK_TABLE)));
+  if (verb && verb_column(reader, at + 1, &place)) { /* what the rows do, not what they cost us */
+    if ((n = compare_before(reader, at + 1))) return n + 1;
+    if (study->doubt || token_is(reader, at, "cost|costs")) return 0;
+  }
   const char *op;
   size_t p = mention->to; /* a look ahead: settling may raise a doubt that is nobody's */
   while (token_is(reader, p, "is|are|was|were|of|has|have|been|being|that|which|costs|value|a|not|isn")) p++;

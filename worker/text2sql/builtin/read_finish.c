@@ -170,6 +170,10 @@ static void average_over(struct reader *reader) {
 void finish_groups(struct reader *reader) {
   struct reading *out = reader->out;
   average_over(reader);
+  for (size_t g = 0; g < out->group_count; g++) /* "average number of adults per booking": of each row there is one */
+    if (!out->groups[g].of.column && out->group_count == 1 && out->item_count == 1 && out->items[0].kind == MEASURE_AVG &&
+        out->items[0].of.column && out->items[0].of.table == out->groups[g].of.table && !out->listed && !out->nested_average)
+      out->group_count = 0;
   if (out->ratio) return;
   for (size_t i = 0; i < out->item_count && out->group_count && reader->per; i++) { /* "signups per year": rows, by their date */
     struct measure *item = &out->items[i];

@@ -31,33 +31,38 @@ static bool weighty(const char *lower) {
 /* Verbs that only say that two things belong together, by stem. */
 bool verb_neutral(const struct study *study, size_t at) {
   static const char *const stems[] = {
-      "oper",   "run",    "lead",  "handl",   "manag",  "make",    "play",    "write",   "teach",   "serv",    "offer",
-      "host",   "hold",   "take",  "fli",     "direct", "produc",  "publish", "releas",  "record",  "perform", "conduct",
-      "employ", "carri",  "cover", "drive",   "submit", "post",    "creat",   "contain", "score",   "own",     "have",
-      "work",   "depart", "arriv", "process", "treat",  "see",     "teach",   "attend",  "use",     "coach",   "receiv",
-      "get",    "come",   "log",   "bill",    "bring",  "brought", "made",    "took",    "ran",     "shown",   "spoke",
-      "speak",  "sell",   "ship",  "stock",   "stay",   "sit",     "belong",  "appear",  "generat", "earn",    "charg"};
+      "oper",    "run",     "lead",   "handl",  "manag",   "make",    "play",   "write",  "teach",   "serv",    "offer",  "host",
+      "hold",    "take",    "fli",    "direct", "produc",  "publish", "releas", "record", "perform", "conduct", "employ", "carri",
+      "cover",   "drive",   "submit", "post",   "creat",   "contain", "score",  "own",    "have",    "work",    "depart", "arriv",
+      "process", "treat",   "see",    "teach",  "attend",  "use",     "coach",  "receiv", "get",     "come",    "log",    "bill",
+      "bring",   "brought", "made",   "took",   "ran",     "shown",   "seen",   "spoke",  "speak",   "sell",    "ship",   "stock",
+      "stay",    "sit",     "belong", "appear", "generat", "earn",    "charg"};
   const struct token *token = at < study->tokens.count ? &study->tokens.items[at] : NULL;
   for (size_t i = 0; token && token->kind == TOKEN_WORD && i < sizeof stems / sizeof *stems; i++)
     if (strcmp(token->word->text, stems[i]) == 0) return true;
   return false;
 }
 
-/* "diagnosed with Migraine", "taking Genetics": what joins two things that were understood says nothing of its own, unless it says the
- * opposite. */
-static bool joins_things(const struct study *study, size_t at) {
+bool turns_meaning(const char *lower) {
   static const char *const against[] = {"refused",  "returned",  "cancelled",  "canceled", "declined", "complained", "lost",
                                         "disliked", "rejected",  "missed",     "missing",  "failed",   "fired",      "left",
                                         "lacking",  "excluding", "terminated", "avoided",  "skipped",  "dropped",    "deleted",
                                         "removed",  "expired",   "overdue",    "delayed",  "ended",    "stopped"};
+  for (size_t i = 0; i < sizeof against / sizeof *against; i++)
+    if (strcmp(against[i], lower) == 0) return true;
+  return false;
+}
+
+/* "diagnosed with Migraine", "taking Genetics": what joins two things that were understood says nothing of its own, unless it says the
+ * opposite. */
+static bool joins_things(const struct study *study, size_t at) {
   static const char *const ties[] = {"in", "with", "by",   "for",   "at",   "on",   "from",    "to",   "the",     "of",       "as", "a",
                                      "an", "any",  "more", "fewer", "less", "over", "exactly", "only", "several", "multiple", "no"};
   const char *lower = study->tokens.items[at].lower;
   size_t len = strlen(lower);
   bool verb = (len > 4 && (strcmp(lower + len - 2, "ed") == 0 || strcmp(lower + len - 3, "ing") == 0)) ||
               study_phrase(study, at, "written|taught|sold|made|sent|given|driven|flown|held|won|bought|taken");
-  for (size_t i = 0; i < sizeof against / sizeof *against; i++)
-    if (strcmp(against[i], lower) == 0) return false;
+  if (turns_meaning(lower)) return false;
   struct date_range range;
   if (at > 1 && study_phrase(study, at - 2, "much was|much were|many was|many were")) return false; /* "how much was deposited" */
   if (!verb || at == 0 || at + 1 >= study->tokens.count || dates_read(&study->tokens, at + 1, study->arena, &range)) return false;

@@ -132,7 +132,8 @@ size_t rule_group(struct reader *reader, size_t at) {
     return read_bucket(reader, at);
   }
   size_t n = study_phrase(study, at, always);
-  if (reader->grouping && token_is(reader, at, "and|,"))
+  if (reader->grouping && token_is(reader, at, "and|,") &&
+      !(token_is(reader, at, ",") && token_is(reader, at + 1, "the|show|list|which|what|how|give|find")))
     n = token_is(reader, at + 1, "by|per") ? 2 : 1;
   else if (!n && token_is(reader, at, "by") && !reader->top && !reader->ordering)
     n = 1;

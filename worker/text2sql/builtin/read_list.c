@@ -81,6 +81,9 @@ size_t rule_table(struct reader *reader, size_t at) {
     if (!only_qualifies(reader, at) || mention_best(mention_at(reader, mention->to), LINK_VALUE) == NULL) add_related(reader, which);
     return n;
   }
+  for (size_t i = 0; i < out->key_count; i++) /* "the most completed appointments": counted already */
+    if (out->keys[i].by.kind == MEASURE_COUNT && !out->keys[i].by.of.column && out->keys[i].by.of.table == which && which != out->subject)
+      return n;
   const struct mention *next = mention_at(reader, mention->to);
   bool possessive =
       next && mention_best(next, LINK_COLUMN) && !mention_best(next, LINK_VALUE) && !next->verb && !mention_best(next, LINK_TABLE);

@@ -52,6 +52,9 @@ static size_t measured_mention(struct reader *reader, size_t at, enum wanted wan
   const struct link *table = mention_best(mention, LINK_TABLE), *column = mention_best(mention, LINK_COLUMN);
   if (table && (!column || column->score <= table->score)) {
     const struct mention *next = mention_at(reader, mention->to);
+    bool worth =
+        token_is(reader, mention->to, "value|amount|total|worth|size") && next && next->to == mention->to + 1; /* "booking value" */
+    if (worth && find_concept(reader, table->table, "value amount total price", wanted, ret_place)) return next->to - at;
     if (mention_best(next, LINK_COLUMN) && settle_column(reader, next, wanted, ret_place)) return next->to - at;
   }
   if (column && !reader->study->doubt && settle_column(reader, mention, wanted, ret_place)) return mention->to - at;
@@ -331,7 +334,9 @@ size_t rule_measure(struct reader *reader, size_t at) {
   }
   if (!n && money_like(reader, at) && !reader->where && (n = read_measure(reader, at, &measure))) {
     if (mention_best(mention, LINK_TABLE) && token_is(reader, at, "sales|payments|donations|expenses") && !wants_rows(reader) &&
-        !token_is(reader, at + 1, "by|per|in|for|from"))
+        (!token_is(reader, at + 1, "by|per|in|for|from") ||
+         (token_is(reader, at + 1, "by") && !mention_best(mention_at(reader, at + 2), LINK_COLUMN) &&
+          mention_best(mention_at(reader, at + 2), LINK_VALUE))))
       return 0;
     add_item(reader, measure);
     return n;

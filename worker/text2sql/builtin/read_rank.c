@@ -121,8 +121,7 @@ size_t ranking_measure(struct reader *reader, size_t at, bool count, bool fallin
   return mention->to - at;
 }
 
-/* By the one kind of rows that belong to those asked for. */
-static bool only_use(struct reader *reader, struct measure *ret) {
+bool only_use(struct reader *reader, struct measure *ret) {
   const struct join_graph *graph = &reader->study->graph;
   size_t found = NO_TABLE;
   for (size_t i = 0; i < graph->edge_count; i++) {
@@ -218,6 +217,21 @@ static const struct mention *parent_before(const struct reader *reader, size_t a
   return NULL;
 }
 
+/* "the most completed appointments": the rows stand behind what is said of them, which is a condition. */
+static bool rank_by_kind(struct reader *reader, size_t at, bool falling, long count) {
+  const struct mention *kind = mention_at(reader, at), *rows = kind ? mention_at(reader, kind->to) : NULL;
+  bool told = mention_best(kind, LINK_VALUE) || mention_best(kind, LINK_FLAG);
+  if (!told || !mention_best(rows, LINK_TABLE) || rows->verb || !wants_rows(reader)) return false;
+  size_t which = settle_table(reader, rows);
+  if (which == NO_TABLE || which == reader->out->subject) return false;
+  if (count) reader->out->limit = count;
+  add_key(reader, (struct measure){.kind = MEASURE_COUNT, .of.table = which}, falling);
+  set_limit(reader, TOKENS_MAX);
+  reader->last_table = which;
+  reader->study->mentioned[which] = true;
+  return true;
+}
+
 static size_t rank_by_noun(struct reader *reader, size_t at, bool falling) {
   struct study *study = reader->study;
   size_t p = at + 1;
@@ -227,6 +241,7 @@ static size_t rank_by_noun(struct reader *reader, size_t at, bool falling) {
   struct measure by;
   size_t n = ranking_measure(reader, p, counting, falling, &by);
   if (study->doubt) return 0;
+  if (!n && counting && rank_by_kind(reader, p, falling, count)) return p - at;
   if (!n && !(counting && (by_last_verb(reader, &by) || by_money(reader, at, &by) || by_use(reader, at, &by)))) return 0;
   if (study->doubt) return 0;
   if (n && !wants_rows(reader) && (reader->out->group_count || by.of.table == reader->out->subject) && !reader->timed &&

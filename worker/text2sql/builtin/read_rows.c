@@ -10,13 +10,15 @@ static const struct mention *next_mention(const struct reader *reader, size_t at
     const struct mention *mention = mention_at(reader, p);
     if (mention) return mention;
     size_t len = strlen(token_lower(reader, p));
+    if (turns_meaning(token_lower(reader, p)) && !token_is(reader, p, "left")) return NULL;
     if (verb_neutral(reader->study, p)) continue;
     if (len > 4 && strcmp(token_lower(reader, p) + len - 2, "ed") == 0) continue; /* "assigned to any" */
-    if (!token_is(reader, p,
-                  "any|a|an|the|single|teach|attend|own|use|visit|buy|order|sell|write|work|take|rent|borrow|publish|supply|manage|lead|"
-                  "review|submit|participate|play|direct|offer|host|contain|include|belong|appear|placed|made|been|yet|ever|have|had|has|"
-                  "received|get|got|given|at|all|their|its|in|written|taken|"
-                  "bought|place|make|out|up|in|purchased|by|associated|related|corresponding|matching|one|to|on|with|of|for|from"))
+    if (!token_is(
+            reader, p,
+            "any|a|an|the|single|teach|attend|own|use|visit|buy|order|sell|write|work|take|rent|borrow|publish|supply|manage|lead|"
+            "review|submit|participate|play|direct|offer|host|contain|include|belong|appear|placed|made|been|yet|ever|have|had|has|"
+            "received|get|got|given|at|all|their|its|in|written|taken|"
+            "bought|place|make|left|seen|out|up|in|purchased|by|associated|related|corresponding|matching|one|to|on|with|of|for|from"))
       return NULL;
   }
   return NULL;
@@ -62,6 +64,8 @@ static size_t only_child(struct reader *reader, size_t at, size_t verb) {
     found = edge->from;
   }
   if (found == NO_TABLE || !add_branch(reader, (struct branch){.table = found, .absent = true})) return 0;
+  reader->branch = reader->out->branch_count;
+  reader->last_table = found;
   return verb + 1 - at;
 }
 
@@ -305,6 +309,12 @@ static size_t having_times(struct reader *reader, size_t at, size_t p, struct br
               token_at(reader, p - 1)->to - token_at(reader, p - 1)->from > 3 && study_phrase(reader->study, at, "more than|at least") &&
               !mention_at(reader, p); /* "once", not "1" */
   const struct link *done = mention_best(reader->last_verb, LINK_TABLE);
+  struct measure use; /* "stayed more than once": of the one kind of rows there is */
+  bool own = !done && at > 0 && (verb_neutral(reader->study, at - 1) || participle_like(token_lower(reader, at - 1)));
+  if ((times || once) && own && only_use(reader, &use)) {
+    reader->study->explained[at - 1] = true;
+    return so_many(reader, at, use.of.table, branch) ? p + times - at : 0;
+  }
   if ((!times && !once) || !done || reader->last_verb->to + 2 < at || done->table == reader->out->subject) return 0;
   return so_many(reader, at, done->table, branch) ? p + times - at : 0;
 }
@@ -376,7 +386,28 @@ static size_t having_measure(struct reader *reader, size_t at) {
   return end - at;
 }
 
+/* "spent more than 1000": in all. */
+static size_t having_spent(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  struct branch branch = {0};
+  size_t n = token_is(reader, at, "spent|spend|spends") ? read_comparison(reader, at + 1, &branch.op) : 0, p = at + 1 + n;
+  if (!n || at == 0 || token_at(reader, p)->kind != TOKEN_NUMBER) return 0;
+  size_t end = skip_units(reader, p + 1, NULL);
+  if (mention_at(reader, end) || token_is(reader, end, "on|per|for") || study_phrase(study, end, "in one|in a single")) return 0;
+  bool found = find_revenue(reader, &branch.measure);
+  if (!found) study_doubt(study, NULL, "Spent: which amounts are to be added up?");
+  if (!found || branch.measure.of.table == reader->out->subject) return 0;
+  branch.table = branch.measure.of.table;
+  branch.literal = token_at(reader, p)->lower;
+  if (!add_branch(reader, branch)) return 0;
+  reader->branch = reader->out->branch_count;
+  reader->last_table = branch.table;
+  return end - at;
+}
+
 size_t rule_having(struct reader *reader, size_t at) {
+  size_t spent = having_spent(reader, at);
+  if (spent || reader->study->doubt) return spent;
   size_t n = having_rows(reader, at);
   return n || reader->study->doubt ? n : having_measure(reader, at);
 }
