@@ -339,6 +339,11 @@ static size_t read_top_key(struct reader *reader, size_t at) {
   bool rising = token_is(reader, p, "lowest|fewest|least"), counting = token_is(reader, p, "most|fewest|least");
   struct measure by;
   size_t m = ranking_measure(reader, p + skip, counting || !skip, !rising, &by);
+  size_t of = m ? 0 : study_phrase(study, p + skip, "number of|count of|the number of");
+  if (of && !study->doubt && rank_by_kind(reader, p + skip + of, skip ? !rising : reader->top_falling, 0)) {
+    reader->top = false;
+    return p + skip + of - at;
+  }
   if (!m) return 0;
   if (by.kind == MEASURE_MAX && !skip) by.kind = MEASURE_SUM;
   add_key(reader, by, skip ? !rising : reader->top_falling);
@@ -412,6 +417,10 @@ static size_t rank_by_frequency(struct reader *reader, size_t at) {
   if ((most || least) && (!mention || token_is(reader, at + most + least, "among|in|of|for|across")))
     return frequent_item(reader, most + least, most != 0);
   if ((!most && !least) || !mention_best(mention, LINK_COLUMN) || !settle_column(reader, mention, WANT_ANY, &place)) return 0;
+  if (column_key(study_table(reader->study, place.table), place.column)) { /* each key is there once */
+    study_doubt(reader->study, NULL, "Common by what: which rows are to be counted?");
+    return 0;
+  }
   add_group(reader, (struct group){.of = place});
   add_key(reader, (struct measure){.kind = MEASURE_COUNT, .of.table = place.table}, most != 0);
   set_limit(reader, mention->to - 1);

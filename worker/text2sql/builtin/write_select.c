@@ -151,6 +151,10 @@ const char *write_order(struct scope *scope, struct list *list, bool grouped) {
   for (size_t i = 0; i < r->key_count; i++) {
     const char *by = write_measure(scope, &r->keys[i].by);
     if (!by) return NULL;
+    for (size_t g = 0; grouped && g < r->group_count; g++) /* "per month, newest first": the stretches are in order, not their instants */
+      if (r->groups[g].bucket && r->keys[i].by.kind == MEASURE_NONE && r->groups[g].of.column == r->keys[i].by.of.column &&
+          r->groups[g].of.column)
+        by = write_bucket(study, r->groups[g].bucket, by);
     if (grouped && r->keys[i].by.kind == MEASURE_NONE && !r->keys[i].by.term && !strstr(list->group_by, by)) {
       list->group_by = study_cat(study, list->group_by, ", ", by);
       list_show(list, by, NULL);
