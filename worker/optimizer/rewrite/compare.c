@@ -235,6 +235,10 @@ static bool look_coalesce(struct rewrite *rw, PgQuery__Node *node, struct rewrit
   PgQuery__Node *made =
       or_null ? rewrite_parse(rw, "(%s %s %s OR %s IS NULL)", name, c->op, value, name) : rewrite_parse(rw, "%s %s %s", name, c->op, value);
   if (!become(rw, node, made)) return false;
+  rewrite_explain(rw,
+                  or_null ? "COALESCE hides %s from indexes and statistics: its NULLs are asked for by name"
+                          : "COALESCE hides %s from indexes and statistics, and its default never meets the condition",
+                  name);
   if (not_null) rewrite_state_not_null(rw, binding);
   return true;
 }
@@ -274,6 +278,7 @@ static bool look_text_cast(struct rewrite *rw, PgQuery__Node *node, struct rewri
   enum rewrite_type type = column_type(rw, column);
   const char *name = rewrite_print(rw, column);
   if (!name) return false;
+  rewrite_explain(rw, "%s is compared as it is, instead of as a text that is made of it for each row", name);
   if (rewrite_is_int(type) && is_canonical_int(text, type)) return become(rw, node, rewrite_parse(rw, "%s %s %s", name, c->op, text));
   if (type == TYPE_UUID && is_canonical_uuid(text)) return become(rw, node, rewrite_parse(rw, "%s %s '%s'", name, c->op, text));
   return false;
@@ -308,6 +313,7 @@ static bool look_prefix(struct rewrite *rw, PgQuery__Node *node, struct rewrite_
   if (!rewrite_int_literal(args[left ? 1 : 2], &length) || (!left && (!rewrite_int_literal(args[1], &start) || start != 1))) return false;
   if (column_type(rw, args[0]) != TYPE_TEXT) return false;
   const char *name = rewrite_print(rw, args[0]), *pattern = prefix_pattern(rw, text, length);
+  rewrite_explain(rw, "LIKE says the same of %s, and statistics and indexes know it", name ? name : "it");
   return name && pattern && become(rw, node, rewrite_parse(rw, "%s LIKE %s", name, pattern));
 }
 

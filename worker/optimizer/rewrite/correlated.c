@@ -432,6 +432,7 @@ static bool look_up(struct rewrite *rw, struct scalar *scalar) {
   PgQuery__SelectStmt *body = reference ? body_of(rw, scalar, &d, false) : NULL;
   if (!body) return false;
   rewrite_state_unique(rw, table, &key);
+  rewrite_explain(rw, "The subquery looks up one row of %s for each row: as a join they are looked up together", table->qualified);
   put(scalar, reference);
   return join(rw, select, scalar, body, d.name, d.condition, false);
 }

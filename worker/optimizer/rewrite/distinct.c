@@ -196,6 +196,8 @@ static bool see_count(void *arg, PgQuery__Node *node) {
     node->func_call->agg_star = true;
   }
   state_keys(&shape);
+  rewrite_explain(counting->rw, "No two of the rows that are counted have the same %s: DISTINCT finds nothing to leave out",
+                  query_bound_column(binding)->name);
   counting->done = true;
   return false;
 }
@@ -327,6 +329,7 @@ static bool union_at(struct rewrite *rw, PgQuery__SelectStmt *select) {
   if (count < 2 || !same_types(rw, arms, count) || !rewrite_here(rw)) return false;
   for (size_t i = 0; i < count; i++) state_keys(&shapes[i]);
   keep_all(select);
+  rewrite_explain(rw, "The arms share no row and have no duplicates of their own: UNION sorts or hashes for nothing");
   return true;
 }
 

@@ -1,204 +1,13 @@
 /* rows.c - see rows.h. */
-#include "worker/optimizer/rewrite/rows.h"
+#include "worker/optimizer/rewrite/rows_impl.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 
 #include "common/buf.h"
 #include "common/limits.h"
-#include "worker/sql/guard.h"
+#include "common/list.h"
 #include "worker/sql/text.h"
 #include "worker/sql/tree.h"
-
-#define VALUES_MAX 48
-#define OWN_MAX 30 /* of them from the query */
-#define OWN_FEW 4  /* of those, that most values of a data set are */
-#define TABLES_MAX 24
-
-enum family { INT, NUMBER, TEXT, BOOLEAN, MOMENT, UUID, INTERVAL, TIME, JSON, BYTES, ADDRESS, ARRAY, FAMILIES, ENUM, UNKNOWN };
-
-struct value {
-  const char *sql, *raw; /* an expression; the same as a parameter's text, NULL when there is none */
-};
-struct pool {
-  struct value values[VALUES_MAX];
-  int count, own; /* own: those of the query, which come first */
-};
-
-struct rows {
-  struct arena *arena;
-  const struct snapshot *snapshot;
-  struct pool pools[FAMILIES];
-  const struct snap_table *tables[TABLES_MAX];                  /* parents first */
-  int table_count, read_count;                                  /* read_count: relations the query itself reads */
-  const struct snap_table *read[TABLES_MAX], *kept[TABLES_MAX]; /* kept: materialised views among them */
-  int kept_count;
-  uint64_t random;
-  bool complete; /* values that belong to no query stand behind those that do */
-};
-
-/* --- pools --- */
-
-static void add(struct rows *rows, enum family family, const char *sql, const char *raw) {
-  struct pool *pool = &rows->pools[family];
-  if (!sql || pool->count == VALUES_MAX) return;
-  for (int i = 0; i < pool->count; i++)
-    if (strcmp(pool->values[i].sql, sql) == 0) return;
-  pool->values[pool->count++] = (struct value){sql, raw};
-}
-
-static void add_int(struct rows *rows, int64_t number) {
-  const char *text = arena_printf(rows->arena, "%lld", (long long)number);
-  if (rows->pools[INT].count < OWN_MAX) add(rows, INT, text, text);
-  if (rows->pools[NUMBER].count < OWN_MAX) add(rows, NUMBER, text, text);
-}
-
-static void add_text(struct rows *rows, const char *text) {
-  if (rows->pools[TEXT].count < OWN_MAX) add(rows, TEXT, sql_literal(rows->arena, text), text);
-}
-
-static void add_moment(struct rows *rows, const char *from, const char *shift) {
-  const char *sql =
-      *shift ? arena_printf(rows->arena, "timestamp '%s' + interval '%s'", from, shift) : arena_printf(rows->arena, "timestamp '%s'", from);
-  add(rows, MOMENT, sql, *shift ? NULL : from);
-}
-
-static void add_day(struct rows *rows, const char *day) {
-  static const char *const shifts[] = {"",      "12:00", "-0.000001 s", "1 day", "1 day -0.000001 s", "1 month", "1 month -0.000001 s",
-                                       "1 year"};
-  for (size_t i = 0; i < sizeof shifts / sizeof *shifts && rows->pools[MOMENT].count < OWN_MAX; i++) add_moment(rows, day, shifts[i]);
-}
-
-static bool is_day(const char *text) {
-  for (int i = 0; i < 10; i++)
-    if (i == 4 || i == 7 ? text[i] != '-' : !isdigit((unsigned char)text[i])) return false;
-  long month = strtol(text + 5, NULL, 10), day = strtol(text + 8, NULL, 10);
-  return month >= 1 && month <= 12 && day >= 1 && day <= 28 + 3 * (month != 2) && strncmp(text, "0000", 4) != 0;
-}
-
-static bool is_uuid(const char *text) {
-  if (strlen(text) != 36) return false;
-  for (int i = 0; i < 36; i++)
-    if (i == 8 || i == 13 || i == 18 || i == 23 ? text[i] != '-' : !isxdigit((unsigned char)text[i])) return false;
-  return true;
-}
-
-/* The parts of a pattern that are no wildcards: something that matches it. */
-static const char *matching(struct rows *rows, const char *pattern) {
-  char *made = arena_strdup(rows->arena, pattern), *to = made;
-  if (!made || !strpbrk(pattern, "%_")) return NULL;
-  for (const char *c = pattern; *c; c++) {
-    if (*c == '\\' && c[1])
-      c++, *to++ = *c;
-    else if (*c == '_')
-      *to++ = 'z';
-    else if (*c != '%')
-      *to++ = *c;
-  }
-  *to = '\0';
-  return made;
-}
-
-static void take_string(struct rows *rows, const char *text) {
-  if (strlen(text) > 200) return;
-  add_text(rows, text);
-  const char *match = matching(rows, text);
-  if (match) add_text(rows, match);
-  if (strlen(text) < 100) add_text(rows, arena_printf(rows->arena, "%sx", text));
-  if (is_day(text)) add_day(rows, arena_strndup(rows->arena, text, 10));
-  if (is_uuid(text)) add(rows, UUID, arena_printf(rows->arena, "'%s'", text), text);
-  if ((*text == '{' || *text == '[') && rows->pools[JSON].count < OWN_MAX) add(rows, JSON, sql_literal(rows->arena, text), text);
-}
-
-static void take_int(struct rows *rows, int64_t number) {
-  if (number > 4000000000LL || number < -4000000000LL) return;
-  for (int i = 0; i < rows->pools[INT].own && i < 6; i++) { /* k and v of c + k = v */
-    int64_t other = strtoll(rows->pools[INT].values[i].sql, NULL, 10);
-    add_int(rows, number - other);
-    add_int(rows, number + other);
-    if (other && number % other == 0) add_int(rows, number / other);
-  }
-  add_int(rows, number);
-  add_int(rows, number - 1);
-  add_int(rows, number + 1);
-  rows->pools[INT].own = rows->pools[INT].count;
-  if (number < 1900 || number > 2100) return;
-  add_moment(rows, arena_printf(rows->arena, "%lld-01-01", (long long)number), "");
-  add_moment(rows, arena_printf(rows->arena, "%lld-01-01", (long long)number), "-0.000001 s");
-  add_moment(rows, arena_printf(rows->arena, "%lld-01-01", (long long)number + 1), "");
-}
-
-static void take_number(struct rows *rows, const char *text) {
-  char *end;
-  double number = strtod(text, &end);
-  if (*end || number > 1e9 || number < -1e9 || strlen(text) > 30) return;
-  add(rows, NUMBER, text, text);
-  take_int(rows, (int64_t)number);
-}
-
-static bool see_constant(void *arg, PgQuery__Node *node) {
-  struct rows *rows = arg;
-  if (node->node_case != PG_QUERY__NODE__NODE_A_CONST || node->a_const->isnull) return true;
-  const PgQuery__AConst *constant = node->a_const;
-  if (constant->val_case == PG_QUERY__A__CONST__VAL_IVAL) take_int(rows, constant->ival->ival);
-  if (constant->val_case == PG_QUERY__A__CONST__VAL_FVAL) take_number(rows, constant->fval->fval);
-  if (constant->val_case == PG_QUERY__A__CONST__VAL_SVAL) take_string(rows, constant->sval->sval);
-  return true;
-}
-
-static void take_expression(struct rows *rows, const char *text) { sql_walk(sql_parse_expression(rows->arena, text), see_constant, rows); }
-
-/* Constants of what a row has to satisfy: CHECKs, partition bounds. */
-static void take_tokens(struct rows *rows, const char *text) {
-  struct sql_tokens tokens;
-  if (!text || !sql_tokenize(text, rows->arena, &tokens)) return;
-  for (size_t i = 0; i < tokens.count && i < 200; i++) {
-    const struct sql_token *token = &tokens.items[i];
-    bool constant =
-        token->kind == PG_QUERY__TOKEN__ICONST || token->kind == PG_QUERY__TOKEN__SCONST || token->kind == PG_QUERY__TOKEN__FCONST;
-    if (constant) take_expression(rows, arena_strndup(rows->arena, text + token->start, (size_t)(token->end - token->start)));
-  }
-}
-
-static void take_constraints(struct rows *rows, const struct snap_table *table) {
-  for (size_t i = 0; i < table->constraint_count; i++)
-    if (table->constraints[i].type == 'c') take_tokens(rows, table->constraints[i].definition);
-  for (size_t i = 0; table->kind == SNAP_PARTITIONED && i < table->partition_count && i < 4; i++)
-    take_tokens(rows, table->partitions[i]->partition_bound);
-}
-
-static const struct {
-  enum family family;
-  const char *values[10];
-} basics[] = {{INT, {"1", "2", "3", "0", "4", "5", "-1", "6", "7", "8"}},
-              {NUMBER, {"1", "2", "0", "1.5", "-1", "10", "3"}},
-              {TEXT, {"a", "b", "", "A", "ab", "c", "d"}},
-              {BOOLEAN, {"true", "false"}},
-              {UUID,
-               {"00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002", "00000000-0000-0000-0000-000000000003",
-                "00000000-0000-0000-0000-000000000004", "00000000-0000-0000-0000-000000000005"}},
-              {INTERVAL, {"0", "1 day", "1 month", "-1 day", "1 hour"}},
-              {TIME, {"00:00", "12:30", "23:59:59.999999"}},
-              {JSON, {"{}", "{\"a\": 1}", "[1, 2]", "null"}},
-              {BYTES, {"\\x00", "\\x"}},
-              {ADDRESS, {"10.0.0.1", "10.0.0.2"}},
-              {ARRAY, {"{}"}}};
-
-static void add_basics(struct rows *rows) {
-  static const char *const moments[] = {"localtimestamp", "date_trunc('day', localtimestamp)", "localtimestamp - interval '1 day'",
-                                        "date_trunc('month', localtimestamp)", "date_trunc('day', localtimestamp) + interval '1 day'"};
-  rows->complete = true;
-  for (size_t k = 0; k < FAMILIES; k++) rows->pools[k].own = rows->pools[k].count;
-  for (size_t k = 0; k < sizeof basics / sizeof *basics; k++)
-    for (size_t i = 0; i < 10 && basics[k].values[i]; i++) {
-      const char *raw = basics[k].values[i];
-      add(rows, basics[k].family, basics[k].family <= NUMBER ? raw : sql_literal(rows->arena, raw), raw);
-    }
-  add_moment(rows, "2024-01-01", "");
-  add_moment(rows, "2024-02-29", "12:00");
-  add_moment(rows, "2024-01-02", "");
-  for (size_t i = 0; i < sizeof moments / sizeof *moments; i++) add(rows, MOMENT, moments[i], NULL);
-}
 
 /* --- tables --- */
 
@@ -208,20 +17,48 @@ static bool listed(const struct snap_table *const *list, int count, const struct
   return false;
 }
 
-static void take_table(struct rows *rows, const struct snap_table *table, int depth) {
-  if (depth > 12 || listed(rows->tables, rows->table_count, table)) return;
-  if (table->kind == SNAP_VIEW || table->kind == SNAP_MATVIEW) {
-    for (size_t i = 0; i < table->depends_on_count; i++) take_table(rows, table->depends_on[i], depth + 1);
-    if (table->kind == SNAP_MATVIEW && rows->kept_count < TABLES_MAX && !listed(rows->kept, rows->kept_count, table))
-      rows->kept[rows->kept_count++] = table;
-    return;
+static bool may_be_null(const struct snap_fk *fk) {
+  for (size_t i = 0; i < fk->column_count; i++) {
+    const struct snap_column *column = snap_table_column(fk->table, fk->columns[i]);
+    if (column && !column->not_null) return true;
   }
-  if (table->kind != SNAP_TABLE && table->kind != SNAP_PARTITIONED) return;
-  for (size_t i = 0; i < table->fk_count; i++)
-    if (table->fks[i].ref && table->fks[i].ref != table) take_table(rows, table->fks[i].ref, depth + 1);
-  if (rows->table_count == TABLES_MAX || listed(rows->tables, rows->table_count, table)) return;
-  rows->tables[rows->table_count++] = table;
-  take_constraints(rows, table);
+  return false;
+}
+
+/* A row of the table needs one of the other, by way of keys that may not be NULL. */
+static bool needs(const struct snap_table *table, const struct snap_table *other, int depth) {
+  for (size_t i = 0; i < table->fk_count && depth < 8; i++) {
+    const struct snap_table *ref = table->fks[i].ref;
+    if (ref && ref != table && !may_be_null(&table->fks[i]) && (ref == other || needs(ref, other, depth + 1))) return true;
+  }
+  return false;
+}
+
+static void take_table(struct rows *rows, const struct snap_table *table);
+
+/* Parents: those that can be filled before the table, or those that need it. */
+static void take_parents(struct rows *rows, const struct snap_table *table, bool after) {
+  for (size_t i = 0; i < table->fk_count; i++) {
+    const struct snap_table *ref = table->fks[i].ref;
+    if (ref && ref != table && needs(ref, table, 0) == after) take_table(rows, ref);
+  }
+}
+
+static void take_table(struct rows *rows, const struct snap_table *table) {
+  if (rows->taking_count == TABLES_MAX || listed(rows->taking, rows->taking_count, table) || listed(rows->tables, rows->table_count, table))
+    return;
+  rows->taking[rows->taking_count++] = table;
+  if (table->kind == SNAP_VIEW || table->kind == SNAP_MATVIEW)
+    for (size_t i = 0; i < table->depends_on_count; i++) take_table(rows, table->depends_on[i]);
+  if (table->kind == SNAP_MATVIEW && rows->kept_count < TABLES_MAX && !listed(rows->kept, rows->kept_count, table))
+    rows->kept[rows->kept_count++] = table;
+  if (table->kind == SNAP_TABLE || table->kind == SNAP_PARTITIONED) {
+    take_parents(rows, table, false);
+    if (rows->table_count < TABLES_MAX) rows->tables[rows->table_count++] = table;
+    pools_take_constraints(rows, table);
+    take_parents(rows, table, true);
+  }
+  rows->taking_count--;
 }
 
 enum status rows_new(const struct snapshot *snapshot, PgQuery__Node *statement, const struct query_resolution *names,
@@ -229,19 +66,19 @@ enum status rows_new(const struct snapshot *snapshot, PgQuery__Node *statement, 
   struct rows *rows = ARENA_NEW(arena, struct rows);
   if (!rows) return error_oom(err);
   *rows = (struct rows){.arena = arena, .snapshot = snapshot};
-  sql_walk(statement, see_constant, rows);
+  sql_walk(statement, pools_see, rows);
   for (int i = 0; values && i < value_count; i++)
-    if (values[i]) take_expression(rows, values[i]);
+    if (values[i]) pools_take_expression(rows, values[i]);
   for (size_t i = 0; i < names->relation_count; i++) {
     const struct snap_table *table = names->relations[i].table;
-    take_table(rows, table, 0);
+    take_table(rows, table);
     if (rows->read_count < TABLES_MAX && !listed(rows->read, rows->read_count, table)) rows->read[rows->read_count++] = table;
   }
   *ret_rows = rows;
   return OK;
 }
 
-void rows_take(struct rows *rows, PgQuery__Node *statement) { sql_walk(statement, see_constant, rows); }
+void rows_take(struct rows *rows, PgQuery__Node *statement) { sql_walk(statement, pools_see, rows); }
 
 /* --- choosing --- */
 
@@ -316,7 +153,7 @@ static const char *value_at(struct rows *rows, const char *type, enum family fam
     const struct snap_enum *labels = enum_named(rows, beneath_domains(rows, type));
     return labels && labels->label_count ? sql_literal(rows->arena, labels->labels[(size_t)at % labels->label_count]) : NULL;
   }
-  if (family == UNKNOWN) return NULL;
+  if (family == UNKNOWN) return strstr(type, "multirange") ? "'{}'" : strstr(type, "range") ? "'empty'" : NULL;
   const struct pool *pool = &rows->pools[family];
   if (family == TEXT && is_address(rows, type)) return arena_printf(rows->arena, "'a%d@example.org'", at);
   if (at >= pool->count) { /* of a key: there have to be enough of them */
@@ -362,12 +199,30 @@ static bool is_key(const struct snap_table *table, const struct snap_column *col
   return false;
 }
 
+/* It references a table that is filled only later. */
+static bool is_early(const struct rows *rows, const struct snap_table *table, const char *column) {
+  for (size_t i = 0; i < table->fk_count; i++) {
+    const struct snap_fk *fk = &table->fks[i];
+    if (!fk->ref || fk->ref == table || !list_has(fk->columns, fk->column_count, column)) continue;
+    for (int t = 0; t < rows->table_count && rows->tables[t] != fk->ref; t++)
+      if (rows->tables[t] == table) return true;
+  }
+  return false;
+}
+
+/* A text as long as the type lets it be. */
+static const char *cut(struct rows *rows, const char *type, const char *value) {
+  const char *paren = strncmp(type, "character", 9) == 0 ? strchr(type, '(') : NULL;
+  long length = paren ? strtol(paren + 1, NULL, 10) : 0;
+  return length > 0 && length < 100 && *value != 'N' ? arena_printf(rows->arena, "pg_catalog.left(%s, %ld)", value, length) : value;
+}
+
 /* NULL: the column is left to its default. */
 static const char *choose(struct rows *rows, const struct set *set, const struct snap_table *table, const struct snap_column *column,
                           int row) {
   enum family family = family_of(rows, column->type);
   bool key = is_key(table, column, true), reference = snap_table_refers_by(table, column->name);
-  if (!column->not_null && roll(rows, 100) < set->nulls) return "NULL";
+  if (!column->not_null && (roll(rows, 100) < set->nulls || is_early(rows, table, column->name))) return "NULL";
   int own = family < FAMILIES ? rows->pools[family].own : 0, at = (int)roll(rows, (uint32_t)(own + set->spread));
   if (reference && !key) at = (int)roll(rows, (uint32_t)(set->rows < 1 ? 1 : set->rows));
   if (own && roll(rows, 100) < set->own) at = (set->first + (int)roll(rows, own < OWN_FEW ? (uint32_t)own : OWN_FEW)) % own;
@@ -375,28 +230,52 @@ static const char *choose(struct rows *rows, const struct set *set, const struct
   if (key) at = row;
   const char *far = set->extremes && !reference && roll(rows, 100) < 20 ? extreme(rows, column->type, family) : NULL;
   const char *value = far ? far : value_at(rows, column->type, family, at);
-  return value ? value : column->default_expr ? NULL : "NULL";
+  return value ? cut(rows, column->type, value) : column->default_expr ? NULL : "NULL";
 }
 
-static void put_row(struct rows *rows, const struct set *set, const struct snap_table *table, int row, struct buf *out) {
+static void put_insert(struct rows *rows, const struct snap_table *table, const char *const *chosen, bool without, struct buf *out) {
   BUF_AUTO names, values;
   buf_init(&names, LIMIT_SQL_BYTES);
   buf_init(&values, LIMIT_SQL_BYTES);
   for (size_t i = 0; i < table->column_count; i++) {
     const struct snap_column *column = &table->columns[i];
-    const char *name = sql_ident(rows->arena, column->name), *value = column->generated ? NULL : choose(rows, set, table, column, row);
-    if (!value || !name) continue;
+    const char *name = sql_ident(rows->arena, column->name);
+    if (!chosen[i] || !name) continue;
+    bool null = without && !column->not_null && snap_table_refers_by(table, column->name);
     buf_printf(&names, "%s%s", names.len ? ", " : "", name);
-    buf_printf(&values, "%s%s", values.len ? ", " : "", value);
+    buf_printf(&values, "%s%s", values.len ? ", " : "", null ? "NULL" : chosen[i]);
   }
-  if (!names.len) return;
-  buf_printf(out, "BEGIN INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE VALUES (%s); EXCEPTION WHEN OTHERS THEN NULL; END; ",
-             sql_qualified(rows->arena, table->schema, table->name), buf_str(&names), buf_str(&values));
+  if (names.len)
+    buf_printf(out, "INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE VALUES (%s)", sql_qualified(rows->arena, table->schema, table->name),
+               buf_str(&names), buf_str(&values));
+  else
+    buf_puts(out, "NULL");
+}
+
+/* Where what it references is not there, once more without what it need not reference. */
+static void put_row(struct rows *rows, const struct set *set, const struct snap_table *table, int row, struct buf *out) {
+  const char **chosen = arena_calloc(rows->arena, table->column_count + 1, sizeof *chosen);
+  bool may_do_without = false;
+  for (size_t i = 0; chosen && i < table->column_count; i++) {
+    const struct snap_column *column = &table->columns[i];
+    if (!column->generated) chosen[i] = choose(rows, set, table, column, row);
+    may_do_without |= chosen[i] && !column->not_null && snap_table_refers_by(table, column->name);
+  }
+  if (!chosen) return;
+  buf_puts(out, "BEGIN ");
+  put_insert(rows, table, chosen, false, out);
+  if (may_do_without) {
+    buf_puts(out, "; EXCEPTION WHEN foreign_key_violation THEN BEGIN ");
+    put_insert(rows, table, chosen, true, out);
+    buf_puts(out, "; EXCEPTION WHEN OTHERS THEN NULL; END; WHEN OTHERS THEN NULL; END; ");
+  } else {
+    buf_puts(out, "; EXCEPTION WHEN OTHERS THEN NULL; END; ");
+  }
 }
 
 const char *rows_fill_sql(struct rows *rows, int number) {
   struct set set = set_of(rows, number);
-  if (!rows->complete) add_basics(rows);
+  if (!rows->complete) pools_add_basics(rows);
   rows->random = 0x5eed + (uint64_t)number * 7919;
   BUF_AUTO out;
   buf_init(&out, 8 * LIMIT_SQL_BYTES);

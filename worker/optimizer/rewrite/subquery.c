@@ -101,6 +101,7 @@ static bool see_in(struct rewrite *rw, struct query_scope *scope, PgQuery__Node 
       !is_open_to_conditions(rw, link.select) || !same_operator(rw, &link) || !link.select->where_clause ||
       !rewrite_refers_up(rw, link.select->where_clause, link.scope) || !rewrite_move_in(rw, link.x, link.scope, false) || !rewrite_here(rw))
     return false;
+  rewrite_explain(rw, "Any row of the subquery with that value is enough: EXISTS can become a semi join");
   PgQuery__Node *made = exists(rw, &link, false);
   if (made) *node = *made;
   return made != NULL;
@@ -179,6 +180,7 @@ static bool see_count(struct rewrite *rw, struct query_scope *scope, PgQuery__No
   PgQuery__Node *filter = not_null ? NULL : rewrite_parse(rw, "%s IS NOT NULL", rewrite_print(rw, column));
   if (!made || (!not_null && !filter)) return false;
   if (column && not_null) rewrite_state_not_null(rw, binding);
+  rewrite_explain(rw, "The first row decides: the others need not be counted");
   PgQuery__Node *link = made->node_case == PG_QUERY__NODE__NODE_SUB_LINK ? made : made->bool_expr->args[0];
   const PgQuery__SelectStmt *one = select_of(link->sub_link);
   if (!one) return false;
