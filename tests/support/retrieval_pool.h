@@ -25,6 +25,7 @@ struct asked {
 };
 struct pool {
   const char *name, *file;
+  bool unseen; /* what is missed is not shown */
   double bar;
   struct snapshot *snapshot;
   struct asked questions[QUESTIONS_MAX];

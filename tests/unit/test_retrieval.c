@@ -1,7 +1,7 @@
-/* Questions to tables: quality over pools of a hundred tables and more (tests/fixtures/context), which the search was made by; what it
- * finds in schemas that it knows nothing of, tests/bench/asked.c says, and the heads of the fixtures; closing over keys, wide tables,
- * columns, and the same answer every time. Numbers are printed; the bar is all needed tables among the first eight for 93 % of the
- * questions, and no pool may fall below what it had. */
+/* Questions to tables: quality over pools of a hundred tables and more (tests/fixtures/context), which the search was made by, but for the
+ * unseen ones, which nobody who works on it is to look into; what it finds in schemas that nothing was learnt of, tests/bench/asked.c says,
+ * too. Closing over keys, wide tables, columns, and the same answer every time. Numbers are printed; the bar is all needed tables among the
+ * first eight for 93 % of the questions, which the unseen are below, and no pool may fall below what it had. */
 #include "common/clock.h"
 #include "tests/support/retrieval_pool.h"
 #include "worker/retrieval/rank.h"
@@ -16,7 +16,9 @@ static struct pool pools[] = {{.name = "seen", .file = "questions.txt", .bar = 0
                               {.name = "university's", .file = "questions_university.txt", .bar = BAR},
                               {.name = "city's", .file = "questions_city.txt", .bar = 0.94},
                               {.name = "airline's", .file = "questions_airline.txt", .bar = 0.85},
-                              {.name = "cooperative's", .file = "questions_cooperative.txt", .bar = 0.94}};
+                              {.name = "cooperative's", .file = "questions_cooperative.txt", .bar = 0.94},
+                              {.name = "insurer's (unseen)", .file = "questions_insurer.txt", .unseen = true, .bar = 0.83},
+                              {.name = "tracker's (unseen)", .file = "questions_tracker.txt", .unseen = true, .bar = 0.86}};
 #define POOLS (sizeof pools / sizeof *pools)
 static struct snapshot *pool; /* the first's */
 
@@ -56,7 +58,7 @@ static bool is_answered(const struct pool *in, const struct asked *asked, double
     if (place < first) first = place;
     missing += place == SIZE_MAX;
   }
-  if (missing && getenv("TESTS_LONG")) show_miss(asked, &found);
+  if (missing && getenv("TESTS_LONG") && !in->unseen) show_miss(asked, &found);
   if (first != SIZE_MAX) *reciprocal += 1.0 / (double)(first + 1);
   return !missing;
 }
