@@ -96,7 +96,8 @@ static size_t said(const struct study *study, size_t from, size_t to, const stru
     bool edge = i == from || i + 1 == to;
     bool verb_or_noun = i == from && i > 0 && to > from + 1 && study_phrase(study, i, "display|list|like|show|return"); /* "list price" */
     if (study_glue(token->lower) && !verb_or_noun) {
-      if (edge || (strcmp(token->lower, "of") != 0 && strcmp(token->lower, "a") != 0)) return 0;
+      bool hand = study_phrase(study, i, "on hand|on order|in stock") > 0; /* "quantity on hand" */
+      if (edge || (strcmp(token->lower, "of") != 0 && strcmp(token->lower, "a") != 0 && !hand)) return 0;
       continue;
     }
     const char *full = words_abbreviation(token->lower, true);
@@ -248,6 +249,8 @@ static void link_names(struct study *study) {
         const struct name *name = &study->names.items[hits[i]];
         double score = n <= name->count ? names_match(name, words, n) : 0;
         if (counting_words(study, from, to) && name->column && (!column_numeric(name->column) || column_key(name->table, name->column)))
+          continue;
+        if (from > 0 && to == from + 1 && study_phrase(study, from - 1, "took place|takes place|take place|taken place|taking place"))
           continue;
         if (only_doing(study, from, to) && name->column && score < 0.95) continue;
         if (to == from + 1 && name->column && score < 0.95 && study_phrase(study, from, "new")) continue; /* "new listings": no new_price */

@@ -228,6 +228,20 @@ static const struct word *common_start(const struct word *const (*rows)[NAME_WOR
   return NULL;
 }
 
+/* "order_header" is the order, beside its lines, where no table is called just so. */
+static bool headed(struct reader *r, size_t table) {
+  static const char *const heads[] = {"header", "head", "master", "mst", "mstr", NULL};
+  const struct word *const *words = r->names->table_words[table];
+  size_t count = r->names->table_counts[table];
+  if (count < 2 || !among(words[count - 1]->text, heads)) return false;
+  for (size_t t = 0; t < r->snapshot->table_count; t++) {
+    bool same = r->names->table_counts[t] == count - 1;
+    for (size_t w = 0; same && w < count - 1; w++) same = r->names->table_words[t][w] == words[w];
+    if (same) return false;
+  }
+  return true;
+}
+
 static void read_tables(struct reader *r) {
   const struct snapshot *snapshot = r->snapshot;
   for (size_t i = 0; i < snapshot->table_count; i++)
@@ -239,6 +253,11 @@ static void read_tables(struct reader *r) {
     size_t *count = &r->names->table_counts[i], affix = table_affix(r, words, *count, shared);
     memmove(words, words + affix, (*count - affix) * sizeof *words);
     *count -= affix;
+  }
+  for (size_t i = 0; i < snapshot->table_count; i++) {
+    const struct word **words = r->names->table_words[i];
+    size_t *count = &r->names->table_counts[i];
+    if (headed(r, i)) --*count;
     if (table_readable(&snapshot->tables[i])) push(r, &snapshot->tables[i], NULL, words, *count);
   }
 }
@@ -271,6 +290,8 @@ static void read_column(struct reader *r, const struct snap_table *table, const 
   if (!own && skip + 1 < count && table_count && words[skip] == table_words[table_count - 1]) own = true, same = 1;
   if (own) skip += same;
   if (skip) push(r, table, column, words + skip, count - skip);
+  static const char *const marks[] = {"flag", "ind", "indic", "yn", "bool", NULL};
+  if (column_boolean(column) && count - skip > 1 && among(words[count - 1]->text, marks)) count--; /* "active_flag" */
   size_t flag = column_boolean(column) ? strip_flag(words + skip, count - skip) : 0;
   if (column_boolean(column)) {
     struct name *name = push(r, table, column, words + skip + flag, count - skip - flag);

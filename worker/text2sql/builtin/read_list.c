@@ -118,7 +118,11 @@ static bool show_names(struct reader *reader, const struct mention *mention) {
   struct study *study = reader->study;
   const struct mention *owner = mention->from > 0 ? mention_at(reader, mention->from - 1) : NULL; /* "customer name" */
   const struct link *whose = owner && owner->to == mention->from && !owner->verb ? mention_best(owner, LINK_TABLE) : NULL;
-  struct place place = {.table = whose ? whose->table : reader->out->subject};
+  size_t named = whose ? whose->table : NO_TABLE;
+  for (size_t g = 0; g < reader->out->group_count && named == NO_TABLE && !token_is(reader, mention->to, "of"); g++)
+    if (!reader->out->groups[g].of.column && reader->out->groups[g].each)
+      named = reader->out->groups[g].of.table; /* "for each director, the name" */
+  struct place place = {.table = named != NO_TABLE ? named : reader->out->subject};
   double exact = 0;
   bool settled = settle_column(reader, mention, WANT_TEXT, &place);
   if (!settled && !study->doubt) return false;
@@ -126,8 +130,8 @@ static bool show_names(struct reader *reader, const struct mention *mention) {
     if (mention->links[i].kind == LINK_COLUMN && mention->links[i].table == place.table && mention->links[i].score > exact)
       exact = mention->links[i].score;
   const struct snap_column *display[2];
-  bool other = whose && place.table != whose->table; /* "continent name": not the country's */
-  if (other) place.table = whose->table;
+  bool other = named != NO_TABLE && place.table != named; /* "continent name": not the country's */
+  if (other) place.table = named;
   size_t n = exact < 0.99 || other ? study_display(study, place.table, display) : 0;
   if (n < 2 && !other && (settled || !n)) return false;
   if (!n) return false;

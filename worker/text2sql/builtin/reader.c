@@ -161,8 +161,8 @@ bool named_by(const struct study *study, const struct snap_column *column, const
 }
 
 bool additive(const struct study *study, const struct snap_column *column) {
-  static const char *const sums[] = {"amount", "unit",     "quantiti", "sale",  "total",  "hour",    "revenu",  "minut",
-                                     "point",  "profit",   "spend",    "volum", "count",  "income",  "expense", "energi",
-                                     "output", "consumpt", "mwh",      "kwh",   "mileag", "rainfal", NULL};
+  static const char *const sums[] = {"amount", "unit",     "quantiti", "sale",    "total",  "hour",    "revenu", "minut",   "point",
+                                     "profit", "spend",    "volum",    "count",   "income", "expense", "energi", "output",  "consumpt",
+                                     "sold",   "download", "attend",   "visitor", "mwh",    "kwh",     "mileag", "rainfal", NULL};
   return named_by(study, column, sums);
 }
