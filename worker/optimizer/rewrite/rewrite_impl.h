@@ -161,7 +161,7 @@ REWRITES(rewrite_numeric_literal);
 REWRITES(rewrite_coalesce);
 REWRITES(rewrite_text_cast);
 REWRITES(rewrite_prefix);
-REWRITES(rewrite_row_comparison);
+REWRITES(rewrite_row_comparison); /* ranges.c */
 REWRITES(rewrite_implied_range);
 REWRITES(rewrite_not_in); /* subquery.c */
 REWRITES(rewrite_count_exists);
