@@ -130,6 +130,8 @@ bool of_extreme_parent(struct reader *reader, struct place of, bool falling, siz
 size_t adjective_ranks(struct reader *reader, size_t at, size_t table, struct place *ret_place, bool *ret_falling);
 /* The tokens of an adjective that ranks by this column: "cheapest", of a price. */
 size_t adjective_of(struct reader *reader, size_t at, struct place place, bool *ret_falling);
+/* "5 minutes" of a column in seconds: 300. The unit, in the tokens up to *to, is taken, too. */
+const char *in_columns_unit(struct reader *reader, size_t from, size_t *to, const struct snap_column *column, const char *number);
 /* "more than|over|…" at a place: the operator, and the tokens it takes; 0: none. */
 size_t read_comparison(const struct reader *reader, size_t at, const char **ret_op);
 
@@ -146,6 +148,11 @@ size_t ranking_measure(struct reader *reader, size_t at, bool count, bool fallin
 size_t rank_by_adjective(struct reader *reader, size_t at);
 /* What a row is ranked by stands in the one table beside it: the pay of an employee. */
 bool find_near(struct reader *reader, size_t table, const char *concepts, bool falling, struct measure *ret);
+size_t rank_by_done(struct reader *reader, size_t at);              /* read_popular.c: "most played", "best selling" */
+size_t rank_by_often(struct reader *reader, size_t at);             /* "used most often" */
+size_t rank_by_popularity(struct reader *reader, size_t at);        /* "most popular" */
+size_t rank_by_frequency(struct reader *reader, size_t at);         /* "most common" */
+bool by_use(struct reader *reader, size_t at, struct measure *ret); /* "used the most" */
 /* By the one kind of rows that belong to those asked for. */
 bool only_use(struct reader *reader, struct measure *ret);
 bool money_like(const struct reader *reader, size_t at);

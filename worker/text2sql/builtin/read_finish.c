@@ -167,48 +167,61 @@ static void average_over(struct reader *reader) {
     if (reader->qualifiers[i] != out->items[0].of.table) add_group(reader, (struct group){.of.table = reader->qualifiers[i]});
 }
 
-void finish_groups(struct reader *reader) {
+/* "average number of adults per booking": of each row there is one. */
+static void drop_own_group(struct reading *out) {
+  const struct measure *item = &out->items[0];
+  bool one = out->group_count == 1 && out->item_count == 1 && !out->listed && !out->nested_average;
+  if (one && !out->groups[0].of.column && item->kind == MEASURE_AVG && item->of.column && item->of.table == out->groups[0].of.table)
+    out->group_count = 0;
+}
+
+/* "signups per year", "users per country": rows that are counted, without a word for it. */
+static void count_implied(struct reader *reader) {
   struct reading *out = reader->out;
-  average_over(reader);
-  for (size_t g = 0; g < out->group_count; g++) /* "average number of adults per booking": of each row there is one */
-    if (!out->groups[g].of.column && out->group_count == 1 && out->item_count == 1 && out->items[0].kind == MEASURE_AVG &&
-        out->items[0].of.column && out->items[0].of.table == out->groups[g].of.table && !out->listed && !out->nested_average)
-      out->group_count = 0;
-  if (out->ratio) return;
-  for (size_t i = 0; i < out->item_count && out->group_count && reader->per; i++) { /* "signups per year": rows, by their date */
+  if (!reader->per || !out->group_count) return;
+  for (size_t i = 0; i < out->item_count; i++) {
     struct measure *item = &out->items[i];
     if (item->kind == MEASURE_NONE && item->of.column && column_temporal(item->of.column) && out->groups[0].bucket)
       *item = (struct measure){.kind = MEASURE_COUNT, .of.table = item->of.table};
   }
-  if (reader->per && out->group_count && !has_aggregate(out)) sum_items(reader);
-  if (reader->per && out->group_count && !has_aggregate(out) && out->listed && !out->item_count && !out->each &&
-      !out->branch_count) { /* "users per country" */
-    add_item(reader, (struct measure){.kind = MEASURE_COUNT, .of.table = out->subject});
-    out->listed = false;
+  if (!has_aggregate(out)) sum_items(reader);
+  if (has_aggregate(out) || !out->listed || out->item_count || out->each || out->branch_count) return;
+  add_item(reader, (struct measure){.kind = MEASURE_COUNT, .of.table = out->subject});
+  out->listed = false;
+}
+
+/* What is listed beside aggregates is what they are grouped by. */
+static void group_items(struct reader *reader) {
+  struct reading *out = reader->out;
+  size_t kept = 0;
+  for (size_t i = 0; i < out->item_count; i++) {
+    const struct measure *item = &out->items[i];
+    if (item->kind != MEASURE_NONE || item->term) {
+      out->items[kept++] = *item;
+      continue;
+    }
+    if (item->of.column && item->of.table == out->subject && !out->listed && !out->group_count && out->item_count > 1)
+      out->listed = column_key(study_table(reader->study, out->subject), item->of.column);
+    if (out->group_count && names_counted(reader, item))
+      study_doubt(reader->study, NULL, "How many %s, and the name of which of them?", study_table(reader->study, item->of.table)->name);
+    add_group(reader, row_called(reader, item) ? (struct group){.of = {.table = item->of.table, .role = item->of.role}}
+                                               : (struct group){.of = item->of});
   }
+  out->item_count = kept;
+}
+
+void finish_groups(struct reader *reader) {
+  struct reading *out = reader->out;
+  average_over(reader);
+  drop_own_group(out);
+  if (out->ratio) return;
+  count_implied(reader);
   if (!has_aggregate(out)) {
     list_groups(reader);
     return;
   }
   if (reader->per && out->listed && out->group_count && only_own_sums(out)) out->listed = false; /* a sum for each row is none */
-  size_t kept = 0;
-  for (size_t i = 0; i < out->item_count; i++) {
-    if (out->items[i].kind == MEASURE_NONE && !out->items[i].term) {
-      if (out->items[i].of.column && out->items[i].of.table == out->subject && !out->listed && !out->group_count && out->item_count > 1)
-        out->listed = column_key(study_table(reader->study, out->subject), out->items[i].of.column) || out->listed;
-      if (out->group_count && names_counted(reader, &out->items[i])) {
-        study_doubt(reader->study, NULL, "How many %s, and the name of which of them?",
-                    study_table(reader->study, out->items[i].of.table)->name);
-        return;
-      }
-      add_group(reader, row_called(reader, &out->items[i])
-                            ? (struct group){.of = {.table = out->items[i].of.table, .role = out->items[i].of.role}}
-                            : (struct group){.of = out->items[i].of});
-    } else {
-      out->items[kept++] = out->items[i];
-    }
-  }
-  out->item_count = kept;
+  group_items(reader);
   bool grouped = false;
   bool ranked = out->limit && out->key_count && out->keys[0].by.kind != MEASURE_NONE; /* "top 3 guests for each country" */
   for (size_t i = 0; i < out->group_count; i++)

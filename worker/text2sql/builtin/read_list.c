@@ -43,74 +43,105 @@ static bool only_qualifies(const struct reader *reader, size_t at) {
   return back > 0 && token_is(reader, back - 1, "of|for|from|in|on|at|by|to|among|across|within|over|through");
 }
 
-size_t rule_table(struct reader *reader, size_t at) {
+/* "customers who ordered": what was done draws its rows in, unless a date of the rows asked for is meant. */
+static void done_to(struct reader *reader, const struct mention *verb, size_t which) {
   struct study *study = reader->study;
+  struct reading *out = reader->out;
+  struct place when; /* "students who enrolled in 2020": their own date, not rows of enrolments */
+  reader->last_verb = verb;
+  if (which == out->subject) {
+    out->listed |= verb->from == 1 && token_is(reader, 0, "who");
+    return;
+  }
+  bool dated = dates_read(&study->tokens, verb->to, study->arena, &(struct date_range){0}) &&
+               (date_by_verb(reader, verb->to, out->subject, &when) ||
+                (find_concept(reader, out->subject, date_words(reader, verb->from), WANT_NUMBER, &when) &&
+                 named_by(study, when.column, (const char *const[]){"year", NULL})));
+  if (dated) return;
+  study->drawn[which] = true;
+  if (mention_best(verb, LINK_TABLE)->score >= 0.75) add_related(reader, which);
+}
+
+/* A verb that a synonym makes a table of: "team plays", "countries listed". */
+static bool says_only_that(const struct reader *reader, const struct mention *mention) {
+  if (!mention->verb || mention_best(mention, LINK_TABLE)->score >= 0.95) return false;
+  return token_is(reader, mention->from, "listed|named|called|given|recorded|shown|displayed|included") ||
+         verb_neutral(reader->study, mention->from);
+}
+
+/* "category": a table, and a column of what is asked about. */
+static bool own_column(struct reader *reader, const struct mention *mention, size_t which) {
+  const struct link *table = mention_best(mention, LINK_TABLE), *column = mention_best(mention, LINK_COLUMN);
+  struct place place;
+  if (!column || column->score < table->score - 0.02 || which == reader->out->subject || mention->verb) return false;
+  bool own = settle_column(reader, mention, WANT_ANY, &place) && place.table == reader->out->subject &&
+             !column_key(study_table(reader->study, place.table), place.column);
+  if (!own) reader->study->doubt = NULL;
+  return own;
+}
+
+/* "the most completed appointments": counted already. */
+static bool counted_already(const struct reading *out, size_t table) {
+  for (size_t i = 0; table != out->subject && i < out->key_count; i++)
+    if (out->keys[i].by.kind == MEASURE_COUNT && !out->keys[i].by.of.column && out->keys[i].by.of.table == table) return true;
+  return false;
+}
+
+/* "customer names": the table only says whose column follows. */
+static bool only_owner(struct reader *reader, const struct mention *mention, size_t which) {
+  const struct mention *next = mention_at(reader, mention->to);
+  struct place place;
+  if (!mention_best(next, LINK_COLUMN) || mention_best(next, LINK_VALUE) || next->verb || mention_best(next, LINK_TABLE)) return false;
+  if (token_is(reader, next->from, "name|names") && next->to == next->from + 1 && which != reader->out->subject) return true;
+  return !study_phrase(reader->study, mention->from > 0 ? mention->from - 1 : 0, "which|all|list|show") &&
+         settle_column(reader, next, WANT_ANY, &place) && place.table == which;
+}
+
+/* The rows asked for, or others beside them: "customers and their orders". False: nothing was made of it. */
+static bool list_table(struct reader *reader, size_t at, size_t which) {
+  struct reading *out = reader->out;
+  const struct snap_column *display[2];
+  if (which == out->subject) {
+    bool measured_before = false;
+    for (size_t i = 0; i < out->item_count; i++) measured_before |= out->items[i].kind != MEASURE_NONE;
+    out->listed |= !measured_before || token_is(reader, at > 0 ? at - 1 : 0, "and|,|which|list|show|every");
+    return true;
+  }
+  if (reader->top) return false;
+  if (token_is(reader, at > 0 ? at - 1 : 0, "did|do|does|the|a|an|each") && out->item_count) return true; /* "did the customer …" */
+  size_t shown = study_display(reader->study, which, display);
+  for (size_t i = 0; i < shown; i++) add_item(reader, (struct measure){.of = {which, display[i], NULL}});
+  if (!shown) add_related(reader, which);
+  return true;
+}
+
+size_t rule_table(struct reader *reader, size_t at) {
   struct reading *out = reader->out;
   const struct mention *mention = mention_at(reader, at);
   const struct link *table = mention_best(mention, LINK_TABLE), *column = mention_best(mention, LINK_COLUMN);
   if (!table || (column && column->score > table->score + 0.1)) return 0;
   size_t which = settle_table(reader, mention);
-  if (which == NO_TABLE) return 0;
-  struct place place;
-  if (column && column->score >= table->score - 0.02 && which != out->subject &&
-      !mention->verb) { /* "category": a table, and a column of what is asked about */
-    if (settle_column(reader, mention, WANT_ANY, &place) && place.table == out->subject &&
-        !column_key(study_table(study, place.table), place.column))
-      return 0;
-    study->doubt = NULL;
-  }
+  if (which == NO_TABLE || own_column(reader, mention, which)) return 0;
   size_t n = mention->to - at;
   reader->last_table = which;
-  if (mention->verb && table->score < 0.95 && token_is(reader, at, "listed|named|called|given|recorded|shown|displayed|included")) return n;
-  if (mention->verb && table->score < 0.95 && verb_neutral(study, at)) return n;                              /* "team plays" */
+  if (says_only_that(reader, mention)) return n;
   if (!mention->verb && which == out->subject && !reader->where && money_like(reader, mention->to)) return n; /* "ticket revenue" */
   if (mention->verb) {
-    reader->last_verb = mention;
-    if (which == out->subject && at == 1 && token_is(reader, 0, "who")) out->listed = true;
-    struct place when; /* "students who enrolled in 2020": their own date, not rows of enrolments */
-    bool dated = which != out->subject && dates_read(&study->tokens, mention->to, study->arena, &(struct date_range){0}) &&
-                 (date_by_verb(reader, mention->to, out->subject, &when) ||
-                  (find_concept(reader, out->subject, date_words(reader, at), WANT_NUMBER, &when) &&
-                   named_by(study, when.column, (const char *const[]){"year", NULL})));
-    if (which != out->subject && !dated) study->drawn[which] = true;
-    if (which != out->subject && !dated && table->score >= 0.75) add_related(reader, which);
+    done_to(reader, mention, which);
     return n;
   }
-  if (reader->branch && out->branches[reader->branch - 1].table == which && !mention->verb) return n; /* said once more */
+  if (reader->branch && out->branches[reader->branch - 1].table == which) return n; /* said once more */
   if (reader->where && which != out->subject) {
     if (!only_qualifies(reader, at) || mention_best(mention_at(reader, mention->to), LINK_VALUE) == NULL) add_related(reader, which);
     return n;
   }
-  for (size_t i = 0; i < out->key_count; i++) /* "the most completed appointments": counted already */
-    if (out->keys[i].by.kind == MEASURE_COUNT && !out->keys[i].by.of.column && out->keys[i].by.of.table == which && which != out->subject)
-      return n;
-  const struct mention *next = mention_at(reader, mention->to);
-  bool possessive =
-      next && mention_best(next, LINK_COLUMN) && !mention_best(next, LINK_VALUE) && !next->verb && !mention_best(next, LINK_TABLE);
+  if (counted_already(out, which)) return n;
   if (only_qualifies(reader, at) || out->ratio) {
     if (which != out->subject && reader->qualifier_count < READING_ROWS) reader->qualifiers[reader->qualifier_count++] = which;
     return n;
   }
-  if (possessive && token_is(reader, next->from, "name|names") && next->to == next->from + 1 && which != out->subject) return n;
-  if (possessive && !study_phrase(study, at > 0 ? at - 1 : 0, "which|all|list|show") && settle_column(reader, next, WANT_ANY, &place) &&
-      place.table == which)
-    return n; /* "customer names" */
-  if (study->doubt) return 0;
-  if (which == out->subject) {
-    bool measured_before = false;
-    for (size_t i = 0; i < out->item_count; i++) measured_before |= out->items[i].kind != MEASURE_NONE;
-    if (!measured_before || token_is(reader, at > 0 ? at - 1 : 0, "and|,|which|list|show|every")) out->listed = true;
-    return n;
-  }
-  if (reader->top) return 0;
-  if (token_is(reader, at > 0 ? at - 1 : 0, "did|do|does|the|a|an|each") && out->item_count) { /* "how many orders did the customer …" */
-    return n;
-  }
-  const struct snap_column *display[2]; /* "customers and their orders" */
-  size_t shown = study_display(study, which, display);
-  for (size_t i = 0; i < shown; i++) add_item(reader, (struct measure){.of = {which, display[i], NULL}});
-  if (!shown) add_related(reader, which);
-  return n;
+  if (only_owner(reader, mention, which)) return n;
+  return !reader->study->doubt && list_table(reader, at, which) ? n : 0;
 }
 
 /* "names" of people who have a first and a last one, or of rows called by something else. */

@@ -283,75 +283,97 @@ static size_t read_earned(struct reader *reader, size_t at) {
   return p + n - at;
 }
 
-size_t rule_measure(struct reader *reader, size_t at) {
+/* "running total of orders" */
+static size_t read_running(struct reader *reader, size_t at) {
+  size_t n = study_phrase(reader->study, at, "running total of|running total|running sum of|cumulative total of|cumulative");
+  if (!n || reader->out->running) return 0;
+  reader->out->running = true;
+  reader->pending = MEASURE_SUM;
+  return n + rule_measure(reader, at + n);
+}
+
+/* What an aggregate before was waiting for, behind adjectives. */
+static size_t read_awaited(struct reader *reader, size_t at) {
   struct measure measure;
-  enum measure_kind kind = MEASURE_NONE;
-  struct study *study = reader->study;
-  size_t several = study_phrase(study, at, "in total|in all|altogether");
-  if (several && (reader->out->item_count || reader->out->key_count)) return several;
-  several = read_several(reader, at);
-  if (several || study->doubt) return several;
-  if ((several = read_echo(reader, at)) || (several = read_earned(reader, at)) || (several = averaged_behind(reader, at))) return several;
-  size_t running = study_phrase(study, at, "running total of|running total|running sum of|cumulative total of|cumulative");
-  if (running && !reader->out->running) {
-    reader->out->running = true;
-    reader->pending = MEASURE_SUM;
-    size_t m = rule_measure(reader, at + running);
-    return m ? running + m : running;
-  }
+  size_t n = measured(reader, at, reader->pending, reader->pending_distinct, &measure);
+  if (!n) return 0;
+  reader->pending = MEASURE_NONE;
+  add_item(reader, measure);
+  reader->last_table = measure.of.table;
+  return n;
+}
+
+/* "total amount" as a column, whose first `n` tokens are an aggregate elsewhere. */
+static size_t read_long_column(struct reader *reader, size_t at, enum measure_kind kind, size_t n) {
   const struct mention *mention = mention_at(reader, at);
-  size_t n = aggregate_at(reader, at, &kind);
-  const struct link *role = mention_best(mention, LINK_ROLE),
-                    *noun = role ? mention_best(mention_at(reader, mention->to), LINK_TABLE) : NULL;
-  if (noun && noun->table == role->edge->from && noun->score >= 0.95) return 0; /* "how many home matches" */
-  if (reader->pending != MEASURE_NONE && mention && !n) {                       /* what it was waiting for, behind adjectives */
-    n = measured(reader, at, reader->pending, reader->pending_distinct, &measure);
-    if (!n) return 0;
-    reader->pending = MEASURE_NONE;
+  const struct link *column = mention_best(mention, LINK_COLUMN);
+  struct measure measure;
+  struct place place;
+  if (!column || n >= mention->to - at || reader->pending != MEASURE_NONE || mention->to - at < 2 || kind == MEASURE_NONE) return 0;
+  if (column->score < 0.95 && n == 1 && mention->to == at + 2 && money_like(reader, at + 1) && find_revenue(reader, &measure)) {
     add_item(reader, measure);
-    reader->last_table = measure.of.table;
-    return n;
+    return 2;
   }
-  if (mention && n < mention->to - at && mention_best(mention, LINK_COLUMN) && reader->pending == MEASURE_NONE && mention->to - at > 1 &&
-      kind != MEASURE_NONE) { /* "total amount" is a column */
-    struct place place;
-    if (mention_best(mention, LINK_COLUMN)->score < 0.95 && n == 1 && mention->to == at + 2 && money_like(reader, at + 1) &&
-        find_revenue(reader, &measure)) {
-      add_item(reader, measure);
-      return 2;
-    }
-    if (settle_column(reader, mention, WANT_NUMBER, &place) && !wants_rows(reader)) {
-      add_item(reader, (struct measure){.kind = kind == MEASURE_COUNT ? MEASURE_SUM : kind, .of = place});
-      return mention->to - at;
-    }
-    if (study->doubt) return 0;
-  }
-  if (mention_best(mention, LINK_TERM) && (n = read_term(reader, at, &measure))) {
-    if (!strchr(measure.term->expression, '(')) return 0; /* a condition */
-    add_item(reader, measure);
-    reader->out->metric = measure.term;
-    return n;
-  }
-  if (!n && money_like(reader, at) && !reader->where && (n = read_measure(reader, at, &measure))) {
-    if (mention_best(mention, LINK_TABLE) && token_is(reader, at, "sales|payments|donations|expenses") && !wants_rows(reader) &&
-        (!token_is(reader, at + 1, "by|per|in|for|from") ||
-         (token_is(reader, at + 1, "by") && !mention_best(mention_at(reader, at + 2), LINK_COLUMN) &&
-          mention_best(mention_at(reader, at + 2), LINK_VALUE))))
-      return 0;
-    add_item(reader, measure);
-    return n;
-  }
-  if (!n || (mention && mention->to - at > n && mention_best(mention, LINK_COLUMN))) return 0;
-  if (kind == MEASURE_COUNT && token_is(reader, at, "count") && mention_best(mention, LINK_COLUMN) && at > 1) return 0;
+  if (!settle_column(reader, mention, WANT_NUMBER, &place) || wants_rows(reader)) return 0;
+  add_item(reader, (struct measure){.kind = kind == MEASURE_COUNT ? MEASURE_SUM : kind, .of = place});
+  return mention->to - at;
+}
+
+/* "payments over 500", "payments by card": the rows, not what they come to. */
+static bool money_rows(const struct reader *reader, size_t at) {
+  const struct mention *behind = mention_at(reader, at + 2);
+  if (!mention_best(mention_at(reader, at), LINK_TABLE) || !token_is(reader, at, "sales|payments|donations|expenses") || wants_rows(reader))
+    return false;
+  bool by_value = token_is(reader, at + 1, "by") && !mention_best(behind, LINK_COLUMN) && mention_best(behind, LINK_VALUE);
+  return by_value || !token_is(reader, at + 1, "by|per|in|for|from");
+}
+
+/* Ways that take an aggregate and what it is of together, or need none. */
+static size_t read_whole(struct reader *reader, size_t at) {
+  size_t n = study_phrase(reader->study, at, "in total|in all|altogether");
+  if (n && (reader->out->item_count || reader->out->key_count)) return n;
+  if ((n = read_several(reader, at)) || reader->study->doubt) return n;
+  if ((n = read_echo(reader, at)) || (n = read_earned(reader, at)) || (n = averaged_behind(reader, at))) return n;
+  return read_running(reader, at);
+}
+
+/* The aggregate of `n` tokens at a place: with what it is of, or waiting for it. */
+static size_t read_aggregate(struct reader *reader, size_t at, enum measure_kind kind, size_t n) {
+  struct measure measure;
   size_t whole = read_measure(reader, at, &measure);
   if (whole) {
     add_item(reader, measure);
     reader->last_table = measure.of.table;
     return whole;
   }
-  if (study->doubt) return 0;
+  if (reader->study->doubt) return 0;
   if (reader->pending == MEASURE_AVG && kind == MEASURE_COUNT) reader->out->nested_average = true;
   reader->pending = kind;
   reader->pending_distinct = token_is(reader, at + n, "distinct|unique|different");
   return n + (reader->pending_distinct ? 1 : 0);
+}
+
+size_t rule_measure(struct reader *reader, size_t at) {
+  struct measure measure;
+  enum measure_kind kind = MEASURE_NONE;
+  size_t whole = read_whole(reader, at);
+  if (whole || reader->study->doubt) return whole;
+  const struct mention *mention = mention_at(reader, at);
+  size_t n = aggregate_at(reader, at, &kind);
+  const struct link *role = mention_best(mention, LINK_ROLE),
+                    *noun = role ? mention_best(mention_at(reader, mention->to), LINK_TABLE) : NULL;
+  if (noun && noun->table == role->edge->from && noun->score >= 0.95) return 0; /* "how many home matches" */
+  if (reader->pending != MEASURE_NONE && mention && !n) return read_awaited(reader, at);
+  if ((whole = read_long_column(reader, at, kind, n)) || reader->study->doubt) return whole;
+  if (mention_best(mention, LINK_TERM) && (whole = read_term(reader, at, &measure))) {
+    if (!strchr(measure.term->expression, '(')) return 0; /* a condition */
+    add_item(reader, measure);
+    reader->out->metric = measure.term;
+    return whole;
+  }
+  if (!n && money_like(reader, at) && !reader->where && (whole = read_measure(reader, at, &measure)))
+    return !money_rows(reader, at) && add_item(reader, measure) ? whole : 0;
+  if (!n || (mention && mention->to - at > n && mention_best(mention, LINK_COLUMN))) return 0;
+  if (kind == MEASURE_COUNT && token_is(reader, at, "count") && mention_best(mention, LINK_COLUMN) && at > 1) return 0;
+  return read_aggregate(reader, at, kind, n);
 }
