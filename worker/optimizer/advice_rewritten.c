@@ -13,11 +13,16 @@ static bool is_there(const json_t *recommendations, const char *create_sql) {
   return false;
 }
 
+static void put_first(json_t *alternatives, json_t *alternative) {
+  json_array_insert(alternatives, 0, alternative);
+  for (size_t i = 0; i < json_array_size(alternatives); i++)
+    json_object_set_new(json_array_get(alternatives, i), "rank", json_integer((json_int_t)i + 1));
+}
+
 /* The alternative is told with the indexes it needs, and they with the alternative. */
 static void tell(const struct advice *other, struct optimization *o, const json_t *indexes) {
   json_t *alternative = o->rewritten.alternative, *needs = json_array();
-  if (o->rewritten.waits) json_array_append(o->alternatives, alternative);
-  if (o->rewritten.waits) json_object_set_new(alternative, "rank", json_integer((json_int_t)json_array_size(o->alternatives)));
+  if (o->rewritten.waits) put_first(o->alternatives, alternative);
   const char *caveat = arena_printf(o->arena, "it serves the query as it is written in alternative %lld", json_int(alternative, "rank", 0));
   for (size_t i = 0; i < json_array_size(indexes); i++) {
     json_t *one = json_array_get(indexes, i);

@@ -200,7 +200,7 @@ static const char *improvement(const struct optimization *o, const struct ladder
 
 static const char *details(struct arena *arena, const struct ladder_step *step) {
   const char *text = step->candidate.model ? "proposed by a language model; same columns" : "preconditions proved; same columns";
-  text = arena_printf(arena, "%s; another plan", text);
+  text = arena_printf(arena, step->waits ? "%s; a plan that an index changes" : "%s; another plan", text);
   if (step->live) text = arena_printf(arena, "%s; the same rows on the live data", text);
   if (step->made_up)
     text = arena_printf(arena, "%s; the same rows on %d made-up data sets, %d of which gave any", text, step->data_sets, step->full);
