@@ -219,6 +219,9 @@ static void a_role_without_rights_is_told(void **state) {
   assert_string_equal(harness_text(job, "status"), "succeeded"); /* planned from sizes alone, on the what-if server */
   has_index(job, "ON public.accounts (owner)");
   json_decref(job);
+  job = run(*state, poor_connection, "workload/optimize", json_pack("{s:s}", "source", "pg_stat_statements"));
+  if (!strstr(harness_text(job, "result.warnings.0"), "GRANT pg_read_all_stats")) fail_msg("%s", harness_text(job, "result.warnings.0"));
+  json_decref(job);
 }
 
 /* --- the commands --- */

@@ -63,6 +63,7 @@ static enum status parse(struct optimization *o, struct error *err) {
   enum status status = sql_split(o->sql, strlen(o->sql), o->arena, &o->script, err);
   if (status) return status;
   if (o->script.fault.sqlstate) return syntax_error(&o->script.fault, err);
+  if (o->script.count == 0) return error_set_code(err, ERR_VALIDATION, "QUERY_INVALID", "there is no statement");
   if (o->script.count != 1)
     return error_set_code(err, ERR_VALIDATION, "QUERY_INVALID", "there are %zu statements: one is optimised at a time", o->script.count);
   o->statement = &o->script.statements[0];

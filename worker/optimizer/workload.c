@@ -132,11 +132,12 @@ static enum status read_statements(struct workload_job *work, PGresult **ret_res
   const char *schema = NULL;
   enum status status = find_extension(work, &schema, err);
   if (status) return status;
-  const char *sql = arena_printf(work->advice.arena,
-                                 "SELECT query, sum(calls), sum(total_exec_time) FROM %s.pg_stat_statements WHERE dbid = (SELECT oid FROM "
-                                 "pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) AND query ~* "
-                                 "'^[[:space:](]*(select|with|insert|update|delete|merge)[[:space:](]' GROUP BY 1 ORDER BY 3 DESC LIMIT %d",
-                                 schema, STATEMENTS_MAX);
+  const char *sql = arena_printf(
+      work->advice.arena,
+      "SELECT query, sum(calls), sum(total_exec_time) FROM %s.pg_stat_statements WHERE dbid = (SELECT oid FROM "
+      "pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) AND query ~* "
+      "'^([[:space:](]*(select|with|insert|update|delete|merge)[[:space:](]|<insufficient privilege>)' GROUP BY 1 ORDER BY 3 DESC LIMIT %d",
+      schema, STATEMENTS_MAX);
   status = sql ? query_session_query(work->advice.session, sql, 0, NULL, ret_res, err) : error_oom(err);
   if (status == ERR_VALIDATION) snprintf(err->code, sizeof err->code, "STATEMENTS_UNAVAILABLE");
   return status;
@@ -156,7 +157,12 @@ static enum status take_statements(struct workload_job *work, struct error *err)
   for (int row = 0; row < PQntuples(res); row++) {
     const char *text = arena_strdup(work->advice.arena, pg_str(res, row, 0));
     if (!text) return error_oom(err);
-    if (strncmp(text, "<insufficient privilege>", 24) == 0) continue;
+    if (strncmp(text, "<insufficient privilege>", 24) == 0) {
+      json_append_str(work->warnings,
+                      "pg_stat_statements hides what other roles ran from the connection's role: GRANT pg_read_all_stats to "
+                      "it, and it sees the whole workload");
+      continue;
+    }
     status = add_query(work, text, strtod(pg_str(res, row, 1), NULL), strtod(pg_str(res, row, 2), NULL), err);
     if (status) return status;
     struct workload *queries = &work->advice.queries;
@@ -165,6 +171,8 @@ static enum status take_statements(struct workload_job *work, struct error *err)
     if (!last->skipped && !facts_tables(work->advice.arena, work->advice.snapshot, last->statement, &tables)) return error_oom(err);
     if (!last->skipped && !tables.count) queries->count--;
   }
+  if (!work->advice.queries.count)
+    json_append_str(work->warnings, "pg_stat_statements has no query of this database that reads or writes its tables");
   return OK;
 }
 
