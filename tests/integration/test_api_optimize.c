@@ -75,6 +75,7 @@ static void what_writes_or_does_not_parse_is_refused(void **state) {
                {"", "SELECT 1; SELECT 2", "QUERY_INVALID"},
                {"", "DROP TABLE orders", "QUERY_INVALID"},
                {"", "SELECT nothing FROM orders", "QUERY_INVALID"},
+               {"", "-- nothing", "QUERY_INVALID"},
                {"?analyze=true", "DELETE FROM orders", "ANALYZE_REFUSED"},
                {"?analyze=true", "SELECT touch() FROM orders", "GUARDRAIL_VIOLATION"}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -85,8 +86,11 @@ static void what_writes_or_does_not_parse_is_refused(void **state) {
     json_decref(job);
   }
   assert_int_equal(harness_count(target, "SELECT count(*) FROM orders"), 80000);
-  json_t *job = optimize(*state, "?analyze=true",
-                         json_pack("{s:s, s:{s:b}}", "sql", "DELETE FROM orders WHERE customer = 1", "options", "allow_dml_analyze", 1));
+  json_t *job = optimize(*state, "", json_pack("{s:s}", "sql", "SELECT customr FROM orders"));
+  if (!strstr(harness_text(job, "error.message"), "did you mean customer?")) fail_msg("%s", harness_text(job, "error.message"));
+  json_decref(job);
+  job = optimize(*state, "?analyze=true",
+                 json_pack("{s:s, s:{s:b}}", "sql", "DELETE FROM orders WHERE customer = 1", "options", "allow_dml_analyze", 1));
   succeeded(job);
   assert_true(json_is_true(harness_at(job, "result.execution_plan.analyzed")));
   json_decref(job);

@@ -138,6 +138,14 @@ static enum status read_context(struct optimization *o, struct error *err) {
   return o->business_context ? OK : error_oom(err);
 }
 
+/* What the server did not find may be there under another name. */
+static void suggest(const struct optimization *o, struct error *err) {
+  const struct query_problem *problem = o->names && o->names->problem_count ? &o->names->problems[0] : NULL;
+  size_t len = strlen(err->message);
+  if (strcmp(err->code, "QUERY_INVALID") == 0 && problem && problem->suggestions[0])
+    snprintf(err->message + len, sizeof err->message - len, "; did you mean %s?", problem->suggestions[0]);
+}
+
 static enum status run(struct optimization *o, struct error *err) {
   struct snapshot *snapshot = NULL;
   enum status status = parse(o, err);
@@ -150,6 +158,7 @@ static enum status run(struct optimization *o, struct error *err) {
   o->version_num = query_session_version(o->session);
   status = explain_choose_values(o, err);
   if (!status) status = optimize_explain(o, o->statement->text, o->options.analyze, &o->plan, err);
+  if (status) suggest(o, err);
   if (!status) status = find(o, err);
   if (!status) status = run_stages(o, err);
   return status ? status : read_context(o, err);
