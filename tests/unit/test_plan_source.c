@@ -112,6 +112,9 @@ static void one_plan_in_every_frame(void **state) {
   check("psql with borders", framed("+-----+\n| QUERY PLAN |\n+-----+\n", "| ", "    |\n", false, "+-----+\n(10 rows)\n"));
   check("psql in Unicode", framed("┌─────┐\n│ QUERY PLAN │\n├─────┤\n", "│ ", "    │\n", false, "└─────┘\n(10 rows)\n"));
   check("psql with its prompt", framed("shop=# EXPLAIN ANALYZE SELECT 1;\n QUERY PLAN \n------\n", " ", "\n", false, "(10 rows)\n"));
+  check("a prompt after it", framed(" QUERY PLAN \n------\n", " ", "\n", false, "(10 rows)\n\nshop=#"));
+  check("a prompt right after it", framed(" QUERY PLAN \n------\n", " ", "\n", false, "shop=>"));
+  check("as other shells count", framed("+-----+\n| QUERY PLAN |\n+-----+\n", "| ", " |\n", false, "+-----+\n10 rows in set\n"));
   check("CRLF", framed("", "", "\r\n", false, ""));
   check("pgAdmin", framed("\"QUERY PLAN\"\n", "\"", "\"\n", true, ""));
   check("cells with commas", framed("", "'", "',\n", false, ""));
@@ -193,6 +196,9 @@ static void what_is_no_plan_is_refused_with_a_reason(void **state) {
       {"Hash Join  (cost=1.07..2.15 rows=3 width=8)\n  ->  Seq Scan on a  (cost=0.00..1.03 rows=3 width=4)\n", "cut off"},
       {"Seq Scan on a  (cost=0.00..1.03 ro", "can't be read"},
       {"Seq Scan on a  (cost=0.00..1.03 rows=3 width=4)\nSeq Scan on b  (cost=0.00..1.03 rows=3 width=4)\n", "second plan"}};
+  static const char *const others[] = {"<explain xmlns=\"http://www.postgresql.org/2009/explain\"><Query/></explain>",
+                                       "\n- Plan: \n    Node Type: \"Result\"\n"};
+  for (size_t i = 0; i < 2; i++) refused(others[i], strlen(others[i]), "PLAN_INVALID", "XML or YAML");
   for (size_t i = 0; i < sizeof none / sizeof *none; i++) refused(none[i][0], strlen(none[i][0]), "PLAN_INVALID", none[i][1]);
   for (size_t len = 0; len < strlen(PLAN); len++) { /* cut off anywhere: a plan, or a reason, never anything else */
     ERROR_AUTO err = {0};

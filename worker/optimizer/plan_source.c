@@ -198,8 +198,10 @@ static bool is_decoration(const char *line) {
   if (begins(text, "Time: ") || begins(text, "Timing is ") || begins(text, "EXPLAIN") || begins(text, "explain")) return true;
   if ((unsigned char)*text == 0xe2 && (unsigned char)text[1] >= 0x94 && (unsigned char)text[1] <= 0x96 && !strchr(text, '('))
     return true; /* box */
+  size_t digits = strspn(text, "0123456789");
+  if (digits && len < 60 && begins(text + digits, " row")) return true; /* "2 rows in set" */
   const char *prompt = strpbrk(text, "=-");
-  return prompt && prompt > text && prompt - text < 64 && strchr("#>", prompt[1] ? prompt[1] : ' ') && prompt[2] == ' ' &&
+  return prompt && prompt > text && prompt - text < 64 && strchr("#>", prompt[1] ? prompt[1] : ' ') && (!prompt[2] || prompt[2] == ' ') &&
          !memchr(text, ' ', (size_t)(prompt - text));
 }
 
@@ -343,10 +345,18 @@ static int try_json_lines(struct source *source, const struct line_list *lines, 
   return joined ? try_json(source, joined, turn, ret_status) : 0;
 }
 
+static bool is_other_format(const char *text) {
+  text += strspn(text, " \t\r\n");
+  return begins(text, "<explain") || begins(text, "<?xml") || begins(text, "- Plan:");
+}
+
 static enum status read_text(struct source *source, const char *text, int turn) {
   enum status status = OK;
   if (turn > TURNS_MAX) return no_plan(source->err);
   if (begins(text, "\xef\xbb\xbf")) text += 3;
+  if (is_other_format(text))
+    return error_set_code(source->err, ERR_VALIDATION, "PLAN_INVALID",
+                          "plan: is XML or YAML, which is not read: give EXPLAIN's text, or EXPLAIN (FORMAT JSON)");
   if (try_json(source, text + strspn(text, " \t\r\n"), turn, &status)) return status;
   const char *cell = without_cell(source->arena, text);
   if (cell != text) return read_text(source, cell, turn + 1);
