@@ -238,6 +238,11 @@ void finish_groups(struct reader *reader) {
 /* "List brands": what there is of something that has no table of its own, each once. */
 void finish_distinct(struct reader *reader) {
   struct reading *out = reader->out;
+  for (size_t k = 0; k < out->key_count; k++) { /* what rows are put in order by must be in a list of different ones */
+    bool shown = false;
+    for (size_t i = 0; i < out->item_count; i++) shown |= out->items[i].of.column == out->keys[k].by.of.column;
+    out->distinct &= shown;
+  }
   if (out->listed || !out->item_count || has_aggregate(out) || out->ratio || reader->study->mentioned[out->subject]) return;
   const struct snap_column *display[2];
   size_t shown_by = study_display(reader->study, out->subject, display);

@@ -106,6 +106,11 @@ void list_groups(struct scope *scope, struct list *list) {
     }
     const char *column = write_column(scope, &group->of);
     if (!column) return;
+    bool hours = group->bucket == UNIT_HOUR || group->bucket == UNIT_HOUR_OF_DAY;
+    if (hours && strcmp(group->of.column->type, "date") == 0) {
+      study_doubt(study, NULL, "%s holds days, no hours. What tells the hour?", group->of.column->name);
+      return;
+    }
     if (group->bucket) column = write_bucket(study, group->bucket, column);
     if (!shown(list, column)) list->group_by = study_cat(study, list->group_by, ", ", column);
     list_show(list, column, group->bucket == UNIT_WEEKDAY ? "weekday" : group->bucket ? dates_unit_name(group->bucket) : NULL);
