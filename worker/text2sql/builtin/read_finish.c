@@ -1,4 +1,5 @@
 /* read_finish.c - what follows from all that the rules found: what waited for its noun, groups, what is listed once. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "worker/text2sql/builtin/read.h"
@@ -65,13 +66,59 @@ static void intersect(struct reader *reader, struct filter *one, struct filter *
   out->both = out->distinct = true;
 }
 
+static bool below(const struct filter *filter, double *ret_bound) {
+  char *end;
+  *ret_bound = strtod(filter->literal ? filter->literal : "", &end);
+  return end != filter->literal && !*end && !filter->upper && *filter->op == '<' && filter->op[1] != '>';
+}
+
+static bool above(const struct filter *filter, double *ret_bound) {
+  char *end;
+  *ret_bound = strtod(filter->literal ? filter->literal : "", &end);
+  return end != filter->literal && !*end && !filter->upper && *filter->op == '>';
+}
+
+static bool share_value(const struct filter *a, const struct filter *b) {
+  for (size_t i = 0; i < a->value_count; i++)
+    for (size_t k = 0; k < b->value_count; k++)
+      if (strcmp(a->values[i], b->values[k]) == 0) return true;
+  return false;
+}
+
+/* No row has both: "before 1945 and after 1955", "by Jones and by Chang". */
+static bool exclude_each_other(const struct filter *a, const struct filter *b) {
+  double high, low;
+  if (a->kind != b->kind || a->of.table != b->of.table || a->of.column != b->of.column || a->of.role != b->of.role) return false;
+  if (a->branch != b->branch || a->either || b->either || a->negated || b->negated || a->until || b->until) return false;
+  if (a->kind == FILTER_IN) return !share_value(a, b);
+  if (a->kind != FILTER_COMPARE || !a->literal || !b->literal) return false;
+  if (below(a, &high) && above(b, &low)) return low >= high;
+  if (below(b, &high) && above(a, &low)) return low >= high;
+  return strcmp(a->op, "=") == 0 && strcmp(b->op, "=") == 0 && strcmp(a->literal, b->literal) != 0;
+}
+
+/* The first two conditions that no row meets together. */
+static struct filter *excluding(struct reading *out, struct filter **ret_other) {
+  for (size_t i = 0; i < out->filter_count; i++)
+    for (size_t k = i + 1; k < out->filter_count; k++) {
+      bool or = k + 1 < out->filter_count && out->filters[k + 1].either;
+      if (or || !exclude_each_other(&out->filters[i], &out->filters[k])) continue;
+      *ret_other = &out->filters[k];
+      return &out->filters[i];
+    }
+  return NULL;
+}
+
 void finish_both(struct reader *reader) {
   struct reading *out = reader->out;
   struct filter *one = reader->both ? filter_between(out, reader->both, reader->joint, NULL) : NULL;
   struct filter *other = one ? filter_between(out, reader->joint, TOKENS_MAX, one) : NULL;
   struct join_path path;
+  if (other)
+    reader->study->explained[reader->both] = reader->study->explained[reader->joint] = true;
+  else if (!out->ratio)
+    one = excluding(out, &other);
   if (!other) return;
-  reader->study->explained[reader->both] = reader->study->explained[reader->joint] = true;
   bool own = one->of.table == out->subject ||
              !joins_path(&reader->study->graph, out->subject, one->of.table, NULL, reader->study->arena, &path) || path_single(&path);
   if (own) {

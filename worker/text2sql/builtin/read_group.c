@@ -121,6 +121,17 @@ bool only_a_value_here(const struct reader *reader, size_t at) {
   return value && !column;
 }
 
+/* "average earnings across all players": of all of what is measured, not of each. */
+static size_t over_all(const struct reader *reader, size_t at, size_t p) {
+  const struct mention *mention = mention_at(reader, p);
+  const struct link *table = mention_best(mention, LINK_TABLE);
+  if (!token_is(reader, at, "across") || !table || mention->verb) return 0;
+  size_t measured = reader->out->subject;
+  for (size_t i = 0; i < reader->out->item_count; i++)
+    if (reader->out->items[i].kind != MEASURE_NONE) measured = reader->out->items[i].of.table;
+  return table->table == measured ? mention->to - at : 0;
+}
+
 size_t rule_group(struct reader *reader, size_t at) {
   struct study *study = reader->study;
   static const char always[] =
@@ -138,7 +149,8 @@ size_t rule_group(struct reader *reader, size_t at) {
   else if (!n && token_is(reader, at, "by") && !reader->top && !reader->ordering)
     n = 1;
   if (!n) return 0;
-  size_t p = skip_glue(reader, at + n);
+  size_t p = skip_glue(reader, at + n), all = over_all(reader, at, p);
+  if (all) return all;
   if (token_is(reader, at, "by") && only_a_value_here(reader, p)) return 0;
   if (token_is(reader, at, "by") && (mention_best(mention_at(reader, p), LINK_VALUE) && !mention_best(mention_at(reader, p), LINK_COLUMN) &&
                                      !mention_best(mention_at(reader, p), LINK_TABLE)))

@@ -108,7 +108,10 @@ static bool list_table(struct reader *reader, size_t at, size_t which) {
     return true;
   }
   if (reader->top) return false;
-  if (token_is(reader, at > 0 ? at - 1 : 0, "did|do|does|the|a|an|each") && out->item_count) return true; /* "did the customer …" */
+  bool more =
+      at > 1 && token_is(reader, at - 2, "and|,|with") && token_is(reader, at - 1, "the|a|an|what|which"); /* "and the orders they …" */
+  if (!more && token_is(reader, at > 0 ? at - 1 : 0, "did|do|does|the|a|an|each") && out->item_count)
+    return true; /* "did the customer …" */
   size_t shown = study_display(reader->study, which, display);
   for (size_t i = 0; i < shown; i++) add_item(reader, (struct measure){.of = {which, display[i], NULL}});
   if (!shown) add_related(reader, which);
@@ -199,6 +202,21 @@ static bool key_of_noun(struct reader *reader, const struct mention *mention, st
   return false;
 }
 
+/* "whose weight is over 10", "have CD as their format": the column of a condition, which is not asked for. */
+static bool only_told(const struct reader *reader, const struct mention *mention) {
+  size_t from = mention->from;
+  if (from > 0 && token_is(reader, from - 1, "whose")) return token_is(reader, mention->to, "is|are|was|were|isn|=|equals|exceeds");
+  return from > 1 && token_is(reader, from - 1, "their|its|the|a") && token_is(reader, from - 2, "as");
+}
+
+/* "tallest" is a height, but says which one. */
+static bool says_extreme(const struct reader *reader, const struct mention *mention) {
+  const char *lower = token_lower(reader, mention->from);
+  size_t len = strlen(lower);
+  return mention->to == mention->from + 1 && len > 5 && strcmp(lower + len - 3, "est") == 0 &&
+         mention_best(mention, LINK_COLUMN)->score < 0.95;
+}
+
 size_t rule_column(struct reader *reader, size_t at) {
   struct study *study = reader->study;
   const struct mention *mention = mention_at(reader, at);
@@ -220,6 +238,11 @@ size_t rule_column(struct reader *reader, size_t at) {
     return 1;
   }
   if (study->doubt || !settle_column(reader, mention, WANT_ANY, &place)) return 0;
+  if (says_extreme(reader, mention)) return 0;
+  if (only_told(reader, mention)) {
+    reader->last_column = place;
+    return mention->to - at;
+  }
   bool theirs = at > 0 && token_is(reader, at - 1, "their|its|the|and|,|his|of|a|an|whose|which|what");
   if (reader->where && !theirs) return 0;
   bool once = token_is(reader, at > 0 ? at - 1 : 0, "distinct|unique|different");

@@ -32,7 +32,8 @@ static size_t between_sides(const struct reader *reader, size_t from) {
 
 size_t rule_ratio(struct reader *reader, size_t at) {
   struct study *study = reader->study;
-  if (reader->out->ratio) return 0;
+  const struct link *named = mention_best(mention_at(reader, at), LINK_COLUMN); /* "the share" of a performance: a column */
+  if (reader->out->ratio || (named && named->score >= 0.95 && named->table == reader->out->subject)) return 0;
   size_t n = study_phrase(study, at, "what is the ratio of|ratio of|ratio between");
   if (n) {
     size_t p = skip_glue(reader, at + n);

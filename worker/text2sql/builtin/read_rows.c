@@ -182,6 +182,12 @@ static size_t absent_rows(struct reader *reader, const struct absence *said) {
   return absent_table(reader, object, said->at);
 }
 
+/* "do not have the nationality X": it is another one, not missing. */
+static bool names_value(const struct reader *reader, const struct mention *column) {
+  const struct mention *next = mention_at(reader, column->to + (token_is(reader, column->to, "of|as|=|:") ? 1 : 0));
+  return mention_best(next, LINK_VALUE) || token_at(reader, column->to)->kind == TOKEN_QUOTED;
+}
+
 /* "without a phone number", "have no manager" */
 static size_t absent_own(struct reader *reader, const struct absence *said) {
   const struct mention *object = said->object;
@@ -192,7 +198,7 @@ static size_t absent_own(struct reader *reader, const struct absence *said) {
                token_is(reader, said->behind, "have|has|had") ||
                (said->never && column && !object->verb && column->table == reader->out->subject && !column->column->not_null);
   struct place place;
-  if (!given || !column || !settle_column(reader, object, WANT_ANY, &place)) return 0;
+  if (!given || !column || (!said->lack && names_value(reader, object)) || !settle_column(reader, object, WANT_ANY, &place)) return 0;
   add_filter(reader, (struct filter){.kind = FILTER_NULL, .of = place}, said->at);
   return object->to - said->at;
 }

@@ -250,6 +250,15 @@ static const struct join_edge *role_of_value(const struct reader *reader, size_t
   return role;
 }
 
+/* "do not have the nationality X": another one. */
+static bool lacks(const struct reader *reader, const struct mention *noun, size_t at) {
+  size_t p = noun ? noun->from : 0;
+  while (p > 0 && token_is(reader, p - 1, "the|a|an|any")) p--;
+  if (!noun || noun->to > at || p < 2 || !token_is(reader, p - 1, "have|has|had|having") || !token_is(reader, p - 2, "not")) return false;
+  reader->study->explained[p - 2] = true;
+  return true;
+}
+
 static size_t known_value(struct reader *reader, size_t at, const struct mention *mention) {
   struct study *study = reader->study;
   size_t to;
@@ -281,7 +290,7 @@ static size_t known_value(struct reader *reader, size_t at, const struct mention
   for (size_t i = 0; noun && noun->to <= at && i < noun->count; i++) /* "City 'Aberdeen'" */
     if (noun->links[i].kind == LINK_COLUMN && noun->links[i].column == value->column)
       for (size_t t = noun->from; t < noun->to; t++) study->explained[t] = true;
-  bool negated = negated_before(reader, at) || value->negative;
+  bool negated = negated_before(reader, at) || lacks(reader, noun, at) || value->negative;
   struct place place = {value->table, value->column, role_of_value(reader, at, mention, value)};
   size_t branch = place.role || reader->branch ? 0 : noun_before(reader, at, value);
   if (!add_filter(
