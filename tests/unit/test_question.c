@@ -448,6 +448,45 @@ static void what_was_sold_has_the_date_of_its_order(void **state) {
   json_decref(json);
 }
 
+/* A table whose rows are called by a column of its own name; a key that is called like the rows that link is the other end; columns that
+ * count already. */
+static void columns_say_what_they_are(void **state) {
+  (void)state;
+  ARENA_AUTO arena = arena_new((size_t)64 << 20);
+  json_t *json;
+  struct snapshot *snapshot = load(
+      "{\"search_path_schemas\":[\"public\"],\"tables\":["
+      "{\"schema\":\"public\",\"name\":\"people\",\"kind\":\"table\",\"columns\":[{\"name\":\"id\",\"type\":\"integer\",\"nullable\":false}"
+      ","
+      "{\"name\":\"name\",\"type\":\"text\",\"nullable\":false},{\"name\":\"hometown\",\"type\":\"text\"},{\"name\":\"age\",\"type\":"
+      "\"integer\"},"
+      "{\"name\":\"years_of_work\",\"type\":\"integer\"}],"
+      "\"primary_key\":{\"name\":\"p\",\"columns\":[\"id\"]}},"
+      "{\"schema\":\"public\",\"name\":\"friend\",\"kind\":\"table\",\"columns\":[{\"name\":\"person_id\",\"type\":\"integer\","
+      "\"nullable\":false},"
+      "{\"name\":\"friend_id\",\"type\":\"integer\",\"nullable\":false}],"
+      "\"foreign_keys\":[{\"name\":\"a\",\"columns\":[\"person_id\"],\"ref_schema\":\"public\",\"ref_table\":\"people\",\"ref_columns\":["
+      "\"id\"]},"
+      "{\"name\":\"b\",\"columns\":[\"friend_id\"],\"ref_schema\":\"public\",\"ref_table\":\"people\",\"ref_columns\":[\"id\"]}]},"
+      "{\"schema\":\"public\",\"name\":\"band\",\"kind\":\"table\",\"columns\":[{\"name\":\"id\",\"type\":\"integer\",\"nullable\":false},"
+      "{\"name\":\"band\",\"type\":\"text\",\"nullable\":false},{\"name\":\"leader_id\",\"type\":\"integer\",\"nullable\":false},"
+      "{\"name\":\"genre\",\"type\":\"text\"}],"
+      "\"primary_key\":{\"name\":\"q\",\"columns\":[\"id\"]},"
+      "\"foreign_keys\":[{\"name\":\"c\",\"columns\":[\"leader_id\"],\"ref_schema\":\"public\",\"ref_table\":\"people\",\"ref_columns\":["
+      "\"id\"]}]}]}",
+      arena, &json);
+  struct fixture f = {arena, json, snapshot};
+  void *fixture = &f;
+  writes(&fixture, "Show the names of bands", "SELECT b.band\nFROM public.band AS b");
+  writes(&fixture, "Which people have at least 3 friends?",
+         "SELECT p.id, p.name\nFROM public.people AS p\nWHERE (SELECT count(*) FROM public.friend AS f WHERE p.id = f.person_id) >= 3");
+  writes(&fixture, "Who has the most years of work?",
+         "SELECT p.id, p.name, p.years_of_work\nFROM public.people AS p\nORDER BY p.years_of_work DESC NULLS LAST\nLIMIT 1");
+  writes(&fixture, "Where is the youngest person from?",
+         "SELECT p.id, p.name, p.hometown, p.age\nFROM public.people AS p\nORDER BY p.age\nLIMIT 1");
+  json_decref(json);
+}
+
 /* ---- a schema that is kept ---- */
 
 static const char *const kept_questions[] = {"How many clients are there?",
@@ -547,6 +586,7 @@ int main(void) {
       cmocka_unit_test(values_are_looked_for_near_the_tables_named),
       cmocka_unit_test(columns_are_what_their_type_says),
       cmocka_unit_test(what_was_sold_has_the_date_of_its_order),
+      cmocka_unit_test(columns_say_what_they_are),
       cmocka_unit_test(what_is_kept_changes_no_answer),
       cmocka_unit_test(a_hundred_tables_are_quick),
   };

@@ -63,6 +63,13 @@ static const struct snap_column *named(struct study *study, size_t table, const 
   return found;
 }
 
+static bool called_like_table(const struct study *study, const struct name *name) {
+  if (name->count != study->names.table_counts[name->table_at]) return false;
+  for (size_t w = 0; w < name->count; w++)
+    if (name->words[w] != study->names.table_words[name->table_at][w]) return false;
+  return true;
+}
+
 size_t study_display(struct study *study, size_t table, const struct snap_column *ret_columns[2]) {
   static const char *const first[] = {"first", "name"}, *const last[] = {"last", "name"}, *const given[] = {"given", "name"},
                            *const family[] = {"family", "name"};
@@ -80,6 +87,12 @@ size_t study_display(struct study *study, size_t table, const struct snap_column
     const struct snap_column *column = named(study, table, &single[i], 1);
     if (!column) continue;
     ret_columns[0] = column;
+    return 1;
+  }
+  for (size_t i = 0; i < study->names.count; i++) { /* "orchestra" of orchestra */
+    const struct name *one = &study->names.items[i];
+    if (one->table_at != table || !one->column || one->owned || !column_textual(one->column) || !called_like_table(study, one)) continue;
+    ret_columns[0] = one->column;
     return 1;
   }
   const struct word *name = words_of(study->words, "name");

@@ -11,6 +11,7 @@
 #define COST_ROLE 0.3     /* a role that nobody mentioned */
 #define COST_SAID (-0.45) /* one that somebody did */
 #define COST_AUDIT 2.0
+#define COST_FAR 0.5
 #define COST_VALLEY 1.0 /* up to a shared parent and down again: rows that have only the parent in common */
 #define COST_VIEW 3.0   /* by way of a view that nobody named */
 #define COST_MENTIONED (-0.3)
@@ -52,6 +53,12 @@ static void read_roles(struct edge_reader *r, struct join_edge *edge) {
     for (size_t t = 0; t < r->names->table_counts[edge->to]; t++) target |= words_alike(words[i], r->names->table_words[edge->to][t]) == 1;
     for (size_t t = 0; edge->from != edge->to && i == 0 && t < r->names->table_counts[edge->from]; t++)
       target |= count > 2 && words[i] == r->names->table_words[edge->from][t];
+    const struct word *own =
+        r->names->table_counts[edge->from] ? r->names->table_words[edge->from][r->names->table_counts[edge->from] - 1] : NULL;
+    if (edge->from != edge->to && i == 0 && count == 2 && words[i] == own && !target) {
+      edge->far = true;
+      continue;
+    }
     if (is(words[i], touch) && (i + 1 == count || strcmp(words[i + 1]->text, "by") == 0)) edge->audit = true;
     if (!target && !key_word(words[i]) && edge->role_count < ROLE_WORDS) edge->roles[edge->role_count++] = words[i];
   }
@@ -205,7 +212,8 @@ struct best {
 };
 
 static double step_cost(const struct join_graph *graph, const struct join_edge *edge, bool up, const struct best *here, bool first) {
-  double cost = COST_STEP + (edge->declared ? 0 : COST_INFERRED) + (up ? 0 : COST_DOWN) + (edge->audit && !edge->said ? COST_AUDIT : 0);
+  double cost = COST_STEP + (edge->declared ? 0 : COST_INFERRED) + (up ? 0 : COST_DOWN) + (edge->audit && !edge->said ? COST_AUDIT : 0) +
+                (edge->far ? COST_FAR : 0);
   if (edge->role_count) cost += edge->said ? COST_SAID : COST_ROLE;
   bool valley = !first && here->step.up && !up && !edge->single;
   if (valley) cost += COST_VALLEY;

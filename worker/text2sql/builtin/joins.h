@@ -17,6 +17,7 @@ struct join_edge {
   bool declared;
   bool single;   /* from's columns are a key, too: one to one */
   bool audit;    /* created_by and its like: who touched the row */
+  bool far;      /* called like the rows that link: the other end, friend_id of friends */
   bool optional; /* a column of it may be NULL */
   const struct word *roles[ROLE_WORDS];
   size_t role_count;

@@ -147,6 +147,14 @@ size_t rule_table(struct reader *reader, size_t at) {
   return !reader->study->doubt && list_table(reader, at, which) ? n : 0;
 }
 
+/* "names of orchestras": whose; NO_TABLE: nobody's. */
+static size_t owner_behind(const struct reader *reader, size_t at) {
+  const struct mention *next = token_is(reader, at, "of|for") ? mention_at(reader, skip_glue(reader, at + 1)) : NULL;
+  const struct link *table = mention_best(next, LINK_TABLE);
+  if (!table || next->verb || table->score < 0.95 || mention_at(reader, next->to) || token_is(reader, next->to, "'s|'")) return NO_TABLE;
+  return table->table;
+}
+
 /* "names" of people who have a first and a last one, or of rows called by something else. */
 static bool show_names(struct reader *reader, const struct mention *mention) {
   struct study *study = reader->study;
@@ -159,6 +167,9 @@ static bool show_names(struct reader *reader, const struct mention *mention) {
   struct place place = {.table = named != NO_TABLE ? named : reader->out->subject};
   double exact = 0;
   bool settled = settle_column(reader, mention, WANT_TEXT, &place);
+  size_t behind = named == NO_TABLE ? owner_behind(reader, mention->to) : NO_TABLE;
+  if (behind != NO_TABLE && settled && place.table != behind && study_display(study, behind, (const struct snap_column *[2]){0}))
+    named = behind;
   if (!settled && !study->doubt) return false;
   for (size_t i = 0; i < mention->count; i++)
     if (mention->links[i].kind == LINK_COLUMN && mention->links[i].table == place.table && mention->links[i].score > exact)
@@ -217,12 +228,23 @@ static bool says_extreme(const struct reader *reader, const struct mention *ment
          mention_best(mention, LINK_COLUMN)->score < 0.95;
 }
 
+/* "where is the oldest teacher from": the column that says it, of text. */
+static size_t where_from(struct reader *reader, size_t at) {
+  struct place place;
+  static const char places[] = "hometown birthplace city town country nationality location place address state region origin";
+  if (at || !token_is(reader, 0, "where") || !token_is(reader, 1, "is|are|was|were|do|does|did")) return 0;
+  if (!find_concept(reader, reader->out->subject, places, WANT_TEXT, &place)) return 0;
+  add_item(reader, (struct measure){.of = place});
+  return 2;
+}
+
 size_t rule_column(struct reader *reader, size_t at) {
   struct study *study = reader->study;
   const struct mention *mention = mention_at(reader, at);
   struct place place;
   const struct link *column = mention_best(mention, LINK_COLUMN);
-  if (!column) return 0;
+  size_t where = where_from(reader, at);
+  if (where || !column) return where;
   if (mention->verb) {
     reader->last_verb = mention;
     if (column->score >= 0.6) draw_done(reader, column, at);

@@ -40,7 +40,7 @@ static struct measure counted(struct reader *reader, struct place place, bool pl
   bool number = column_numeric(place.column) && !column_key(study_table(reader->study, place.table), place.column);
   static const char *const levels[] = {"age",  "year",  "price",  "cost",   "rate", "rating", "score",
                                        "rank", "grade", "salari", "number", "size", "level",  NULL};
-  bool many = column_integer(place.column) && !named_by(reader->study, place.column, levels);
+  bool many = number && !named_by(reader->study, place.column, levels);
   if (number && (many || named_by(reader->study, place.column, sums))) return (struct measure){.kind = MEASURE_SUM, .of = place};
   return (struct measure){.kind = MEASURE_COUNT, .distinct = true, .of = place};
 }

@@ -86,6 +86,10 @@ size_t ranking_measure(struct reader *reader, size_t at, bool count, bool fallin
   size_t done = count ? count_of_done(reader, at, ret) : 0;
   if (done) return done;
   size_t n = read_measure(reader, at, ret), p = skip_glue(reader, at);
+  bool counts = study_phrase(study, at, "number of|the number of");
+  bool rows_own =
+      n && counts && ret->kind == MEASURE_SUM && ret->of.table == reader->out->subject && wants_rows(reader) && !reader->out->group_count;
+  if (rows_own) ret->kind = MEASURE_NONE; /* "who has the greatest number of points": each has one */
   if (n || study->doubt) return n;
   const struct mention *mention = mention_at(reader, p);
   const struct link *table = mention_best(mention, LINK_TABLE), *column = mention_best(mention, LINK_COLUMN);
@@ -110,7 +114,7 @@ size_t ranking_measure(struct reader *reader, size_t at, bool count, bool fallin
     return mention->to - at;
   }
   if (!column || mention->verb || !settle_column(reader, mention, WANT_MEASURABLE, &place)) return 0;
-  bool year = named_by(study, place.column, (const char *const[]){"year", NULL});
+  bool year = named_by(study, place.column, (const char *const[]){"year", NULL}) && place.table != reader->out->subject;
   if (count && (column_temporal(place.column) || year) && words_plural(token_lower(reader, p))) { /* "the most bookings", of booked_at */
     *ret = (struct measure){.kind = MEASURE_COUNT, .of.table = place.table};
     return mention->to - at;
@@ -322,6 +326,7 @@ static bool nth_extreme(struct reader *reader) {
 
 size_t rule_superlative(struct reader *reader, size_t at) {
   struct study *study = reader->study;
+  if (at > 0 && token_is(reader, at - 1, "at") && token_is(reader, at, "least|most")) return 0; /* "at least 2" */
   size_t behind = rank_behind(reader, at);
   if (behind || study->doubt) return behind;
   size_t common = rank_by_frequency(reader, at);

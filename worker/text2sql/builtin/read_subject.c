@@ -105,7 +105,9 @@ static size_t central_table(struct reader *reader) {
       for (size_t i = 0; mention && i < mention->count; i++) {
         const struct link *link = &mention->links[i];
         bool key = link->kind == LINK_COLUMN && column_key(&study->snapshot->tables[t], link->column);
-        if (link->table == t && link->kind != LINK_ROLE && link->score - (key ? 0.3 : 0) > score) score = link->score - (key ? 0.3 : 0);
+        bool own = key && link->score >= 0.99 && column_primary(&study->snapshot->tables[t], link->column); /* "Kyle's id" */
+        double less = key && !own ? 0.3 : 0;
+        if (link->table == t && link->kind != LINK_ROLE && link->score - less > score) score = link->score - less;
       }
       double kind = score > 0 ? 0 : of_a_kind(study, mention, t);
       kinds += weight * kind;
