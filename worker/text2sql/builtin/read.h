@@ -17,6 +17,7 @@ struct reader {
   bool grouping;         /* a list of groups goes on: "by month and country" */
   bool ordering;
   bool per;           /* groups were asked for by "per", "by", "monthly" */
+  bool its;           /* "and its code": of the same row */
   bool timed;         /* a stretch of time is what is asked for: "which month" */
   size_t branch;      /* that conditions belong to; 0: the whole */
   size_t denied;      /* behind the "not" that opened the branch: nothing is denied twice */

@@ -129,7 +129,9 @@ static size_t compare_after(struct reader *reader, size_t start, size_t at, stru
   const char *op = NULL;
   if (token_is(reader, p, "between|from|ranging") && column_numeric(place.column)) {
     size_t a = p + (token_is(reader, p, "ranging") ? 2 : 1), b = skip_units(reader, a + 1, place.column) + 1;
-    if (number_at(reader, a) && token_is(reader, b - 1, "and|to|-") && number_at(reader, b)) {
+    bool counted =
+        mention_best(mention_at(reader, skip_glue(reader, b + 1)), LINK_TABLE) || column_key(study_table(study, place.table), place.column);
+    if (!counted && number_at(reader, a) && token_is(reader, b - 1, "and|to|-") && number_at(reader, b)) {
       struct filter filter = {.kind = FILTER_COMPARE,
                               .of = place,
                               .op = "BETWEEN",
@@ -160,6 +162,8 @@ static size_t compare_after(struct reader *reader, size_t start, size_t at, stru
       !dates_read(&study->tokens, p, study->arena, &(struct date_range){0})) { /* "grade 5", "rating of 4 or more" */
     op = negated ? "<>" : "=";
     size_t more = trailing(reader, p + 1, &op);
+    const struct mention *rows = mention_at(reader, skip_glue(reader, p + 1 + more)); /* "which grades have 4 or more pupils" */
+    if (more && rows && !rows->verb && mention_best(rows, LINK_TABLE) && token_is(reader, p - 1, "have|has")) return 0;
     return compare_number(reader, start, place, op, token_at(reader, p)->lower, skip_units(reader, p + 1, place.column) + more - start);
   }
   return 0;

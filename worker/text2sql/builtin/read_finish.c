@@ -257,8 +257,27 @@ static void group_items(struct reader *reader) {
   out->item_count = kept;
 }
 
+/* "the lowest price and its product": the row that has it. */
+static void extreme_row(struct reader *reader) {
+  struct reading *out = reader->out;
+  struct measure *extreme = NULL;
+  size_t aggregates = 0;
+  if (!reader->its || out->group_count || out->key_count || out->limit) return;
+  for (size_t i = 0; i < out->item_count; i++) {
+    if (out->items[i].of.table != out->subject || !out->items[i].of.column) return;
+    if (out->items[i].kind != MEASURE_NONE) extreme = &out->items[i], aggregates++;
+  }
+  if (aggregates != 1 || (extreme->kind != MEASURE_MAX && extreme->kind != MEASURE_MIN)) return;
+  bool falling = extreme->kind == MEASURE_MAX;
+  extreme->kind = MEASURE_NONE;
+  out->listed = false;
+  out->limit = 1;
+  add_key(reader, *extreme, falling);
+}
+
 void finish_groups(struct reader *reader) {
   struct reading *out = reader->out;
+  extreme_row(reader);
   average_over(reader);
   drop_own_group(out);
   if (out->ratio) return;

@@ -97,6 +97,14 @@ static bool only_owner(struct reader *reader, const struct mention *mention, siz
          settle_column(reader, next, WANT_ANY, &place) && place.table == which;
 }
 
+/* "how many departments offer any degree": that there are such, not how many of each. */
+static bool only_there(const struct reader *reader, size_t at) {
+  const struct measure *first = reader->out->items;
+  if (!reader->out->item_count || first->kind != MEASURE_COUNT || first->of.column || first->of.table != reader->out->subject) return false;
+  while (at > 0 && token_is(reader, at - 1, "a|an|any|the|some")) at--;
+  return at > 0 && !token_is(reader, at - 1, "and|,|or|with|per|each|every|of|for|by|many|are|is|there|show|list|each");
+}
+
 /* The rows asked for, or others beside them: "customers and their orders". False: nothing was made of it. */
 static bool list_table(struct reader *reader, size_t at, size_t which) {
   struct reading *out = reader->out;
@@ -108,6 +116,10 @@ static bool list_table(struct reader *reader, size_t at, size_t which) {
     return true;
   }
   if (reader->top) return false;
+  if (only_there(reader, at)) {
+    add_related(reader, which);
+    return true;
+  }
   bool more =
       at > 1 && token_is(reader, at - 2, "and|,|with") && token_is(reader, at - 1, "the|a|an|what|which"); /* "and the orders they …" */
   if (!more && token_is(reader, at > 0 ? at - 1 : 0, "did|do|does|the|a|an|each") && out->item_count)
@@ -116,6 +128,12 @@ static bool list_table(struct reader *reader, size_t at, size_t which) {
   for (size_t i = 0; i < shown; i++) add_item(reader, (struct measure){.of = {which, display[i], NULL}});
   if (!shown) add_related(reader, which);
   return true;
+}
+
+/* "not arranged to teach courses": what those that there are none of belong to. */
+static bool leads_up(struct reader *reader, size_t from, size_t to) {
+  struct join_path path;
+  return to != reader->out->subject && joins_path(&reader->study->graph, from, to, NULL, reader->study->arena, &path) && path_single(&path);
 }
 
 size_t rule_table(struct reader *reader, size_t at) {
@@ -134,6 +152,8 @@ size_t rule_table(struct reader *reader, size_t at) {
     return n;
   }
   if (reader->branch && out->branches[reader->branch - 1].table == which) return n; /* said once more */
+  if (reader->branch && out->branches[reader->branch - 1].absent && leads_up(reader, out->branches[reader->branch - 1].table, which))
+    return n;
   if (reader->where && which != out->subject) {
     if (!only_qualifies(reader, at) || mention_best(mention_at(reader, mention->to), LINK_VALUE) == NULL) add_related(reader, which);
     return n;
@@ -275,6 +295,7 @@ size_t rule_column(struct reader *reader, size_t at) {
   const struct snap_column *display[2]; /* "their lead curator": by name, not by the key */
   size_t shown = entity.column ? 0 : study_display(study, entity.table, display);
   for (size_t i = 0; i < shown; i++) add_item(reader, (struct measure){.of = {entity.table, display[i], entity.role}});
+  for (size_t back = 1; back <= 3 && back <= at; back++) reader->its |= token_is(reader, at - back, "its|corresponding");
   if (!shown) add_item(reader, (struct measure){.of = place});
   return mention->to - at;
 }

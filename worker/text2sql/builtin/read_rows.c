@@ -238,6 +238,12 @@ static size_t read_quantity(struct reader *reader, size_t at, const char **ret_o
     *ret_number = study->tokens.items[p].lower;
     return n + 1;
   }
+  if (token_is(reader, at, "between") && token_at(reader, at + 1)->kind == TOKEN_NUMBER && token_is(reader, at + 2, "and") &&
+      token_at(reader, at + 3)->kind == TOKEN_NUMBER) {
+    *ret_op = "BETWEEN";
+    *ret_number = arena_printf(study->arena, "%s AND %s", token_at(reader, at + 1)->lower, token_at(reader, at + 3)->lower);
+    return *ret_number ? 4 : 0;
+  }
   if ((n = study_phrase(study, at, "multiple|several"))) {
     *ret_op = ">";
     *ret_number = "1";

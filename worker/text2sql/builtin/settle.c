@@ -12,6 +12,7 @@
 #define FOR_MENTIONED 0.12
 #define FOR_BESIDE 0.45
 #define FOR_EXACT 0.2
+#define FOR_GOING_ON 0.1
 #define PER_STEP 0.08
 #define KEY_UNASKED 0.25
 #define VIEW_COST 0.12
@@ -61,6 +62,8 @@ static double column_worth(struct reader *reader, const struct mention *mention,
   if (reader->branch && reader->out->branches[reader->branch - 1].table == link->table) worth += FOR_BRANCH;
   if (study->mentioned[link->table]) worth += FOR_MENTIONED;
   if (mention_beside(reader, mention, link->table)) worth += FOR_BESIDE;
+  bool goes_on = mention->from > 0 && token_is(reader, mention->from - 1, "and|,"); /* "codes and descriptions" */
+  if (goes_on && reader->last_column.column && reader->last_column.table == link->table) worth += FOR_GOING_ON;
   if (subject != NO_TABLE && link->table != subject) {
     double distance = study_distance(study, subject, link->table);
     worth -= distance > 8 ? 0.8 : PER_STEP * distance;
