@@ -80,7 +80,8 @@ static const char *where_text(struct study *study) {
   for (size_t i = 0; i < r->filter_count; i++) {
     size_t branch = r->filters[i].branch;
     if (branch && r->branches[branch - 1].apart) continue; /* said by the filter it is for */
-    text = study_cat(study, text, r->filters[i].side == 2 ? " and beside it " : " and ", filter_text(study, &r->filters[i]));
+    const char *joint = r->filters[i].either ? " or " : r->filters[i].side == 2 ? " and beside it " : " and ";
+    text = study_cat(study, text, joint, filter_text(study, &r->filters[i]));
   }
   for (size_t i = 0; i < r->branch_count; i++) {
     const struct branch *branch = &r->branches[i];

@@ -121,7 +121,7 @@ static size_t compare_after(struct reader *reader, size_t start, size_t at, stru
   struct study *study = reader->study;
   size_t p = at;
   bool negated = false;
-  while (token_is(reader, p, "is|are|was|were|of|has|have|been|being|that|which|costs|value|a|not|isn|greater") &&
+  while (token_is(reader, p, "is|are|was|were|of|has|have|been|being|that|which|costs|value|a|not|isn|greater|either") &&
          !study_phrase(study, p, "greater than")) {
     negated |= token_is(reader, p, "not");
     p++;
@@ -221,7 +221,10 @@ static size_t compare_split(struct reader *reader, size_t at) {
   if (!mention || !mention_best(mention, LINK_COLUMN) || !token_is(reader, mention->to, "than") ||
       !settle_column(reader, mention, WANT_NUMBER, &place))
     return 0;
-  return compare_than(reader, at, mention->to + 1, place, more ? ">" : "<", false);
+  size_t p = mention->to + 1; /* "a greater weight than 10" */
+  if (number_at(reader, p))
+    return compare_number(reader, at, place, more ? ">" : "<", token_at(reader, p)->lower, skip_units(reader, p + 1, place.column) - at);
+  return compare_than(reader, at, p, place, more ? ">" : "<", false);
 }
 
 /* "earn more than 30", "cost over 5": the column that the verb before says. */
@@ -412,8 +415,22 @@ static size_t compare_stock(struct reader *reader, size_t at) {
                   units + study_phrase(reader->study, at + units, "in stock|on stock|on hand|left in stock"));
 }
 
+/* "grade 9 or 10": the same column, either. */
+static size_t compare_again(struct reader *reader, size_t at) {
+  struct reading *out = reader->out;
+  const struct filter *last = out->filter_count ? &out->filters[out->filter_count - 1] : NULL;
+  if (!token_is(reader, at, "or") || !number_at(reader, at + 1) || !last || last->end != at || last->branch != reader->branch) return 0;
+  if (last->kind != FILTER_COMPARE || strcmp(last->op, "=") != 0 || last->until || last->negated) return 0;
+  if (mention_at(reader, skip_glue(reader, at + 2)) && !token_is(reader, at + 2, ",|?|.")) return 0;
+  reader->study->explained[at] = true;
+  struct filter filter = {.kind = FILTER_COMPARE, .of = last->of, .op = "=", .literal = token_at(reader, at + 1)->lower, .either = true};
+  return add_filter(reader, filter, at) ? 2 : 0;
+}
+
 size_t rule_compare(struct reader *reader, size_t at) {
   struct study *study = reader->study;
+  size_t again = compare_again(reader, at);
+  if (again) return again;
   size_t stock = compare_stock(reader, at);
   if (stock || study->doubt) return stock;
   size_t n = compare_adjective(reader, at);
@@ -433,7 +450,7 @@ size_t rule_compare(struct reader *reader, size_t at) {
   }
   const char *op;
   size_t p = mention->to; /* a look ahead: settling may raise a doubt that is nobody's */
-  while (token_is(reader, p, "is|are|was|were|of|has|have|been|being|that|which|costs|value|a|not|isn")) p++;
+  while (token_is(reader, p, "is|are|was|were|of|has|have|been|being|that|which|costs|value|a|not|isn|either")) p++;
   if (!read_comparison(reader, p, &op) && !number_at(reader, p) && !token_is(reader, p, "between|from|ranging|greater")) return 0;
   if (!settle_column(reader, mention, WANT_NUMBER, &place)) return 0;
   return compare_after(reader, at, mention->to, place);

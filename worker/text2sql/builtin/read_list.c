@@ -219,11 +219,11 @@ static void draw_done(struct reader *reader, const struct link *done, size_t at)
 }
 
 /* "id of students": their key, whatever it is called. */
-static bool key_of_noun(struct reader *reader, const struct mention *mention, struct place *ret_place) {
+static bool key_of_noun(struct reader *reader, size_t from, size_t to, struct place *ret_place) {
   struct study *study = reader->study;
   size_t table = reader->out->subject;
   for (size_t t = 0; t < study->snapshot->table_count; t++)
-    if (study->mentioned[t] && mention_beside(reader, mention, t)) table = t;
+    if (study->mentioned[t] && mention_beside(reader, &(struct mention){.from = from, .to = to}, t)) table = t;
   const struct snap_constraint *key = table_primary(study_table(study, table));
   for (size_t c = 0; key && key->column_count == 1 && c < study_table(study, table)->column_count; c++)
     if (strcmp(study_table(study, table)->columns[c].name, key->columns[0]) == 0) {
@@ -264,7 +264,10 @@ size_t rule_column(struct reader *reader, size_t at) {
   struct place place;
   const struct link *column = mention_best(mention, LINK_COLUMN);
   size_t where = where_from(reader, at);
-  if (where || !column) return where;
+  if (where) return where;
+  bool unnamed = !mention && token_is(reader, at, "id|ids") && !reader->where && key_of_noun(reader, at, at + 1, &place); /* of "petid" */
+  if (unnamed) add_item(reader, (struct measure){.of = place});
+  if (!column) return unnamed ? 1 : 0;
   if (mention->verb) {
     reader->last_verb = mention;
     if (column->score >= 0.6) draw_done(reader, column, at);
@@ -275,7 +278,7 @@ size_t rule_column(struct reader *reader, size_t at) {
   if (doing) return 1; /* "doctors charge the highest fee" */
   bool named = mention->to == at + 1 && token_is(reader, at, "name|names|title|titles");
   if (named && show_names(reader, mention)) return 1;
-  if (mention->to == at + 1 && token_is(reader, at, "id|ids") && key_of_noun(reader, mention, &place)) {
+  if (mention->to == at + 1 && token_is(reader, at, "id|ids") && key_of_noun(reader, at, mention->to, &place)) {
     add_item(reader, (struct measure){.of = place});
     return 1;
   }

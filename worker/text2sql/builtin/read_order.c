@@ -5,19 +5,22 @@
 
 static bool direction_at(const struct reader *reader, size_t at, size_t *ret_taken, bool *ret_falling) {
   struct study *study = reader->study;
-  static const char falls[] = "in descending order|descending order|descending|desc|from highest to lowest|from high to low|highest "
-                              "first|largest on top|highest on top|best to worst|most to least|highest to lowest|largest first|biggest "
-                              "first|from largest to smallest|best first|from best to "
-                              "worst|from most to least|from most "
-                              "expensive to cheapest|newest first|latest first|most recent first|most expensive first|"
-                              "in reverse order|most first|largest to smallest|high to low|from newest to oldest|newest to oldest|z to "
-                              "a|in reverse alphabetical order|in decreasing order|decreasing|from z to a";
+  static const char falls[] =
+      "in descending order|descending order|descending|desc|from highest to lowest|from high to low|highest "
+      "first|largest on top|highest on top|best to worst|most to least|highest to lowest|largest first|biggest "
+      "first|from largest to smallest|best first|from best to "
+      "worst|from most to least|from most "
+      "expensive to cheapest|newest first|latest first|most recent first|most expensive first|"
+      "in reverse order|in reversed lexicographical order|in reverse lexicographical order|reversed lexicographical order|in descending "
+      "alphabetical order|most first|largest to smallest|high to low|from newest to oldest|newest to oldest|z to "
+      "a|in reverse alphabetical order|in decreasing order|decreasing|from z to a";
   static const char rises[] =
       "in ascending order|ascending order|ascending|asc|from lowest to highest|from low to high|lowest first|lowest to highest|worst "
       "first|from worst to best|worst to best|least to most|smallest "
       "first|from smallest to largest|from least to most|from cheapest to most expensive|oldest first|earliest first|cheapest first|fewest "
       "first|smallest to largest|low to high|from oldest to newest|oldest to newest|a to z|from a to z|in increasing order|increasing|in "
-      "alphabetical order|alphabetically|in chronological order|chronologically";
+      "ascending alphabetical order|ascending alphabetical order|in lexicographical order|lexicographically|in alphabetical "
+      "order|alphabetically|in chronological order|chronologically";
   while (token_is(reader, at, "in|,|(|and") && !study_phrase(study, at, falls) && !study_phrase(study, at, rises) && *ret_taken < 2)
     at++, ++*ret_taken;
   size_t n = study_phrase(study, at, falls);
@@ -50,10 +53,16 @@ static size_t adjective_first(struct reader *reader, size_t at, struct place *re
   return m && other.column == ret_place->column && turned != *ret_falling ? p + to + m - at : 0;
 }
 
+static const char alphabetical[] =
+    "alphabetically|in alphabetical order|in reverse alphabetical order|a to z|from a to z|z to a|from z to a|in ascending alphabetical "
+    "order|"
+    "in descending alphabetical order|lexicographically|in lexicographical order|in reverse lexicographical order|"
+    "in reversed lexicographical order";
+
 static bool implied_column(struct reader *reader, size_t at, struct place *ret_place) {
   struct study *study = reader->study;
   size_t table = reader->out->subject;
-  if (study_phrase(study, at, "alphabetically|in alphabetical order|in reverse alphabetical order|a to z|from a to z|z to a|from z to a")) {
+  if (study_phrase(study, at, alphabetical)) {
     const struct snap_column *display[2];
     if (reader->last_column.column && wanted_fits(reader->last_column.column, WANT_TEXT)) {
       *ret_place = reader->last_column;

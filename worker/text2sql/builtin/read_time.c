@@ -138,7 +138,7 @@ const struct join_edge *role_said_before(const struct reader *reader, size_t at,
   const struct join_graph *graph = &reader->study->graph;
   int direction = 0;
   for (size_t back = 1; back <= 4 && back <= at && !direction; back++) {
-    if (token_is(reader, at - back, "from|leaving|depart|departs|departed|departing|leave|left|leaves"))
+    if (token_is(reader, at - back, "from|leaving|depart|departs|departed|departing|leave|left|leaves|originating|originate"))
       direction = 1;
     else if (token_is(reader, at - back,
                       "to|into|towards|arrive|arrives|arrived|arriving|landing|land|landed|bound|receive|receives|joined|reach"))
