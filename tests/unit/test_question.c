@@ -138,6 +138,7 @@ static void what_is_not_understood_is_asked(void **state) {
 
 /* A negation, a comparison or an alternative that no rule took must not be passed over. */
 static void nothing_that_turns_the_meaning_is_dropped(void **state) {
+  asks_back(state, "clients whose name is different from their city", "different");
   static const char *const questions[] = {"clients who are not happy", "clients except",       "invoices or else",  "clients per",
                                           "invoices with more",        "clients without luck", "vip clients or not"};
   for (size_t i = 0; i < sizeof questions / sizeof *questions; i++) {
@@ -473,7 +474,9 @@ static void columns_say_what_they_are(void **state) {
       "{\"name\":\"genre\",\"type\":\"text\"}],"
       "\"primary_key\":{\"name\":\"q\",\"columns\":[\"id\"]},"
       "\"foreign_keys\":[{\"name\":\"c\",\"columns\":[\"leader_id\"],\"ref_schema\":\"public\",\"ref_table\":\"people\",\"ref_columns\":["
-      "\"id\"]}]}]}",
+      "\"id\"]}]},"
+      "{\"schema\":\"public\",\"name\":\"gig\",\"kind\":\"table\",\"columns\":[{\"name\":\"id\",\"type\":\"integer\",\"nullable\":false},"
+      "{\"name\":\"band\",\"type\":\"integer\",\"nullable\":false}],\"primary_key\":{\"name\":\"g\",\"columns\":[\"id\"]}}]}",
       arena, &json);
   struct fixture f = {arena, json, snapshot};
   void *fixture = &f;
@@ -482,6 +485,8 @@ static void columns_say_what_they_are(void **state) {
          "SELECT p.id, p.name\nFROM public.people AS p\nWHERE (SELECT count(*) FROM public.friend AS f WHERE p.id = f.person_id) >= 3");
   writes(&fixture, "Who has the most years of work?",
          "SELECT p.id, p.name, p.years_of_work\nFROM public.people AS p\nORDER BY p.years_of_work DESC NULLS LAST\nLIMIT 1");
+  writes(&fixture, "bands with at least 2 gigs",
+         "SELECT b.id, b.band\nFROM public.band AS b\nWHERE (SELECT count(*) FROM public.gig AS g WHERE b.id = g.band) >= 2");
   writes(&fixture, "Where is the youngest person from?",
          "SELECT p.id, p.name, p.hometown, p.age\nFROM public.people AS p\nORDER BY p.age\nLIMIT 1");
   json_decref(json);

@@ -158,6 +158,15 @@ static bool names_row_of(const struct edge_reader *r, const struct word *word, s
   return own && words_alike(word, r->names->table_words[table][own - 1]) > 0;
 }
 
+/* "airline", a number, where there are airlines with such a key: called like their table, and nothing else. */
+static bool called_like(const struct edge_reader *r, const struct word *const *words, size_t count, const struct snap_column *column,
+                        size_t to, const struct snap_column *key) {
+  if (!key || !column_integer(column) || !column_integer(key) || count != r->names->table_counts[to]) return false;
+  for (size_t w = 0; w < count; w++)
+    if (words[w] != r->names->table_words[to][w]) return false;
+  return count > 0;
+}
+
 static void read_inferred(struct edge_reader *r, size_t at, const struct snap_column *const *keys) {
   const struct snap_table *table = &r->snapshot->tables[at];
   for (size_t c = 0; c < table->column_count; c++) {
@@ -170,8 +179,10 @@ static void read_inferred(struct edge_reader *r, size_t at, const struct snap_co
     for (size_t to = 0; !keyed && count > 1 && to < r->snapshot->table_count; to++)
       keyed = keys[to] && strcmp(keys[to]->name, column->name) == 0;
     bool itself = count > 1 && reflexive(words, count) && (keyed || names_row_of(r, words[count - 1], at));
-    if (!keyed && !itself) continue;
-    for (size_t to = 0; to < r->snapshot->table_count; to++) {
+    for (size_t to = 0; !keyed && !best && to < r->snapshot->table_count; to++)
+      if (to != at && called_like(r, words, count, column, to, keys[to])) best = to + 1;
+    if (!keyed && !itself && !best) continue;
+    for (size_t to = 0; (keyed || itself) && to < r->snapshot->table_count; to++) {
       double score = to != at && keys[to] && same_type(column, keys[to]) ? leads_to(r, words, count, to, keys[to], column->name) : 0;
       if (score > most) most = score, best = to + 1;
     }

@@ -41,7 +41,7 @@ static void explain(struct study *study, size_t from, size_t count) {
 static void read_all(struct reader *reader) {
   struct study *study = reader->study;
   for (size_t at = 0; at < study->tokens.count && !study->doubt && !study->oom;) {
-    size_t taken = 0;
+    size_t taken = study_phrase(study, at, "his or her|her or his|his/her|he or she|him or her"); /* one person's */
     note_clause(reader, at);
     size_t filters = reader->out->filter_count;
     for (size_t i = 0; i < sizeof rules / sizeof *rules && !taken && !study->doubt; i++) taken = rules[i](reader, at);

@@ -14,7 +14,7 @@ static const char benign[] =
     "calculate compute count report query question answer order ordered sort sorted group grouped column columns "
     "row rows field fields system registered recorded stored listed given output number amount "
     "offer offers offered take takes taken took provide provided handled handle assigned placing making currently "
-    "present people person whole entire full complete each sum summary overview ";
+    "go goes going gone went present people person whole entire full complete each sum summary overview ";
 
 /* Glue that turns the meaning round: it is never passed over in silence. */
 static bool weighty(const char *lower) {
@@ -181,7 +181,7 @@ bool says_nothing(const struct study *study, size_t at) {
   if (money_beside(study, at)) return true;
   if (at > 0 && study->explained[at - 1] && study_phrase(study, at, "anything|something|anyone|somebody"))
     return true; /* "bought anything" */
-  if (only_of_many(study, at)) return false;
+  if (only_of_many(study, at) || study_phrase(study, at, "different from|other than|the same as|unlike")) return false;
   if (study_phrase(study, at, "value of|worth of")) return false;                                  /* an amount is asked for */
   if (at > 0 && study_phrase(study, at - 1, "on display|on show|on view|in return")) return false; /* no order to show */
   if (study_phrase(study, at, "under") && mention_best(study->at[at + 1 < study->tokens.count ? at + 1 : at], LINK_VALUE)) return true;
