@@ -1,13 +1,14 @@
 /* table_rank.c - see table_rank.h.
  *
- * By word: BM25, where of a word, its synonyms and the schema's words nearest to it in meaning only the one that says most of a table
- * counts. By vector: the product with every text. By meaning: how like all that the question says is what a table says in all. These are
- * made parts of their best and added (Bruch et al. 2022: scores merged so tell more than places do). What is joined to a good one is likely
- * needed with it, over two keys at most. Then the best is taken again and again, and a word whose best table has been taken counts less
- * from then on: a question about products and suppliers needs both, not six kinds of products. */
+ * By word: BM25, where of a word, its synonyms, the schema's words nearest to it in meaning and names that are its bones only the one that
+ * says most of a table counts. By vector: the product with every text. By meaning: how like all that the question says is what a table says
+ * in all. These are made parts of their best and added (Bruch et al. 2022: scores merged so tell more than places do). What is joined to a
+ * good one is likely needed with it, over two keys at most. Then the best is taken again and again, and a word whose best table has been
+ * taken counts less from then on: a question about products and suppliers needs both, not six kinds of products. */
 #include "worker/retrieval/table_rank.h"
 
 #include <math.h>
+#include <stdio.h>
 
 #include "worker/retrieval/tables_impl.h"
 
@@ -15,6 +16,7 @@
 #define LIKE_NOTHING 0.02F /* products below are chance */
 #define NEAR 0.6           /* what a word counts that is near one of the question … */
 #define NEAR_KNOWN 0.7     /* … times this, where the schema has that one, too */
+#define BONES_LEAST 3      /* letters of a name that is the bones of a word */
 #define IDF_MOST 4         /* a word that the schema has not at all says no more of what is meant than a rare one */
 #define MEANING 0.3        /* what meaning adds to a score, unless a model has made the vectors */
 #define VECTOR_WORDS 0.1   /* the vectors' part of a score, where they are made of the same words … */
@@ -91,10 +93,30 @@ static void score_near(struct search *search, size_t w) {
   }
 }
 
+static void score_as(struct search *search, size_t w, const char *name) {
+  struct question_word as = search->question->words[w];
+  as.name_term = lexicon_term(name);
+  score_word(search, &as);
+}
+
+/* A name without vowels ("bndl", "tgt") may be known by what the question says: all of its bones, or all but one between the ends. */
+static void score_bones(struct search *search, size_t w) {
+  const struct question_word *word = &search->question->words[w];
+  char bones[WORDING_BYTES], fewer[WORDING_BYTES];
+  if (!is_own(search->question, w)) return;
+  size_t len = wording_bones(word->stem, bones);
+  if (len >= BONES_LEAST) score_as(search, w, bones);
+  for (size_t out = 1; len > BONES_LEAST && out + 1 < len; out++) {
+    snprintf(fewer, sizeof fewer, "%.*s%s", (int)out, bones, bones + out + 1);
+    score_as(search, w, fewer);
+  }
+}
+
 static void score_by_word(struct search *search) {
   const struct question *question = search->question;
   for (size_t w = 0; w < question->word_count; w++) score_word(search, &question->words[w]);
   for (size_t w = 0; w < question->word_count; w++) score_near(search, w);
+  for (size_t w = 0; w < question->word_count; w++) score_bones(search, w);
   for (size_t w = 0; w < question->word_count; w++)
     for (size_t t = 0; question->words[w].meaning == w && t < search->tables; t++)
       search->lexical[t] += (double)search->by_word[w * search->tables + t];

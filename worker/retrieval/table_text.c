@@ -127,9 +127,7 @@ bool table_text_find(const struct snapshot *snapshot, const struct wording *word
   } else if (kind == TABLE_ABOUT) {
     if (table->comment) buf_printf(out, "%.*s\n", COMMENT_BYTES, table->comment);
   } else {
-    for (size_t i = from; i < to; i++)
-      if (snap_table_refers_by(table, table->columns[i].name) == (kind == TABLE_KEYS))
-        find_column(snapshot, wording, table, &table->columns[i], out);
+    for (size_t i = from; i < to; i++) find_column(snapshot, wording, table, &table->columns[i], out);
   }
   return buf_ok(out);
 }

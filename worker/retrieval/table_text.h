@@ -15,8 +15,7 @@ enum table_words {
   TABLE_NAME,        /* its own, and what that stands for */
   TABLE_SCHEMA,      /* its schema's, which many share */
   TABLE_ABOUT,       /* its comment */
-  TABLE_ITS_COLUMNS, /* names, comments, values of columns */
-  TABLE_KEYS,        /* names of columns that refer to another table, and so speak of that */
+  TABLE_ITS_COLUMNS, /* names, comments, values of columns, those of keys as well: they speak of the table they refer to */
   TABLE_WORDS
 };
 bool table_text_find(const struct snapshot *snapshot, const struct wording *wording, const struct snap_table *table, enum table_words kind,

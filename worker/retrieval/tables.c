@@ -16,13 +16,12 @@
 #define INDEX_BYTES ((size_t)512 << 20)
 #define TEXT_BYTES (256 * 1024)
 #define EMBED_MS 60000
-/* What a word counts, by where it stands; keys are followed as well, so their words count less. */
+/* What a word counts, by where it stands. */
 #define NAME_TIMES 3
 #define NAME_SHARED 2 /* … and so much more, shared by the words of a name: customers are "customers" before "customer_notes" are */
 #define SCHEMA_TIMES 0.5F
 #define ABOUT_TIMES 1
 #define COLUMN_TIMES 1
-#define KEY_TIMES 0.7F
 
 /* --- terms --- */
 
@@ -85,7 +84,7 @@ static bool add_texts(struct builder *builder) {
 }
 
 static float times_of(enum table_words kind, size_t words) {
-  static const float times[TABLE_WORDS] = {NAME_TIMES, SCHEMA_TIMES, ABOUT_TIMES, COLUMN_TIMES, KEY_TIMES};
+  static const float times[TABLE_WORDS] = {NAME_TIMES, SCHEMA_TIMES, ABOUT_TIMES, COLUMN_TIMES};
   return times[kind] + (kind == TABLE_NAME ? (float)NAME_SHARED / (float)words : 0);
 }
 

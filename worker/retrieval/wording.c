@@ -7,7 +7,6 @@
 
 #include "worker/retrieval/synonyms.h"
 
-#define WORD_BYTES 32
 #define PARTS 3
 #define SHORTEST 3     /* letters of a common word that is a part of another … */
 #define SHORTEST_OWN 4 /* … and of one that only the schema has */
@@ -23,83 +22,91 @@ static const char *const abbreviations[] = {
     "ar accounts receivable customer", "asgn assignment", "asmt assessment", "assgn assignment", "attr attribute", "auth authorization",
     "avail availability", "avg average",
     /* b */
-    "bal balance", "ben benefit beneficiary", "bldg building", "bnft benefit", "bom bill of materials component", "br branch",
-    "brch branch", "bus business",
+    "bal balance", "ben benefit beneficiary", "bldg building", "bndl bundle", "bnft benefit", "bom bill of materials component",
+    "br branch", "brch branch", "bus business",
     /* c */
-    "cal calendar", "calc calculation", "cap capacity", "capa corrective action", "cat category", "cert certificate certification",
-    "cfg configuration", "chg change charge", "chk check", "clm claim", "cls class", "cmpl completed", "cnt count", "cntr center contract",
-    "cntry country", "co company", "coll collection", "com commission", "comm commission communication",
-    "comp component company compensation", "conf confirmation conference", "config configuration", "cons consumption",
-    "cont contact contract", "contr contract", "cpn coupon", "cr credit", "crd card", "cred credit", "crm customer relationship",
-    "crncy currency", "crs course", "csat customer satisfaction", "cst cost", "ctr center", "ctry country", "cty city",
-    "cur current currency", "curr current currency", "cust customer", "cvrg coverage",
+    "cal calendar", "calc calculation", "cap capacity", "capa corrective action", "capex capital expense investment", "cat category",
+    "cert certificate certification", "cfg configuration", "chg change charge", "chk check", "clm claim", "cls class", "cmpl completed",
+    "cmsn commission", "cnt count", "cntr center contract", "cntry country", "co company", "coll collection", "com commission",
+    "comm commission communication", "comp component company compensation", "conf confirmation conference", "config configuration",
+    "cons consumption", "cont contact contract", "contr contract", "cpn coupon", "cr credit", "crd card", "cred credit",
+    "crm customer relationship", "crncy currency", "crs course", "csat customer satisfaction", "cst cost", "ctr center", "ctry country",
+    "cty city", "cur current currency", "curr current currency", "cust customer", "cvg coverage", "cvrg coverage", "cxl cancellation",
     /* d */
     "ded deduction", "def defect definition", "del delivery", "dep deposit department", "dept department", "desc description",
-    "descr description", "dest destination", "dev device", "diag diagnosis", "dim dimension", "disc discount",
+    "descr description", "dest destination", "dev device", "dflt default", "diag diagnosis", "dim dimension", "disc discount",
     "dist district distribution distance", "distr distribution", "div division", "dlvry delivery", "dob date of birth", "doc document",
-    "docs documents", "dpt department", "drv driver", "dt date", "dur duration", "dx diagnosis",
+    "docs documents", "dpt department", "drv driver", "dt date", "dtl detail", "dur duration", "dx diagnosis",
     /* e */
     "eff effective", "emp employee", "empl employee", "eng engineering engine", "enr enrollment", "enrl enrollment", "eqp equipment",
     "equip equipment", "est estimate", "eta expected arrival", "eval evaluation", "evt event", "exam examination", "exp expense expiry",
     "expir expiry", "ext external extension",
     /* f */
-    "fac facility faculty", "fclty facility faculty", "fin finance", "flt flight", "fname first name", "freq frequency", "fst first",
-    "fx exchange rate currency",
+    "fa fixed asset", "fac facility faculty", "fclty facility faculty", "fcst forecast", "fin finance", "flt flight", "fname first name",
+    "freq frequency", "fst first", "fte full time employee", "fx exchange rate currency",
     /* g */
-    "gl general ledger", "govt government", "grp group", "grs gross",
+    "gdpr data protection privacy consent", "gl general ledger", "govt government", "grp group", "grs gross",
     /* h */
     "hcp physician", "hdr header", "hist history", "hosp hospital", "hr human resources hour", "hrs hours",
     /* i */
     "ind indicator", "info information", "ins insurance", "insp inspection", "inst institution installation",
     "instr instruction instructor", "int interest", "inv invoice inventory", "invc invoice", "invt inventory", "itm item",
     /* j */
-    "jrnl journal",
+    "je journal entry", "jrnl journal",
     /* k */
     "kyc know your customer identity",
     /* l */
     "lab laboratory", "lang language", "lbr labor", "lic license", "lmt limit", "ln line loan", "lname last name", "loc location",
     "lst last list", "lvl level",
     /* m */
-    "maint maintenance", "mat material", "matl material", "max maximum", "med medication medical", "meds medication",
+    "maint maintenance", "mat material", "matl material", "max maximum", "mbr member", "med medication medical", "meds medication",
     "mfa two factor authentication", "mfg manufacturing manufacturer", "mfr manufacturer", "mgmt management", "mgr manager",
-    "min minimum minutes", "misc other", "mkt market", "mktg marketing", "mn maintenance", "mnth month", "mo month", "msg message",
-    "msgs messages", "mst master", "mstr master", "mtg meeting mortgage", "mth month", "mthly monthly", "mtr meter", "mvmt movement",
+    "min minimum minutes", "misc other", "mkt market", "mktg marketing", "mn maintenance", "mnth month", "mo month",
+    "mrr monthly recurring revenue", "msg message", "msgs messages", "mst master", "mstr master", "mtg meeting mortgage", "mth month",
+    "mthly monthly", "mtr meter", "mvmt movement",
     /* n */
     "nbr number", "nm name", "notif notification", "nps net promoter score recommend", "num number",
     /* o */
-    "obj object", "occ occupancy", "op operation", "oper operation operator", "opp opportunity", "oppty opportunity",
-    "opr operation operator", "ops operations", "ord order", "ordr order", "org organization", "orig origin", "ot overtime",
+    "obj object", "obs observation", "occ occupancy", "okr objective key result", "op operation", "oper operation operator",
+    "opex operating expense", "opp opportunity", "oppty opportunity", "opr operation operator", "ops operations", "ord order", "ordr order",
+    "org organization", "orig origin", "ot overtime",
     /* p */
     "pass passenger", "pat patient", "pax passenger", "pct percent", "perf performance", "perm permission permit", "ph phone",
     "pkg package", "plcy policy", "pln plan", "pmt payment", "pmts payments", "pnlty penalty", "po purchase order", "pol policy",
     "pos position point of sale", "prc price", "prd product period", "prem premium", "proc procedure process", "prod product production",
     "prof professor profile", "prog program", "proj project", "prom promised promotion", "promo promotion", "prop property",
-    "prov provider", "prsn person", "pt patient point part", "purch purchase", "pwr power", "pymt payment",
+    "prov provider", "prsn person", "pt patient point part", "pto vacation absence leave", "purch purchase", "pwd password", "pwr power",
+    "pymt payment",
     /* q */
-    "qa quality assurance", "qc quality control", "qlty quality", "qt quote", "qtr quarter", "qty quantity",
+    "qa quality assurance", "qc quality control", "qlty quality", "qt quote", "qte quote", "qtr quarter", "qty quantity",
     /* r */
     "rcpt receipt", "rcv received", "rcvd received", "rec record receipt", "recv received", "ref reference",
     "reg region registration regular", "rel relation", "rep representative report", "req request requirement",
-    "res reservation result resource", "resv reservation", "ret return", "rev revenue review", "rfq request for quote", "rm room",
-    "rma return", "rpt report", "rqst request", "rsn reason", "rsv reservation", "rte route", "rtn return", "rx prescription",
+    "res reservation result resource", "resv reservation", "ret return", "rev revenue review", "rfq request for quote", "rgn region",
+    "rm room", "rma return", "rpt report", "rqst request", "rslt result", "rsn reason", "rsv reservation", "rte route",
+    "rtg rating routing", "rtn return", "rx prescription",
     /* s */
     "sal salary", "sched schedule", "sec section security", "seg segment", "sem semester", "seq sequence", "ser serial", "sess session",
-    "shp shipment", "shpmt shipment", "shpt shipment", "sku product stock item", "sla service level", "sls sales", "so sales order",
-    "spec specification specialty", "sr service request", "st street state status", "stat status statistics", "std standard student",
-    "stk stock", "stmt statement", "stu student", "stud student", "sub subscription", "subj subject", "subs subscription subscriber",
-    "supp supplier support", "suppl supplier", "surg surgery", "svc service", "svcs services", "svy survey", "sys system",
+    "sgmt segment", "shp shipment", "shpmt shipment", "shpt shipment", "sku product stock item", "sla service level", "sls sales",
+    "so sales order", "spec specification specialty", "sr service request", "sso single sign on", "st street state status",
+    "stat status statistics", "std standard student", "stk stock", "stmt statement", "sts status", "stu student", "stud student",
+    "sub subscription", "subj subject", "subs subscription subscriber", "supp supplier support", "suppl supplier", "surg surgery",
+    "svc service", "svcs services", "svy survey", "sys system",
     /* t */
-    "tech technician technology", "tel telephone", "temp temperature", "terr territory", "tkt ticket", "tm time", "tot total",
-    "tran transaction", "trans transaction", "trk truck tracking", "trn training transaction", "trnsp transport", "trx transaction",
-    "ttl title total", "tx transaction", "txn transaction", "txns transactions", "typ type",
+    "tech technician technology", "tel telephone", "temp temperature", "terr territory", "tgt target", "tkt ticket", "tm time",
+    "tmpl template", "tot total", "tran transaction", "trans transaction", "trk truck tracking", "trn training transaction",
+    "trnsp transport", "trx transaction", "ttl title total", "tx transaction", "txn transaction", "txns transactions", "typ type",
+    "tz time zone",
     /* u */
-    "univ university", "uom unit of measure", "usr user", "util utility utilization",
+    "univ university", "uom unit of measure", "usg usage", "usr user", "util utility utilization",
     /* v */
     "val value", "veh vehicle", "vend vendor", "ver version", "vin vehicle", "vis visit", "vndr vendor", "vol volume volunteer",
+    "vou voucher",
     /* w */
-    "wh warehouse", "whs warehouse", "whse warehouse", "wk week work", "wkly weekly", "wo work order production", "wrk work", "wt weight",
+    "wh warehouse", "whs warehouse", "whse warehouse", "wht withholding tax", "wk week work", "wkly weekly", "wo work order production",
+    "wrk work", "wrt write", "wt weight",
     /* x */
-    "xact transaction", "xfer transfer",
+    "xact transaction", "xfer transfer", "xfr transfer", "xref reference",
     /* y */
     "yr year"};
 
@@ -138,7 +145,7 @@ static const char *abbreviated(const char *word) {
 }
 
 const char *wording_stem(const struct lexeme *lexeme) {
-  char singular[WORD_BYTES];
+  char singular[WORDING_BYTES];
   const char *word = lexeme->word;
   size_t len = strlen(word);
   if (len < sizeof "rating" - 1 || len >= sizeof singular) return lexeme->stem;
@@ -167,7 +174,7 @@ static struct own *own_of(const struct wording *wording, const char *word) {
 
 /* As it stands, or as one of several. */
 static bool is_common(const char *word) {
-  char singular[WORD_BYTES];
+  char singular[WORDING_BYTES];
   size_t len = strlen(word);
   if (synonyms_have(word)) return true;
   if (len < SHORTEST + 1 || word[len - 1] != 's') return false;
@@ -184,10 +191,9 @@ static bool is_part(const struct wording *wording, const char *word, const char 
 
 static bool is_vowel(char c) { return c && strchr("aeiouy", c) != NULL; }
 
-/* The first letter and what follows it without vowels, doubled ones once. */
-static size_t bones_of(const char *word, char bones[WORD_BYTES]) {
+size_t wording_bones(const char *word, char bones[WORDING_BYTES]) {
   size_t len = 0;
-  for (const char *at = word; *at && len + 1 < WORD_BYTES; at++)
+  for (const char *at = word; *at && len + 1 < WORDING_BYTES; at++)
     if (at == word || (!is_vowel(*at) && *at != at[-1])) bones[len++] = *at;
   bones[len] = '\0';
   return len;
@@ -207,14 +213,14 @@ static bool is_last(const struct wording *wording, const char *word, const char 
 /* --- the words of a name --- */
 
 /* The next run of letters, in lower case, parted as the lexicon parts them (orderItems, HTTPServer); NULL at the end. */
-static const char *next_word(const char *at, char word[WORD_BYTES]) {
+static const char *next_word(const char *at, char word[WORDING_BYTES]) {
   size_t len = 0;
   while (*at && !((*at | 0x20) >= 'a' && (*at | 0x20) <= 'z')) at++;
   if (!*at) return NULL;
   for (; (*at | 0x20) >= 'a' && (*at | 0x20) <= 'z'; at++) {
     bool upper = *at <= 'Z', before_upper = len && at[-1] <= 'Z', lower_follows = at[1] >= 'a' && at[1] <= 'z';
     if (len && upper && (!before_upper || lower_follows)) break;
-    if (len + 1 < WORD_BYTES) word[len++] = (char)(*at | 0x20);
+    if (len + 1 < WORDING_BYTES) word[len++] = (char)(*at | 0x20);
   }
   word[len] = '\0';
   return at;
@@ -229,7 +235,7 @@ static void put_part(const char *part, struct buf *out) {
 }
 
 static bool put_two(const struct wording *wording, const char *word, size_t at, const char *whole, int parts, struct buf *out) {
-  char first[WORD_BYTES];
+  char first[WORDING_BYTES];
   size_t mark = out->len;
   snprintf(first, sizeof first, "%.*s", (int)at, word);
   if (!is_part(wording, first, whole)) return false;
@@ -250,8 +256,8 @@ static bool put_parts(const struct wording *wording, const char *word, const cha
 /* --- bones --- */
 
 static bool has_bones(const char *word, const char *bones, size_t len) {
-  char of[WORD_BYTES];
-  size_t of_len = bones_of(word, of);
+  char of[WORDING_BYTES];
+  size_t of_len = wording_bones(word, of);
   if (strcmp(of, bones) == 0) return true;
   if (len <= BONES_LEAST || of_len != len + 1) return len > BONES_LEAST && strncmp(of, bones, len) == 0;
   size_t same = 0; /* one may be left out, but neither the first nor the last */
@@ -268,15 +274,15 @@ struct meant {
 
 static bool put_if_bones(void *arg, const char *word) {
   struct meant *meant = arg;
-  if (*word != *meant->bones || strlen(word) < meant->len + 2 || !has_bones(word, meant->bones, meant->len)) return true;
+  if (*word != *meant->bones || strlen(word) < meant->len + 1 || !has_bones(word, meant->bones, meant->len)) return true;
   buf_printf(meant->out, " %s", word);
   return ++meant->count < BONES_MEANT;
 }
 
 static void put_meant_by_bones(const struct wording *wording, const char *word, struct buf *out) {
   struct meant meant = {.bones = word, .len = strlen(word), .out = out};
-  char bones[WORD_BYTES];
-  if (meant.len < BONES_LEAST || bones_of(word, bones) != meant.len) return;
+  char bones[WORDING_BYTES];
+  if (meant.len < BONES_LEAST || wording_bones(word, bones) != meant.len) return;
   if (!synonyms_each(put_if_bones, &meant)) return;
   for (size_t i = 0; i <= wording->mask; i++)
     if (wording->words[i].word && strlen(wording->words[i].word) > SHORTEST_OWN && !put_if_bones(&meant, wording->words[i].word)) return;
@@ -285,7 +291,7 @@ static void put_meant_by_bones(const struct wording *wording, const char *word, 
 /* --- all of it --- */
 
 void wording_put(const struct wording *wording, const char *name, struct buf *out) {
-  char word[WORD_BYTES];
+  char word[WORDING_BYTES];
   while ((name = next_word(name, word))) {
     const char *means = abbreviated(word);
     if (means)
@@ -307,7 +313,7 @@ static size_t count_words(const struct snapshot *snapshot) {
 }
 
 static bool add_own(struct wording *wording, const char *text, struct arena *arena) {
-  char word[WORD_BYTES];
+  char word[WORDING_BYTES];
   while (text && (text = next_word(text, word))) {
     struct own *own = own_of(wording, word);
     if (own->word || strlen(word) < SHORTEST_OWN || wording->count * 2 > wording->mask) continue;

@@ -10,6 +10,10 @@
 const char *wording_stem(const struct lexeme *lexeme);
 uint32_t wording_term(const struct lexeme *lexeme); /* its hash, as lexicon_term has it */
 
+#define WORDING_BYTES 32 /* of a word */
+/* The first letter and what follows it without vowels, doubled ones once ("bundle": bndl); its length. */
+size_t wording_bones(const char *word, char bones[WORDING_BYTES]);
+
 /* The words that names may be made of: common ones, and those that the schema's own names and comments hold. */
 struct wording;
 
