@@ -18,7 +18,8 @@ static struct pool pools[] = {{.name = "seen", .file = "questions.txt", .bar = 0
                               {.name = "airline's", .file = "questions_airline.txt", .bar = 0.85},
                               {.name = "cooperative's", .file = "questions_cooperative.txt", .bar = 0.94},
                               {.name = "insurer's", .file = "questions_insurer.txt", .bar = BAR},
-                              {.name = "tracker's", .file = "questions_tracker.txt", .bar = 0.94}};
+                              {.name = "tracker's", .file = "questions_tracker.txt", .bar = 0.94},
+                              {.name = "transport's (unseen)", .file = "questions_transport.txt", .unseen = true, .bar = 0.80}};
 #define POOLS (sizeof pools / sizeof *pools)
 static struct snapshot *pool; /* the first's */
 
