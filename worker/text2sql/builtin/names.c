@@ -132,6 +132,9 @@ bool column_numeric(const struct snap_column *column) {
   return column_integer(column) || typed(column, (const char *const[]){"numeric", "double", "real", "money", NULL});
 }
 bool column_temporal(const struct snap_column *column) { return typed(column, (const char *const[]){"date", "timestamp", NULL}); }
+bool column_period(const struct snap_column *column) {
+  return typed(column, (const char *const[]){"daterange", "tsrange", "tstzrange", NULL});
+}
 bool column_boolean(const struct snap_column *column) { return typed(column, (const char *const[]){"boolean", NULL}); }
 
 static bool listed(const char *const *names, size_t count, const char *name) {

@@ -38,6 +38,7 @@ bool column_textual(const struct snap_column *column);
 bool column_numeric(const struct snap_column *column);
 bool column_integer(const struct snap_column *column);
 bool column_temporal(const struct snap_column *column); /* date or timestamp */
+bool column_period(const struct snap_column *column);   /* a range of those */
 bool column_boolean(const struct snap_column *column);
 bool column_primary(const struct snap_table *table, const struct snap_column *column); /* a part of the primary key */
 const struct snap_constraint *table_primary(const struct snap_table *table);           /* NULL: none */

@@ -94,6 +94,24 @@ static size_t dates_compared(struct reader *reader, size_t at) {
   return p + n - at;
 }
 
+/* "coupons valid today": a column that holds a stretch of time itself, right before. */
+static bool in_period(struct reader *reader, size_t at, const struct date_range *range) {
+  const struct mention *mention = NULL;
+  for (size_t back = 1; back <= 4 && back <= at && !mention; back++) {
+    const struct mention *before = mention_at(reader, at - back);
+    if (before && before->to == at) mention = before;
+  }
+  if (!range->from && !range->to) return false;
+  for (size_t i = 0; mention && i < mention->count; i++) {
+    const struct link *link = &mention->links[i];
+    if (link->kind != LINK_COLUMN || !column_period(link->column) || link->table != reader->out->subject) continue;
+    struct filter filter = {.kind = FILTER_DATE, .of = {.table = link->table, .column = link->column}, .range = *range};
+    filter.negated = negated_before(reader, mention->from);
+    return add_filter(reader, filter, at) != NULL;
+  }
+  return false;
+}
+
 size_t rule_date(struct reader *reader, size_t at) {
   struct study *study = reader->study;
   size_t compared = dates_compared(reader, at);
@@ -103,7 +121,7 @@ size_t rule_date(struct reader *reader, size_t at) {
   if (another) return another;
   bool part = reader->both && (at == reader->both + 1 || at == reader->joint + 1); /* "in both 2014 and 2015" */
   size_t n = part ? dates_continue(&study->tokens, at, study->arena, &range) : dates_read(&study->tokens, at, study->arena, &range);
-  if (!n) return 0;
+  if (!n || in_period(reader, at, &range)) return n;
   size_t table = dated_table(reader, at);
   struct place place;
   size_t last = reader->last_table;

@@ -33,6 +33,17 @@ static const char *write_in(struct study *study, const struct filter *filter, co
   return arena_printf(arena, "%s %sIN (%s)", column, filter->negated ? "NOT " : "", list);
 }
 
+/* A stretch of time that shares some of another: "valid in May". */
+static const char *write_shared(struct study *study, const struct filter *filter, const char *column) {
+  const char *type = filter->of.column->base_type ? filter->of.column->base_type : filter->of.column->type;
+  const char *of = strcmp(type, "daterange") == 0 ? "date" : strcmp(type, "tsrange") == 0 ? "timestamp" : "timestamptz";
+  const struct date_range *range = &filter->range;
+  const char *from = range->from ? arena_printf(study->arena, "(%s)::%s", range->from, of) : "NULL",
+             *to = range->to ? arena_printf(study->arena, "(%s)::%s", range->to, of) : "NULL";
+  return arena_printf(study->arena, "%s%s && %s(%s, %s)%s", filter->negated ? "NOT (" : "", column, type, from, to,
+                      filter->negated ? ")" : "");
+}
+
 static const char *write_range(struct study *study, const struct filter *filter, const char *column) {
   struct arena *arena = study->arena;
   const struct date_range *range = &filter->range;
@@ -93,7 +104,7 @@ const char *write_filter(struct scope *scope, const struct filter *filter) {
       return arena_printf(arena, "%s %sBETWEEN %s AND %s", column, filter->negated ? "NOT " : "", filter->literal, filter->upper);
     return arena_printf(arena, "%s %s %s", column, filter->op, filter->literal);
   case FILTER_IN: return write_in(study, filter, column);
-  case FILTER_DATE: return write_range(study, filter, column);
+  case FILTER_DATE: return column_period(filter->of.column) ? write_shared(study, filter, column) : write_range(study, filter, column);
   case FILTER_NULL: return arena_printf(arena, "%s IS %sNULL", column, filter->negated ? "NOT " : "");
   case FILTER_FLAG: return arena_printf(arena, "%s%s", filter->negated ? "NOT " : "", column);
   case FILTER_LIKE: return write_like(study, filter, column);
