@@ -16,6 +16,7 @@
 #define COMPARE_ALL_MS 30000 /* of all of them */
 #define GAIN_FAIR 0.999      /* of the original's cost, that a rewrite may have: it has to be cheaper */
 #define GAIN_BLIND 1.5       /* where costs don't show the gain */
+#define GAIN_ROUGH 0.7       /* where they show somewhat too much */
 #define GAIN_PROBES 0.33     /* where they show too much: with all pages in memory */
 #define SAME_COST 0.02       /* of it: plans of one shape that differ less are one plan */
 
@@ -54,13 +55,17 @@ static bool same_shape(const struct plan_node *a, const struct plan_node *b) {
   return true;
 }
 
+static double gain_wanted(enum rewrite_costs costs) {
+  return costs == COSTS_BLIND ? GAIN_BLIND : costs == COSTS_ROUGH ? GAIN_ROUGH : GAIN_FAIR;
+}
+
 static void judge_plan(const struct optimization *o, struct ladder_step *step, const struct query_plan *plan) {
   double before = o->plan->root->total_cost, after = plan->root->total_cost;
   step->cost = after;
   step->level = 2;
   if (same_shape(o->plan->root, plan->root) && fabs(before - after) <= SAME_COST * before)
     ladder_drop(step, 3, "its plan is the same");
-  else if (after > before * (step->candidate.costs == COSTS_BLIND ? GAIN_BLIND : GAIN_FAIR))
+  else if (after > before * gain_wanted(step->candidate.costs))
     ladder_drop(step, 2, arena_printf(o->arena, "the planner expects it to cost %.0f instead of %.0f", after, before));
   else
     step->level = 3;

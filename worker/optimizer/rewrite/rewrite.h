@@ -27,6 +27,7 @@ struct rewrite_rule;
 enum rewrite_costs {
   COSTS_FAIR,
   COSTS_BLIND, /* they don't show what it gains */
+  COSTS_ROUGH, /* they show somewhat too much: aggregates that pass most rows over cost more than the planner thinks */
   COSTS_PROBES /* they show too much: each of a subquery's look-ups is charged with reads from disk that are in memory after the first */
 };
 
