@@ -57,11 +57,15 @@ static struct snapshot *load(const char *text, struct arena *arena, json_t **ret
   return snapshot;
 }
 
-static int setup(void **state) {
+static void fixture_of(const char *text, void **state) {
   struct fixture *f = calloc(1, sizeof *f);
   f->arena = arena_new((size_t)64 << 20);
-  f->snapshot = load(schema_json, f->arena, &f->json);
+  f->snapshot = load(text, f->arena, &f->json);
   *state = f;
+}
+
+static int setup(void **state) {
+  fixture_of(schema_json, state);
   return 0;
 }
 
@@ -394,32 +398,28 @@ static void values_are_looked_for_near_the_tables_named(void **state) {
 /* A number of days is no key of the own table, a range of dates no date, a list no single value. */
 static void columns_are_what_their_type_says(void **state) {
   (void)state;
-  ARENA_AUTO arena = arena_new((size_t)64 << 20);
-  json_t *json;
-  struct snapshot *snapshot = load(
+  void *fixture;
+  fixture_of(
       "{\"search_path_schemas\":[\"public\"],\"tables\":[{\"schema\":\"public\",\"name\":\"suppliers\",\"kind\":\"table\",\"columns\":["
       "{\"name\":\"id\",\"type\":\"integer\",\"nullable\":false},{\"name\":\"name\",\"type\":\"text\"},"
       "{\"name\":\"lead_time_days\",\"type\":\"integer\"},{\"name\":\"contract\",\"type\":\"daterange\"},"
       "{\"name\":\"signed_on\",\"type\":\"date\"},{\"name\":\"phones\",\"type\":\"text[]\"}],"
       "\"primary_key\":{\"name\":\"p\",\"columns\":[\"id\"]}}]}",
-      arena, &json);
-  struct fixture f = {arena, json, snapshot};
-  void *fixture = &f;
+      &fixture);
   writes(&fixture, "Which supplier has the longest lead time?",
          "SELECT s.id, s.name, s.lead_time_days\nFROM public.suppliers AS s\nORDER BY s.lead_time_days DESC NULLS LAST\nLIMIT 1");
   writes(
       &fixture, "How many suppliers were there in 2025?",
       "SELECT count(*) AS number_of_suppliers\nFROM public.suppliers AS s\nWHERE s.signed_on >= DATE '2025-01-01' AND s.signed_on < DATE "
       "'2026-01-01'");
-  json_decref(json);
+  teardown(&fixture);
 }
 
 /* When something was sold is when it was ordered, not when it came into the catalogue. */
 static void what_was_sold_has_the_date_of_its_order(void **state) {
   (void)state;
-  ARENA_AUTO arena = arena_new((size_t)64 << 20);
-  json_t *json;
-  struct snapshot *snapshot = load(
+  void *fixture;
+  fixture_of(
       "{\"search_path_schemas\":[\"public\"],\"tables\":["
       "{\"schema\":\"public\",\"name\":\"products\",\"kind\":\"table\",\"columns\":[{\"name\":\"id\",\"type\":\"bigint\",\"nullable\":"
       "false},"
@@ -436,9 +436,7 @@ static void what_was_sold_has_the_date_of_its_order(void **state) {
       "\"foreign_keys\":[{\"name\":\"a\",\"columns\":[\"order_id\"],\"ref_schema\":\"public\",\"ref_table\":\"orders\",\"ref_columns\":["
       "\"id\"]},"
       "{\"name\":\"b\",\"columns\":[\"product_id\"],\"ref_schema\":\"public\",\"ref_table\":\"products\",\"ref_columns\":[\"id\"]}]}]}",
-      arena, &json);
-  struct fixture f = {arena, json, snapshot};
-  void *fixture = &f;
+      &fixture);
   writes(&fixture, "Products sold in October 2026",
          "SELECT p.id, p.name\nFROM public.products AS p\nWHERE EXISTS (SELECT 1 FROM public.order_items AS oi\nJOIN public.orders AS o ON "
          "o.id = oi.order_id WHERE p.id = oi.product_id\n  AND o.placed_at >= DATE '2026-10-01' AND o.placed_at < DATE '2026-11-01')");
@@ -446,16 +444,15 @@ static void what_was_sold_has_the_date_of_its_order(void **state) {
          "SELECT p.id, p.name, sum(oi.line_total) AS total_line_total\nFROM public.order_items AS oi\nJOIN public.products AS p ON p.id = "
          "oi.product_id\nJOIN public.orders AS o ON o.id = oi.order_id\nWHERE o.placed_at >= DATE '2026-10-01' AND o.placed_at < DATE "
          "'2026-11-01'\nGROUP BY p.id, p.name");
-  json_decref(json);
+  teardown(&fixture);
 }
 
 /* A table whose rows are called by a column of its own name; a key that is called like the rows that link is the other end; columns that
  * count already. */
 static void columns_say_what_they_are(void **state) {
   (void)state;
-  ARENA_AUTO arena = arena_new((size_t)64 << 20);
-  json_t *json;
-  struct snapshot *snapshot = load(
+  void *fixture;
+  fixture_of(
       "{\"search_path_schemas\":[\"public\"],\"tables\":["
       "{\"schema\":\"public\",\"name\":\"people\",\"kind\":\"table\",\"columns\":[{\"name\":\"id\",\"type\":\"integer\",\"nullable\":false}"
       ","
@@ -477,9 +474,7 @@ static void columns_say_what_they_are(void **state) {
       "\"id\"]}]},"
       "{\"schema\":\"public\",\"name\":\"gig\",\"kind\":\"table\",\"columns\":[{\"name\":\"id\",\"type\":\"integer\",\"nullable\":false},"
       "{\"name\":\"band\",\"type\":\"integer\",\"nullable\":false}],\"primary_key\":{\"name\":\"g\",\"columns\":[\"id\"]}}]}",
-      arena, &json);
-  struct fixture f = {arena, json, snapshot};
-  void *fixture = &f;
+      &fixture);
   writes(&fixture, "Show the names of bands", "SELECT b.band\nFROM public.band AS b");
   writes(&fixture, "Which people have at least 3 friends?",
          "SELECT p.id, p.name\nFROM public.people AS p\nWHERE (SELECT count(*) FROM public.friend AS f WHERE p.id = f.person_id) >= 3");
@@ -489,7 +484,7 @@ static void columns_say_what_they_are(void **state) {
          "SELECT b.id, b.band\nFROM public.band AS b\nWHERE (SELECT count(*) FROM public.gig AS g WHERE b.id = g.band) >= 2");
   writes(&fixture, "Where is the youngest person from?",
          "SELECT p.id, p.name, p.hometown, p.age\nFROM public.people AS p\nORDER BY p.age\nLIMIT 1");
-  json_decref(json);
+  teardown(&fixture);
 }
 
 /* ---- a schema that is kept ---- */

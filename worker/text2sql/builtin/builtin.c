@@ -42,6 +42,11 @@ void study_note(struct study *study, const char *fmt, ...) {
   if (note && study->note_count < NOTES_MAX) study->notes[study->note_count++] = note;
 }
 
+bool study_belongs(struct study *study, size_t from, size_t to) {
+  struct join_path path;
+  return joins_path(&study->graph, from, to, NULL, study->arena, &path) && path_single(&path);
+}
+
 double study_distance(struct study *study, size_t from, size_t to) {
   struct join_path path;
   if (from == to || from == NO_TABLE) return 0;
@@ -61,13 +66,6 @@ static const struct snap_column *named(struct study *study, size_t table, const 
     if (name->words[0] == wanted[0] && (count == 1 || name->words[1] == wanted[1])) found = found ? found : name->column;
   }
   return found;
-}
-
-static bool called_like_table(const struct study *study, const struct name *name) {
-  if (name->count != study->names.table_counts[name->table_at]) return false;
-  for (size_t w = 0; w < name->count; w++)
-    if (name->words[w] != study->names.table_words[name->table_at][w]) return false;
-  return true;
 }
 
 size_t study_display(struct study *study, size_t table, const struct snap_column *ret_columns[2]) {
@@ -91,7 +89,8 @@ size_t study_display(struct study *study, size_t table, const struct snap_column
   }
   for (size_t i = 0; i < study->names.count; i++) { /* "orchestra" of orchestra */
     const struct name *one = &study->names.items[i];
-    if (one->table_at != table || !one->column || one->owned || !column_textual(one->column) || !called_like_table(study, one)) continue;
+    if (one->table_at != table || !one->column || one->owned || !column_textual(one->column)) continue;
+    if (!names_are_table(&study->names, one->words, one->count, table)) continue;
     ret_columns[0] = one->column;
     return 1;
   }

@@ -113,8 +113,7 @@ static void read_declared(struct edge_reader *r, size_t at) {
 /* The one column a table is known by; views and tables without a key: a column named id, or <table>_id. */
 static const struct snap_column *single_key(const struct snap_table *table, const struct names *names, size_t at, struct arena *arena,
                                             struct words *words) {
-  const struct snap_constraint *key = table_primary(table);
-  if (key) return key->column_count == 1 ? column_of(table, key->columns[0]) : NULL;
+  if (table_primary(table)) return table_key_column(table);
   for (size_t c = 0; c < table->column_count && c < 2; c++) {
     const struct word *parts[NAME_WORDS];
     size_t count = names_split(table->columns[c].name, arena, words, parts), own = names->table_counts[at];
@@ -146,25 +145,25 @@ static double leads_to(struct edge_reader *r, const struct word *const *words, s
   return alike * (0.5 + 0.5 * (double)same / (double)own) - 0.05 * (double)(said - same);
 }
 
+static bool superior(const struct word *word) {
+  return is(word, (const char *const[]){"manag", "manager", "supervisor", "boss", "report", "lead", "mentor", "parent", NULL});
+}
+
+bool edge_superior(const struct join_edge *edge) {
+  for (size_t w = 0; edge->from == edge->to && w < edge->role_count; w++)
+    if (superior(edge->roles[w])) return true;
+  return false;
+}
+
 static bool reflexive(const struct word *const *words, size_t count) {
-  static const char *const roles[] = {"manag", "manager",     "parent", "supervisor", "boss",        "report", "mentor",
-                                      "refer", "predecessor", "repli",  "reply",      "prerequisit", "lead",   NULL};
-  return count && is(words[0], roles);
+  static const char *const roles[] = {"refer", "predecessor", "repli", "reply", "prerequisit", NULL};
+  return count && (superior(words[0]) || is(words[0], roles));
 }
 
 /* "parent_category", but not "lead_time" or "reply_count". */
 static bool names_row_of(const struct edge_reader *r, const struct word *word, size_t table) {
   size_t own = r->names->table_counts[table];
   return own && words_alike(word, r->names->table_words[table][own - 1]) > 0;
-}
-
-/* "airline", a number, where there are airlines with such a key: called like their table, and nothing else. */
-static bool called_like(const struct edge_reader *r, const struct word *const *words, size_t count, const struct snap_column *column,
-                        size_t to, const struct snap_column *key) {
-  if (!key || !column_integer(column) || !column_integer(key) || count != r->names->table_counts[to]) return false;
-  for (size_t w = 0; w < count; w++)
-    if (words[w] != r->names->table_words[to][w]) return false;
-  return count > 0;
 }
 
 static void read_inferred(struct edge_reader *r, size_t at, const struct snap_column *const *keys) {
@@ -179,8 +178,8 @@ static void read_inferred(struct edge_reader *r, size_t at, const struct snap_co
     for (size_t to = 0; !keyed && count > 1 && to < r->snapshot->table_count; to++)
       keyed = keys[to] && strcmp(keys[to]->name, column->name) == 0;
     bool itself = count > 1 && reflexive(words, count) && (keyed || names_row_of(r, words[count - 1], at));
-    for (size_t to = 0; !keyed && !best && to < r->snapshot->table_count; to++)
-      if (to != at && called_like(r, words, count, column, to, keys[to])) best = to + 1;
+    for (size_t to = 0; !keyed && !best && column_integer(column) && to < r->snapshot->table_count; to++) /* "airline", a number */
+      if (to != at && keys[to] && column_integer(keys[to]) && names_are_table(r->names, words, count, to)) best = to + 1;
     if (!keyed && !itself && !best) continue;
     for (size_t to = 0; (keyed || itself) && to < r->snapshot->table_count; to++) {
       double score = to != at && keys[to] && same_type(column, keys[to]) ? leads_to(r, words, count, to, keys[to], column->name) : 0;

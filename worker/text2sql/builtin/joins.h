@@ -46,6 +46,7 @@ bool joins_read(struct join_graph *graph, const struct snapshot *snapshot, const
                 struct words *words);
 /* Every step leads to the one. */
 bool path_single(const struct join_path *path);
+bool edge_superior(const struct join_edge *edge); /* from rows to those above them: manager_id */
 /* The cheapest path from one table to another, at least one step long when they are the same and an edge says so. via: the last step must
  * be this edge, or NULL. False: none within JOIN_STEPS. */
 bool joins_path(const struct join_graph *graph, size_t from, size_t to, const struct join_edge *via, struct arena *arena,

@@ -110,6 +110,13 @@ size_t names_split(const char *identifier, struct arena *arena, struct words *wo
   return parts->count;
 }
 
+bool names_are_table(const struct names *names, const struct word *const *words, size_t count, size_t table) {
+  if (!count || count != names->table_counts[table]) return false;
+  for (size_t w = 0; w < count; w++)
+    if (words[w] != names->table_words[table][w]) return false;
+  return true;
+}
+
 /* --- columns --- */
 
 /* Of a domain what it is over; types of extensions without their schema ("public.citext"). A name is a type's first word. */
@@ -146,6 +153,13 @@ static bool listed(const char *const *names, size_t count, const char *name) {
 const struct snap_constraint *table_primary(const struct snap_table *table) {
   for (size_t i = 0; i < table->constraint_count; i++)
     if (table->constraints[i].type == 'p') return &table->constraints[i];
+  return NULL;
+}
+
+const struct snap_column *table_key_column(const struct snap_table *table) {
+  const struct snap_constraint *key = table_primary(table);
+  for (size_t c = 0; key && key->column_count == 1 && c < table->column_count; c++)
+    if (strcmp(table->columns[c].name, key->columns[0]) == 0) return &table->columns[c];
   return NULL;
 }
 

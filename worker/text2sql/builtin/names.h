@@ -30,6 +30,8 @@ struct names {
 bool names_read(struct names *names, const struct snapshot *snapshot, struct arena *arena, struct words *words); /* false: out of memory */
 /* How well these words say that name: 0 not at all, 1 exactly. Every word must be in the name. */
 double names_match(const struct name *name, const struct word *const *said, size_t count);
+/* These words, all of them and no other, are what a table is called. */
+bool names_are_table(const struct names *names, const struct word *const *words, size_t count, size_t table);
 /* An identifier's words; as many as fit. */
 size_t names_split(const char *identifier, struct arena *arena, struct words *words, const struct word *ret_words[NAME_WORDS]);
 
@@ -42,7 +44,8 @@ bool column_period(const struct snap_column *column);   /* a range of those */
 bool column_boolean(const struct snap_column *column);
 bool column_primary(const struct snap_table *table, const struct snap_column *column); /* a part of the primary key */
 const struct snap_constraint *table_primary(const struct snap_table *table);           /* NULL: none */
-bool column_key(const struct snap_table *table, const struct snap_column *column);     /* of a primary or foreign key, or named like one */
+const struct snap_column *table_key_column(const struct snap_table *table);        /* the whole primary key; NULL: none, or of several */
+bool column_key(const struct snap_table *table, const struct snap_column *column); /* of a primary or foreign key, or named like one */
 bool table_unique(const struct snap_table *table, const char *const *columns, size_t count); /* a key is among these columns */
 bool table_readable(const struct snap_table *table); /* tables, views: no partitions, no foreign tables */
 

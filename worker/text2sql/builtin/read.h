@@ -46,7 +46,7 @@ const char *token_lower(const struct reader *reader, size_t at);                
 bool token_is(const struct reader *reader, size_t at, const char *alternatives); /* one word of "a|b|c" */
 size_t skip_glue(const struct reader *reader, size_t at);                        /* over "the", "their", "all" … */
 /* Is the table beside it in the question: "price of products", "product price". */
-bool mention_beside(const struct reader *reader, const struct mention *mention, size_t table);
+bool table_beside(const struct reader *reader, size_t from, size_t to, size_t table);
 
 /* --- adding to the reading; NULL when it is full (then there is doubt) --- */
 struct measure *add_item(struct reader *reader, struct measure measure);
@@ -78,6 +78,7 @@ size_t rule_ratio(struct reader *reader, size_t at);       /* read_ratio.c: "wha
 size_t rule_rate(struct reader *reader, size_t at);        /* read_ratio.c: "cancellation rate" */
 size_t rule_time(struct reader *reader, size_t at);        /* read_time.c: "which month", "the busiest day", "year over year" */
 size_t rule_table(struct reader *reader, size_t at);       /* read_list.c */
+size_t rule_where(struct reader *reader, size_t at);       /* read_list.c: "where is … from" */
 size_t rule_column(struct reader *reader, size_t at);      /* read_list.c */
 size_t rule_role(struct reader *reader, size_t at);        /* read_list.c: "their manager" */
 size_t rule_date(struct reader *reader, size_t at);        /* read_date.c: "since 2020" */

@@ -110,9 +110,7 @@ static size_t read_other(struct reader *reader, size_t at, struct place place, s
   }
   if (!mention || !mention_best(mention, LINK_COLUMN) || !settle_column(reader, mention, WANT_NUMBER, ret_other)) return 0;
   if (ret_other->column == place.column) return 0;
-  struct join_path path;
-  bool beside = ret_other->table == place.table ||
-                (joins_path(&reader->study->graph, place.table, ret_other->table, NULL, reader->study->arena, &path) && path_single(&path));
+  bool beside = ret_other->table == place.table || study_belongs(reader->study, place.table, ret_other->table);
   return beside && !column_key(study_table(reader->study, ret_other->table), ret_other->column) ? mention->to - at : 0;
 }
 
@@ -212,7 +210,6 @@ static size_t compare_adjective(struct reader *reader, size_t at) {
   return 0;
 }
 
-/* "more than 100 units", "over $500", "above average price". */
 /* "with more views than average". */
 static size_t compare_split(struct reader *reader, size_t at) {
   bool more = token_is(reader, at, "more|higher|greater|larger|longer"), less = token_is(reader, at, "less|fewer|lower|smaller|shorter");
@@ -335,6 +332,7 @@ static size_t compare_exactly(struct reader *reader, size_t at) {
   return compare_number(reader, at, place, "=", token_at(reader, at)->lower, mention->to - at);
 }
 
+/* "more than 100 units", "over $500", "above average price". */
 static size_t compare_before(struct reader *reader, size_t at) {
   struct study *study = reader->study;
   size_t split = compare_split(reader, at);
@@ -405,12 +403,10 @@ static size_t stock_is(struct reader *reader, size_t at, const char *op, const c
 /* "out of stock", "in stock". */
 static size_t compare_stock(struct reader *reader, size_t at) {
   size_t none = study_phrase(reader->study, at, "out of stock|sold out|not in stock"), some = study_phrase(reader->study, at, "in stock");
-  struct place place;
   if (none || some) return stock_is(reader, at, none ? "=" : ">", "0", none + some);
   const char *op; /* "less than 10 in stock" */
   size_t n = read_comparison(reader, at, &op), units = n ? skip_units(reader, at + n + 1, NULL) - at : 0;
   if (!n || !number_at(reader, at + n) || !study_phrase(reader->study, at + units, "in stock|on stock|on hand|left in stock")) return 0;
-  (void)place;
   return stock_is(reader, at, op, token_at(reader, at + n)->lower,
                   units + study_phrase(reader->study, at + units, "in stock|on stock|on hand|left in stock"));
 }
@@ -422,9 +418,8 @@ static size_t compare_again(struct reader *reader, size_t at) {
   if (!token_is(reader, at, "or") || !number_at(reader, at + 1) || !last || last->end != at || last->branch != reader->branch) return 0;
   if (last->kind != FILTER_COMPARE || strcmp(last->op, "=") != 0 || last->until || last->negated) return 0;
   if (mention_at(reader, skip_glue(reader, at + 2)) && !token_is(reader, at + 2, ",|?|.")) return 0;
-  reader->study->explained[at] = true;
-  struct filter filter = {.kind = FILTER_COMPARE, .of = last->of, .op = "=", .literal = token_at(reader, at + 1)->lower, .either = true};
-  return add_filter(reader, filter, at) ? 2 : 0;
+  struct filter filter = {.kind = FILTER_COMPARE, .of = last->of, .op = "=", .literal = token_at(reader, at + 1)->lower};
+  return add_filter(reader, filter, at + 1) ? 2 : 0;
 }
 
 size_t rule_compare(struct reader *reader, size_t at) {

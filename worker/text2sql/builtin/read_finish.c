@@ -66,16 +66,12 @@ static void intersect(struct reader *reader, struct filter *one, struct filter *
   out->both = out->distinct = true;
 }
 
-static bool below(const struct filter *filter, double *ret_bound) {
+/* '<' or '>' of a condition with one number for a bound; 0: it is none. */
+static char bounded(const struct filter *filter, double *ret_bound) {
   char *end;
-  *ret_bound = strtod(filter->literal ? filter->literal : "", &end);
-  return end != filter->literal && !*end && !filter->upper && *filter->op == '<' && filter->op[1] != '>';
-}
-
-static bool above(const struct filter *filter, double *ret_bound) {
-  char *end;
-  *ret_bound = strtod(filter->literal ? filter->literal : "", &end);
-  return end != filter->literal && !*end && !filter->upper && *filter->op == '>';
+  *ret_bound = strtod(filter->literal, &end);
+  if (end == filter->literal || *end || filter->upper || strcmp(filter->op, "<>") == 0) return 0;
+  return *filter->op == '<' || *filter->op == '>' ? *filter->op : 0;
 }
 
 static bool share_value(const struct filter *a, const struct filter *b) {
@@ -87,13 +83,13 @@ static bool share_value(const struct filter *a, const struct filter *b) {
 
 /* No row has both: "before 1945 and after 1955", "by Jones and by Chang". */
 static bool exclude_each_other(const struct filter *a, const struct filter *b) {
-  double high, low;
+  double first, second;
   if (a->kind != b->kind || a->of.table != b->of.table || a->of.column != b->of.column || a->of.role != b->of.role) return false;
   if (a->branch != b->branch || a->either || b->either || a->negated || b->negated || a->until || b->until) return false;
   if (a->kind == FILTER_IN) return !share_value(a, b);
   if (a->kind != FILTER_COMPARE || !a->literal || !b->literal) return false;
-  if (below(a, &high) && above(b, &low)) return low >= high;
-  if (below(b, &high) && above(a, &low)) return low >= high;
+  char of_a = bounded(a, &first), of_b = bounded(b, &second);
+  if (of_a && of_b && of_a != of_b) return of_a == '<' ? second >= first : first >= second;
   return strcmp(a->op, "=") == 0 && strcmp(b->op, "=") == 0 && strcmp(a->literal, b->literal) != 0;
 }
 
@@ -205,7 +201,6 @@ static bool names_counted(struct reader *reader, const struct measure *item) {
   return called && counted && entity;
 }
 
-/* Rows asked for together with aggregates are what the aggregates are grouped by. */
 /* "the average number of employees of all shops": for each of them. */
 static void average_over(struct reader *reader) {
   struct reading *out = reader->out;
@@ -301,14 +296,21 @@ void finish_groups(struct reader *reader) {
     if (out->keys[i].by.kind != MEASURE_NONE || out->keys[i].by.term) add_item(reader, out->keys[i].by);
 }
 
+/* What rows are put in order by must be in a list of different ones. */
+static bool keys_listed(const struct reading *out) {
+  for (size_t k = 0; k < out->key_count; k++) {
+    bool shown = false;
+    for (size_t i = 0; i < out->item_count; i++) shown |= out->items[i].of.column == out->keys[k].by.of.column;
+    if (!shown) return false;
+  }
+  return true;
+}
+
 /* "List brands": what there is of something that has no table of its own, each once. */
 void finish_distinct(struct reader *reader) {
   struct reading *out = reader->out;
-  for (size_t k = 0; k < out->key_count; k++) { /* what rows are put in order by must be in a list of different ones */
-    bool shown = false;
-    for (size_t i = 0; i < out->item_count; i++) shown |= out->items[i].of.column == out->keys[k].by.of.column;
-    out->distinct &= shown;
-  }
+  bool orderly = keys_listed(out);
+  out->distinct &= orderly;
   if (out->listed || !out->item_count || has_aggregate(out) || out->ratio || reader->study->mentioned[out->subject]) return;
   const struct snap_column *display[2];
   size_t shown_by = study_display(reader->study, out->subject, display);
@@ -317,12 +319,7 @@ void finish_distinct(struct reader *reader) {
     for (size_t d = 0; d < shown_by && (out->filter_count || out->branch_count); d++)
       if (out->items[i].of.column == display[d]) return; /* "names of gold members" */
   }
-  for (size_t k = 0; k < out->key_count; k++) {
-    bool shown = false;
-    for (size_t i = 0; i < out->item_count; i++) shown |= out->items[i].of.column == out->keys[k].by.of.column;
-    if (!shown) return;
-  }
-  out->distinct = true;
+  out->distinct |= orderly;
 }
 
 static bool used(const struct reading *out, size_t table) {

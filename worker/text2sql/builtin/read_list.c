@@ -102,7 +102,7 @@ static bool only_there(const struct reader *reader, size_t at) {
   const struct measure *first = reader->out->items;
   if (!reader->out->item_count || first->kind != MEASURE_COUNT || first->of.column || first->of.table != reader->out->subject) return false;
   while (at > 0 && token_is(reader, at - 1, "a|an|any|the|some")) at--;
-  return at > 0 && !token_is(reader, at - 1, "and|,|or|with|per|each|every|of|for|by|many|are|is|there|show|list|each");
+  return at > 0 && !token_is(reader, at - 1, "and|,|or|with|per|each|every|of|for|by|many|are|is|there|show|list");
 }
 
 /* The rows asked for, or others beside them: "customers and their orders". False: nothing was made of it. */
@@ -130,12 +130,6 @@ static bool list_table(struct reader *reader, size_t at, size_t which) {
   return true;
 }
 
-/* "not arranged to teach courses": what those that there are none of belong to. */
-static bool leads_up(struct reader *reader, size_t from, size_t to) {
-  struct join_path path;
-  return to != reader->out->subject && joins_path(&reader->study->graph, from, to, NULL, reader->study->arena, &path) && path_single(&path);
-}
-
 size_t rule_table(struct reader *reader, size_t at) {
   struct reading *out = reader->out;
   const struct mention *mention = mention_at(reader, at);
@@ -151,9 +145,10 @@ size_t rule_table(struct reader *reader, size_t at) {
     done_to(reader, mention, which);
     return n;
   }
-  if (reader->branch && out->branches[reader->branch - 1].table == which) return n; /* said once more */
-  if (reader->branch && out->branches[reader->branch - 1].absent && leads_up(reader, out->branches[reader->branch - 1].table, which))
-    return n;
+  const struct branch *branch = reader->branch ? &out->branches[reader->branch - 1] : NULL;
+  if (branch && branch->table == which) return n; /* said once more */
+  if (branch && branch->absent && which != out->subject && study_belongs(reader->study, branch->table, which))
+    return n; /* "not arranged to teach courses" */
   if (reader->where && which != out->subject) {
     if (!only_qualifies(reader, at) || mention_best(mention_at(reader, mention->to), LINK_VALUE) == NULL) add_related(reader, which);
     return n;
@@ -219,18 +214,17 @@ static void draw_done(struct reader *reader, const struct link *done, size_t at)
 }
 
 /* "id of students": their key, whatever it is called. */
-static bool key_of_noun(struct reader *reader, size_t from, size_t to, struct place *ret_place) {
+static size_t show_key(struct reader *reader, size_t at) {
   struct study *study = reader->study;
-  size_t table = reader->out->subject;
+  const struct mention *mention = mention_at(reader, at);
+  struct place key = {.table = reader->out->subject};
+  if (!token_is(reader, at, "id|ids") ||
+      (mention ? mention->verb || mention->to != at + 1 || !mention_best(mention, LINK_COLUMN) : reader->where))
+    return 0;
   for (size_t t = 0; t < study->snapshot->table_count; t++)
-    if (study->mentioned[t] && mention_beside(reader, &(struct mention){.from = from, .to = to}, t)) table = t;
-  const struct snap_constraint *key = table_primary(study_table(study, table));
-  for (size_t c = 0; key && key->column_count == 1 && c < study_table(study, table)->column_count; c++)
-    if (strcmp(study_table(study, table)->columns[c].name, key->columns[0]) == 0) {
-      *ret_place = (struct place){.table = table, .column = &study_table(study, table)->columns[c]};
-      return true;
-    }
-  return false;
+    if (study->mentioned[t] && table_beside(reader, at, at + 1, t)) key.table = t;
+  key.column = table_key_column(study_table(study, key.table));
+  return key.column && add_item(reader, (struct measure){.of = key}) ? 1 : 0;
 }
 
 /* "whose weight is over 10", "have CD as their format": the column of a condition, which is not asked for. */
@@ -249,7 +243,7 @@ static bool says_extreme(const struct reader *reader, const struct mention *ment
 }
 
 /* "where is the oldest teacher from": the column that says it, of text. */
-static size_t where_from(struct reader *reader, size_t at) {
+size_t rule_where(struct reader *reader, size_t at) {
   struct place place;
   static const char places[] = "hometown birthplace city town country nationality location place address state region origin";
   if (at || !token_is(reader, 0, "where") || !token_is(reader, 1, "is|are|was|were|do|does|did")) return 0;
@@ -263,11 +257,8 @@ size_t rule_column(struct reader *reader, size_t at) {
   const struct mention *mention = mention_at(reader, at);
   struct place place;
   const struct link *column = mention_best(mention, LINK_COLUMN);
-  size_t where = where_from(reader, at);
-  if (where) return where;
-  bool unnamed = !mention && token_is(reader, at, "id|ids") && !reader->where && key_of_noun(reader, at, at + 1, &place); /* of "petid" */
-  if (unnamed) add_item(reader, (struct measure){.of = place});
-  if (!column) return unnamed ? 1 : 0;
+  size_t id = show_key(reader, at);
+  if (id || !column) return id;
   if (mention->verb) {
     reader->last_verb = mention;
     if (column->score >= 0.6) draw_done(reader, column, at);
@@ -278,10 +269,6 @@ size_t rule_column(struct reader *reader, size_t at) {
   if (doing) return 1; /* "doctors charge the highest fee" */
   bool named = mention->to == at + 1 && token_is(reader, at, "name|names|title|titles");
   if (named && show_names(reader, mention)) return 1;
-  if (mention->to == at + 1 && token_is(reader, at, "id|ids") && key_of_noun(reader, at, mention->to, &place)) {
-    add_item(reader, (struct measure){.of = place});
-    return 1;
-  }
   if (study->doubt || !settle_column(reader, mention, WANT_ANY, &place)) return 0;
   if (says_extreme(reader, mention)) return 0;
   if (only_told(reader, mention)) {

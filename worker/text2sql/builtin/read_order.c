@@ -147,13 +147,11 @@ static size_t order_by_parent(struct reader *reader, const struct mention *menti
   struct study *study = reader->study;
   const struct link *table = mention_best(mention, LINK_TABLE), *column = mention_best(mention, LINK_COLUMN);
   const struct snap_column *display[2];
-  struct join_path path;
   if (!table || mention->verb || words_plural(token_lower(reader, mention->to - 1)) || table->table == reader->out->subject) return 0;
   if (column && column->table == reader->out->subject && column->score >= table->score &&
       !column_key(study_table(study, column->table), column->column))
     return 0;
-  if (!joins_path(&study->graph, reader->out->subject, table->table, NULL, study->arena, &path)) return 0;
-  if (!path_single(&path)) return 0;
+  if (!study_belongs(study, reader->out->subject, table->table)) return 0;
   size_t shown = study_display(study, table->table, display);
   if (!shown) return 0;
   *ret_by = (struct measure){.of = {table->table, display[shown - 1], NULL}};

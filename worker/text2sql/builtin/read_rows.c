@@ -118,12 +118,9 @@ static bool negates_value(struct reader *reader, const struct absence *said) {
   struct study *study = reader->study;
   const struct mention *mention = said->object;
   const struct link *told = mention_best(mention, LINK_VALUE);
-  struct join_path path;
   if (!told || said->lack || mention->verb || told->score < 0.9) return false;
   if (mention_best(mention, LINK_TABLE) && !study->tokens.items[mention->from].capital) return false;
-  if (told->table == reader->out->subject) return true;
-  if (!joins_path(&study->graph, reader->out->subject, told->table, NULL, study->arena, &path)) return false;
-  return path_single(&path);
+  return told->table == reader->out->subject || study_belongs(study, reader->out->subject, told->table);
 }
 
 /* "never booked a first class ticket": the rows, of whom the value is said. The tokens taken from `said->at`. */

@@ -172,7 +172,6 @@ static bool leads_by(struct study *study, size_t from, size_t to, size_t by) {
 static size_t noun_before(struct reader *reader, size_t at, const struct link *value) {
   struct study *study = reader->study;
   struct reading *out = reader->out;
-  struct join_path path;
   size_t noun = reader->last_table, lead = at;
   while (lead > 0 && token_is(reader, lead - 1, "the")) lead--;
   if (lead < 2 || !token_is(reader, lead - 1, "in|from|at|of|to|by") || noun == NO_TABLE || noun == out->subject || noun == value->table)
@@ -180,8 +179,7 @@ static size_t noun_before(struct reader *reader, size_t at, const struct link *v
   const struct mention *before = NULL;
   for (size_t back = 2; back <= 4 && back <= lead && !before; back++) before = mention_at(reader, lead - back);
   if (!before || before->to != lead - 1 || !mention_best(before, LINK_TABLE) || leads_by(study, out->subject, value->table, noun)) return 0;
-  if (!joins_path(&study->graph, noun, value->table, NULL, study->arena, &path)) return 0;
-  if (!path_single(&path)) return 0;
+  if (!study_belongs(study, noun, value->table)) return 0;
   if (!take_out(out->related, &out->related_count, noun) && !take_out(reader->qualifiers, &reader->qualifier_count, noun)) return 0;
   return add_branch(reader, (struct branch){.table = noun}) ? out->branch_count : 0;
 }
@@ -211,18 +209,15 @@ static bool add_others(struct reader *reader, const struct link *value, const ch
   return add_filter(reader, others, at) != NULL;
 }
 
-/* The key to the own table that "report to" means, or "managed by": the only one, or the one that somebody's work is called by. */
+/* The key to the own table that "report to" means, or "managed by"; NULL: none. */
 static const struct join_edge *key_to_superior(const struct reader *reader, size_t at, size_t table) {
-  static const char *const superiors[] = {"manag", "manager", "supervisor", "boss", "report", "lead", "mentor", "parent", NULL};
   const struct join_graph *graph = &reader->study->graph;
   size_t said = at;
   while (said > 0 && token_is(reader, said - 1, "to|directly|by|under|the|of")) said--;
   if (said == at || said == 0 || !token_is(reader, said - 1, "report|reports|reporting|reported|managed|supervised|led|mentored"))
     return NULL;
   for (size_t i = 0; i < graph->edge_count; i++)
-    for (size_t w = 0; graph->edges[i].from == table && graph->edges[i].to == table && w < graph->edges[i].role_count; w++)
-      for (size_t k = 0; superiors[k]; k++)
-        if (strcmp(graph->edges[i].roles[w]->text, superiors[k]) == 0) return &graph->edges[i];
+    if (graph->edges[i].from == table && edge_superior(&graph->edges[i])) return &graph->edges[i];
   return NULL;
 }
 
@@ -388,14 +383,9 @@ static size_t numbered_row(struct reader *reader, size_t at) {
   if (number->kind != TOKEN_NUMBER || !table || table->score < 0.95 || mention->verb || noun->lower[len - 1] == 's') return 0;
   if (strspn(number->lower, "0123456789") != strlen(number->lower) || !study->explained[at - 1]) return 0;
   if (mention_at(reader, at + 1) || study_phrase(study, at + 1, "or|to|-|times|%")) return 0;
-  const struct snap_table *snap = study_table(study, table->table);
-  const struct snap_constraint *key = table_primary(snap);
-  for (size_t c = 0; key && key->column_count == 1 && c < snap->column_count; c++) {
-    if (strcmp(snap->columns[c].name, key->columns[0]) != 0 || !column_integer(&snap->columns[c])) continue;
-    struct place place = {.table = table->table, .column = &snap->columns[c]};
-    return add_filter(reader, (struct filter){.kind = FILTER_COMPARE, .of = place, .op = "=", .literal = number->lower}, at) ? 1 : 0;
-  }
-  return 0;
+  struct place place = {.table = table->table, .column = table_key_column(study_table(study, table->table))};
+  if (!place.column || !column_integer(place.column)) return 0;
+  return add_filter(reader, (struct filter){.kind = FILTER_COMPARE, .of = place, .op = "=", .literal = number->lower}, at) ? 1 : 0;
 }
 
 size_t rule_value(struct reader *reader, size_t at) {

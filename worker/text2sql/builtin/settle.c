@@ -37,12 +37,12 @@ static bool leads_table(const struct mention *mention, size_t table) {
   return false;
 }
 
-bool mention_beside(const struct reader *reader, const struct mention *mention, size_t table) {
-  for (size_t back = 1; back <= 4 && back <= mention->from; back++) {
-    const struct mention *before = mention_at(reader, mention->from - back);
-    if (before && before->to == mention->from && leads_table(before, table)) return true;
+bool table_beside(const struct reader *reader, size_t from, size_t to, size_t table) {
+  for (size_t back = 1; back <= 4 && back <= from; back++) {
+    const struct mention *before = mention_at(reader, from - back);
+    if (before && before->to == from && leads_table(before, table)) return true;
   }
-  size_t after = mention->to;
+  size_t after = to;
   while (token_is(reader, after, "and|,") && mention_at(reader, skip_glue(reader, after + 1))) { /* "name and price of products" */
     const struct mention *next = mention_at(reader, skip_glue(reader, after + 1));
     if (mention_best(next, LINK_TABLE) && !mention_best(next, LINK_COLUMN)) return false;
@@ -61,7 +61,7 @@ static double column_worth(struct reader *reader, const struct mention *mention,
   if (link->table == subject) worth += FOR_SUBJECT;
   if (reader->branch && reader->out->branches[reader->branch - 1].table == link->table) worth += FOR_BRANCH;
   if (study->mentioned[link->table]) worth += FOR_MENTIONED;
-  if (mention_beside(reader, mention, link->table)) worth += FOR_BESIDE;
+  if (table_beside(reader, mention->from, mention->to, link->table)) worth += FOR_BESIDE;
   bool goes_on = mention->from > 0 && token_is(reader, mention->from - 1, "and|,"); /* "codes and descriptions" */
   if (goes_on && reader->last_column.column && reader->last_column.table == link->table) worth += FOR_GOING_ON;
   if (subject != NO_TABLE && link->table != subject) {

@@ -178,6 +178,7 @@ void study_note(struct study *study, const char *fmt, ...) PRINTF_LIKE(2, 3);
 const char *study_cat(struct study *study, const char *text, const char *joint, const char *more);
 const struct snap_table *study_table(const struct study *study, size_t table);
 double study_distance(struct study *study, size_t from, size_t to); /* of a path; 99 without one */
+bool study_belongs(struct study *study, size_t from, size_t to);    /* each row of the one to a row of the other */
 /* What a row is called by: up to 2 columns (first and last name); 0: nothing but its key. */
 size_t study_display(struct study *study, size_t table, const struct snap_column *ret_columns[2]);
 const char *study_words(struct study *study, size_t from, size_t to); /* as they stand in the question */
