@@ -89,13 +89,22 @@ static void the_same_answer_every_time(void **state) {
   }
 }
 
+/* A schema of tables as the fixtures write them; ends with NULL. */
+static struct snapshot *schema_of(const char *const *lines) {
+  json_t *tables = json_array();
+  for (; *lines; lines++) {
+    char line[256];
+    snprintf(line, sizeof line, "%s", *lines);
+    add_table(tables, line);
+  }
+  return load(tables, NULL);
+}
+#define TABLES(...) schema_of((const char *const[]){__VA_ARGS__, NULL})
+
 /* Neither word is in the schema, nor a synonym written down of one that is. */
 static void words_near_in_meaning_are_found(void **state) {
   (void)state;
-  json_t *tables = json_array();
-  char lines[][80] = {"app.guitars: id, x", "app.volcanoes: id, x", "app.dentists: id, x", "app.sandwiches: id, x"};
-  for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) add_table(tables, lines[i]);
-  struct snapshot *snapshot = load(tables, NULL);
+  struct snapshot *snapshot = TABLES("app.guitars: id, x", "app.volcanoes: id, x", "app.dentists: id, x", "app.sandwiches: id, x");
   assert_string_equal(search(snapshot, "eruptions", 1).tables[0].table->name, "volcanoes");
   assert_string_equal(search(snapshot, "saxophones", 1).tables[0].table->name, "guitars");
   assert_string_equal(search(snapshot, "sandwiches with a saxophone", 1).tables[0].table->name, "sandwiches");
@@ -116,12 +125,9 @@ static void tables_that_join_the_found_ones(void **state) {
  */
 static void ways_go_over_what_refers_to_both(void **state) {
   (void)state;
-  json_t *tables = json_array();
-  char lines[][80] = {
-      "app.owners: id, label", "app.kites: id, wingspan, owner_id>app.owners",       "app.spoons: id, silver, owner_id>app.owners",
-      "app.forks: id, prongs", "app.pairings: kite_id>app.kites, fork_id>app.forks", "app.others: id, x"};
-  for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) add_table(tables, lines[i]);
-  struct snapshot *snapshot = load(tables, NULL);
+  struct snapshot *snapshot =
+      TABLES("app.owners: id, label", "app.kites: id, wingspan, owner_id>app.owners", "app.spoons: id, silver, owner_id>app.owners",
+             "app.forks: id, prongs", "app.pairings: kite_id>app.kites, fork_id>app.forks", "app.others: id, x");
   struct retrieval found = search(snapshot, "kites forks", 3);
   assert_int_not_equal(place_of(&found, "app.pairings"), SIZE_MAX);
   assert_true(found.tables[place_of(&found, "app.pairings")].by_fk);
@@ -144,10 +150,7 @@ static void partitions_are_their_parent(void **state) {
 
 static void abbreviations_are_found_by_what_they_mean(void **state) {
   (void)state;
-  json_t *tables = json_array();
-  char lines[][80] = {"app.cust_acct: cust_no, cred_lmt", "app.truckload: loadid, ratetotal", "app.plain: id, x"};
-  for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) add_table(tables, lines[i]);
-  struct snapshot *snapshot = load(tables, NULL);
+  struct snapshot *snapshot = TABLES("app.cust_acct: cust_no, cred_lmt", "app.truckload: loadid, ratetotal", "app.plain: id, x");
   struct retrieval found = search(snapshot, "credit limit of each client", 1);
   assert_string_equal(found.tables[0].table->name, "cust_acct");
   assert_string_equal(found.tables[0].columns[0]->name, "cred_lmt");
@@ -157,20 +160,14 @@ static void abbreviations_are_found_by_what_they_mean(void **state) {
 /* Words that no list has: what the question says lies over the bones that the schema has of it. */
 static void bones_are_found_by_what_is_asked(void **state) {
   (void)state;
-  json_t *tables = json_array();
-  char lines[][80] = {"app.scrcrw: id, x", "app.grfn_mstr: id, y", "app.plain: id, z", "app.other: id, grfno"};
-  for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) add_table(tables, lines[i]);
-  struct snapshot *snapshot = load(tables, NULL);
+  struct snapshot *snapshot = TABLES("app.scrcrw: id, x", "app.grfn_mstr: id, y", "app.plain: id, z", "app.other: id, grfno");
   assert_string_equal(search(snapshot, "How many scarecrows?", 1).tables[0].table->name, "scrcrw");
   assert_string_equal(search(snapshot, "Which griffins?", 1).tables[0].table->name, "grfn_mstr");
 }
 
 static void products_are_no_production(void **state) {
   (void)state;
-  json_t *tables = json_array();
-  char lines[][80] = {"app.products: id, x", "app.production_orders: id, x", "app.engines: id, x", "app.engineers: id, x"};
-  for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) add_table(tables, lines[i]);
-  struct snapshot *snapshot = load(tables, NULL);
+  struct snapshot *snapshot = TABLES("app.products: id, x", "app.production_orders: id, x", "app.engines: id, x", "app.engineers: id, x");
   assert_string_equal(search(snapshot, "Which products?", 1).tables[0].table->name, "products");
   assert_string_equal(search(snapshot, "What is in production?", 1).tables[0].table->name, "production_orders");
   assert_string_equal(search(snapshot, "How many engineers?", 1).tables[0].table->name, "engineers");
@@ -178,10 +175,8 @@ static void products_are_no_production(void **state) {
 
 static void a_booking_is_no_book(void **state) {
   (void)state;
-  json_t *tables = json_array();
-  char lines[][80] = {"app.room_bookings: id, x", "app.books: id, x", "app.trains: id, x", "app.trainings: id, x", "app.people: id, x"};
-  for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) add_table(tables, lines[i]);
-  struct snapshot *snapshot = load(tables, NULL);
+  struct snapshot *snapshot =
+      TABLES("app.room_bookings: id, x", "app.books: id, x", "app.trains: id, x", "app.trainings: id, x", "app.people: id, x");
   assert_string_equal(search(snapshot, "How many books?", 1).tables[0].table->name, "books");
   assert_string_equal(search(snapshot, "How many bookings?", 1).tables[0].table->name, "room_bookings");
   assert_string_equal(search(snapshot, "trainings", 1).tables[0].table->name, "trainings");

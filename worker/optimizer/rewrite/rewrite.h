@@ -23,7 +23,7 @@
 
 struct rewrite_rule;
 
-/* What the planner's costs tell of a rewrite. */
+/* What the planner's costs tell of a rewrite. Of several steps the last of these holds: the less is believed. */
 enum rewrite_costs {
   COSTS_FAIR,
   COSTS_BLIND, /* they don't show what it gains */
