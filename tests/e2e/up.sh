@@ -67,7 +67,11 @@ worker=$(pid_of worker-1)
 mapfile -t kin < <(family "$worker")
 kill -9 "$worker"
 check 'nothing of a killed worker lives on' within 10 gone "${kin[@]}"
+mapfile -t kin < <(family "$(pid_of postgres)")
+slow=${kin[-1]%%:*} # a backend that notices its server's death late
+kill -STOP "$slow"
 kill -9 "$(pid_of postgres)" "$(pid_of redis)"
+(sleep 2; kill -CONT "$slow") &
 up 'up repairs what was killed' --detach
 . .autodb/env
 check 'the key still works' test "$(code "$AUTODB_URL/api/v1/jobs")" = 200

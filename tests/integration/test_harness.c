@@ -21,6 +21,21 @@ static void postgres_serves_and_restarts(void **state) {
   assert_int_equal(harness_count(h->database_url, "SELECT count(*) FROM pg_class WHERE relname = 'kept'"), 1);
 }
 
+/* A backend that is slow to notice its postmaster's death keeps the next one from starting. */
+static void a_killed_postgres_restarts_after_its_backends(void **state) {
+  struct harness *h = *state;
+  struct harness_pg *pg = harness_postgres(h, 17);
+  PGconn *conn = harness_connect(pg->url);
+  char wake[64];
+  kill(PQbackendPID(conn), SIGSTOP);
+  snprintf(wake, sizeof wake, "sleep 0.5; kill -CONT %d", PQbackendPID(conn));
+  harness_kill(pg->proc);
+  harness_spawn(h, "wake", "/bin/sh", (const char *[]){"sh", "-c", wake, NULL}, NULL);
+  harness_restart(h, pg->proc);
+  assert_int_equal(harness_count(pg->url, "SELECT 1"), 1);
+  PQfinish(conn);
+}
+
 static void valkey_serves_and_restarts(void **state) {
   struct harness *h = *state;
   struct harness_proc *valkey = harness_valkey(h);
@@ -62,6 +77,7 @@ static void a_process_is_stopped_killed_and_told_apart(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(postgres_serves_and_restarts),
+      cmocka_unit_test(a_killed_postgres_restarts_after_its_backends),
       cmocka_unit_test(valkey_serves_and_restarts),
       cmocka_unit_test(environment_is_private),
       cmocka_unit_test(a_process_is_stopped_killed_and_told_apart),

@@ -159,6 +159,7 @@ struct harness_proc *harness_spawn(struct harness *h, const char *name, const ch
 
 void harness_restart(struct harness *h, struct harness_proc *proc) {
   assert_int_equal(proc->pid, 0);
+  if (proc->vacant && !POLL_UNTIL(proc->vacant(proc), 30000)) fail_msg("%s: what a killed one left is still there after 30 s", proc->name);
   launch(proc);
   if (proc->ready) proc->ready(h, proc);
 }

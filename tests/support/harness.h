@@ -40,6 +40,7 @@ struct harness_proc {
   char *path, **argv, **env;
   int death_signal, stop_signal;
   void (*ready)(struct harness *h, struct harness_proc *proc);
+  bool (*vacant)(const struct harness_proc *proc); /* NULL, or: nothing a killed one left is in the way of the next */
 };
 
 struct harness_pg {

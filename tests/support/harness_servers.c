@@ -7,6 +7,7 @@
 #include <openssl/rand.h>
 #include <signal.h>
 #include <sys/file.h>
+#include <sys/shm.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -119,6 +120,21 @@ static void postgres_ready(struct harness *h, struct harness_proc *proc) {
   if (!harness_alive(proc)) not_ready(proc, "ended while starting");
 }
 
+/* A killed postmaster's backends hold its shared memory until they notice, and no new one starts before. The segment's id is the second word of
+ * line 7 of postmaster.pid (PostgreSQL, src/include/utils/pidfile.h). */
+static bool postgres_vacant(const struct harness_proc *proc) {
+  char path[HARNESS_PATH + 64], line[128] = "";
+  struct shmid_ds segment;
+  int id;
+  snprintf(path, sizeof path, "%s/postmaster.pid", proc->argv[2]);
+  FILE *file = fopen(path, "re");
+  if (!file) return true; // it stopped in order
+  for (int i = 0; i < 7; i++)
+    if (!fgets(line, sizeof line, file)) line[0] = 0;
+  fclose(file);
+  return sscanf(line, "%*d %d", &id) != 1 || shmctl(id, IPC_STAT, &segment) < 0 || segment.shm_nattch == 0;
+}
+
 struct harness_pg *harness_postgres(struct harness *h, int major) {
   assert_true((size_t)h->pg_count < sizeof h->pg / sizeof h->pg[0]);
   struct harness_pg *pg = &h->pg[h->pg_count];
@@ -167,6 +183,7 @@ struct harness_pg *harness_postgres(struct harness *h, int major) {
   pg->proc->death_signal = SIGQUIT; // an immediate shutdown, which frees its shared memory
   pg->proc->stop_signal = SIGINT;   // a fast one
   pg->proc->ready = postgres_ready;
+  pg->proc->vacant = postgres_vacant;
   postgres_ready(h, pg->proc);
   if (!h->database_url[0]) harness_database(pg, "autodb", h->database_url);
   return pg;
