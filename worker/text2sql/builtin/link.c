@@ -175,9 +175,11 @@ static size_t find_hits(struct study *study, const struct word *word, size_t *hi
 }
 
 /* "onshore" of an offshore flag. */
-static const char *const antonyms[][2] = {{"onshore", "offshore"},  {"offline", "online"},   {"outdoor", "indoor"},
-                                          {"private", "public"},    {"manual", "automatic"}, {"domestic", "international"},
-                                          {"external", "internal"}, {"closed", "open"},      {"incomplete", "complete"}};
+static const char *const antonyms[][2] = {{"onshore", "offshore"},  {"offline", "online"},    {"outdoor", "indoor"},
+                                          {"private", "public"},    {"manual", "automatic"},  {"domestic", "international"},
+                                          {"external", "internal"}, {"closed", "open"},       {"incomplete", "complete"},
+                                          {"failed", "succeeded"},  {"failed", "successful"}, {"unsuccessful", "succeeded"},
+                                          {"disabled", "enabled"},  {"inactive", "active"}};
 
 static void link_antonym(struct study *study, size_t at, const struct name *name) {
   for (size_t i = 0; i < sizeof antonyms / sizeof *antonyms; i++)
@@ -229,6 +231,25 @@ static bool only_doing(const struct study *study, size_t from, size_t to) {
                                         "made|get|gets|got|go|goes|went|come|comes|came") > 0;
 }
 
+static bool participle(const struct token *token) {
+  static const char *const odd[] = {"bought", "sold",  "paid",  "written", "wrote", "taught", "made",  "lent", "won",
+                                    "sent",   "taken", "given", "driven",  "flown", "held",   "spent", "born"};
+  size_t len = strlen(token->lower);
+  if (len > 4 && strcmp(token->lower + len - 2, "ed") == 0) return true;
+  for (size_t i = 0; i < sizeof odd / sizeof *odd; i++)
+    if (strcmp(odd[i], token->lower) == 0) return true;
+  return false;
+}
+
+/* "orders paid in cash": what was done to them is no name, unless one has that word ("units sold"). */
+static bool ends_in_doing(const struct study *study, size_t from, size_t to, const struct name *name) {
+  const struct token *last = &study->tokens.items[to - 1];
+  if (to < from + 2 || !participle(last) || !words_plural(study->tokens.items[to - 2].lower)) return false;
+  for (size_t w = 0; w < name->count; w++)
+    if (name->words[w] == last->word) return false;
+  return true;
+}
+
 static void link_names(struct study *study) {
   size_t *hits = arena_calloc(study->arena, study->names.count + 1, sizeof *hits);
   if (!hits) {
@@ -252,7 +273,7 @@ static void link_names(struct study *study) {
           continue;
         if (from > 0 && to == from + 1 && study_phrase(study, from - 1, "took place|takes place|take place|taken place|taking place"))
           continue;
-        if (only_doing(study, from, to) && name->column && score < 0.95) continue;
+        if ((only_doing(study, from, to) && name->column && score < 0.95) || ends_in_doing(study, from, to, name)) continue;
         if (to == from + 1 && name->column && score < 0.95 && study_phrase(study, from, "new")) continue; /* "new listings": no new_price */
         if (name->owned && (score < 0.99 || words_plural(study->tokens.items[from].lower))) continue; /* "products cost" is a sentence */
         if (score >= LEAST) link_name(study, from, to, name, score);
@@ -320,16 +341,6 @@ static void keep_best(struct mention *mention) {
   for (size_t i = 0; i < mention->count; i++)
     if (mention->links[i].score >= best[mention->links[i].kind] - BEHIND) mention->links[kept++] = mention->links[i];
   mention->count = kept;
-}
-
-static bool participle(const struct token *token) {
-  static const char *const odd[] = {"bought", "sold",  "paid",  "written", "wrote", "taught", "made",  "lent", "won",
-                                    "sent",   "taken", "given", "driven",  "flown", "held",   "spent", "born"};
-  size_t len = strlen(token->lower);
-  if (len > 4 && strcmp(token->lower + len - 2, "ed") == 0) return true;
-  for (size_t i = 0; i < sizeof odd / sizeof *odd; i++)
-    if (strcmp(odd[i], token->lower) == 0) return true;
-  return false;
 }
 
 /* "did each driver deliver": what they did. */

@@ -7,6 +7,7 @@
 #include "worker/text2sql/builtin/tokens.h"
 
 #define HEAD_MISSED 0.85 /* "order" for order_items: the word that says what it is, is the last */
+#define HEAD_UNSAID 0.7  /* "dish" for food_score: only another word for what it is the score of */
 #define PART_FLOOR 0.6   /* what one of very many words is worth */
 #define AFFIX_SHARE 0.6  /* of the names in a row that begin alike before that beginning says nothing */
 
@@ -373,29 +374,40 @@ bool names_read(struct names *names, const struct snapshot *snapshot, struct are
   return true;
 }
 
+/* The word that says what it is: "duration" of duration_sec. */
+static size_t head_of(const struct name *name) {
+  static const char *const units[] = {"second",  "minut", "hour", "day", "kg", "km", "cm", "m",  "usd", "eur",
+                                      "percent", "mw",    "kwh",  "mb",  "gb", "ms", "in", "at", "on",  NULL};
+  size_t head = name->count - 1;
+  while (head > 0 && among(name->words[head]->text, units)) head--;
+  return head;
+}
+
 double names_match(const struct name *name, const struct word *const *said, size_t count) {
   if (count > name->count || (name->owned && count < name->count)) return 0;
   unsigned used = 0;
   double sum = 0;
-  bool head = false, ordered = true;
+  bool head = false, ordered = true, itself = false, meant = false;
   size_t last = 0;
   for (size_t i = 0; i < count; i++) {
     double best = 0;
     size_t at = 0;
     for (size_t j = 0; j < name->count; j++) {
       double alike = used & (1u << j) ? 0 : words_alike(said[i], name->words[j]);
-      if (alike > best) best = alike, at = j;
+      if (alike > 0 && alike >= best) best = alike, at = j; /* the head, of several */
     }
     if (best == 0) return 0;
     used |= 1u << at;
     sum += best;
+    itself |= best == 1;
     head |= at == name->count - 1;
+    meant |= at == head_of(name);
     ordered &= i == 0 || at > last;
     last = at;
   }
   double quality = sum / (double)count, part = (double)count / (double)name->count;
   double score = quality * (PART_FLOOR + (1 - PART_FLOOR) * part);
-  if (!head) score *= HEAD_MISSED;
+  if (!head) score *= itself || meant || !name->column ? HEAD_MISSED : HEAD_UNSAID;
   if (!ordered) score *= 0.97;
   return score * name->worth;
 }

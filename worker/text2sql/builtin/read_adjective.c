@@ -72,6 +72,7 @@ static bool find_reviews(struct reader *reader, size_t table, struct place *ret_
   return found == 1;
 }
 
+/* "the largest farm by capacity": what ranks them comes later. */
 static bool said_by_what(const struct reader *reader, size_t at) {
   for (size_t i = at; i + 1 < reader->study->tokens.count; i++) {
     const struct link *column = token_is(reader, i, "by") ? mention_best(mention_at(reader, i + 1), LINK_COLUMN) : NULL;
@@ -167,7 +168,22 @@ static bool find_ranking(struct reader *reader, struct adjective *said, struct p
   return find_concept(reader, said->table, concepts, WANT_NUMBER, ret_place);
 }
 
+/* By what is said behind the rows. */
+static size_t rank_later(struct reader *reader, const struct adjective *said) {
+  reader->top = true;
+  reader->top_falling = adjectives[said->row].falling;
+  if (said->count || !reader->out->limit) reader->out->limit = said->count ? said->count : 1;
+  return said->behind - said->at;
+}
+
+/* "the 5 biggest orders by subtotal": right behind the rows. */
+static bool by_right_behind(const struct reader *reader, const struct adjective *said) {
+  return said->noun < TOKENS_MAX && token_is(reader, said->noun + 1, "by") && said_by_what(reader, said->noun + 1) &&
+         token_is(reader, said->at, "largest|biggest|smallest");
+}
+
 static size_t rank_rows(struct reader *reader, struct adjective *said) {
+  if (by_right_behind(reader, said)) return rank_later(reader, said);
   struct place place;
   struct measure near;
   bool dated = adjectives[said->row].wanted == WANT_DATE, found = find_ranking(reader, said, &place);
@@ -180,12 +196,7 @@ static size_t rank_rows(struct reader *reader, struct adjective *said) {
       find_near(reader, said->table, adjectives[said->row].concepts, said->falling, &near))
     return ranked(reader, said, near);
   if (!found) found = find_otherwise(reader, said, &place);
-  if (!found && said_by_what(reader, said->behind)) { /* "the largest farm by capacity": comes later */
-    reader->top = true;
-    reader->top_falling = adjectives[said->row].falling;
-    reader->out->limit = said->count ? said->count : 1;
-    return said->behind - said->at;
-  }
+  if (!found && said_by_what(reader, said->behind)) return rank_later(reader, said);
   if (found && said->table != reader->out->subject && said->noun < TOKENS_MAX && !said->count)
     return of_extreme_parent(reader, place, said->falling, said->at) ? said->behind - said->at : 0;
   if (!found || said->table != reader->out->subject) return 0;
@@ -206,6 +217,13 @@ static size_t first_or_last(struct reader *reader, size_t at) {
   return settle_date(reader, at, table->table, &place) ? n : 0;
 }
 
+/* "the priciest dish", where nothing here is a dish: nobody knows what is ranked. */
+static bool unknown_noun(const struct reader *reader, size_t at) {
+  const struct token *noun = token_at(reader, at);
+  return noun->kind == TOKEN_WORD && !mention_at(reader, at) && !says_nothing(reader->study, at) && !verb_neutral(reader->study, at) &&
+         !participle_like(noun->lower);
+}
+
 size_t rank_by_adjective(struct reader *reader, size_t at) {
   struct adjective said = {.at = at};
   size_t n = 0;
@@ -219,7 +237,9 @@ size_t rank_by_adjective(struct reader *reader, size_t at) {
   said.behind = at + n + (said.count != 0);
   said.falling = adjectives[said.row].falling;
   said.table = ranked_table(reader, said.behind, &said.noun);
-  if (said.table == NO_TABLE || study_phrase(reader->study, said.behind, "number of|amount of|count of|share of|total|sum of")) return 0;
+  if (said.table == NO_TABLE || unknown_noun(reader, said.behind) ||
+      study_phrase(reader->study, said.behind, "number of|amount of|count of|share of|total|sum of"))
+    return 0;
   if (adjectives[said.row].wanted == WANT_DATE)
     n = latest_done(reader, &said);
   else

@@ -112,6 +112,15 @@ static bool in_period(struct reader *reader, size_t at, const struct date_range 
   return false;
 }
 
+/* "open on Sundays" of a column that holds names of days, in a table that is named. */
+static bool named_day(const struct reader *reader, size_t at, size_t taken) {
+  for (size_t i = at; i < at + taken; i++) {
+    const struct link *value = mention_best(mention_at(reader, i), LINK_VALUE);
+    if (value && reader->study->mentioned[value->table]) return true;
+  }
+  return false;
+}
+
 size_t rule_date(struct reader *reader, size_t at) {
   struct study *study = reader->study;
   size_t compared = dates_compared(reader, at);
@@ -121,6 +130,7 @@ size_t rule_date(struct reader *reader, size_t at) {
   if (another) return another;
   bool part = reader->both && (at == reader->both + 1 || at == reader->joint + 1); /* "in both 2014 and 2015" */
   size_t n = part ? dates_continue(&study->tokens, at, study->arena, &range) : dates_read(&study->tokens, at, study->arena, &range);
+  if (n && range.weekdays && named_day(reader, at, n)) return 0;
   if (!n || in_period(reader, at, &range)) return n;
   size_t table = dated_table(reader, at);
   struct place place;

@@ -232,6 +232,18 @@ static void count_implied(struct reader *reader) {
   out->listed = false;
 }
 
+/* "number of payments and amount": a number of the very rows that are measured; nobody counts them apart by it. */
+static bool unmeasured(const struct reader *reader, const struct measure *item) {
+  const struct reading *out = reader->out;
+  bool amount = item->of.column && column_numeric(item->of.column) && !out->listed &&
+                (!column_integer(item->of.column) || additive(reader->study, item->of.column)) &&
+                !column_key(study_table(reader->study, item->of.table), item->of.column);
+  bool same = false;
+  for (size_t i = 0; amount && i < out->item_count; i++)
+    same |= out->items[i].kind != MEASURE_NONE && !out->items[i].term && out->items[i].of.table == item->of.table;
+  return same;
+}
+
 /* What is listed beside aggregates is what they are grouped by. */
 static void group_items(struct reader *reader) {
   struct reading *out = reader->out;
@@ -244,6 +256,7 @@ static void group_items(struct reader *reader) {
     }
     if (item->of.column && item->of.table == out->subject && !out->listed && !out->group_count && out->item_count > 1)
       out->listed = column_key(study_table(reader->study, out->subject), item->of.column);
+    if (unmeasured(reader, item)) study_doubt(reader->study, NULL, "Should %s be added up or averaged?", item->of.column->name);
     if (out->group_count && names_counted(reader, item))
       study_doubt(reader->study, NULL, "How many %s, and the name of which of them?", study_table(reader->study, item->of.table)->name);
     add_group(reader, row_called(reader, item) ? (struct group){.of = {.table = item->of.table, .role = item->of.role}}

@@ -33,6 +33,11 @@ static size_t between_sides(const struct reader *reader, size_t from) {
 size_t rule_ratio(struct reader *reader, size_t at) {
   struct study *study = reader->study;
   const struct link *named = mention_best(mention_at(reader, at), LINK_COLUMN); /* "the share" of a performance: a column */
+  size_t percent = reader->out->ratio ? study_phrase(study, at, "as a percentage|as percentage|as a percent|in percent|as percentages") : 0;
+  if (percent) {
+    reader->out->percent = true;
+    return percent;
+  }
   if (reader->out->ratio || (named && named->score >= 0.95 && named->table == reader->out->subject)) return 0;
   size_t n = study_phrase(study, at, "what is the ratio of|ratio of|ratio between");
   if (n) {

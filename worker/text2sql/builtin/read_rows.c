@@ -138,7 +138,8 @@ static size_t absent_valued(struct reader *reader, const struct absence *said, c
 static size_t find_object(struct reader *reader, struct absence *said) {
   const struct mention *done = said->object, *rows = mention_at(reader, done->to + (token_is(reader, done->to, "a|an|any") ? 1 : 0));
   const struct link *kind = mention_best(done, LINK_VALUE);
-  if (kind && kind->score >= 0.85 && rows && !rows->verb && mention_best(rows, LINK_TABLE) &&
+  bool doing = done->verb && token_is(reader, done->to, "a|an"); /* "never opened a ticket": no open ones */
+  if (kind && !doing && kind->score >= 0.85 && rows && !rows->verb && mention_best(rows, LINK_TABLE) &&
       !token_is(reader, done->from, "placed|made|booked|created|ordered|bought")) { /* "no cancelled orders": none of that kind */
     size_t which = settle_table(reader, rows);
     if (which != NO_TABLE && which != reader->out->subject && add_branch(reader, (struct branch){.table = which, .absent = true})) {
@@ -196,7 +197,13 @@ static size_t absent_own(struct reader *reader, const struct absence *said) {
                (said->never && column && !object->verb && column->table == reader->out->subject && !column->column->not_null);
   struct place place;
   if (!given || !column || (!said->lack && names_value(reader, object)) || !settle_column(reader, object, WANT_ANY, &place)) return 0;
-  add_filter(reader, (struct filter){.kind = FILTER_NULL, .of = place}, said->at);
+  if (place.table != reader->out->subject && place.column->not_null) { /* "nobody has redeemed": rows that say so */
+    if (!add_branch(reader, (struct branch){.table = place.table, .absent = true})) return 0;
+    reader->branch = reader->out->branch_count;
+    reader->last_table = place.table;
+  } else {
+    add_filter(reader, (struct filter){.kind = FILTER_NULL, .of = place}, said->at);
+  }
   return object->to - said->at;
 }
 
@@ -328,6 +335,20 @@ static size_t having_times(struct reader *reader, size_t at, size_t p, struct br
   return so_many(reader, at, done->table, branch) ? p + times - at : 0;
 }
 
+/* "accounts with 300 to 500 employees", of employee_count: those rows are not here, or are others. */
+static bool counted_in_column(struct reader *reader, const struct mention *mention, size_t which, struct place *ret_place) {
+  static const char *const counts[] = {"count", "number", "total", NULL};
+  for (size_t i = 0; i < mention->count; i++) {
+    const struct link *link = &mention->links[i];
+    if (link->kind != LINK_COLUMN || link->table != reader->out->subject || !column_integer(link->column)) continue;
+    if (column_key(study_table(reader->study, link->table), link->column) || !named_by(reader->study, link->column, counts)) continue;
+    if (which != NO_TABLE && !study_belongs(reader->study, reader->out->subject, which)) continue;
+    *ret_place = (struct place){.table = link->table, .column = link->column};
+    return true;
+  }
+  return false;
+}
+
 /* The number of rows of a table, beside the subject's. */
 static size_t having_rows(struct reader *reader, size_t at) {
   struct branch branch = {0};
@@ -342,6 +363,14 @@ static size_t having_rows(struct reader *reader, size_t at) {
     return having_kind(reader, at, p, branch);
   if (mention->verb || (column && column->score > table->score)) return 0;
   size_t which = settle_table(reader, mention);
+  struct place place;
+  if (which != NO_TABLE && counted_in_column(reader, mention, which, &place)) {
+    bool range = strcmp(branch.op, "BETWEEN") == 0;
+    struct filter filter = {.kind = FILTER_COMPARE, .of = place, .op = branch.op, .literal = token_at(reader, at + 1)->lower};
+    if (range) filter.upper = token_at(reader, at + 3)->lower;
+    if (!range) filter.literal = branch.literal;
+    return add_filter(reader, filter, at) ? mention->to - at : 0;
+  }
   if (!countable_here(reader, which) || !so_many(reader, at, which, branch)) return 0;
   return mention->to - at;
 }

@@ -14,7 +14,8 @@ static const struct way {   /* of saying that a text is within another */
     {"does not contain|do not contain|not containing|doesn contain|not contain", "%x%", true},
     {"mentions the word|mentions|mention|mentioning|contains the word|containing the word|contain the word|contains the text|includes "
      "the word|contains the "
-     "string|contains|containing|contain|includes|include|including|is like|are like|like|has the word|matching|matches|with",
+     "string|contains|containing|contain|includes|include|including|is like|are like|like|has the "
+     "word|matching|matches|with|have|has|having",
      "%x%", false},
 };
 
@@ -24,7 +25,8 @@ static const struct token *text_behind(const struct reader *reader, size_t from,
   const struct token *token = token_at(reader, at);
   if (token->kind != TOKEN_QUOTED && token->kind != TOKEN_WORD) return NULL;
   if (!loose) return token;
-  bool taken = token->kind == TOKEN_QUOTED ? named || !token_is(reader, from, "with")
+  bool owns = token_is(reader, from, "with|have|has|having") && !token_is(reader, at + 1, "in|within");
+  bool taken = token->kind == TOKEN_QUOTED ? named || !owns
                                            : named && token_is(reader, from, "contains|containing|contain|mentions|mention|mentioning");
   return taken ? token : NULL;
 }
@@ -81,6 +83,14 @@ size_t rule_match(struct reader *reader, size_t at) {
   return n;
 }
 
+/* "a comment that mentions": what it says follows. */
+static bool says_text(const struct reader *reader, size_t at) {
+  while (token_is(reader, at, "that|which|is|are")) at++;
+  for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
+    if (study_phrase(reader->study, at, ways[i].phrases)) return true;
+  return false;
+}
+
 size_t rule_null(struct reader *reader, size_t at) {
   struct study *study = reader->study;
   const struct mention *mention = mention_at(reader, at);
@@ -104,7 +114,7 @@ size_t rule_null(struct reader *reader, size_t at) {
   if (!mention || !mention_best(mention, LINK_COLUMN) || mention_best(mention, LINK_TABLE)) return 0;
   const char *op;
   if (read_comparison(reader, mention->to, &op) || token_is(reader, mention->to, "of|between|is|containing|starting|like") ||
-      mention_best(mention_at(reader, mention->to), LINK_VALUE))
+      mention_best(mention_at(reader, mention->to), LINK_VALUE) || says_text(reader, mention->to))
     return 0;
   const struct token *next = token_at(reader, mention->to);
   if ((next->kind == TOKEN_NUMBER || next->kind == TOKEN_QUOTED || next->kind == TOKEN_DATE)) return 0;

@@ -216,8 +216,11 @@ static const struct join_edge *key_to_superior(const struct reader *reader, size
   while (said > 0 && token_is(reader, said - 1, "to|directly|by|under|the|of")) said--;
   if (said == at || said == 0 || !token_is(reader, said - 1, "report|reports|reporting|reported|managed|supervised|led|mentored"))
     return NULL;
-  for (size_t i = 0; i < graph->edge_count; i++)
-    if (graph->edges[i].from == table && edge_superior(&graph->edges[i])) return &graph->edges[i];
+  for (size_t i = 0; i < graph->edge_count; i++) {
+    if (graph->edges[i].from != table || !edge_superior(&graph->edges[i])) continue;
+    reader->study->explained[said - 1] = true;
+    return &graph->edges[i];
+  }
   return NULL;
 }
 
@@ -388,6 +391,18 @@ static size_t numbered_row(struct reader *reader, size_t at) {
   return add_filter(reader, (struct filter){.kind = FILTER_COMPARE, .of = place, .op = "=", .literal = number->lower}, at) ? 1 : 0;
 }
 
+/* "new tickets per month": of that status, or come in that month? */
+static bool new_or_newly(struct reader *reader, size_t at, const struct link *value) {
+  const struct mention *rows = token_is(reader, at, "new") ? mention_at(reader, at + 1) : NULL;
+  if (!rows || rows->verb || !mention_best(rows, LINK_TABLE) || value->table != mention_best(rows, LINK_TABLE)->table) return false;
+  for (size_t p = rows->to; p < reader->study->tokens.count; p++) {
+    if (!date_follows(reader, p)) continue;
+    study_doubt(reader->study, NULL, "Are those meant whose %s is \u201cnew\u201d, or all that came in then?", value->column->name);
+    return true;
+  }
+  return false;
+}
+
 size_t rule_value(struct reader *reader, size_t at) {
   struct study *study = reader->study;
   const struct mention *mention = mention_at(reader, at);
@@ -404,6 +419,7 @@ size_t rule_value(struct reader *reader, size_t at) {
       date_by_verb(reader, mention->to, reader->out->subject, &happened_at))
     return 1;
   if (mention->to == at + 1 && made(reader, at, value)) return 1;
+  if (new_or_newly(reader, at, value)) return 0;
   if (mention_best(mention, LINK_ROLE) && at > 0 && token_is(reader, at - 1, "their|his|her|its|a|the|whose|and")) return 0;
   bool name = value_over_synonym(study, mention) || study->tokens.items[at].capital || study->tokens.items[at].kind == TOKEN_QUOTED ||
               only_a_value_here(reader, at);

@@ -84,6 +84,7 @@ const char *const words_groups[] = {"customer client buyer shopper patron purcha
                                     "height tall high",
                                     "age old",
                                     "size large big",
+                                    "succeed success successful",
                                     "area size",
                                     "population populous inhabitant resident",
                                     "comment remark note",
