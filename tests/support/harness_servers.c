@@ -120,8 +120,8 @@ static void postgres_ready(struct harness *h, struct harness_proc *proc) {
   if (!harness_alive(proc)) not_ready(proc, "ended while starting");
 }
 
-/* A killed postmaster's backends hold its shared memory until they notice, and no new one starts before. The segment's id is the second word of
- * line 7 of postmaster.pid (PostgreSQL, src/include/utils/pidfile.h). */
+/* A killed postmaster's backends hold its shared memory until they notice, and no new one starts before. The segment's id is the second
+ * word of line 7 of postmaster.pid (PostgreSQL, src/include/utils/pidfile.h). */
 static bool postgres_vacant(const struct harness_proc *proc) {
   char path[HARNESS_PATH + 64], line[128] = "";
   struct shmid_ds segment;

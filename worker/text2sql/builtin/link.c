@@ -209,6 +209,7 @@ static void link_glued(struct study *study) {
     bool dated = name->column && column_temporal(name->column) && strcmp(name->words[name->count - 1]->text, "until") != 0;
     if (dated) continue;                                                       /* "per release on average" is no released_on */
     if (name->column && column_boolean(name->column) && !name->flag) continue; /* "have insurance" is no column has_insurance */
+    if (strcmp(name->words[name->count - 1]->text, "per") == 0) continue;      /* "quantity per year" is no qty_per */
     if (name->count < 2 || name->owned || !(study_glue(name->words[0]->text) || study_glue(name->words[name->count - 1]->text))) continue;
     for (size_t from = 0; from + name->count <= tokens->count; from++) {
       size_t same = 0;

@@ -8,6 +8,7 @@
 
 #define HEAD_MISSED 0.85 /* "order" for order_items: the word that says what it is, is the last */
 #define HEAD_UNSAID 0.7  /* "dish" for food_score: only another word for what it is the score of */
+#define COMMENT_BYTES 40 /* of a comment that is a name; longer ones are sentences */
 #define PART_FLOOR 0.6   /* what one of very many words is worth */
 #define AFFIX_SHARE 0.6  /* of the names in a row that begin alike before that beginning says nothing */
 
@@ -334,13 +335,21 @@ static void read_date(struct reader *r, const struct snap_table *table, const st
   if (name) name->worth = 0.97;
 }
 
+static void push_comment(struct reader *r, const struct snap_table *table, const struct snap_column *column, const char *text) {
+  const struct word *words[NAME_WORDS];
+  struct name *name = text ? push(r, table, column, words, names_split(text, r->arena, r->words, words)) : NULL;
+  if (name) name->worth = 0.9;
+}
+
 /* A short comment is another name: "customer's date of birth". */
 static void read_comment(struct reader *r, const struct snap_table *table, const struct snap_column *column) {
   const char *comment = column ? column->comment : table->comment;
-  if (!comment || strlen(comment) > 40 || strpbrk(comment, ",;:=")) return;
-  const struct word *words[NAME_WORDS];
-  struct name *name = push(r, table, column, words, names_split(comment, r->arena, r->words, words));
-  if (name) name->worth = 0.9;
+  if (!comment) return;
+  size_t len = strcspn(comment, ",;:=(.\n"); /* "Status: O = open, C = closed" */
+  if (comment[len] == '=' || len > COMMENT_BYTES) return;
+  const char *text = arena_strndup(r->arena, comment, len), *in = column && text ? strstr(text, " in ") : NULL;
+  push_comment(r, table, column, text);
+  if (in) push_comment(r, table, column, arena_strndup(r->arena, text, (size_t)(in - text))); /* "Run time in minutes" */
 }
 
 static const struct word *column_start(struct reader *r, const struct snap_table *table) {

@@ -3,6 +3,14 @@
 
 #include "worker/text2sql/builtin/read.h"
 
+/* "per year, by release date", at what is behind "year": the date that the years are of. */
+static size_t date_behind(struct reader *reader, size_t at, size_t table, struct place *ret_place) {
+  size_t by = at + (token_is(reader, at, ",") ? 1 : 0);
+  const struct mention *mention = token_is(reader, by, "by") ? mention_at(reader, skip_glue(reader, by + 1)) : NULL;
+  if (!mention_best(mention, LINK_COLUMN) || !settle_column(reader, mention, WANT_DATE, ret_place)) return 0;
+  return ret_place->table == table ? mention->to - at : 0;
+}
+
 static size_t read_bucket(struct reader *reader, size_t at) {
   struct study *study = reader->study;
   enum date_unit unit = dates_unit(token_lower(reader, at));
@@ -13,6 +21,11 @@ static size_t read_bucket(struct reader *reader, size_t at) {
   size_t near = reader->out->subject;
   for (size_t i = 0; i < reader->out->item_count; i++)
     if (reader->out->items[i].kind != MEASURE_NONE && !reader->out->items[i].term) near = reader->out->items[i].of.table;
+  size_t said = date_behind(reader, at + 1, near, &place);
+  if (said) {
+    add_group(reader, (struct group){.of = place, .bucket = unit});
+    return 1 + said;
+  }
   const struct mention *own = mention_at(reader, at); /* a column that holds years or months */
   const struct link *exact = mention_best(own, LINK_COLUMN);
   struct place dated;

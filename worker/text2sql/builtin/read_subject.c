@@ -37,6 +37,24 @@ static bool behind_group_word(const struct reader *reader, size_t at) {
   return false;
 }
 
+/* "Which finished goods have no order?": rows that are called by a value, where that is said of one table only. */
+static size_t rows_of_value(const struct reader *reader, size_t at) {
+  const struct mention *mention = mention_at(reader, at), *next = mention ? mention_at(reader, mention->to) : NULL;
+  if (at == 0 || !mention || mention->verb || mention_best(next, LINK_TABLE) || reader->study->tokens.items[at].kind != TOKEN_WORD)
+    return NO_TABLE;
+  if (!token_is(reader, at - 1, "which|what|list|show|all|many|every|me") || !words_plural(token_lower(reader, mention->to - 1)))
+    return NO_TABLE;
+  size_t found = NO_TABLE;
+  for (size_t i = 0; i < mention->count; i++) {
+    const struct link *link = &mention->links[i];
+    const struct snap_column *display[2]; /* "cats": no rows of a table of kinds */
+    if (link->kind == LINK_VALUE && study_display(reader->study, link->table, display) && display[0] == link->column) return NO_TABLE;
+    if (link->kind != LINK_VALUE || (found != NO_TABLE && found != link->table)) return NO_TABLE;
+    found = link->table;
+  }
+  return found;
+}
+
 /* The first table that is asked about, not grouped by, and not in a clause; else the first at all that isn't grouped by. */
 static size_t first_table(struct reader *reader) {
   size_t found = NO_TABLE;
@@ -50,6 +68,8 @@ static size_t first_table(struct reader *reader) {
       return owner;
     }
     if (kind && !behind_group_word(reader, at)) return kind->table;
+    size_t called = rows_of_value(reader, at);
+    if (called != NO_TABLE) return called;
     if (!table || (mention->verb && !(at == 1 && token_is(reader, 0, "who"))) || behind_group_word(reader, at)) continue;
     const struct link *column = mention_best(mention, LINK_COLUMN), *value = mention_best(mention, LINK_VALUE);
     if ((column && column->score > table->score + 0.05) || (value && value->score > table->score + 0.16)) continue;

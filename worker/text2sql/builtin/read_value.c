@@ -12,6 +12,8 @@ bool negated_before(const struct reader *reader, size_t at) {
     if (token_is(reader, at - back, "not|except|excluding|exclude|besides|without|outside|non|neither|than|never"))
       reader->study->explained[at - back] = true;
     if (token_is(reader, at - back, "not|except|excluding|exclude|besides|without|outside|non|neither|isn")) return true;
+    if (back < at && token_is(reader, at - back, "longer") && token_is(reader, at - back - 1, "no"))
+      return reader->study->explained[at - back] = reader->study->explained[at - back - 1] = true;
     if (token_is(reader, at - back, "than") && token_is(reader, at - back - (at > back), "other")) return true;
     if (!token_is(reader, at - back, "in|from|the|a|of|for|is|are|yet|been|to|by|be|with")) return false;
   }
@@ -290,12 +292,21 @@ static size_t known_value(struct reader *reader, size_t at, const struct mention
       for (size_t t = noun->from; t < noun->to; t++) study->explained[t] = true;
   bool negated = negated_before(reader, at) || lacks(reader, noun, at) || value->negative;
   struct place place = {value->table, value->column, role_of_value(reader, at, mention, value)};
+  if (!place.role && value->table == reader->out->subject && at > 1 && token_is(reader, at - 1, "by") &&
+      participle_like(token_lower(reader, at - 2)) && person_like(study, value->table)) {
+    study_doubt(study, NULL, "In which way do %s and %s belong together?", study_table(study, value->table)->name,
+                study_words(study, mention->from, mention->to));
+    return 0;
+  }
   size_t branch = place.role || reader->branch ? 0 : noun_before(reader, at, value);
   if (!add_filter(
           reader,
           (struct filter){.kind = FILTER_IN, .of = place, .values = values, .value_count = count, .negated = negated, .branch = branch},
           at))
     return 0;
+  if (value->table == reader->out->subject && !reader->out->item_count && at > 0 && token_is(reader, at - 1, "all|list|show|me|which") &&
+      words_plural(token_lower(reader, mention->to - 1)) && !mention_best(mention_at(reader, mention->to), LINK_TABLE))
+    reader->out->listed = true; /* "all raw materials with their cost" */
   if (only_such(reader, at, value) && !add_others(reader, value, values, count, negated, at)) return 0;
   return to + more - at;
 }
@@ -383,7 +394,7 @@ static size_t numbered_row(struct reader *reader, size_t at) {
   const struct mention *mention = at > 0 ? mention_at(reader, at - 1) : NULL;
   const struct link *table = mention_best(mention, LINK_TABLE);
   size_t len = strlen(noun->lower);
-  if (number->kind != TOKEN_NUMBER || !table || table->score < 0.95 || mention->verb || noun->lower[len - 1] == 's') return 0;
+  if (number->kind != TOKEN_NUMBER || !table || table->score < 0.89 || mention->verb || noun->lower[len - 1] == 's') return 0;
   if (strspn(number->lower, "0123456789") != strlen(number->lower) || !study->explained[at - 1]) return 0;
   if (mention_at(reader, at + 1) || study_phrase(study, at + 1, "or|to|-|times|%")) return 0;
   struct place place = {.table = table->table, .column = table_key_column(study_table(study, table->table))};

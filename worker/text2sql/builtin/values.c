@@ -1,4 +1,5 @@
 /* values.c - words of the question that are data: labels of enums, CHECK lists, and what the value source finds in rows. */
+#include <ctype.h>
 #include <string.h>
 
 #include "worker/text2sql/builtin/study.h"
@@ -7,6 +8,8 @@
 #define COLUMNS_MAX 600
 #define LABELS_MAX 64
 #define PHRASE_WORDS 5
+#define SURELY 1.05      /* more than the name of the column itself */
+#define MEANING_BYTES 40 /* of what a code stands for */
 
 typedef struct link *(*adder)(struct study *, size_t from, size_t to, struct link link);
 
@@ -219,16 +222,54 @@ static double says_label(const struct probe *p, size_t i, const char *label, con
   return stem && phrase->to == phrase->from + 1 && token->kind == TOKEN_WORD && token->word == stem ? 0.9 : 0;
 }
 
-static void match_label(struct probe *p, size_t table, const struct snap_column *column, const char *label) {
-  const char *folded = fold(p->study->arena, label);
+/* A value of the column, and what people call it: mostly the same. */
+static void match_meaning(struct probe *p, size_t table, const struct snap_column *column, const char *value, const char *meaning) {
+  const char *folded = fold(p->study->arena, meaning);
   if (!folded) return;
   const struct word *stem = strchr(folded, ' ') || strlen(folded) < 4 ? NULL : words_of(p->study->words, folded);
   for (size_t i = 0; i < p->count; i++) {
     double worth = says_label(p, i, folded, stem);
     if (worth > 0)
       p->add(p->study, p->phrases[i].from, p->phrases[i].to,
-             (struct link){.kind = LINK_VALUE, .score = worth, .table = table, .column = column, .value = label});
+             (struct link){.kind = LINK_VALUE, .score = worth, .table = table, .column = column, .value = value});
   }
+}
+
+static void match_label(struct probe *p, size_t table, const struct snap_column *column, const char *label) {
+  match_meaning(p, table, column, label, label);
+}
+
+/* "Status: O = open, C = closed": what the codes stand for, by the column's comment. */
+static void match_codes(struct probe *p, size_t table, const struct snap_column *column) {
+  struct arena *arena = p->study->arena;
+  const char *at = column->comment;
+  for (size_t i = 0; i < LABELS_MAX && at && (at = strchr(at, '=')); i++) {
+    const char *code = at, *meaning = ++at;
+    while (code > column->comment && (code[-1] == ' ' || code[-1] == '\'')) code--;
+    size_t len = 0;
+    while (code > column->comment && (isalnum((unsigned char)code[-1]) || code[-1] == '_')) code--, len++;
+    meaning += strspn(meaning, " '");
+    size_t words = strcspn(meaning, ",;.()'|/\n=");
+    while (words && meaning[words - 1] == ' ') words--;
+    if (len && words && words <= MEANING_BYTES)
+      match_meaning(p, table, column, arena_strndup(arena, code, len), arena_strndup(arena, meaning, words));
+  }
+}
+
+/* "Active: Y or N": the word is a value. */
+static void match_yes(struct probe *p, size_t table, const struct snap_column *column) {
+  struct study *study = p->study;
+  const char *comment = column->comment;
+  size_t len = comment ? strcspn(comment, ":,;(-") : 0;
+  if (!len || !column_textual(column) || !(strstr(comment, "Y or N") || strstr(comment, "Y/N") || strstr(comment, "Y = "))) return;
+  const struct word *words[NAME_WORDS];
+  size_t count = names_split(arena_strndup(study->arena, comment, len), study->arena, study->words, words),
+         own = study->names.table_counts[table];
+  if (count == 2 && own && words[1] == study->names.table_words[table][own - 1]) count--; /* "Approved vendor" */
+  if (count == 2 && strcmp(words[0]->text, "is") == 0) words[0] = words[--count];
+  for (size_t i = 0; count == 1 && i < study->tokens.count; i++)
+    if (study->tokens.items[i].kind == TOKEN_WORD && study->tokens.items[i].word == words[0])
+      p->add(study, i, i + 1, (struct link){.kind = LINK_VALUE, .score = SURELY, .table = table, .column = column, .value = "Y"});
 }
 
 /* The quoted texts of CHECK (status = ANY (ARRAY['a'::text, …])). */
@@ -259,8 +300,11 @@ static void match_snapshot(struct probe *p) {
   for (size_t t = 0; t < p->study->snapshot->table_count; t++) {
     const struct snap_table *table = &p->study->snapshot->tables[t];
     if (!table_readable(table)) continue;
-    for (size_t c = 0; c < table->column_count; c++)
+    for (size_t c = 0; c < table->column_count; c++) {
       if (!column_numeric(&table->columns[c]) && !column_temporal(&table->columns[c])) match_type(p, t, &table->columns[c]);
+      if (!column_boolean(&table->columns[c]) && !column_temporal(&table->columns[c])) match_codes(p, t, &table->columns[c]);
+      match_yes(p, t, &table->columns[c]);
+    }
     for (size_t k = 0; k < table->constraint_count; k++) {
       const struct snap_constraint *check = &table->constraints[k];
       if (check->type != 'c' || check->column_count != 1 || !check->definition) continue;
