@@ -10,9 +10,9 @@
 #include "api/multipart_head.h"
 #include "common/limits.h"
 
-#define BOUNDARY_MAX 70 /* RFC 2046 section 5.1.1 */
-#define DELIMITER_MAX (4 + BOUNDARY_MAX)
-#define OUTSIDE_MAX (64 * 1024) /* bytes before the first boundary and after the last, which mean nothing */
+#define BOUNDARY_MAX 70                      /* RFC 2046 section 5.1.1 */
+#define DELIMITER_MAX (4 + BOUNDARY_MAX + 1) /* with its NUL */
+#define OUTSIDE_MAX (64 * 1024)              /* bytes before the first boundary and after the last, which mean nothing */
 
 /*  PREAMBLE ──delimiter──▶ MARK ──CRLF──▶ HEAD ──blank line──▶ CONTENT ──delimiter──▶ MARK ──"--"──▶ EPILOGUE */
 enum state { PREAMBLE, MARK, HEAD, CONTENT, EPILOGUE };
