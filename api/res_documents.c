@@ -36,7 +36,8 @@ static const struct pg_stmt insert_documents = {
     "AS g (id, name, content_type, bytes, sha256)), "
     "stored AS (INSERT INTO autodb.documents AS d (id, owner_id, connection_id, name, source, content_type, bytes, sha256) "
     "SELECT g.id, $2::uuid, f.id, g.name, 'upload', g.content_type, g.bytes, g.sha256 FROM given g, free f ORDER BY g.name "
-    "ON CONFLICT (connection_id, source, name) DO UPDATE SET content_type = excluded.content_type, bytes = excluded.bytes, "
+    "ON CONFLICT (connection_id, source, name) DO UPDATE SET content_type = CASE WHEN d.ingested_sha256 = excluded.sha256 THEN "
+    "d.content_type ELSE excluded.content_type END, bytes = excluded.bytes, "
     "sha256 = excluded.sha256, status = 'pending', error = NULL, updated_at = now() RETURNING d.*), "
     "work AS (SELECT json_build_object('documents', json_agg(json_build_object('document_id', s.id, 'name', s.name, 'sha256', s.sha256, "
     "'bytes', s.bytes, 'content_type', s.content_type) ORDER BY s.name)) AS payload FROM stored s HAVING count(*) > 0), " ACCEPT

@@ -316,6 +316,25 @@ static void the_same_name_replaces(void **state) {
   assert_string_equal(content.body, "two");
 }
 
+/* What was found of the content stays said of it, whatever the client calls it this time. */
+static void the_same_content_keeps_its_type(void **state) {
+  struct harness *h = *state;
+  REPLY_AUTO first, same, other;
+  const char *const count = "SELECT count(*) FROM autodb.documents WHERE content_type = 'text/html' AND connection_id = '%s'";
+  char sql[300];
+  struct form_part part = {.file = "a", .text = "<html>one</html>", .type = "application/octet-stream"};
+  upload(h, NULL, &part, 1, 202, &first);
+  snprintf(sql, sizeof sql, "UPDATE autodb.documents SET content_type = 'text/html', ingested_sha256 = sha256 WHERE connection_id = '%s'",
+           connection);
+  harness_sql(h->database_url, sql);
+  upload(h, NULL, &part, 1, 202, &same);
+  snprintf(sql, sizeof sql, count, connection);
+  assert_int_equal(harness_count(h->database_url, sql), 1);
+  part.text = "two";
+  upload(h, NULL, &part, 1, 202, &other);
+  assert_int_equal(harness_count(h->database_url, sql), 0);
+}
+
 /* --- what goes out --- */
 
 static void the_original_comes_back_and_nothing_a_browser_would_run(void **state) {
@@ -703,6 +722,7 @@ int main(void) {
       TEST(the_members_of_every_job_are_form_fields),
       TEST(a_replay_is_the_same_job),
       TEST(the_same_name_replaces),
+      TEST(the_same_content_keeps_its_type),
       TEST(the_original_comes_back_and_nothing_a_browser_would_run),
       TEST(a_large_original_comes_back_byte_for_byte),
       TEST(a_damaged_original_is_not_given_out),
