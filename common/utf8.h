@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* Length of the valid character at `text` (1-4, at most len), 0 when the bytes there are not one. */
 static inline size_t utf8_char(const char *text, size_t len) {
@@ -32,6 +33,12 @@ static inline size_t utf8_length(const char *text) {
 static inline size_t utf8_cut(const char *text, size_t at) {
   while (at && ((uint8_t)text[at] & 0xC0) == 0x80) at--;
   return at;
+}
+
+/* Bytes of the (valid) text, at most `most` of them, that end with a whole character. */
+static inline size_t utf8_fit(const char *text, size_t most) {
+  size_t len = strnlen(text, most + 1);
+  return len > most ? utf8_cut(text, most) : len;
 }
 
 #endif

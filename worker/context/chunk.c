@@ -87,7 +87,7 @@ static bool make_id(struct chunker *chunker, struct chunk *chunk, size_t again) 
 
 bool chunk_full(const char *title, const char *heading, const char *body, size_t len, struct buf *out) {
   size_t before = out->len;
-  if (title) buf_printf(out, "%.*s", TITLE_BYTES, title);
+  if (title) buf_append(out, title, utf8_fit(title, TITLE_BYTES));
   if (heading) buf_printf(out, "%s%s", out->len > before ? " > " : "", heading);
   if (out->len > before) buf_putc(out, '\n');
   buf_append(out, body, len);

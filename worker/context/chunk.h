@@ -10,7 +10,7 @@
 
 #define CHUNK_TARGET 350 /* tokens, as embed_tokens counts them: about 1,400 bytes of English */
 #define CHUNK_HARD 512
-#define CHUNK_VERSION "chunks-1" /* changes when the same document would make other chunks */
+#define CHUNK_VERSION "chunks-2" /* changes when the same document would make other chunks */
 
 struct chunk {
   uint8_t id[16];      /* UUIDv8: from the hash of source, name, headings and text */

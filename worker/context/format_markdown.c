@@ -5,6 +5,7 @@
 #include <cmark-gfm-core-extensions.h>
 #include <cmark-gfm.h>
 
+#include "common/utf8.h"
 #include "worker/context/extract.h"
 
 #define HEADING_BYTES 300
@@ -92,7 +93,7 @@ static const char *plain_text(cmark_node *node, struct arena *arena) {
     if (event != CMARK_EVENT_ENTER) continue;
     if (type == CMARK_NODE_SOFTBREAK || type == CMARK_NODE_LINEBREAK) buf_putc(&text, ' ');
     const char *literal = type == CMARK_NODE_TEXT || type == CMARK_NODE_CODE ? cmark_node_get_literal(at) : NULL;
-    if (literal) buf_append(&text, literal, strnlen(literal, HEADING_BYTES));
+    if (literal) buf_append(&text, literal, utf8_fit(literal, HEADING_BYTES));
   }
   cmark_iter_free(iter);
   return arena_strndup(arena, buf_str(&text), text.len);
@@ -163,8 +164,8 @@ static void take_title(struct reader *reader, size_t from, size_t to) {
   from += 6;
   while (from < to && strchr(" \t\"'", text[from])) from++;
   while (to > from && strchr(" \t\r\n\"'", text[to - 1])) to--;
-  if (to > from)
-    reader->extractor->title = arena_strndup(reader->extractor->arena, text + from, to - from > HEADING_BYTES ? HEADING_BYTES : to - from);
+  if (to - from > HEADING_BYTES) to = from + utf8_fit(text + from, HEADING_BYTES);
+  if (to > from) reader->extractor->title = arena_strndup(reader->extractor->arena, text + from, to - from);
 }
 
 /* Lines of "---" around settings at the very top: Markdown would take them for a heading. Returns how many lines they are. */

@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "common/buf.h"
+#include "common/utf8.h"
 #include "worker/sql/text.h"
 
 #define ROWS_MIN 1000
@@ -48,8 +49,11 @@ bool candidates_worthwhile(const struct facts *facts, const struct snap_table *t
 static const char *why(struct arena *arena, const struct index_spec *spec) {
   BUF_AUTO out;
   buf_init(&out, 4096);
-  for (size_t i = 0; i < spec->keys.count; i++)
-    buf_printf(&out, "%s%.200s", i ? ", " : "", spec->keys.items[i].column ? spec->keys.items[i].column : spec->keys.items[i].expression);
+  for (size_t i = 0; i < spec->keys.count; i++) {
+    const char *key = spec->keys.items[i].column ? spec->keys.items[i].column : spec->keys.items[i].expression;
+    buf_puts(&out, i ? ", " : "");
+    buf_append(&out, key, utf8_fit(key, 200));
+  }
   return buf_ok(&out) ? arena_strdup(arena, buf_str(&out)) : NULL;
 }
 

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "common/utf8.h"
+
 #define VALUES_BYTES 300 /* of one column's */
 #define COMMENT_BYTES 600
 
@@ -47,6 +49,16 @@ bool table_text_values(const struct snapshot *snapshot, const struct snap_table 
   return false;
 }
 
+/* --- comments --- */
+
+/* Between the two; nothing of a table or column that has none. */
+static void put_comment(const char *before, const char *comment, const char *after, struct buf *out) {
+  if (!comment) return;
+  buf_puts(out, before);
+  buf_append(out, comment, utf8_fit(comment, COMMENT_BYTES));
+  buf_puts(out, after);
+}
+
 /* --- to be shown --- */
 
 static void put_names(struct buf *out, const char **names, size_t count) {
@@ -63,7 +75,7 @@ static void show_column(const struct snapshot *snapshot, const struct snap_table
     buf_putc(out, ')');
   else
     buf_cut(out, mark);
-  if (column->comment) buf_printf(out, " -- %.*s", COMMENT_BYTES, column->comment);
+  put_comment(" -- ", column->comment, "", out);
   buf_putc(out, '\n');
 }
 
@@ -96,7 +108,7 @@ static void show_keys(const struct snap_table *table, struct buf *out) {
 
 bool table_text_show(const struct snapshot *snapshot, const struct snap_table *table, struct buf *out) {
   buf_printf(out, "%s %s", kind_name(table->kind), table->qualified);
-  if (table->comment) buf_printf(out, " -- %.*s", COMMENT_BYTES, table->comment);
+  put_comment(" -- ", table->comment, "", out);
   buf_putc(out, '\n');
   for (size_t i = 0; i < table->column_count; i++) show_column(snapshot, table, &table->columns[i], out);
   show_keys(table, out);
@@ -109,7 +121,7 @@ static void find_column(const struct snapshot *snapshot, const struct wording *w
                         const struct snap_column *column, struct buf *out) {
   buf_puts(out, column->name);
   wording_put(wording, column->name, out);
-  if (column->comment) buf_printf(out, ": %.*s", COMMENT_BYTES, column->comment);
+  put_comment(": ", column->comment, "", out);
   size_t mark = out->len;
   buf_puts(out, ": ");
   if (!table_text_values(snapshot, table, column, VALUES_BYTES, out)) buf_cut(out, mark);
@@ -125,7 +137,7 @@ bool table_text_find(const struct snapshot *snapshot, const struct wording *word
   } else if (kind == TABLE_SCHEMA) {
     if (strcmp(table->schema, "public") != 0) buf_printf(out, "%s\n", table->schema);
   } else if (kind == TABLE_ABOUT) {
-    if (table->comment) buf_printf(out, "%.*s\n", COMMENT_BYTES, table->comment);
+    put_comment("", table->comment, "\n", out);
   } else {
     for (size_t i = from; i < to; i++) find_column(snapshot, wording, table, &table->columns[i], out);
   }
