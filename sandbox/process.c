@@ -100,9 +100,12 @@ static bool collect(struct pipes *pipes, struct buf *output, struct buf *errors,
   return true;
 }
 
+/* Programs that run another one, as bwrap and shells do, exit with 128 and the signal that ended it. */
 static enum status verdict(const struct process_run *run, int wait_status, const struct buf *errors, struct error *err) {
   if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0) return OK;
-  if (WIFSIGNALED(wait_status)) return error_set(err, ERR_UNAVAILABLE, "%s was ended by signal %d", run->argv[0], WTERMSIG(wait_status));
+  int code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 0;
+  int ended_by = WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : code > 128 && code <= 128 + SIGRTMAX ? code - 128 : 0;
+  if (ended_by) return error_set(err, ERR_UNAVAILABLE, "%s was ended by signal %d", run->argv[0], ended_by);
   return error_set(err, ERR_UNAVAILABLE, "%s failed: %.600s", run->argv[0], buf_str(errors));
 }
 

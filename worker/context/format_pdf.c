@@ -22,9 +22,10 @@
 #define EDGE_LINES 2                /* at either end of a page that may be one */
 #define EDGE_BYTES 160
 
+/* Readers look for the mark in the first 1024 bytes, but a text may speak of it: behind something else it takes the end of a PDF, too. */
 static bool is_pdf(const char *bytes, size_t len, bool named) {
-  (void)named;
-  return memmem(bytes, len < 1024 ? len : 1024, "%PDF-", 5) != NULL;
+  const char *mark = memmem(bytes, len < 1024 ? len : 1024, "%PDF-", 5);
+  return mark && (mark == bytes || named || memmem(bytes, len, "startxref", 9));
 }
 
 /* --- in the jail --- */
@@ -257,9 +258,10 @@ static bool split_pages(const char *text, size_t len, struct arena *arena, struc
 
 static enum status check_text(const struct pages *pages, struct error *err) {
   size_t letters = 0;
+  if (!pages->count) return error_set_code(err, ERR_VALIDATION, "UNREADABLE", "the PDF is damaged: it has no pages");
   for (size_t i = 0; i < pages->count; i++)
     for (size_t at = 0; at < pages->items[i].len; at++) letters += !isspace((unsigned char)pages->items[i].text[at]);
-  if (pages->count && letters >= pages->count * SCANNED_BYTES) return OK;
+  if (letters >= pages->count * SCANNED_BYTES) return OK;
   return error_set_code(err, ERR_VALIDATION, "NEEDS_OCR", "the PDF holds no text (%zu pages): it is scanned and needs OCR first",
                         pages->count);
 }
