@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "common/utf8.h"
 #include "worker/context/extract.h"
 
 static struct arena *arena;
@@ -149,6 +150,11 @@ static void csv(void **state) {
   assert_memory_equal(extract.text + extract.blocks[0].head, "id;note", extract.blocks[0].head_to - extract.blocks[0].head);
   extract = read_one("a.csv", "id,note\n");
   assert_string_equal(shape(&extract), "T id,note");
+  extract = read_one("a.tsv", "a\tb\tc\n\tx\t\n\t\t\n1\t2\t3\n");
+  assert_string_equal(shape(&extract), "R \tx\t|R 1\t2\t3");
+  extract = read_one("a.csv", "sep=;\r\na,b;c\r\n1;2\r\n");
+  assert_string_equal(shape(&extract), "R 1;2");
+  assert_memory_equal(extract.text + extract.blocks[0].head, "a,b;c", extract.blocks[0].head_to - extract.blocks[0].head);
   extract = read_one("a.csv", "a,\"never ended\n1,2\n3,4\n");
   assert_true(extract.count > 0);
 }
@@ -158,6 +164,88 @@ static void json(void **state) {
   struct extract extract =
       read_one("a.json", "{\"name\":\"x\",\"n\":null,\"list\":[{\"a\":1},{\"a\":true}],\"deep\":{\"b\":{\"c\":\"d\"}}}");
   assert_string_equal(shape(&extract), "I name: x|I list.a: 1|I list.a: true|I deep.b.c: d");
+}
+
+static void a_value_of_json_a_line(void **state) {
+  (void)state;
+  struct extract extract = read_one("a.log", "{\"a\":1,\"b\":\"x\"}\r\n{\"a\":2}\nno json\n\n[{\"a\":3}]");
+  assert_string_equal(extract.content_type, "application/json");
+  assert_string_equal(shape(&extract), "I a: 1/b: x|I a: 2|T no json|I a: 3");
+}
+
+static void nothing_of_deep_json_is_lost(void **state) {
+  (void)state;
+  struct buf deep;
+  buf_init(&deep, 1 << 20);
+  for (int i = 0; i < 1000; i++) buf_puts(&deep, "{\"a\":");
+  buf_puts(&deep, "\"needle\"");
+  for (int i = 0; i < 1000; i++) buf_puts(&deep, "}");
+  struct extract extract = read_bytes("a.json", buf_str(&deep), deep.len);
+  assert_non_null(strstr(shape(&extract), "a.a.a: needle"));
+  buf_free(&deep);
+}
+
+/* Titles and paths have a most; where that falls into a character, the character goes. */
+static void no_character_is_cut(void **state) {
+  (void)state;
+  static const char *const forms[][2] = {{"a.html", "<html><head><title>%s</title></head><body>x</body></html>"},
+                                         {"a.md", "# %s\n\nx\n"},
+                                         {"a.md", "---\ntitle: %s\n---\n\nx\n"},
+                                         {"a.json", "{\"%s\": 1}"}};
+  for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
+    for (size_t before = 0; before < 3; before++) {
+      char title[1024], *document = NULL;
+      size_t used = 0;
+      memset(title, 'a', before);
+      for (used = before; used < 900; used += 3) memcpy(title + used, "\xE6\xB3\xA8", 3);
+      title[used] = '\0';
+      assert_true(asprintf(&document, "%.*s%s%s", (int)(strstr(forms[i][1], "%s") - forms[i][1]), forms[i][1], title,
+                           strstr(forms[i][1], "%s") + 2) > 0);
+      struct extract extract = read_one(forms[i][0], document);
+      const char *texts[] = {extract.title ? extract.title : "", extract.text};
+      for (size_t k = 0; k < 2; k++)
+        for (size_t at = 0, len = strlen(texts[k]), step; at < len; at += step)
+          if (!(step = utf8_char(texts[k] + at, len - at))) fail_msg("%s, %zu: cut at byte %zu of %s", forms[i][0], before, at, texts[k]);
+      free(document);
+    }
+}
+
+static void cells_of_html_stay_in_their_row(void **state) {
+  (void)state;
+  struct extract extract =
+      read_one("a.html", "<html><body><form><table><tr><td></td><td><p>one</p><p>two</p></td><td><ul><li>a</li><li>b</li></ul></td></tr>"
+                         "<tr><td>x<pre>y\n z</pre></td><td><b>b</b>old<br>c</td><td><table><tr><td>1</td><td>2</td></tr></table></td></tr>"
+                         "</table></form></body></html>");
+  assert_string_equal(shape(&extract), "R | one two | a b|R x y z | bold c | 1 2");
+}
+
+static void html_too_deep_is_said_to_be(void **state) {
+  (void)state;
+  struct buf deep;
+  buf_init(&deep, 1 << 20);
+  buf_puts(&deep, "<html><body><p>before</p>");
+  for (int i = 0; i < 2000; i++) buf_puts(&deep, "<div>");
+  buf_puts(&deep, "needle");
+  fails("a.html", buf_str(&deep), deep.len, "TOO_COMPLEX", "deeper");
+  buf_free(&deep);
+}
+
+static void sql_around_what_is_none(void **state) {
+  (void)state;
+  struct extract extract =
+      read_one("dump.sql", "\\restrict x\n\nCREATE TABLE a (id int);\n\nCOPY a (id) FROM stdin;\n1\n2;\n\\.\n\n-- b\nCREATE "
+                           "TABLE b (id int);\n\nFOO BAR;\n\nSELECT 1;\n-- the end\n");
+  assert_string_equal(shape(&extract),
+                      "C \\restrict x|S CREATE TABLE a (id int)|S COPY a (id) FROM stdin|C 1/2;/\\.|C -- b|S CREATE TABLE b (id int)|"
+                      "C FOO BAR;|S SELECT 1|C -- the end");
+  assert_string_equal(extract.blocks[5].tables[0], "b");
+  extract = read_one("a.sql", "\\set x 1\r\n\r\nSELEC 1;\r\n\r\nSELEC 2;\r\n");
+  assert_string_equal(shape(&extract), "C \\set x 1|C SELEC 1;|C SELEC 2;");
+}
+
+static void text_that_speaks_of_pdf(void **state) {
+  (void)state;
+  assert_string_equal(read_one("a.md", "# Files\n\nA PDF begins with %PDF-1.7.").content_type, "text/markdown");
 }
 
 static void text(void **state) {
@@ -176,6 +264,13 @@ int main(void) {
       cmocka_unit_test(sql),
       cmocka_unit_test(csv),
       cmocka_unit_test(json),
+      cmocka_unit_test(a_value_of_json_a_line),
+      cmocka_unit_test(nothing_of_deep_json_is_lost),
+      cmocka_unit_test(no_character_is_cut),
+      cmocka_unit_test(cells_of_html_stay_in_their_row),
+      cmocka_unit_test(html_too_deep_is_said_to_be),
+      cmocka_unit_test(sql_around_what_is_none),
+      cmocka_unit_test(text_that_speaks_of_pdf),
       cmocka_unit_test(text),
   };
   return cmocka_run_group_tests(tests, setup, teardown);

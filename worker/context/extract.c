@@ -44,6 +44,23 @@ bool extractor_put(struct extractor *extractor, enum block_kind kind, int level,
   return !extractor->failed && extractor_span(extractor, kind, level, buf_str(&extractor->text), from, extractor->text.len);
 }
 
+static bool is_blank_line(const char *text, size_t from, size_t to) {
+  while (from < to && is_blank(text[from])) from++;
+  return from == to;
+}
+
+bool extractor_paragraphs(struct extractor *extractor, enum block_kind kind, const char *text, size_t from, size_t to) {
+  for (size_t at = from, next; at < to; at = next) {
+    const char *end = memchr(text + at, '\n', to - at);
+    size_t line_end = end ? (size_t)(end - text) : to;
+    next = end ? line_end + 1 : to;
+    if (!is_blank_line(text, at, line_end)) continue;
+    if (!extractor_span(extractor, kind, 0, text, from, at)) return false;
+    from = next;
+  }
+  return extractor_span(extractor, kind, 0, text, from, to);
+}
+
 /* --- encodings --- */
 
 static enum status bad_encoding(size_t at, const char *what, struct error *err) {

@@ -63,6 +63,9 @@ bool extractor_put(struct extractor *extractor, enum block_kind kind, int level,
 /* The same of a text whose `from` is at text[from..to] already, without the blanks at its ends. */
 bool extractor_span(struct extractor *extractor, enum block_kind kind, int level, const char *text, size_t from, size_t to);
 
+/* Text without blanks at its ends, as what blank lines part. */
+bool extractor_paragraphs(struct extractor *extractor, enum block_kind kind, const char *text, size_t from, size_t to);
+
 struct format {
   const char *content_type;
   /* Whether it is one: `named` when the name says so. Text formats get valid UTF-8

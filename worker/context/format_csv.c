@@ -1,4 +1,6 @@
 /* format_csv.c - tables as text (RFC 4180, and its cousins with other signs): the head goes with each passage of rows. */
+#include <strings.h>
+
 #include "worker/context/extract.h"
 
 #define LOOKED_AT 20 /* records that are held against each other */
@@ -64,20 +66,33 @@ static bool is_csv(const char *bytes, size_t len, bool named) {
   return len && *bytes != '|' && *bytes != '#' && *bytes != '{' && *bytes != '[' && *bytes != '<' && sign_of(bytes, len, false) != '\0';
 }
 
+/* Excel's first line, which says how fields are parted: "sep=;". Its length, or 0. */
+static size_t sign_line(const char *bytes, size_t len, char *ret_sign) {
+  if (len < 6 || strncasecmp(bytes, "sep=", 4) != 0 || !strchr(signs, bytes[4]) || !strchr("\r\n", bytes[5])) return 0;
+  *ret_sign = bytes[4];
+  return next_record(bytes, len, 5);
+}
+
+static bool is_empty(const char *text, size_t from, size_t to, char sign) {
+  while (from < to && (text[from] == sign || text[from] == ' ' || text[from] == '\t')) from++;
+  return from == to;
+}
+
+/* Rows are whole, blanks at their ends too: a tab may be an empty field. */
 static enum status read_csv(struct extractor *extractor, const char *bytes, size_t len, struct error *err) {
-  char sign = sign_of(bytes, len, true);
-  size_t head = 0, head_to = 0;
+  char sign = '\0';
+  size_t first = sign_line(bytes, len, &sign), head = 0, head_to = 0;
   (void)err;
-  for (size_t at = 0; at < len;) {
+  if (!first) sign = sign_of(bytes, len, true);
+  for (size_t at = first; at < len;) {
     int fields;
-    size_t end = record_end(bytes, len, at, sign, &fields), before = extractor->count;
-    if (head == head_to) {
-      head = at;
-      head_to = end;
-    } else {
-      if (!extractor_span(extractor, BLOCK_ROW, 0, bytes, at, end)) break;
-      if (extractor->count > before) extractor->blocks[before].head = head, extractor->blocks[before].head_to = head_to;
-    }
+    size_t end = record_end(bytes, len, at, sign, &fields);
+    struct block row = {.kind = BLOCK_ROW, .from = at, .to = end, .head = head, .head_to = head_to};
+    bool empty = is_empty(bytes, at, end, sign);
+    if (!empty && head == head_to)
+      head = at, head_to = end;
+    else if (!empty && !extractor_block(extractor, row))
+      break;
     at = next_record(bytes, len, end);
   }
   if (!extractor->count) extractor_span(extractor, BLOCK_TEXT, 0, bytes, 0, len); /* a head alone */

@@ -6,9 +6,11 @@
 #include <strings.h>
 
 #include "common/limits.h"
+#include "common/utf8.h"
 #include "worker/context/extract.h"
 
 #define DEPTH 300 /* libxml2 stops at 256 */
+#define TITLE_BYTES 300
 
 struct walk {
   struct extractor *extractor;
@@ -67,6 +69,8 @@ static void add_text(struct walk *walk, const char *text) {
   }
 }
 
+static void add_space(struct walk *walk) { add_text(walk, " "); }
+
 static void visit(struct walk *walk, const xmlNode *node, int depth);
 
 static void visit_children(struct walk *walk, const xmlNode *node, int depth) {
@@ -94,20 +98,24 @@ static bool has_child(const xmlNode *node, const char *name) {
   return false;
 }
 
-/* Cells are parted by bars; the first row of header cells is repeated with the others. */
+static void trim_end(struct walk *walk) {
+  while (walk->text.len && walk->text.data[walk->text.len - 1] == ' ') buf_cut(&walk->text, walk->text.len - 1);
+}
+
+/* Cells are parted by bars, and what stands by itself elsewhere is words in them; the first row of header cells is repeated with the
+ * others. */
 static void row(struct walk *walk, const xmlNode *node, int depth) {
+  enum block_kind around = walk->kind;
+  bool heads = has_child(node, "th") && !has_child(node, "td"), first = true;
   flush(walk);
+  walk->kind = BLOCK_ROW;
   for (const xmlNode *cell = node->children; cell; cell = cell->next) {
     if (cell->type != XML_ELEMENT_NODE) continue;
-    if (walk->text.len) buf_puts(&walk->text, " | ");
-    struct walk around = *walk;
-    walk->kind = BLOCK_ROW;
+    trim_end(walk);
+    if (!first) buf_puts(&walk->text, " | ");
+    first = false;
     visit_children(walk, cell, depth + 1);
-    walk->kind = around.kind;
   }
-  bool heads = has_child(node, "th") && !has_child(node, "td");
-  enum block_kind around = walk->kind;
-  walk->kind = heads ? BLOCK_TEXT : BLOCK_ROW;
   if (heads) {
     walk->head = walk->extractor->text.len;
     buf_append(&walk->extractor->text, buf_str(&walk->text), walk->text.len);
@@ -124,14 +132,14 @@ static void term(struct walk *walk, const xmlNode *node, int depth) {
   flush(walk);
   buf_puts(&walk->text, "**");
   visit_children(walk, node, depth);
-  while (walk->text.len && walk->text.data[walk->text.len - 1] == ' ') buf_cut(&walk->text, walk->text.len - 1);
+  trim_end(walk);
   buf_puts(&walk->text, "**: ");
 }
 
 static void title(struct walk *walk, const xmlNode *node) {
   xmlChar *text = xmlNodeGetContent(node);
   if (text && !walk->extractor->title) {
-    char *copy = arena_strndup(walk->extractor->arena, (const char *)text, strnlen((const char *)text, 300));
+    char *copy = arena_strndup(walk->extractor->arena, (const char *)text, utf8_fit((const char *)text, TITLE_BYTES));
     for (char *at = copy; at && *at; at++)
       if (strchr("\t\r\n", *at)) *at = ' ';
     walk->extractor->title = copy;
@@ -139,13 +147,26 @@ static void title(struct walk *walk, const xmlNode *node) {
   xmlFree(text);
 }
 
+/* Words of a cell stay apart, unless what they are in is part of a line. */
+static void in_cell(struct walk *walk, const xmlNode *node, const char *name, int depth) {
+  const htmlElemDesc *known = htmlTagLookup((const xmlChar *)name);
+  bool apart = !known || !known->isinline || strcasecmp(name, "br") == 0;
+  if (apart) add_space(walk);
+  visit_children(walk, node, depth);
+  if (apart) add_space(walk);
+}
+
 static void element(struct walk *walk, const xmlNode *node, const char *name, int depth) {
-  static const char *const skipped[] = {"script", "style",  "noscript", "template", "svg",  "math",
-                                        "iframe", "object", "select",   "button",   "form", NULL};
-  static const char *const blocks[] = {"p",   "div",        "section", "article", "main",       "header",  "footer", "aside",
-                                       "nav", "blockquote", "address", "figure",  "figcaption", "caption", "ul",     "ol",
-                                       "dl",  "body",       "hr",      "details", "summary",    NULL};
+  static const char *const skipped[] = {"script", "style",  "noscript", "template", "svg", "math",
+                                        "iframe", "object", "select",   "button",   NULL};
+  static const char *const blocks[] = {"p",   "div",        "section", "article", "main",       "header",  "footer",   "aside",
+                                       "nav", "blockquote", "address", "figure",  "figcaption", "caption", "ul",       "ol",
+                                       "dl",  "body",       "hr",      "details", "summary",    "form",    "fieldset", NULL};
   if (is_one_of(name, skipped)) return;
+  if (walk->kind == BLOCK_ROW) {
+    in_cell(walk, node, name, depth);
+    return;
+  }
   if (strcasecmp(name, "title") == 0)
     title(walk, node);
   else if ((name[0] == 'h' || name[0] == 'H') && name[1] >= '1' && name[1] <= '6' && !name[2])
@@ -167,10 +188,10 @@ static void element(struct walk *walk, const xmlNode *node, const char *name, in
     walk->kind = BLOCK_ITEM;
     flush(walk);
     walk->kind = around;
-  } else if (is_one_of(name, blocks) && walk->kind != BLOCK_ROW)
+  } else if (is_one_of(name, blocks))
     block(walk, node, walk->kind == BLOCK_ITEM ? BLOCK_ITEM : BLOCK_TEXT, 0, depth);
   else {
-    if (strcasecmp(name, "br") == 0) buf_putc(&walk->text, walk->kind == BLOCK_HEADING || walk->kind == BLOCK_ROW ? ' ' : '\n');
+    if (strcasecmp(name, "br") == 0) buf_putc(&walk->text, walk->kind == BLOCK_HEADING ? ' ' : '\n');
     visit_children(walk, node, depth);
   }
 }
@@ -184,12 +205,30 @@ static void visit(struct walk *walk, const xmlNode *node, int depth) {
   }
 }
 
+/* The parser forgives everything but elements that are too deep, after which it reads no more. */
+static enum status parse(const char *bytes, size_t len, htmlDocPtr *ret_document, struct error *err) {
+  htmlParserCtxtPtr parser = htmlNewParserCtxt();
+  if (!parser) return error_oom(err);
+  htmlDocPtr document =
+      htmlCtxtReadMemory(parser, bytes, (int)len, NULL, "UTF-8",
+                         HTML_PARSE_RECOVER | HTML_PARSE_NOERROR | HTML_PARSE_NOWARNING | HTML_PARSE_NONET | HTML_PARSE_COMPACT);
+  const xmlError *last = xmlCtxtGetLastError(parser);
+  bool halted = last && last->level == XML_ERR_FATAL;
+  htmlFreeParserCtxt(parser);
+  if (halted && document) {
+    xmlFreeDoc(document);
+    return error_set_code(err, ERR_VALIDATION, "TOO_COMPLEX", "the HTML has elements in elements, deeper than can be read: simplify it");
+  }
+  if (!document) return error_set_code(err, ERR_VALIDATION, "UNREADABLE", "the document is no HTML that can be read");
+  *ret_document = document;
+  return OK;
+}
+
 static enum status read_html(struct extractor *extractor, const char *bytes, size_t len, struct error *err) {
   struct walk walk = {.extractor = extractor, .kind = BLOCK_TEXT};
-  htmlDocPtr document =
-      htmlReadMemory(bytes, (int)len, NULL, "UTF-8",
-                     HTML_PARSE_RECOVER | HTML_PARSE_NOERROR | HTML_PARSE_NOWARNING | HTML_PARSE_NONET | HTML_PARSE_COMPACT);
-  if (!document) return error_set_code(err, ERR_VALIDATION, "UNREADABLE", "the document is no HTML that can be read");
+  htmlDocPtr document = NULL;
+  enum status status = parse(bytes, len, &document, err);
+  if (status) return status;
   buf_init(&walk.text, LIMIT_DOCUMENT_TEXT_BYTES);
   const xmlNode *root = xmlDocGetRootElement(document);
   if (root) visit(&walk, root, 0);

@@ -1,6 +1,6 @@
 /* format_sql.c - SQL: a statement, with the comments before it, is a passage by itself, and says which tables it names.
  *
- * What does not parse (psql's commands, another dialect) is read as text in paragraphs: still found, without tables. */
+ * What does not parse (psql's commands, rows of COPY, another dialect) is read as text in paragraphs: still found, without tables. */
 #include <ctype.h>
 #include <strings.h>
 
@@ -35,6 +35,44 @@ static bool begins_like_sql(const char *text, size_t len) {
   return false;
 }
 
+/* --- what psql reads itself --- */
+
+static bool begins(const char *line, size_t len, const char *word) {
+  return len >= strlen(word) && strncasecmp(line, word, strlen(word)) == 0;
+}
+
+/* "COPY t (a, b) FROM stdin;": what follows are rows, up to a line with \. alone. */
+static bool takes_rows(const char *line, size_t len) {
+  while (len && strchr(" \t\r", line[len - 1])) len--;
+  return begins(line, len, "copy ") && len > 11 && strncasecmp(line + len - 11, "from stdin;", 11) == 0;
+}
+
+/* Where the rows that begin at `from` end: behind their last line; at `from` when nothing ends them. */
+static size_t rows_end(const char *text, size_t len, size_t from) {
+  const char *end = memmem(text + from, len - from, "\n\\.", 3), *line = end ? memchr(end + 1, '\n', len - (size_t)(end + 1 - text)) : NULL;
+  if (!end) return from;
+  return line ? (size_t)(line - text) : len;
+}
+
+/* The script with blanks for psql's own lines and for rows of COPY: the statements around them parse, and every offset stays. */
+static const char *without_psql(const char *text, size_t len, struct arena *arena) {
+  char *copy = arena_strndup(arena, text, len);
+  for (size_t at = 0, next; copy && at < len; at = next) {
+    const char *end = memchr(text + at, '\n', len - at);
+    size_t to = end ? (size_t)(end - text) : len, blank = text[at] == '\\' ? at : to;
+    next = takes_rows(text + at, to - at) ? rows_end(text, len, to) : to;
+    for (size_t i = blank; i < next; i++)
+      if (copy[i] != '\n') copy[i] = ' ';
+    next = next < len ? next + 1 : len;
+  }
+  return copy;
+}
+
+static enum status split(const char *bytes, size_t len, struct arena *arena, struct sql_script *ret_script, struct error *err) {
+  const char *text = without_psql(bytes, len, arena);
+  return text ? sql_split(text, len, arena, ret_script, err) : error_oom(err);
+}
+
 /* Prose may begin with such a word ("With this release …"): it has to parse. */
 static bool is_sql(const char *bytes, size_t len, bool named) {
   if (named) return true;
@@ -42,7 +80,7 @@ static bool is_sql(const char *bytes, size_t len, bool named) {
   ARENA_AUTO arena = arena_new((size_t)256 << 20);
   struct sql_script script = {0};
   ERROR_AUTO err = {0};
-  return arena && sql_split(bytes, len, arena, &script, &err) == OK && !script.fault.sqlstate && script.count > 0;
+  return arena && split(bytes, len, arena, &script, &err) == OK && !script.fault.sqlstate && script.count > 0;
 }
 
 /* --- tables --- */
@@ -94,31 +132,27 @@ static const char **tables_of(struct extractor *extractor, const struct sql_stat
 
 /* --- reading --- */
 
-static void read_paragraphs(struct extractor *extractor, const char *bytes, size_t from, size_t len) {
-  for (size_t at = from; at < len && !extractor->failed;) {
-    const char *end = memmem(bytes + at, len - at, "\n\n", 2);
-    size_t to = end ? (size_t)(end - bytes) : len;
-    extractor_span(extractor, BLOCK_CODE, 0, bytes, at, to);
-    at = to + 2;
-  }
+/* What is no statement: comments alone go with the next one, all else is text. Returns where that one begins. */
+static size_t read_between(struct extractor *extractor, const char *bytes, size_t from, size_t to) {
+  while (from < to && strchr("; \t\r\n", bytes[from])) from++;
+  if (from + skip_comments(bytes + from, to - from) >= to) return from;
+  extractor_paragraphs(extractor, BLOCK_CODE, bytes, from, to);
+  return to;
 }
 
 static enum status read_sql(struct extractor *extractor, const char *bytes, size_t len, struct error *err) {
   struct sql_script script = {0};
-  enum status status = len <= LIMIT_SQL_BYTES ? sql_split(bytes, len, extractor->arena, &script, err) : OK;
-  if (status) return status;
+  enum status status = len <= LIMIT_SQL_BYTES ? split(bytes, len, extractor->arena, &script, err) : OK;
   size_t at = 0;
-  for (size_t i = 0; i < script.count && !script.fault.sqlstate; i++) {
+  for (size_t i = 0; i < script.count && !status && !extractor->failed; i++) {
     const struct sql_statement *statement = &script.statements[i];
-    size_t end = statement->at.offset + statement->length;
-    size_t before = extractor->count;
-    while (at < statement->at.offset && strchr("; \t\r\n", bytes[at])) at++;
-    if (!extractor_span(extractor, BLOCK_STATEMENT, 0, bytes, at, end)) return OK;
-    if (extractor->count > before) extractor->blocks[before].tables = tables_of(extractor, statement);
+    size_t end = statement->at.offset + statement->length, from = read_between(extractor, bytes, at, statement->at.offset);
+    const char **tables = tables_of(extractor, statement);
+    extractor_block(extractor, (struct block){.kind = BLOCK_STATEMENT, .from = from, .to = end, .tables = tables});
     at = end;
   }
-  if (script.fault.sqlstate || !script.count) read_paragraphs(extractor, bytes, 0, len);
-  return OK;
+  if (!status && (at = read_between(extractor, bytes, at, len)) < len) extractor_paragraphs(extractor, BLOCK_CODE, bytes, at, len);
+  return status;
 }
 
 const struct format format_sql = {.content_type = "application/sql", .is = is_sql, .extensions = "sql ddl psql", .read = read_sql};
