@@ -43,6 +43,12 @@ static bool key_word(const struct word *word) {
   return is(word, (const char *const[]){"id", "key", "code", "sk", "fk", "ref", "number", "no", "refer", "referenc", "uuid", NULL});
 }
 
+/* "promo" of promotions, too: cut short. */
+static bool names_it(const struct word *said, const struct word *name) {
+  size_t len = strlen(said->text);
+  return words_alike(said, name) == 1 || (len >= 4 && strncmp(said->text, name->text, len) == 0);
+}
+
 /* Words of the edge's columns that name neither a key nor the table it leads to. */
 static void read_roles(struct edge_reader *r, struct join_edge *edge) {
   static const char *const touch[] = {"creat", "updat", "modifi", "delet", "edit", "chang", "insert", "create", "add", NULL};
@@ -50,7 +56,7 @@ static void read_roles(struct edge_reader *r, struct join_edge *edge) {
   size_t count = names_split(edge->from_columns[edge->column_count - 1], r->arena, r->words, words);
   for (size_t i = 0; i < count; i++) {
     bool target = false;
-    for (size_t t = 0; t < r->names->table_counts[edge->to]; t++) target |= words_alike(words[i], r->names->table_words[edge->to][t]) == 1;
+    for (size_t t = 0; t < r->names->table_counts[edge->to]; t++) target |= names_it(words[i], r->names->table_words[edge->to][t]);
     for (size_t t = 0; edge->from != edge->to && i == 0 && t < r->names->table_counts[edge->from]; t++)
       target |= count > 2 && words[i] == r->names->table_words[edge->from][t];
     const struct word *own =

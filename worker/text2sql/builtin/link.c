@@ -283,6 +283,13 @@ static void link_names(struct study *study) {
   }
 }
 
+/* "deliveries", of delivered_by: the noun of the verb. */
+static bool one_root(const struct word *a, const struct word *b) {
+  size_t same = 0;
+  while (a->text[same] && a->text[same] == b->text[same]) same++;
+  return same >= 5 && strlen(a->text) <= same + 3 && strlen(b->text) <= same + 3;
+}
+
 /* A word of a foreign key that says what the other row is to this one: "manager", "billing address". */
 static void link_roles(struct study *study) {
   for (size_t i = 0; i < study->graph.edge_count; i++) {
@@ -293,6 +300,7 @@ static void link_roles(struct study *study) {
       for (size_t w = 0; match && w < edge->role_count; w++) {
         bool one =
             words_alike(edge->roles[w], token->word) >= 1 || (edge->from == edge->to && words_alike(edge->roles[w], token->word) > 0);
+        if (one_root(edge->roles[w], token->word)) edge->said = true;
         if (edge->role_count > 1 && !one) continue;
         if (one) edge->said = true;
         if (one && edge->role_count == 1)

@@ -10,11 +10,11 @@
 struct reader {
   struct study *study;
   struct reading *out;
-  bool where;                /* within a clause that narrows: "with", "who", "whose" */
-  enum measure_kind pending; /* "average", waiting for what of */
-  bool pending_distinct, pending_average;
-  bool top, top_falling; /* "top 5", "the most", waiting for what by */
-  bool grouping;         /* a list of groups goes on: "by month and country" */
+  bool where;                                            /* within a clause that narrows: "with", "who", "whose" */
+  enum measure_kind pending;                             /* "average", waiting for what of */
+  bool pending_distinct, pending_average, pending_worth; /* worth: "how much" of rows, not how many */
+  bool top, top_falling;                                 /* "top 5", "the most", waiting for what by */
+  bool grouping;                                         /* a list of groups goes on: "by month and country" */
   bool ordering;
   bool per;           /* groups were asked for by "per", "by", "monthly" */
   bool its;           /* "and its code": of the same row */
@@ -82,6 +82,9 @@ size_t rule_where(struct reader *reader, size_t at);       /* read_list.c: "wher
 size_t rule_column(struct reader *reader, size_t at);      /* read_list.c */
 size_t rule_role(struct reader *reader, size_t at);        /* read_list.c: "their manager" */
 size_t rule_date(struct reader *reader, size_t at);        /* read_date.c: "since 2020" */
+size_t rule_period(struct reader *reader, size_t at);      /* read_period.c: "valid today" */
+size_t rule_late(struct reader *reader, size_t at);        /* read_period.c: "late", "overdue" */
+size_t rule_whole(struct reader *reader, size_t at);       /* read_glue.c: "in our company" */
 size_t rule_absence(struct reader *reader, size_t at);     /* read_rows.c: "without orders", "never" */
 size_t rule_having(struct reader *reader, size_t at);      /* read_rows.c: "with more than 3 orders" */
 size_t rule_sold(struct reader *reader, size_t at);        /* read_rows.c: "products that were sold" */
@@ -157,6 +160,10 @@ size_t rank_by_frequency(struct reader *reader, size_t at);         /* "most com
 bool by_use(struct reader *reader, size_t at, struct measure *ret); /* "used the most" */
 /* By the one kind of rows that belong to those asked for. */
 bool only_use(struct reader *reader, struct measure *ret);
+/* "orders over 100", "deposits of more than 2500": right behind the rows themselves. */
+bool behind_rows(const struct reader *reader, size_t at);
+/* What the rows of a table are worth: their amount, or how many for how much. */
+bool find_worth(struct reader *reader, size_t table, struct measure *ret);
 bool money_like(const struct reader *reader, size_t at);
 bool by_money(struct reader *reader, size_t at, struct measure *ret); /* "spent the most" */
 /* The row a key leads to, unless the key itself was asked for. */

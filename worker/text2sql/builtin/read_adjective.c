@@ -19,6 +19,9 @@ static const struct {
     {"cheapest|least expensive|lowest priced|most affordable", false, "price cost fare amount total fee rate value", WANT_NUMBER, NULL},
     {"oldest|eldest", true, "age", WANT_NUMBER, "birth"},
     {"youngest", false, "age", WANT_NUMBER, "birth"},
+    {"longest serving|longest tenured|longest standing|longest employed|most senior|most tenured|with us the longest|here the longest|with "
+     "us longest|with the company the longest|with the company longest",
+     false, NULL, WANT_DATE, NULL},
     {"longest running|longest|lengthiest", true, "duration length runtime distance minutes seconds time", WANT_NUMBER, NULL},
     {"shortest", false, "duration length runtime distance minutes seconds time height", WANT_NUMBER, NULL},
     {"heaviest", true, "weight mass", WANT_NUMBER, NULL},

@@ -276,8 +276,7 @@ static size_t compare_told(struct reader *reader, size_t at, size_t number_at_to
   return 0;
 }
 
-/* "orders over 100", "deposits of more than 2500": right behind the rows themselves. */
-static bool behind_rows(const struct reader *reader, size_t at) {
+bool behind_rows(const struct reader *reader, size_t at) {
   size_t p = at;
   while (p > 0 && token_is(reader, p - 1, "of|worth|for|totaling|totalling")) p--;
   for (size_t back = 1; back <= 4 && back <= p; back++) {

@@ -131,6 +131,7 @@ size_t rule_date(struct reader *reader, size_t at) {
   bool part = reader->both && (at == reader->both + 1 || at == reader->joint + 1); /* "in both 2014 and 2015" */
   size_t n = part ? dates_continue(&study->tokens, at, study->arena, &range) : dates_read(&study->tokens, at, study->arena, &range);
   if (n && range.weekdays && named_day(reader, at, n)) return 0;
+  if (n == 2 && token_is(reader, at, "over") && range.years && behind_rows(reader, at)) return 0; /* "invoices over 2000": an amount */
   if (!n || in_period(reader, at, &range)) return n;
   size_t table = dated_table(reader, at);
   struct place place;

@@ -92,15 +92,26 @@ static bool classifies(const struct study *study, size_t at) {
   return false;
 }
 
+static const char whole[] =
+    "bank|company|library|league|shop|store|school|hospital|clinic|organization|organisation|university|college|firm|business|system|"
+    "platform|fleet|collection|range|catalogue|portfolio|inventory|app|site|website|club|airline|hotel|chain|network|catalog|warehouse|"
+    "world|market|country|dataset";
+
 /* "in the league", "does our bank have": all of it. */
 static bool whole_place(const struct study *study, size_t at) {
-  return at > 0 && study_phrase(study, at - 1, "the|our|this|your|my") &&
-         study_phrase(
-             study, at,
-             "bank|company|library|league|shop|store|school|hospital|clinic|organization|organisation|university|college|firm|business|"
-             "system|"
-             "platform|fleet|collection|range|catalogue|portfolio|inventory|app|site|website|club|airline|hotel|chain|network|catalog|"
-             "catalogue|warehouse|world|market|country|dataset");
+  return at > 0 && study_phrase(study, at - 1, "the|our|this|your|my") && study_phrase(study, at, whole);
+}
+
+/* "the highest salary in the company", at the end: no part of a company's name. */
+size_t rule_whole(struct reader *reader, size_t at) {
+  size_t n = study_phrase(reader->study, at, "in the|in our|across the|at our|at the|within the|of the|of our");
+  const struct mention *mention = n ? mention_at(reader, at + n) : NULL;
+  if (!n || !study_phrase(reader->study, at + n, whole) ||
+      !(token_is(reader, at + n + 1, "?|.") || at + n + 1 >= reader->study->tokens.count))
+    return 0;
+  for (size_t i = 0; mention && i < mention->count; i++)
+    if (mention->to > at + n + 1 || mention->links[i].score >= 0.75) return 0;
+  return n + 1;
 }
 
 /* "tickets were sold": what happened to every row of a table that is nothing but such events. */

@@ -8,10 +8,10 @@ static const struct {
   enum measure_kind kind;
 } aggregates[] = {
     {"how many|number of|total number of|total count of|count of|count the number of|count the|count how many|count|counts of|numbers "
-     "of|quantity of distinct|amount of distinct|distribution of|breakdown of|volume of",
+     "of|quantity of distinct|amount of distinct|distribution of|breakdown of|break down|volume of",
      MEASURE_COUNT},
     {"headcount of|head count of|headcount|head count", MEASURE_COUNT},
-    {"how much|sum of the|sum of|sum|total sum of|total|combined|overall", MEASURE_SUM},
+    {"how much money|how much|sum of the|sum of|sum|total sum of|total|combined|overall", MEASURE_SUM},
     {"average|mean|avg|typical", MEASURE_AVG},
     {"median", MEASURE_MEDIAN},
     {"maximum|max", MEASURE_MAX},
@@ -58,6 +58,7 @@ static size_t measured_mention(struct reader *reader, size_t at, enum wanted wan
     if (mention_best(next, LINK_COLUMN) && settle_column(reader, next, wanted, ret_place)) return next->to - at;
   }
   if (column && !reader->study->doubt && settle_column(reader, mention, wanted, ret_place)) return mention->to - at;
+  if (table && column && table->score > column->score + 0.1) reader->study->doubt = NULL; /* its rows, then */
   return 0;
 }
 
@@ -274,11 +275,14 @@ static size_t read_earned(struct reader *reader, size_t at) {
   while (token_is(reader, p, "money|revenue|did|do|have|has|does|we|our|the|company|business|store|shop|us|was|were|is|are")) p++;
   size_t n =
       p > at + 2 ? study_phrase(reader->study, p, "sell|sold|earn|earned|make|made|take in|taken in|turn over|bring in|brought in") : 0;
+  const struct link *done = n || p == at + 2 ? NULL : mention_best(mention_at(reader, p), LINK_TABLE); /* "did we invoice" */
+  bool worth_known = done && !words_plural(token_lower(reader, p)) && find_worth(reader, done->table, &worth);
+  if (worth_known) n = mention_at(reader, p)->to - p;
   if (!n ||
       (p + n < reader->study->tokens.count && !dates_read(&reader->study->tokens, p + n, reader->study->arena, &(struct date_range){0}) &&
        !token_is(reader, p + n, "in|to|from|per|by|each|with|on|last|this|?")))
     return 0;
-  if (!find_revenue(reader, &worth)) return 0;
+  if (!worth_known && !find_revenue(reader, &worth)) return 0;
   add_item(reader, worth);
   return p + n - at;
 }
@@ -297,6 +301,9 @@ static size_t read_awaited(struct reader *reader, size_t at) {
   struct measure measure;
   size_t n = measured(reader, at, reader->pending, reader->pending_distinct, &measure);
   if (!n) return 0;
+  if (reader->pending == MEASURE_SUM && reader->pending_worth && measure.kind == MEASURE_COUNT && !measure.of.column &&
+      !find_worth(reader, measure.of.table, &measure)) /* "how much … in refunds" */
+    study_doubt(reader->study, NULL, "How much of what? Name the column.");
   reader->pending = MEASURE_NONE;
   add_item(reader, measure);
   reader->last_table = measure.of.table;
@@ -349,12 +356,22 @@ static size_t read_aggregate(struct reader *reader, size_t at, enum measure_kind
   if (reader->study->doubt) return 0;
   if (reader->pending == MEASURE_AVG && kind == MEASURE_COUNT) reader->out->nested_average = true;
   reader->pending = kind;
+  reader->pending_worth = token_is(reader, at, "how");
   reader->pending_distinct = token_is(reader, at + n, "distinct|unique|different");
   return n + (reader->pending_distinct ? 1 : 0);
 }
 
+/* "the invoice number and total of all invoices": a column among others. */
+static bool listed_column(const struct reader *reader, size_t at) {
+  const struct mention *mention = mention_at(reader, at);
+  const struct link *column = mention_best(mention, LINK_COLUMN);
+  return column && column->score >= 0.99 && mention->to == at + 1 && at > 0 && token_is(reader, at - 1, "and|,") && wants_rows(reader) &&
+         reader->last_column.column && reader->last_column.table == column->table && token_is(reader, at + 1, "of|for|and|,");
+}
+
 size_t rule_measure(struct reader *reader, size_t at) {
   struct measure measure;
+  if (listed_column(reader, at)) return 0;
   enum measure_kind kind = MEASURE_NONE;
   size_t whole = read_whole(reader, at);
   if (whole || reader->study->doubt) return whole;

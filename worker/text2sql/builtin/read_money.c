@@ -39,7 +39,7 @@ bool find_sold(struct reader *reader, size_t table, struct place *ret_place) {
 }
 
 /* Rows that are worth something: their amount; else the product of how many and for how much. */
-static bool find_worth(struct reader *reader, size_t table, struct measure *ret) {
+bool find_worth(struct reader *reader, size_t table, struct measure *ret) {
   struct place place, times;
   if (find_concept(reader, table, "revenue sales amount total spent subtotal", WANT_NUMBER, &place) ||
       (is_event(reader->study, table) && find_concept(reader, table, "fare fee charge price", WANT_NUMBER, &place))) {

@@ -141,6 +141,19 @@ static size_t frequent_item(struct reader *reader, size_t taken, bool most) {
   return 0;
 }
 
+/* "the most common usage event": rows that nothing else refers to are common by what they are called, where that is no key. */
+static bool repeated_name(const struct reader *reader, const struct mention *mention, struct place *ret_place) {
+  struct study *study = reader->study;
+  const struct link *table = mention_best(mention, LINK_TABLE);
+  const struct snap_column *display[2];
+  if (!table || mention->verb || table->table != reader->out->subject || study_display(study, table->table, display) != 1) return false;
+  if (table_unique(study_table(study, table->table), &display[0]->name, 1)) return false;
+  for (size_t i = 0; i < study->graph.edge_count; i++)
+    if (study->graph.edges[i].to == table->table) return false;
+  *ret_place = (struct place){.table = table->table, .column = display[0]};
+  return true;
+}
+
 /* "the most common diseases": values by how many rows have them. */
 size_t rank_by_frequency(struct reader *reader, size_t at) {
   size_t most = study_phrase(reader->study, at, "most common|most frequent|most frequently occurring"),
@@ -149,6 +162,13 @@ size_t rank_by_frequency(struct reader *reader, size_t at) {
   struct place place;
   if ((most || least) && (!mention || token_is(reader, at + most + least, "among|in|of|for|across")))
     return frequent_item(reader, most + least, most != 0);
+  if ((most || least) && repeated_name(reader, mention, &place)) {
+    add_group(reader, (struct group){.of = place});
+    add_key(reader, (struct measure){.kind = MEASURE_COUNT, .of.table = place.table}, most != 0);
+    set_limit(reader, mention->to - 1);
+    reader->top = false;
+    return mention->to - at;
+  }
   if ((!most && !least) || !mention_best(mention, LINK_COLUMN) || !settle_column(reader, mention, WANT_ANY, &place)) return 0;
   if (column_key(study_table(reader->study, place.table), place.column)) { /* each key is there once */
     study_doubt(reader->study, NULL, "Common by what: which rows are to be counted?");

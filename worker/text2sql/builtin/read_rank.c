@@ -139,15 +139,17 @@ static const struct mention *parent_before(const struct reader *reader, size_t a
   return NULL;
 }
 
-/* "the most completed appointments": the rows stand behind what is said of them, which is a condition. */
-static bool rank_by_kind(struct reader *reader, size_t at, bool falling, long count) {
+/* "the most completed appointments", or what they are worth: the rows stand behind what is said of them, which is a condition. */
+static bool rank_by_kind(struct reader *reader, size_t at, bool worth, bool falling, long count) {
   const struct mention *kind = mention_at(reader, at), *rows = kind ? mention_at(reader, kind->to) : NULL;
   bool told = mention_best(kind, LINK_VALUE) || mention_best(kind, LINK_FLAG);
   if (!told || !mention_best(rows, LINK_TABLE) || rows->verb || !wants_rows(reader)) return false;
   size_t which = settle_table(reader, rows);
   if (which == NO_TABLE || which == reader->out->subject) return false;
+  struct measure by = {.kind = MEASURE_COUNT, .of.table = which};
+  if (worth && !find_worth(reader, which, &by)) return false;
   if (count) reader->out->limit = count;
-  add_key(reader, (struct measure){.kind = MEASURE_COUNT, .of.table = which}, falling);
+  add_key(reader, by, falling);
   set_limit(reader, TOKENS_MAX);
   reader->last_table = which;
   reader->study->mentioned[which] = true;
@@ -163,7 +165,7 @@ static size_t rank_by_noun(struct reader *reader, size_t at, bool falling) {
   struct measure by;
   size_t n = ranking_measure(reader, p, counting, falling, &by);
   if (study->doubt) return 0;
-  if (!n && counting && rank_by_kind(reader, p, falling, count)) return p - at;
+  if (!n && counting && rank_by_kind(reader, p, false, falling, count)) return p - at;
   if (!n && !(counting && (by_last_verb(reader, &by) || by_money(reader, at, &by) || by_use(reader, at, &by)))) return 0;
   if (study->doubt) return 0;
   if (n && !wants_rows(reader) && (reader->out->group_count || by.of.table == reader->out->subject) && !reader->timed &&
@@ -262,9 +264,11 @@ static size_t read_top_key(struct reader *reader, size_t at) {
   struct measure by;
   size_t m = ranking_measure(reader, p + skip, counting || !skip, !rising, &by);
   size_t of = m ? 0 : study_phrase(study, p + skip, "number of|count of|the number of");
-  if (of && !study->doubt && rank_by_kind(reader, p + skip + of, skip ? !rising : reader->top_falling, 0)) {
+  size_t total =
+      m || of ? 0 : study_phrase(study, p + skip, "total|total amount of|the total amount of"); /* "by total successful payments" */
+  if (of + total && !study->doubt && rank_by_kind(reader, p + skip + of + total, total != 0, skip ? !rising : reader->top_falling, 0)) {
     reader->top = false;
-    return p + skip + of - at;
+    return p + skip + of + total - at;
   }
   if (!m) return 0;
   if (by.kind == MEASURE_MAX && !skip) by.kind = MEASURE_SUM;

@@ -208,6 +208,8 @@ size_t rule_flag(struct reader *reader, size_t at) {
     return mention->to - at;
   }
   if (!best || (table && table->score >= best->score)) return happened(reader, at);
+  const struct link *value = mention_best(mention, LINK_VALUE);
+  if (best->table != reader->out->subject && value && value->table == reader->out->subject && value->score >= 0.9) return 0;
   if (best->table != reader->out->subject && study_distance(study, reader->out->subject, best->table) > 3) return 0;
   size_t to = mention->to;
   bool no = token_is(reader, to, "is") && token_is(reader, to + 1, "false");

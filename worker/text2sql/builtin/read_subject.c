@@ -202,12 +202,25 @@ static size_t each_row(struct reader *reader) {
   return settle_table(reader, mention);
 }
 
+/* "headcount": of those who work here, else of whatever people there are. */
+static size_t heads(const struct study *study) {
+  static const char *const staff[] = {"employe", "employee", "staff", "emp", "personnel", "worker"};
+  size_t found = NO_TABLE;
+  for (size_t t = study->snapshot->table_count; t-- > 0;) {
+    size_t count = study->names.table_counts[t];
+    if (!person_like(study, t) || !table_readable(study_table(study, t))) continue;
+    found = t;
+    for (size_t i = 0; i < sizeof staff / sizeof *staff; i++)
+      if (strcmp(study->names.table_words[t][count - 1]->text, staff[i]) == 0) return t;
+  }
+  return found;
+}
+
 void find_subject(struct reader *reader) {
   mark_mentioned(reader);
   reader->out->subject = each_row(reader);
   if (reader->out->subject == NO_TABLE && !reader->study->doubt) reader->out->subject = person_asked(reader, first_table(reader));
-  for (size_t t = 0; reader->out->subject == NO_TABLE && says_headcount(reader->study) && t < reader->study->snapshot->table_count; t++)
-    if (person_like(reader->study, t) && table_readable(study_table(reader->study, t))) reader->out->subject = t;
+  if (reader->out->subject == NO_TABLE && says_headcount(reader->study)) reader->out->subject = heads(reader->study);
   for (size_t at = 0; at < reader->study->tokens.count && reader->out->subject == NO_TABLE; at++) {
     const struct link *term = mention_best(mention_at(reader, at), LINK_TERM);
     if (term) reader->out->subject = term_root(reader->study, term->term);

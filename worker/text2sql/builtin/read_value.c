@@ -259,6 +259,17 @@ static bool lacks(const struct reader *reader, const struct mention *noun, size_
   return true;
 }
 
+/* "don't ride a bicycle": a verb that only joins a row to its value, denied. */
+static bool denied_verb(const struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  size_t p = at;
+  while (p > 0 && token_is(reader, p - 1, "a|an|the|any|in|at|on|for|with|from|to|as")) p--;
+  if (p < 3 || token_at(reader, p - 1)->kind != TOKEN_WORD || mention_at(reader, p - 1) || study_glue(token_lower(reader, p - 1)))
+    return false;
+  if (turns_meaning(token_lower(reader, p - 1)) || !token_is(reader, p - 2, "not") || !token_is(reader, p - 3, "do|does|did")) return false;
+  return study->explained[p - 1] = study->explained[p - 2] = true;
+}
+
 static size_t known_value(struct reader *reader, size_t at, const struct mention *mention) {
   struct study *study = reader->study;
   size_t to;
@@ -290,7 +301,8 @@ static size_t known_value(struct reader *reader, size_t at, const struct mention
   for (size_t i = 0; noun && noun->to <= at && i < noun->count; i++) /* "City 'Aberdeen'" */
     if (noun->links[i].kind == LINK_COLUMN && noun->links[i].column == value->column)
       for (size_t t = noun->from; t < noun->to; t++) study->explained[t] = true;
-  bool negated = negated_before(reader, at) || lacks(reader, noun, at) || value->negative;
+  bool negated = negated_before(reader, at) || (value->table == reader->out->subject && denied_verb(reader, at)) ||
+                 lacks(reader, noun, at) || value->negative;
   struct place place = {value->table, value->column, role_of_value(reader, at, mention, value)};
   if (!place.role && value->table == reader->out->subject && at > 1 && token_is(reader, at - 1, "by") &&
       participle_like(token_lower(reader, at - 2)) && person_like(study, value->table)) {

@@ -1,6 +1,7 @@
 /* write_ratio.c - parts of a whole, and one part beside another. */
 #include <string.h>
 
+#include "worker/sql/text.h"
 #include "worker/text2sql/builtin/write.h"
 
 /* The conditions in one text, which take rows of the scope alone; "" when there are none. */
@@ -76,6 +77,18 @@ static const char *write_distribution(struct study *study, size_t root) {
   return ratio_tail(&scope, &list);
 }
 
+/* "orders that used a promotion": that there is a row above. */
+static void related_above(struct scope *scope) {
+  struct study *study = scope->study;
+  for (size_t i = 0; i < study->reading.related_count; i++) {
+    struct join_path path;
+    if (!scope_route(scope, study->reading.related[i], NULL, &path)) return;
+    if (path.count != 1 || !path.steps[0].up || !path.steps[0].edge->optional) continue;
+    const char *column = sql_ident(study->arena, path.steps[0].edge->from_columns[0]);
+    scope_and(scope, arena_printf(study->arena, "%s.%s IS NOT NULL", scope->nodes[0].alias, column));
+  }
+}
+
 /* Of all rows, the part that the conditions behind the verb hold for. */
 const char *write_ratio(struct study *study) {
   struct reading *r = &study->reading;
@@ -120,7 +133,10 @@ const char *write_ratio(struct study *study) {
   write_conditions(&scope, 0, whole, whole_count, false);
   const char *outside = scope.where;
   scope.where = "";
+  scope.keep_unmatched = true; /* rows of the whole that have no row above them stay in it */
   if (!study->doubt) write_conditions(&scope, 0, part, part_count, true);
+  if (!study->doubt) related_above(&scope);
+  scope.keep_unmatched = false;
   if (!study->doubt) write_branches(&scope, false);
   const char *inside = scope.where;
   scope.where = outside;
