@@ -179,6 +179,7 @@ static void ranges(void **state) {
 }
 static void plans_16(void **state) { plans_are_the_same(*state, 16); }
 static void plans_15(void **state) { plans_are_the_same(*state, 15); }
+static void plans_18(void **state) { plans_are_the_same(*state, 18); }
 
 /* --- indexes --- */
 
@@ -352,6 +353,7 @@ int main(void) {
       cmocka_unit_test(plans_17),
       cmocka_unit_test(plans_16),
       cmocka_unit_test(plans_15),
+      cmocka_unit_test(plans_18),
       cmocka_unit_test(ranges),
       cmocka_unit_test(indexes_before_they_are_there),
       cmocka_unit_test(dropped_and_hidden),
