@@ -303,6 +303,7 @@ static size_t read_bounded(const struct date_reader *r, size_t at, struct date_r
     until = !since;
     p += 2;
   }
+  if (since && strcmp(word(r, p), "the") == 0 && ANY(word(r, p + 1), "start", "beginning") && strcmp(word(r, p + 2), "of") == 0) p += 3;
   struct stretch one;
   if ((!since && !after && !before && !until) || !(n = read_stretch(r, p, &one)) || one.month) return 0;
   if (since) set(ret, one.from, NULL, one.from_year, 0);

@@ -233,8 +233,9 @@ static bool only_doing(const struct study *study, size_t from, size_t to) {
 }
 
 static bool participle(const struct token *token) {
-  static const char *const odd[] = {"bought", "sold",  "paid",  "written", "wrote", "taught", "made",  "lent", "won",
-                                    "sent",   "taken", "given", "driven",  "flown", "held",   "spent", "born"};
+  static const char *const odd[] = {"bought", "sold",   "paid",  "written", "wrote", "taught", "made",  "lent", "won",
+                                    "sent",   "taken",  "given", "driven",  "flown", "held",   "spent", "born", "built",
+                                    "led",    "chosen", "drawn", "begun",   "grown", "kept",   "worn",  "sung"};
   size_t len = strlen(token->lower);
   if (len > 4 && strcmp(token->lower + len - 2, "ed") == 0) return true;
   for (size_t i = 0; i < sizeof odd / sizeof *odd; i++)

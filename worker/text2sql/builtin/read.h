@@ -113,6 +113,8 @@ bool named_by(const struct study *study, const struct snap_column *column, const
 bool additive(const struct study *study, const struct snap_column *column);
 /* A verb that says only that two things belong together: "operates", "wrote", "led". */
 bool verb_neutral(const struct study *study, size_t at);
+/* "permit applications": a table's name that only says of which kind the rows behind it are. */
+bool only_kind_of(const struct reader *reader, const struct mention *mention);
 /* Rows that are worth something near the subject: what "revenue" and "spent" add up. */
 bool find_revenue(struct reader *reader, struct measure *ret);
 /* Where it stands how many of the rows of a table were sold: in the rows that belong to them, not in a stock. */

@@ -157,7 +157,8 @@ static bool idiom(const struct study *study, size_t at) {
       "as well|took place|take place|takes place|taken place|on file|on record|on the clock|on the books|on our books|in our records|in "
       "the system|in our system|in stock or "
       "not|in total|at all|so far|to date|up to now|until now|of all time|by far|as of today|as of now|right now|at the "
-      "moment|these days|at present|in question|one by one|next to it|in the end|from the list|on offer|on our list|because of|due "
+      "moment|these days|at present|in question|one by one|next to it|in the end|from the list|on offer|on our list|because of|carried "
+      "out|carry out|carries out|carrying out|i e|e g|i . e|e . g|due "
       "to|owing to|on account of|by reason of";
   for (size_t back = 0; back < 4 && back <= at; back++) {
     size_t n = study_phrase(study, at - back, idioms);

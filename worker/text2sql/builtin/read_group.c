@@ -179,11 +179,20 @@ size_t rule_group(struct reader *reader, size_t at) {
     return 0;
   if (at > 0 && token_is(reader, at, "by") && orders_list(reader)) {
     struct place place;
+    struct measure by;
+    size_t whole = read_measure(reader, p, &by); /* "rank the districts by total fines" */
+    if (study->doubt) return 0;
+    if (whole) {
+      add_key(reader, by, true);
+      reader->ordering = true;
+      return p + whole - at;
+    }
     const struct mention *mention = mention_at(reader, p);
     if (mention_best(mention, LINK_TABLE) && mention_best(mention, LINK_COLUMN) &&
         mention_best(mention, LINK_TABLE)->score > mention_best(mention, LINK_COLUMN)->score)
       return 0;
     if (!mention_best(mention, LINK_COLUMN) || !settle_column(reader, mention, WANT_ANY, &place)) return 0;
+    if (place.table != reader->out->subject && !study_belongs(study, reader->out->subject, place.table)) return 0;
     add_key(reader, (struct measure){.of = place}, false);
     reader->ordering = true;
     return mention->to - at;

@@ -137,6 +137,8 @@ size_t rule_table(struct reader *reader, size_t at) {
   if (!table || (column && column->score > table->score + 0.1)) return 0;
   bool state = table->score < 0.9 && at > 0 && token_is(reader, at - 1, "are|were") && !words_plural(token_lower(reader, mention->to - 1));
   if (state && !mention->verb) return 0; /* "machines are down": no rows of downtime */
+  if (only_kind_of(reader, mention) && mention_best(mention_at(reader, mention->to), LINK_TABLE)->table == reader->out->subject)
+    return mention->to - at;
   size_t which = settle_table(reader, mention);
   if (which == NO_TABLE || own_column(reader, mention, which)) return 0;
   size_t n = mention->to - at;

@@ -98,10 +98,18 @@ static size_t count_compound(struct reader *reader, const struct mention *table,
   return next->to - table->to;
 }
 
+/* Rows that are sums of money themselves. */
+static const char amounts[] = "fine|fines|refund|refunds|penalties|bonus|bonuses|tips|donations|taxes|fees|reimbursements";
+
 /* What stands behind "how many", "average", … */
 static size_t measured(struct reader *reader, size_t at, enum measure_kind kind, bool distinct, struct measure *ret) {
   struct place place;
   size_t n;
+  if (only_kind_of(reader, mention_at(reader, at))) { /* "how many permit applications" */
+    size_t behind = mention_at(reader, at)->to;
+    n = measured(reader, behind, kind, distinct, ret);
+    return n ? behind + n - at : 0;
+  }
   const struct link *role = mention_best(mention_at(reader, at), LINK_ROLE);
   const struct link *noun = role ? mention_best(mention_at(reader, mention_at(reader, at)->to), LINK_TABLE) : NULL;
   if (noun && noun->table == role->edge->from && noun->score >= 0.95) { /* "how many home matches" */
@@ -148,6 +156,11 @@ static size_t measured(struct reader *reader, size_t at, enum measure_kind kind,
   if (!rows || reader->study->doubt || kind == MEASURE_MAX || kind == MEASURE_MIN) return 0;
   size_t which = settle_table(reader, mention);
   if (which == NO_TABLE) return 0;
+  bool one = !words_plural(token_lower(reader, mention->to - 1)), sum = token_is(reader, mention->to - 1, amounts);
+  if (((kind == MEASURE_AVG && one) || (kind == MEASURE_SUM && sum)) && find_worth(reader, which, ret) && !ret->times.column) {
+    ret->kind = kind; /* "average fine", "total fines": what they come to */
+    return mention->to - at;
+  }
   *ret = rows_of(which, distinct);
   if (kind == MEASURE_AVG) reader->out->nested_average = true;
   return mention->to - at;

@@ -102,7 +102,7 @@ static size_t order_words(const struct reader *reader, size_t at) {
   size_t n = study_phrase(study, at,
                           "sorted by|sort by|sort them by|sort the results by|ordered by|order by|order them by|order the results "
                           "by|sorting by|ordering by|arranged by|ranked by|rank by|rank them by|sort it by|in order of|sorted in order "
-                          "of|sorted|ordered|sort|order the results|arranged|listed|ranked");
+                          "of|sorted|ordered|sort|order the results|arranged|listed|ranked|rank");
   return reader->top && study_phrase(study, at, "ranked by|ordered by|sorted by") ? 0 : n;
 }
 
@@ -247,7 +247,7 @@ size_t rule_order(struct reader *reader, size_t at) {
     return n + taken;
   }
   if (study->doubt) return 0;
-  if (token_is(reader, at, "ordered|sorted|sort|listed|arranged|ranked") && n == 1 && !taken)
+  if (token_is(reader, at, "ordered|sorted|sort|listed|arranged|ranked|rank") && n == 1 && !taken)
     return at == 0 ? 1 : 0; /* "sort names by age" */
   size_t p = at + n + taken;
   if (taken) /* "sorted in descending order by price" */

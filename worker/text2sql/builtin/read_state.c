@@ -59,6 +59,8 @@ static size_t match_way(struct reader *reader, const struct way *way, const stru
   bool word = token_is(reader, p, "the") && token_is(reader, p + 1, "word|letter|text|string|letters|phrase|term");
   if (word) p += 2;
   word |= token_is(reader, p - 1, "word|text|string|letter");
+  bool article = from > at && !word && token_is(reader, p, "a|an") && token_at(reader, p + 1)->kind == TOKEN_WORD; /* "mentions a garage" */
+  p += article ? 1 : 0;
   const struct token *token = text_behind(reader, from, p, !word && way == &ways[sizeof ways / sizeof *ways - 1], from > at);
   if (!token) return 0;
   struct place place;

@@ -37,6 +37,14 @@ static bool behind_group_word(const struct reader *reader, size_t at) {
   return false;
 }
 
+bool only_kind_of(const struct reader *reader, const struct mention *mention) {
+  const struct mention *next = mention ? mention_at(reader, mention->to) : NULL;
+  const struct link *kind = mention_best(mention, LINK_TABLE), *rows = mention_best(next, LINK_TABLE);
+  if (!kind || !rows || mention->verb || next->verb || rows->score < 0.95 || kind->score < 0.75 || rows->table == kind->table) return false;
+  return words_plural(token_lower(reader, next->to - 1)) && !words_plural(token_lower(reader, mention->to - 1)) &&
+         !mention_best(next, LINK_VALUE);
+}
+
 /* "Which finished goods have no order?": rows that are called by a value, where that is said of one table only. */
 static size_t rows_of_value(const struct reader *reader, size_t at) {
   const struct mention *mention = mention_at(reader, at), *next = mention ? mention_at(reader, mention->to) : NULL;
@@ -73,7 +81,7 @@ static size_t first_table(struct reader *reader) {
     if (!table || (mention->verb && !(at == 1 && token_is(reader, 0, "who"))) || behind_group_word(reader, at)) continue;
     const struct link *column = mention_best(mention, LINK_COLUMN), *value = mention_best(mention, LINK_VALUE);
     if ((column && column->score > table->score + 0.05) || (value && value->score > table->score + 0.16)) continue;
-    if (table->score < 0.62) continue;
+    if (table->score < 0.62 || only_kind_of(reader, mention)) continue;
     found = settle_table(reader, mention);
     if (found != NO_TABLE || reader->study->doubt) return found;
   }

@@ -226,8 +226,10 @@ static const struct join_edge *key_to_superior(const struct reader *reader, size
   return NULL;
 }
 
-/* "the manager of Smith": of whom it is the role, not who plays it. */
-static bool role_of(const struct reader *reader, size_t at, const struct join_edge *edge) {
+/* "the manager of Smith", "Smith's manager": of whom it is the role, not who plays it. */
+static bool role_of(const struct reader *reader, size_t at, const struct mention *value, const struct join_edge *edge) {
+  const struct link *behind = mention_best(mention_at(reader, value->to), LINK_ROLE); /* "Smith's manager" */
+  if (behind && behind->edge == edge && edge->from == edge->to) return true;
   while (at > 0 && token_is(reader, at - 1, "the")) at--;
   if (at < 2 || edge->from != edge->to || !token_is(reader, at - 1, "of")) return false;
   const struct link *role = mention_best(mention_at(reader, at - 2), LINK_ROLE);
@@ -244,7 +246,7 @@ static const struct join_edge *role_of_value(const struct reader *reader, size_t
   for (size_t i = 0; i < study->graph.edge_count && !role; i++) { /* "billing city Berlin": the role was said */
     const struct join_edge *edge = &study->graph.edges[i];
     if (edge->said && edge->role_count && edge->to == value->table && edge->from == reader->out->subject &&
-        said_outside(study, edge, mention) && !role_of(reader, at, edge))
+        said_outside(study, edge, mention) && !role_of(reader, at, mention, edge))
       role = edge;
   }
   return role;
