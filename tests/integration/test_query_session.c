@@ -87,7 +87,7 @@ static void test_settings_do_not_stay(void **state) {
   ERROR_AUTO err = {0};
   QUERY_SESSION_AUTO session = open_session(world.reader);
   PGresult *res = NULL;
-  assert_int_equal(query_session_begin(session, "hr", 0, &err), OK);
+  assert_int_equal(query_session_begin(session, "{shop,hr,pg_temp_3}", 0, &err), OK);
   assert_int_equal(
       query_session_query(
           session, "SELECT current_setting('transaction_read_only'), current_setting('statement_timeout'), current_setting('search_path')",
@@ -95,7 +95,7 @@ static void test_settings_do_not_stay(void **state) {
       OK);
   assert_string_equal(PQgetvalue(res, 0, 0), "on");
   assert_string_equal(PQgetvalue(res, 0, 1), "10s");
-  assert_string_equal(PQgetvalue(res, 0, 2), "shop, public, hr, pg_temp");
+  assert_string_equal(PQgetvalue(res, 0, 2), "shop, hr, pg_temp");
   PQclear(res);
   assert_int_equal(query_session_query(session, "SET TRANSACTION READ WRITE", 0, NULL, &res, &err), ERR_VALIDATION); /* too late */
 }

@@ -123,7 +123,8 @@ static void test_path(void **state) {
   (void)state;
   struct made made = resolve("SELECT line FROM logs, orders");
   assert_int_equal(made.resolution->problem_count, 0);
-  assert_string_equal(made.resolution->added_path, "other");
+  assert_true(query_on_path(made.resolution, "other"));
+  assert_string_equal(made.resolution->path[made.resolution->path_count - 1], "other");
   arena_free(made.arena);
 }
 

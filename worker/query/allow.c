@@ -99,72 +99,6 @@ static void check_statement(struct check *check, const struct sql_script *script
                field ? field->name : "the statement");
 }
 
-/* ---- relations ---- */
-
-static const json_t *view_json(const struct snapshot *snapshot, const struct snap_table *view) {
-  const json_t *views = json_object_get(snapshot->json, "views");
-  for (size_t i = 0; i < json_array_size(views); i++) {
-    const json_t *one = json_array_get(views, i);
-    const char *schema = json_string_value(json_object_get(one, "schema")), *name = json_string_value(json_object_get(one, "name"));
-    if (schema && name && strcmp(schema, view->schema) == 0 && strcmp(name, view->name) == 0) return one;
-  }
-  return NULL;
-}
-
-static bool invoker(const struct snapshot *snapshot, const struct snap_table *view) {
-  const json_t *options = json_object_get(view_json(snapshot, view), "options");
-  for (size_t i = 0; i < json_array_size(options); i++) {
-    const char *option = json_string_value(json_array_get(options, i));
-    if (option && (strcmp(option, "security_invoker=true") == 0 || strcmp(option, "security_invoker=on") == 0 ||
-                   strcmp(option, "security_invoker=1") == 0))
-      return true;
-  }
-  return false;
-}
-
-/* A table with row level security below a view that reads with its owner's rights; NULL: none. */
-static const struct snap_table *bypassed(const struct snap_table *view, int depth) {
-  for (size_t i = 0; depth < 16 && i < view->depends_on_count; i++) {
-    const struct snap_table *read = view->depends_on[i];
-    if (read->rls) return read;
-    const struct snap_table *below = read->kind == SNAP_VIEW || read->kind == SNAP_MATVIEW ? bypassed(read, depth + 1) : NULL;
-    if (below) return below;
-  }
-  return NULL;
-}
-
-static void check_relations(struct check *check, struct guarded *guarded) {
-  const struct query_resolution *resolution = guarded->resolution;
-  guarded->warnings = arena_calloc(check->arena, resolution->relation_count + 1, sizeof *guarded->warnings);
-  if (!guarded->warnings) check->oom = true;
-  for (size_t i = 0; guarded->warnings && i < resolution->relation_count; i++) {
-    const struct snap_table *table = resolution->relations[i].table, *hidden = NULL;
-    int position = resolution->relations[i].var->location;
-    switch (table->kind) {
-    case SNAP_TABLE:
-    case SNAP_PARTITIONED: break;
-    case SNAP_VIEW:
-    case SNAP_MATVIEW:
-      if (table->kind == SNAP_MATVIEW || !invoker(check->snapshot, table)) hidden = bypassed(table, 0);
-      if (hidden)
-        guard_refuse(check, "relation", "view-bypasses-rls", position, "the table itself, or a view made WITH (security_invoker = true)",
-                     "view %s reads with its owner's rights: it shows rows that row level security of %s hides", table->qualified,
-                     hidden->qualified);
-      break;
-    default:
-      guard_refuse(check, "relation", "relation-kind", position, "tables, partitioned tables, views and materialised views",
-                   "%s is a foreign table: reading it reaches another server, or runs a program", table->qualified);
-    }
-    const char *warning =
-        hidden ? arena_printf(check->arena, "view %s reads with its owner's rights: it may show rows that row level security of %s hides",
-                              table->qualified, hidden->qualified)
-               : NULL;
-    bool known = false;
-    for (size_t k = 0; warning && k < guarded->warning_count; k++) known |= strcmp(guarded->warnings[k], warning) == 0;
-    if (warning && !known) guarded->warnings[guarded->warning_count++] = warning;
-  }
-}
-
 /* ---- all of it ---- */
 
 static enum status resolve_names(struct check *check, struct guarded *guarded, struct error *err) {
@@ -199,7 +133,7 @@ enum status guard_check(const struct snapshot *snapshot, const char *sql, size_t
   if (check->oom) return error_oom(err);
   if (check->violation_count) return fail(check, sql, len, err);
   if ((status = resolve_names(check, guarded, err))) return status;
-  check_relations(check, guarded);
+  guard_relations(check, guarded);
   guard_functions(check, guarded->resolution);
   guard_values(check);
   if (check->oom) return error_oom(err);

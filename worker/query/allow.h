@@ -8,8 +8,9 @@
  *   statement  exactly one, and a SELECT, set operation, VALUES or TABLE
  *   node       no node type outside the list: INTO, FOR UPDATE, DML in WITH, parameters, XML, …
  *   name       all names resolve (SCHEMA_VALIDATION_FAILED, not a violation)
- *   relation   tables, partitioned tables, views and materialised views of the snapshot: no catalogs, no foreign tables
- *   function   of the allow-list, called by their own name
+ *   relation   tables, partitioned tables, views and materialised views of the snapshot: no catalogs, no foreign tables, neither by name
+ *              nor below a view or partition
+ *   function   of the allow-list, called by their own name; also what operators, casts and checks of domains call
  *   cost       FROM items, literals that make much out of little
  *
  * What is allowed beyond the defaults is named by AUTODB_GUARD_FUNCTIONS: "lower_fr, shop.net_price": functions of users (IMMUTABLE or
@@ -51,6 +52,8 @@ struct guarded {   /* a statement that passed */
 MUST_CHECK enum status guard_check(const struct snapshot *snapshot, const char *sql, size_t len, const struct guard_rules *rules,
                                    struct arena *arena, struct guarded **ret_guarded, struct error *err);
 
+/* Whether reading the table reads a foreign one: it is one, or has one below it as a partition or in its query. */
+bool guard_reads_foreign(const struct snap_table *table);
 /* Whether the function list lets a built-in through, without additions; ret_why (may be NULL) says why not. */
 bool guard_allows_builtin(const struct builtin *builtin, const char **ret_why);
 

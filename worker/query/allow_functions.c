@@ -145,7 +145,7 @@ static bool listed(const char *const *list, size_t count, const char *name) {
 
 static bool begins(const char *name, const char *prefix) { return strncmp(name, prefix, strlen(prefix)) == 0; }
 
-static bool is_never(const char *name) {
+bool guard_never(const char *name) {
   for (size_t i = 0; i < COUNT(never); i++)
     if (begins(name, never[i])) return true;
   return false;
@@ -165,7 +165,7 @@ static bool immutable_allowed(const char *name) {
 bool guard_allows_builtin(const struct builtin *builtin, const char **ret_why) {
   const char *why = NULL, *name = builtin->name;
   bool extension = *builtin->extension;
-  if (is_never(name))
+  if (guard_never(name))
     why = "it runs SQL given as text, or reaches beyond the query";
   else if (builtin->kinds & BUILTIN_PROCEDURE)
     why = "it is a procedure";
@@ -229,9 +229,9 @@ static void judge(struct check *check, const struct query_function *call) {
   } else if (call->builtin) {
     if (guard_allows_builtin(call->builtin, &why)) return;
     bool named = added(check->rules->functions, call->schema ? call->schema : call->builtin->extension, call->name);
-    if ((named || check->rules->trusting) && call->builtin->volatility != 'v' && !is_never(call->name)) return;
+    if ((named || check->rules->trusting) && call->builtin->volatility != 'v' && !guard_never(call->name)) return;
     guard_refuse(check, "function", "function-not-allowed", call->position, not_named, "%s() is not on the list: %s", call->name, why);
-  } else if (!(call->arguments == 1 && builtin_type("", call->name))) { /* a conversion: type(x); types are looked at elsewhere */
+  } else if (!(call->arguments == 1 && builtin_type("", call->name)) || guard_denied_type(call->name)) { /* type(x) is a conversion */
     guard_refuse(check, "function", "function-not-allowed", call->position, not_named, "%s() is not known", call->name);
   }
 }
@@ -278,6 +278,7 @@ static bool judge_user_operators(struct check *check, const struct query_resolut
     const json_t *own = json_array_get(list, i), *function = json_object_get(own, "function");
     const char *place = json_str(own, "schema", "");
     if (strcmp(json_str(own, "name", ""), name) != 0 || (op->schema && strcmp(op->schema, place) != 0)) continue;
+    if (!op->schema && !query_on_path(resolution, place)) continue;
     *ret_found = true;
     if (!op->schema && guard_never_chosen(check, resolution, op, own)) continue;
     const char *why = guard_refuses(check, own);
@@ -322,4 +323,5 @@ void guard_functions(struct check *check, const struct query_resolution *resolut
   for (size_t i = 0; i < resolution->function_count; i++) judge(check, &resolution->functions[i]);
   for (size_t i = 0; i < resolution->operator_count; i++) judge_operator(check, resolution, &resolution->operators[i]);
   guard_casts(check, resolution);
+  guard_domains(check, resolution);
 }

@@ -6,6 +6,7 @@
 
 #include "common/limits.h"
 #include "worker/query/allow_impl.h"
+#include "worker/query/resolve_impl.h"
 #include "worker/sql/tree.h"
 
 /* Message names of pg_query.proto, sorted. */
@@ -119,15 +120,13 @@ static void see_range_var(struct check *check, const PgQuery__RangeVar *var) {
   if (sql_or_null(var->catalogname))
     guard_refuse(check, "relation", "other-database", var->location, "schema.table", "%s.%s.%s names a database", var->catalogname,
                  var->schemaname, var->relname);
-  bool catalog =
-      schema ? strncmp(schema, "pg_", 3) == 0 || strcmp(schema, "information_schema") == 0 : strncmp(var->relname, "pg_", 3) == 0;
-  if (catalog)
+  if (resolve_is_catalog(var))
     guard_refuse(check, "relation", "catalog", var->location, "tables and views of the connection's schema", "%s%s%s is a system catalog",
                  schema ? schema : "", schema ? "." : "", var->relname);
 }
 
 /* Types whose input looks things up by name in the catalogs, or that stand for something outside of the query. */
-static bool is_denied_type(const char *name) {
+bool guard_denied_type(const char *name) {
   static const char *const denied[] = {"regproc", "regprocedure", "regoper",      "regoperator",  "regclass",
                                        "regtype", "regrole",      "regnamespace", "regcollation", "refcursor",
                                        "aclitem", "xml",          "pg_node_tree", "cstring",      "internal"};
@@ -143,7 +142,7 @@ static void see_type(struct check *check, const PgQuery__TypeName *type) {
   sql_name_split(type->n_names, type->names, &schema, &name);
   if (type->pct_type || type->setof)
     guard_refuse(check, "node", "type-not-allowed", type->location, "a type's name", "%%TYPE and SETOF are not types of a value");
-  if (name && is_denied_type(name))
+  if (name && guard_denied_type(name))
     guard_refuse(check, "node", "type-not-allowed", type->location, NULL, "type %s is not on the list", name);
   for (size_t i = 0; i < type->n_typmods; i++)
     if (guard_constant(type->typmods[i], &length) && length > LIMIT_GUARD_REPEAT && name && strcmp(name, "interval") != 0)
@@ -191,6 +190,8 @@ static void see_message(struct check *check, const ProtobufCMessage *message) {
   } else if (type == &pg_query__range_var__descriptor) {
     see_range_var(check, node);
   } else if (type == &pg_query__type_name__descriptor) {
+    const PgQuery__TypeName **place = more(check, &check->types, &check->type_count);
+    if (place) *place = node;
     see_type(check, node);
   } else if (type == &pg_query__range_table_sample__descriptor) {
     see_sample(check, node);

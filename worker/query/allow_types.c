@@ -20,8 +20,13 @@ static const char *bare(const struct check *check, const char *type) {
   return arena_printf(check->arena, "%.*s%s", (int)(open - type), type, shut ? shut + 1 : "");
 }
 
-/* "shop.order_status" and "order_status" are taken for one: what is refused once too often is only refused. */
-static bool same_type(const char *a, const char *b) {
+const char *guard_element(const struct check *check, const char *type) {
+  const char *plain = bare(check, type);
+  size_t len = plain ? strlen(plain) : 0;
+  return len > 2 && strcmp(plain + len - 2, "[]") == 0 ? arena_strndup(check->arena, plain, len - 2) : plain;
+}
+
+bool guard_same_type(const char *a, const char *b) {
   const char *dot_a = strrchr(a, '.'), *dot_b = strrchr(b, '.');
   return strcmp(dot_a ? dot_a + 1 : a, dot_b ? dot_b + 1 : b) == 0;
 }
@@ -103,7 +108,7 @@ static bool out_of_reach(const struct check *check, const char *type) {
   size_t index;
   if (!*type || of_server(type)) return false;
   json_array_foreach(list, index, own) {
-    if (strcmp(json_str(own, "context", ""), "implicit") == 0 && same_type(json_str(own, "target", ""), type)) return false;
+    if (strcmp(json_str(own, "context", ""), "implicit") == 0 && guard_same_type(json_str(own, "target", ""), type)) return false;
   }
   return true;
 }
@@ -137,31 +142,51 @@ bool guard_never_chosen(const struct check *check, const struct query_resolution
 
 /* ---- casts ---- */
 
-/* A value of the type may be at hand: a column that is read has it, or a domain over it, or something is cast to it. */
+/* A value of the type may be at hand: a row or column that is read has it, or a domain over it, or its name is written. */
 static bool at_hand(const struct check *check, const struct query_resolution *resolution, const char *type) {
   for (size_t i = 0; i < resolution->relation_count; i++) {
     const struct query_relation *relation = &resolution->relations[i];
-    for (size_t c = 0; relation->table && c < relation->table->column_count; c++) {
+    if (relation->whole_row && guard_same_type(relation->table->qualified, type)) return true;
+    for (size_t c = 0; c < relation->table->column_count; c++) {
       const struct snap_column *column = &relation->table->columns[c];
       if (!relation->whole_row && relation->columns && !relation->columns[c]) continue;
-      const char *base = bare(check, column->base_type ? column->base_type : column->type);
-      size_t len = base ? strlen(base) : 0; /* an array's elements are cast one by one */
-      if (len > 2 && strcmp(base + len - 2, "[]") == 0) base = arena_strndup(check->arena, base, len - 2);
-      if (base && same_type(base, type)) return true;
+      const char *base = guard_element(check, column->base_type ? column->base_type : column->type); /* elements are cast one by one */
+      if (base && guard_same_type(base, type)) return true;
     }
   }
-  for (size_t i = 0; i < check->cast_count; i++) {
-    const char *target = bare(check, sql_type(check->arena, check->casts[i]->type_name));
-    if (!target || same_type(target, type)) return true;
+  for (size_t i = 0; i < check->type_count; i++) {
+    const char *named = guard_element(check, sql_type(check->arena, check->types[i]));
+    if (!named || guard_same_type(named, type)) return true;
   }
+  return false;
+}
+
+/* "||" of a text and anything else makes that a text by a cast as if it were written (textanycat, anytextcat). */
+static bool joins_texts(const struct query_resolution *resolution) {
+  for (size_t i = 0; i < resolution->operator_count; i++)
+    if (strcmp(resolution->operators[i].name, "||") == 0) return true;
+  for (size_t i = 0; i < resolution->function_count; i++)
+    if (strcmp(resolution->functions[i].name, "textanycat") == 0 || strcmp(resolution->functions[i].name, "anytextcat") == 0) return true;
   return false;
 }
 
 static bool implied(const struct check *check, const struct query_resolution *resolution, const json_t *own) {
   const char *source = json_str(own, "source", ""), *target = json_str(own, "target", "");
+  if (strcmp(target, "text") == 0 && joins_texts(resolution) && at_hand(check, resolution, source)) return true;
   if (strcmp(json_str(own, "context", ""), "implicit") != 0) return false;
   if (of_server(source) && of_server(target)) return true;
   return at_hand(check, resolution, of_server(source) ? target : source);
+}
+
+/* A type that stands elsewhere than in a cast: RETURNING, the columns of JSON_TABLE or of a record. Values are made of it there. */
+static bool named_alone(const struct check *check, const char *target) {
+  for (size_t i = 0; i < check->type_count; i++) {
+    bool cast = false;
+    for (size_t k = 0; k < check->cast_count; k++) cast |= check->casts[k]->type_name == check->types[i];
+    const char *type = cast ? NULL : guard_element(check, sql_type(check->arena, check->types[i]));
+    if (type && guard_same_type(type, target)) return true;
+  }
+  return false;
 }
 
 /* x::target, CAST (x AS target), and target(x). */
@@ -169,18 +194,16 @@ static bool written(const struct check *check, const struct query_resolution *re
   const char *source = json_str(own, "source", ""), *target = json_str(own, "target", "");
   for (size_t i = 0; i < check->cast_count; i++) {
     const PgQuery__TypeCast *cast = check->casts[i];
-    const char *to = bare(check, sql_type(check->arena, cast->type_name));
-    size_t len = to ? strlen(to) : 0;
-    if (len > 2 && strcmp(to + len - 2, "[]") == 0) to = arena_strndup(check->arena, to, len - 2);
-    if (to && (!same_type(to, target) || untyped(cast->arg))) continue;
+    const char *to = guard_element(check, sql_type(check->arena, cast->type_name));
+    if (to && (!guard_same_type(to, target) || untyped(cast->arg))) continue;
     bool is_free;
     const char *from = type_of(check, resolution, cast->arg, &is_free);
-    if (!from || !of_server(from) || same_type(from, source) || !compares(from)) return true;
+    if (!from || !of_server(from) || guard_same_type(from, source) || !compares(from)) return true;
   }
   const char *dot = strrchr(target, '.');
   for (size_t i = 0; i < resolution->function_count; i++)
     if (resolution->functions[i].arguments == 1 && strcmp(resolution->functions[i].name, dot ? dot + 1 : target) == 0) return true;
-  return false;
+  return named_alone(check, target);
 }
 
 void guard_casts(struct check *check, const struct query_resolution *resolution) {

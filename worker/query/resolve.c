@@ -362,7 +362,9 @@ enum status query_resolve(const struct snapshot *snapshot, PgQuery__SelectStmt *
   struct resolver r = {.snapshot = snapshot, .arena = arena, .out = out, .unknown_extension = has_unknown_extension(snapshot)};
   r.major = snapshot->server_version_num ? snapshot->server_version_num / 10000 : BUILTIN_NEWEST;
   out->snapshot = snapshot;
+  resolve_begin_path(&r);
   out->top = resolve_select(&r, select, NULL);
+  resolve_settle_functions(&r);
   if (r.oom || !out->top) return error_oom(err);
   if (out->binding_count) qsort(out->bindings, out->binding_count, sizeof *out->bindings, by_ref);
   *ret_resolution = out;

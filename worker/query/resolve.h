@@ -120,8 +120,14 @@ struct query_resolution {
   size_t indirection_count; /* (x).y and (x)[1] met: what the guard holds against its own count */
   struct query_problem *problems;
   size_t problem_count;
-  const char *added_path; /* schemas, comma-separated and quoted, of tables named without one that the search path does not hold; or NULL */
+  const char **path; /* the schemas, in order, in which names without one are looked for: below */
+  size_t path_count;
 };
+
+/* The path is the search path of the role as the snapshot has it, without schemas that the snapshot leaves out (but for the homes of
+ * extensions, last: their operators are looked up there), and the schemas of tables that were named without one and are in none of these.
+ * A statement that was resolved runs by it and no other: else the server may find what was not looked at. */
+bool query_on_path(const struct query_resolution *resolution, const char *schema);
 
 /* Resolves a SELECT, set operation, VALUES or TABLE. Names not found are problems, not errors: the only failure is memory. */
 MUST_CHECK enum status query_resolve(const struct snapshot *snapshot, PgQuery__SelectStmt *select, struct arena *arena,

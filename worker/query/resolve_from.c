@@ -52,24 +52,7 @@ static struct query_column *table_columns(struct resolver *r, const struct snap_
   return columns;
 }
 
-static bool on_path(const struct snapshot *snapshot, const char *schema) {
-  const json_t *path = json_object_get(snapshot->json, "search_path_schemas");
-  for (size_t i = 0; i < json_array_size(path); i++) {
-    const char *name = json_string_value(json_array_get(path, i));
-    if (name && strcmp(name, schema) == 0) return true;
-  }
-  return false;
-}
-
-/* A table named without its schema, which the search path does not hold: it will be added to the path. */
-static void note_path(struct resolver *r, const char *schema) {
-  if (on_path(r->snapshot, schema)) return;
-  const char *quoted = sql_ident(r->arena, schema), *old = r->out->added_path;
-  if (!quoted || (old && strstr(old, quoted))) return;
-  r->out->added_path = old ? arena_printf(r->arena, "%s, %s", old, quoted) : quoted;
-}
-
-static bool is_catalog(const PgQuery__RangeVar *var) {
+bool resolve_is_catalog(const PgQuery__RangeVar *var) {
   const char *schema = sql_or_null(var->schemaname);
   if (!schema) return strncmp(var->relname, "pg_", 3) == 0;
   return strncmp(schema, "pg_", 3) == 0 || strcmp(schema, "information_schema") == 0;
@@ -81,7 +64,7 @@ static void unknown_table(struct resolver *r, const PgQuery__RangeVar *var) {
   for (const struct cte *cte = r->ctes; cte; cte = cte->outer) suggest_offer(&suggest, cte->name, cte->name, 0.1);
   for (size_t i = 0; i < r->snapshot->table_count; i++) {
     const struct snap_table *table = &r->snapshot->tables[i];
-    bool near = schema ? strcmp(table->schema, schema) == 0 : on_path(r->snapshot, table->schema);
+    bool near = schema ? strcmp(table->schema, schema) == 0 : query_on_path(r->out, table->schema);
     suggest_offer(&suggest, table->name, table->qualified, near ? 0.1 : 0);
   }
   if (schema) name = arena_printf(r->arena, "%s.%s", schema, var->relname);
@@ -100,12 +83,12 @@ static void from_table(struct resolver *r, struct query_scope *scope, const PgQu
     rte.columns = cte->columns;
     rte.column_count = cte->column_count;
     rte.open = cte->open;
-  } else if (is_catalog(var)) {
+  } else if (resolve_is_catalog(var)) {
     rte.open = true;
   } else if ((rte.table = snapshot_table(r->snapshot, schema, var->relname))) {
     rte.columns = table_columns(r, rte.table);
     rte.column_count = rte.columns ? rte.table->column_count : 0;
-    if (!schema) note_path(r, rte.table->schema);
+    if (!schema) resolve_note_path(r, rte.table->schema);
   } else {
     rte.open = true;
     unknown_table(r, var);

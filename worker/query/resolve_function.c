@@ -42,12 +42,13 @@ static bool promises_less(const struct snap_function *a, const struct snap_funct
   return !b || a->volatility > b->volatility || (a->volatility == b->volatility && a->security_definer && !b->security_definer);
 }
 
-/* arguments -1: any number. Of several the one that promises least. */
-static const struct snap_function *user_function(const struct resolver *r, const char *schema, const char *name, int arguments) {
+const struct snap_function *resolve_user_function(const struct resolver *r, const char *schema, const char *name, int arguments,
+                                                  bool anywhere) {
   const struct snap_function *found = NULL;
   for (size_t i = 0; i < r->snapshot->function_count; i++) {
     const struct snap_function *function = &r->snapshot->functions[i];
     if (strcmp(function->name, name) != 0 || (schema && strcmp(function->schema, schema) != 0)) continue;
+    if (!schema && !anywhere && !query_on_path(r->out, function->schema)) continue;
     if ((arguments < 0 || takes(function, arguments)) && promises_less(function, found)) found = function;
   }
   return found;
@@ -65,7 +66,8 @@ static const struct builtin *server_function(const struct resolver *r, const cha
 }
 
 struct builtin_found resolve_find_function(const struct resolver *r, const char *schema, const char *name) {
-  return (struct builtin_found){server_function(r, schema, name), is_catalog(schema) ? NULL : user_function(r, schema, name, -1)};
+  return (struct builtin_found){server_function(r, schema, name),
+                                is_catalog(schema) ? NULL : resolve_user_function(r, schema, name, -1, true)};
 }
 
 static void unknown_function(struct resolver *r, const char *dotted, const char *name, int position) {
@@ -119,14 +121,14 @@ void resolve_call(struct resolver *r, const PgQuery__FuncCall *call) {
   if (!made) return;
   struct query_function function = {.schema = schema, .name = name, .arguments = arguments, .position = call->location, .call = call};
   function.builtin = server_function(r, schema, name);
-  function.function = syntax || is_catalog(schema) ? NULL : user_function(r, schema, name, arguments);
+  function.function = syntax || is_catalog(schema) ? NULL : resolve_user_function(r, schema, name, arguments, true);
   *made = function;
   if (function.function) return;
   if (function.builtin) {
     check_server(r, function.builtin, dotted, arguments, call->location, syntax);
     return;
   }
-  const struct snap_function *other = user_function(r, schema, name, -1);
+  const struct snap_function *other = resolve_user_function(r, schema, name, -1, true);
   if (other)
     resolve_problem(r, QUERY_NAME_FUNCTION, call->location, dotted, NULL, "%s.%s takes (%s), not %d argument%s", other->schema, other->name,
                     other->arguments, arguments, arguments == 1 ? "" : "s");

@@ -37,8 +37,14 @@ void resolve_expression(struct resolver *r, struct query_scope *scope, PgQuery__
 void resolve_expressions(struct resolver *r, struct query_scope *scope, size_t count, PgQuery__Node *const *nodes);
 const struct cte *resolve_cte(const struct resolver *r, const char *name);
 
+/* resolve_path.c */
+void resolve_begin_path(struct resolver *r);                    /* of the snapshot */
+void resolve_note_path(struct resolver *r, const char *schema); /* a table of it was named without it */
+void resolve_settle_functions(struct resolver *r);              /* once the path is known */
+
 /* resolve_from.c */
 void resolve_from(struct resolver *r, struct query_scope *scope, const PgQuery__SelectStmt *select);
+bool resolve_is_catalog(const PgQuery__RangeVar *var);      /* by its name: of pg_catalog or information_schema */
 bool rte_shows(const struct query_rte *rte, size_t column); /* by an unqualified name or * */
 
 /* resolve_column.c */
@@ -62,6 +68,10 @@ struct builtin_found {
   const struct builtin *builtin;
   const struct snap_function *function;
 };
+/* Of the client's own functions of that name that take so many arguments (-1: any number) the one that promises least. schema NULL: of
+ * the path's, or of any schema with `anywhere`. */
+const struct snap_function *resolve_user_function(const struct resolver *r, const char *schema, const char *name, int arguments,
+                                                  bool anywhere);
 struct builtin_found resolve_find_function(const struct resolver *r, const char *schema, const char *name);
 
 /* resolve_type.c */

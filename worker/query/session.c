@@ -16,14 +16,15 @@
 
 #define FRESH_MS 1000 /* a transaction open for longer has used up too much of its time for another statement */
 
-/* The schemas of the session, those to add, and never one of temporary objects first. */
-#define PATH_SQL(added)                                                                                                                  \
-  "pg_catalog.set_config('search_path', pg_catalog.concat_ws(', ', (SELECT pg_catalog.string_agg(pg_catalog.quote_ident(p), ', ' ORDER " \
-  "BY n) FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY u (p, n)"                                             \
-  " WHERE p OPERATOR(pg_catalog.!~) '^pg_'), NULLIF(" added ", ''), 'pg_temp'), true)"
+/* The schemas given, a text[], or else the session's own; and never one of temporary objects first. */
+#define PATH_SQL(path)                                                                                                            \
+  "pg_catalog.set_config('search_path', pg_catalog.concat_ws(', ', (SELECT pg_catalog.string_agg(pg_catalog.quote_ident(p), ', '" \
+  " ORDER BY n) FROM pg_catalog.unnest(coalesce(" path "::text[], pg_catalog.current_schemas(false))) WITH ORDINALITY u (p, n)"   \
+  " WHERE p OPERATOR(pg_catalog.!~) '^pg_'), 'pg_temp'), true)"
 
 static const char begin_sql[] = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY";
-/* For this transaction: $1 statement_timeout, $2 search path to add, $3 how long the transaction may last, $4 lock_timeout, $5 work_mem. */
+/* For this transaction: $1 statement_timeout, $2 the search path or NULL, $3 how long the transaction may last, $4 lock_timeout, $5
+ * work_mem. */
 static const char limits_sql[] =
     "SELECT pg_catalog.set_config('statement_timeout', $1, true), pg_catalog.set_config('idle_in_transaction_session_timeout', $3, true),"
     " pg_catalog.set_config('lock_timeout', $4, true), pg_catalog.set_config('work_mem', $5, true), pg_catalog.set_config('jit', 'off', "
@@ -201,7 +202,7 @@ static enum status run(struct query_session *session, const char *sql, int npara
   return session_wait(session, sql, nparams, params, NULL, NULL, &res, err);
 }
 
-static enum status set_limits(struct query_session *session, const char *added_path, struct error *err) {
+static enum status set_limits(struct query_session *session, const char *path, struct error *err) {
   char statement[16], transaction[16], lock[16], memory[16];
   char sql[sizeof limits_sql + sizeof transaction_17 + sizeof temp_files_sql + sizeof temp_files_15 + sizeof temp_files_end];
   snprintf(statement, sizeof statement, "%d", session->statement_ms);
@@ -210,11 +211,11 @@ static enum status set_limits(struct query_session *session, const char *added_p
   snprintf(memory, sizeof memory, "%d", LIMIT_QUERY_WORK_MEM_KB);
   snprintf(sql, sizeof sql, "%s%s%s%s%s", limits_sql, session->version >= 170000 ? transaction_17 : "", temp_files_sql,
            session->version >= 150000 ? temp_files_15 : "", temp_files_end);
-  const char *const params[] = {statement, added_path ? added_path : "", transaction, lock, memory};
+  const char *const params[] = {statement, path, transaction, lock, memory};
   return run(session, sql, 5, params, err);
 }
 
-enum status query_session_begin(struct query_session *session, const char *added_path, int statement_ms, struct error *err) {
+enum status query_session_begin(struct query_session *session, const char *path, int statement_ms, struct error *err) {
   if (!session->conn) return error_set(err, ERR_UNAVAILABLE, "the connection to the database is closed");
   if (session->in_transaction) return error_set(err, ERR_INTERNAL, "a transaction is open already");
   if (PQtransactionStatus(session->conn) != PQTRANS_IDLE) {
@@ -226,21 +227,21 @@ enum status query_session_begin(struct query_session *session, const char *added
   if (status) return status;
   session->in_transaction = true;
   session->began_ms = clock_mono_ms();
-  status = set_limits(session, added_path, err);
+  status = set_limits(session, path, err);
   if (!status && PQtransactionStatus(session->conn) != PQTRANS_INTRANS)
     status = session_refuse(err, ERR_VALIDATION, "transaction", "not-in-transaction", "the server did not keep the read-only transaction");
   return session_finish(session, status, err);
 }
 
-/* The open transaction goes on with the schemas a statement needs besides, unless it is too old: then another begins. */
-enum status session_continue(struct query_session *session, const char *added_path, int statement_ms, struct error *err) {
+/* The open transaction goes on with the search path of the statement, unless it is too old: then another begins. */
+enum status session_continue(struct query_session *session, const char *path, int statement_ms, struct error *err) {
   bool same_limit = (statement_ms > 0 ? statement_ms : LIMIT_QUERY_STATEMENT_MS) == session->statement_ms;
   if (!same_limit || clock_mono_ms() - session->began_ms > FRESH_MS) {
     enum status status = query_session_end(session, err);
-    return status ? status : query_session_begin(session, added_path, statement_ms, err);
+    return status ? status : query_session_begin(session, path, statement_ms, err);
   }
-  if (!added_path || !*added_path) return OK;
-  return session_finish(session, run(session, "SELECT " PATH_SQL("$1"), 1, &added_path, err), err);
+  if (!path) return OK;
+  return session_finish(session, run(session, "SELECT " PATH_SQL("$1"), 1, &path, err), err);
 }
 
 enum status query_session_query(struct query_session *session, const char *sql, int nparams, const char *const *params, PGresult **ret_res,

@@ -89,9 +89,10 @@ struct query_explain {
 MUST_CHECK enum status query_session_explain(struct query_session *session, const struct snapshot *snapshot, const char *sql,
                                              const struct query_explain *how, struct arena *arena, json_t **ret_plan, struct error *err);
 
-/* The transaction alone, for callers with statements of their own (hypothetical indexes): begin, query as often as needed, end. query runs
- * one statement by the extended protocol under the same limits; after a failure the transaction is over. */
-MUST_CHECK enum status query_session_begin(struct query_session *session, const char *added_path, int statement_ms, struct error *err);
+/* The transaction alone, for callers with statements of their own (hypothetical indexes): begin, query as often as needed, end. path: the
+ * schemas names are looked for in, as a text[] literal; NULL: the session's own. query runs one statement by the extended protocol under
+ * the same limits; after a failure the transaction is over. */
+MUST_CHECK enum status query_session_begin(struct query_session *session, const char *path, int statement_ms, struct error *err);
 MUST_CHECK enum status query_session_query(struct query_session *session, const char *sql, int nparams, const char *const *params,
                                            PGresult **ret_res, struct error *err);
 /* What plans depend on, as the role and the database have it rather than as begin has limited it (jit, work_mem, workers): for EXPLAIN. */

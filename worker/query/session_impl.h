@@ -32,7 +32,7 @@ enum status session_refuse(struct error *err, enum status status, const char *la
 /* Whether the transaction is still ours; else the connection is dropped: GUARDRAIL_VIOLATION (layer "transaction"). */
 MUST_CHECK enum status session_inside(struct query_session *session, struct error *err);
 /* Makes the open transaction fit for a statement as query_session_begin would: its schemas, its time; or begins another. */
-MUST_CHECK enum status session_continue(struct query_session *session, const char *added_path, int statement_ms, struct error *err);
+MUST_CHECK enum status session_continue(struct query_session *session, const char *path, int statement_ms, struct error *err);
 /* Ends the transaction, keeping the error that `status` came with unless ending it is the worse news. */
 enum status session_finish(struct query_session *session, enum status status, struct error *err);
 

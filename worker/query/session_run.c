@@ -1,7 +1,7 @@
 /* session_run.c - a statement the guard let through, wrapped so that the server cuts what is too long and stops when there is enough.
  *
  * The statement is prepared as it is: that proves it is one command, and tells its columns. Then it runs as a subquery,
- *   SELECT left(c1::text, 2001), … FROM (<statement>) q (c1, …) LIMIT 501
+ *   SELECT left(concat(c1), 2001), … FROM (<statement>) q (c1, …) LIMIT 501
  * which keeps its order: nothing above it sorts. */
 #include <math.h>
 #include <stdlib.h>
@@ -70,8 +70,9 @@ static const char *column_name(const char *name, struct arena *arena) {
   return arena_strdup(arena, name);
 }
 
+/* ret_types: of the columns; a domain's is its base type's. */
 static enum status describe(struct query_session *session, const char *sql, struct query_result *result, struct arena *arena,
-                            struct error *err) {
+                            Oid **ret_types, struct error *err) {
   PGRESULT_AUTO described = NULL;
   enum status status = session_describe(session, sql, &described, err);
   if (status) return status;
@@ -82,8 +83,10 @@ static enum status describe(struct query_session *session, const char *sql, stru
   if (PQnparams(described) > 0) return session_refuse(err, ERR_VALIDATION, "node", "parameter", "the query has parameters without values");
   result->column_count = count > 0 ? (size_t)count : 0;
   result->columns = arena_calloc(arena, result->column_count + 1, sizeof *result->columns);
-  if (!result->columns) return error_oom(err);
+  *ret_types = arena_calloc(arena, result->column_count + 1, sizeof **ret_types);
+  if (!result->columns || !*ret_types) return error_oom(err);
   for (int i = 0; i < count; i++) {
+    (*ret_types)[i] = PQftype(described, i);
     result->columns[i] =
         (struct query_result_column){.name = column_name(PQfname(described, i), arena), .type = type_of(PQftype(described, i))};
     if (!result->columns[i].name) return error_oom(err);
@@ -93,20 +96,34 @@ static enum status describe(struct query_session *session, const char *sql, stru
 
 /* ---- wrapping ---- */
 
+/* Types whose cast to text is PostgreSQL's own, and shows better than their output (true, no blanks at the end): bool, "char", name, text,
+ * bpchar, varchar, unknown. A cast of any other may be one that somebody made, and call a function: those are shown by their output. */
+static bool casts_to_text(Oid oid) {
+  static const Oid types[] = {16, 18, 19, 25, 1042, 1043, 705};
+  for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+    if (types[i] == oid) return true;
+  return false;
+}
+
+static void put_cell(struct buf *out, const struct query_result_column *column, Oid type, size_t number) {
+  if (column->type == QUERY_TYPE_BYTES)
+    buf_printf(out, "pg_catalog.encode(pg_catalog.substring(q.c%zu, 1, %d), 'hex')", number, LIMIT_QUERY_CELL / 2 + 1);
+  else if (casts_to_text(type))
+    buf_printf(out, "pg_catalog.left(q.c%zu::pg_catalog.text, %d)", number, LIMIT_QUERY_CELL + 1);
+  else /* IS NULL is true of a row of NULLs, too */
+    buf_printf(out,
+               "CASE WHEN pg_catalog.num_nulls(q.c%zu) OPERATOR(pg_catalog.=) 0 THEN pg_catalog.left(pg_catalog.concat(q.c%zu), %d) END",
+               number, number, LIMIT_QUERY_CELL + 1);
+}
+
 /* The statement may end in a comment: a new line ends it. */
-static const char *wrap(const char *sql, const struct query_result *result, int rows, struct arena *arena) {
+static const char *wrap(const char *sql, const struct query_result *result, const Oid *types, int rows, struct arena *arena) {
   BUF_AUTO out;
   buf_init(&out, LIMIT_SQL_BYTES);
   buf_puts(&out, "SELECT ");
   for (size_t i = 0; i < result->column_count; i++) {
-    const char *cell = result->columns[i].type == QUERY_TYPE_BYTES ? "pg_catalog.encode(pg_catalog.substring(q.c%zu, 1, %d), 'hex')"
-                                                                   : "pg_catalog.left(q.c%zu::pg_catalog.text, %d)";
-    int cut = result->columns[i].type == QUERY_TYPE_BYTES ? LIMIT_QUERY_CELL / 2 + 1 : LIMIT_QUERY_CELL + 1;
     if (i) buf_puts(&out, ", ");
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-    buf_printf(&out, cell, i + 1, cut);
-#pragma GCC diagnostic pop
+    put_cell(&out, &result->columns[i], types[i], i + 1);
   }
   buf_printf(&out, " FROM (%s\n) q", sql);
   for (size_t i = 0; i < result->column_count; i++) buf_printf(&out, "%sc%zu", i ? ", " : " (", i + 1);
@@ -198,9 +215,10 @@ static enum status run_wrapped(struct query_session *session, const struct guard
                                struct arena *arena, struct query_result *result, struct error *err) {
   int rows = limits->rows > 0 && limits->rows <= LIMIT_QUERY_ROWS ? limits->rows : LIMIT_QUERY_ROWS;
   double ceiling = limits->max_cost != 0 ? limits->max_cost : session->cfg->guard_max_cost > 0 ? session->cfg->guard_max_cost : -1;
-  enum status status = describe(session, guarded->sql, result, arena, err);
+  Oid *types = NULL;
+  enum status status = describe(session, guarded->sql, result, arena, &types, err);
   if (status) return status;
-  const char *wrapped = wrap(guarded->sql, result, rows, arena);
+  const char *wrapped = wrap(guarded->sql, result, types, rows, arena);
   if (!wrapped) return error_oom(err);
   result->total_cost = -1;
   if (ceiling >= 0 && (status = check_cost(session, wrapped, ceiling, result, arena, err))) return status;
@@ -221,10 +239,11 @@ enum status query_session_run(struct query_session *session, const struct guarde
   if (!result) return error_oom(err);
   *result = (struct query_result){0};
   const struct query_resolution *resolution = guarded->resolution;
-  const char *added_path = resolution ? resolution->added_path : NULL;
+  const char *path = resolution ? pg_array_param(arena, resolution->path, resolution->path_count) : NULL;
+  if (resolution && !path) return error_oom(err);
   bool own = !session->in_transaction;
-  enum status status = own ? query_session_begin(session, added_path, limits->statement_ms, err)
-                           : session_continue(session, added_path, limits->statement_ms, err);
+  enum status status =
+      own ? query_session_begin(session, path, limits->statement_ms, err) : session_continue(session, path, limits->statement_ms, err);
   if (status) return status;
   if (!limits->unchecked_role && !session->role_checked)
     status = query_session_check_role(session, resolution ? resolution->snapshot : NULL, NULL, err);

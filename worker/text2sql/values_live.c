@@ -82,7 +82,7 @@ static size_t column_at(const struct lookup_run *run, const char *schema, const 
 
 static bool few_rows(const struct snap_table *table) {
   bool plain = table->kind == SNAP_TABLE || table->kind == SNAP_PARTITIONED || table->kind == SNAP_MATVIEW;
-  return plain && table->rows <= LIMIT_VALUE_PROBE_ROWS && table->bytes <= LIMIT_VALUE_PROBE_BYTES;
+  return plain && !guard_reads_foreign(table) && table->rows <= LIMIT_VALUE_PROBE_ROWS && table->bytes <= LIMIT_VALUE_PROBE_BYTES;
 }
 
 /* The statistics of columns whose rows are too many to look at. */
@@ -117,6 +117,7 @@ static size_t columns_together(const struct lookup_run *run, size_t at) {
   return n;
 }
 
+/* concat(): a cast to text may be one that somebody made. */
 static void put_probe(struct buf *sql, const struct lookup_run *run, size_t at, size_t count) {
   const struct snap_table *table = run->columns[at].table;
   const char *name = sql_qualified(run->arena, table->schema, table->name);
@@ -124,7 +125,7 @@ static void put_probe(struct buf *sql, const struct lookup_run *run, size_t at, 
   buf_printf(sql, "%s(SELECT DISTINCT u.n, u.v FROM %s AS t, LATERAL (VALUES ", sql->len ? " UNION ALL " : "", name);
   for (size_t i = at; i < at + count; i++) {
     const char *column = sql_ident(run->arena, run->columns[i].column->name);
-    buf_printf(sql, "%s(%zu, t.%s::pg_catalog.text)", i > at ? ", " : "", i, column ? column : "");
+    buf_printf(sql, "%s(%zu, pg_catalog.concat(t.%s))", i > at ? ", " : "", i, column ? column : "");
   }
   buf_printf(sql, ") AS u (n, v) WHERE pg_catalog.lower(u.v) = ANY ($1::pg_catalog.text[]) LIMIT %zu)", PER_COLUMN * count);
 }
