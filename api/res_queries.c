@@ -4,6 +4,7 @@
 #include "api/jobview.h"
 #include "api/router.h"
 #include "common/utf8.h"
+#include "common/verified_slot.h"
 
 #define SCHEMA_CHUNKS_MAX 20
 #define DOCUMENT_CHUNKS_MAX 20
@@ -67,7 +68,8 @@ static const struct pg_stmt give_feedback = {
     "corrected_sql = excluded.corrected_sql, comment = excluded.comment, created_at = now() RETURNING q.job_id), "
     "v AS (INSERT INTO autodb.verified_queries (id, owner_id, connection_id, question, sql, status, source_job_id) "
     "SELECT $3::uuid, j.owner_id, j.connection_id, j.question, j.sql, 'candidate', j.id FROM j JOIN autodb.connections c ON c.id = "
-    "j.connection_id AND c.deleted_at IS NULL WHERE j.sql IS NOT NULL AND j.verified IS NULL ON CONFLICT DO NOTHING RETURNING id) "
+    "j.connection_id AND c.deleted_at IS NULL WHERE j.sql IS NOT NULL AND (j.verified IS NULL OR $5::text IS NOT NULL) ON CONFLICT DO "
+    "NOTHING RETURNING id) "
     "SELECT json_build_object('job_id', f.job_id, 'rating', $4::text, 'verified_query_id', (SELECT id FROM v)) FROM f",
     6};
 
@@ -152,51 +154,41 @@ static const struct json_field create_fields[] = {VERIFIED_FIELDS(true)};
 static const struct json_field change_fields[] = {VERIFIED_FIELDS(false),
                                                   {.name = "status", .want = JSON_WANT_STRING, .choices = statuses}};
 
-/* "{name}" or "{name:type}" from `at` on: the name's length, 0 when there is no slot any more. */
-static size_t next_slot(const char **at, const char **ret_name) {
-  for (; (*at = strchr(*at, '{')); (*at)++) {
-    size_t len = strspn(*at + 1, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
-    if (!len || ((*at)[1 + len] != '}' && (*at)[1 + len] != ':')) continue;
-    *ret_name = *at + 1;
-    *at += len + 1;
-    return len;
-  }
-  *at = "";
-  return 0;
-}
-
-static bool names_slot(const char *text, const char *name, size_t len) {
-  const char *found;
-  for (size_t have; (have = next_slot(&text, &found));)
-    if (have == len && memcmp(found, name, len) == 0) return true;
+static bool has_slot(const char *text, const struct verified_slot *slot) {
+  struct verified_slot found;
+  for (const char *at = text; verified_slot_next(at, &found); at = found.at + found.len)
+    if (verified_slot_same(&found, slot)) return true;
   return false;
 }
 
-static const char *types_wrong(const char *question) {
-  const char *name;
-  while (next_slot(&question, &name)) {
-    if (*question != ':') continue;
-    size_t len = strcspn(++question, "}");
-    static const char *const types[] = {"text", "int", "number", "date"};
-    bool known = false;
-    for (size_t i = 0; i < COUNT(types); i++) known |= strlen(types[i]) == len && memcmp(types[i], question, len) == 0;
-    if (!known) return question;
-  }
-  return NULL;
+/* Whether a quote is open there. Roughly: the worker, which knows SQL, fills no place within text. */
+static bool is_quoted(const char *sql, const char *at) {
+  bool quoted = false;
+  for (; sql < at; sql++) quoted ^= *sql == '\'';
+  return quoted;
 }
 
-/* Every slot of the one must be in the other: a place without a value can't be filled. Quotes around one are found by the worker, which
- * knows SQL. */
+static enum status check_slots(const char *field, const char *text, struct error *err) {
+  struct verified_slot slot;
+  for (const char *at = text; verified_slot_next(at, &slot); at = slot.at + slot.len)
+    if (slot.type == VERIFIED_SLOT_UNKNOWN) return error_add_field(err, field, "a slot's type is " VERIFIED_SLOT_TYPES ": {name:type}");
+  return OK;
+}
+
+/* Every slot of the one must be in the other: a place without a value can't be filled. '{a}' between quotes is text where the question has
+ * no slot of the name. */
 static enum status check_pair(const char *question, const char *sql, struct error *err) {
-  const char *name, *at = sql;
+  struct verified_slot slot;
   enum status status = check_question("question", question, err);
-  if (status != OK) return status;
-  if (types_wrong(question)) return error_add_field(err, "question", "a slot's type is text, int, number or date: {name:type}");
-  for (size_t len; (len = next_slot(&at, &name));)
-    if (!names_slot(question, name, len)) return error_add_field(err, "sql", "the question has no slot {%.*s}", (int)len, name);
-  at = question;
-  for (size_t len; (len = next_slot(&at, &name));)
-    if (!names_slot(sql, name, len)) return error_add_field(err, "question", "the SQL has no place for {%.*s}", (int)len, name);
+  if (status != OK || check_slots("question", question, err) != OK || check_slots("sql", sql, err) != OK) return err->status;
+  for (const char *at = sql; verified_slot_next(at, &slot); at = slot.at + slot.len) {
+    bool quoted = is_quoted(sql, slot.at), asked = has_slot(question, &slot);
+    if (quoted && asked)
+      return error_add_field(err, "sql", "{%.*s} stands within quotes: write it without them", (int)slot.name_len, slot.name);
+    if (!quoted && !asked) return error_add_field(err, "sql", "the question has no slot {%.*s}", (int)slot.name_len, slot.name);
+  }
+  for (const char *at = question; verified_slot_next(at, &slot); at = slot.at + slot.len)
+    if (!has_slot(sql, &slot)) return error_add_field(err, "question", "the SQL has no place for {%.*s}", (int)slot.name_len, slot.name);
   return OK;
 }
 
@@ -235,15 +227,21 @@ static enum status post_verified(struct request *req, struct error *err) {
   return request_query(req, &insert_verified, &params, on_created, err);
 }
 
+/* Another one of the same question stays in the way: then nothing is changed. */
 static const struct pg_stmt change_verified = {
     "change_verified",
-    "UPDATE autodb.verified_queries v SET question = coalesce($4::text, question), sql = coalesce($5::text, sql), description = "
-    "coalesce($6::text, description), status = coalesce($7::text, status), updated_at = now() "
-    "WHERE v.connection_id = $1::uuid AND v.id = $2::uuid AND v.owner_id = $3::uuid RETURNING " VIEW,
+    "WITH found AS (SELECT id, connection_id, EXISTS (SELECT FROM autodb.verified_queries o WHERE o.connection_id = $1::uuid AND o.id <> "
+    "$2::uuid AND md5(lower(o.question)) = md5(lower($4::text))) AS taken FROM autodb.verified_queries WHERE connection_id = $1::uuid AND "
+    "id = $2::uuid AND owner_id = $3::uuid), "
+    "v AS (UPDATE autodb.verified_queries q SET question = coalesce($4::text, q.question), sql = coalesce($5::text, q.sql), description = "
+    "coalesce($6::text, q.description), status = coalesce($7::text, q.status), updated_at = now() FROM found "
+    "WHERE q.id = found.id AND NOT found.taken RETURNING q.*) "
+    "SELECT " VIEW " FROM found LEFT JOIN v ON true",
     7};
 
 static enum status on_changed(struct request *req, const PGresult *res, struct error *err) {
   if (PQntuples(res) == 0) return missing(err);
+  if (PQgetisnull(res, 0, 0)) return error_set(err, ERR_CONFLICT, "There is a verified query of that question already.");
   reply_json(req, 200, PQgetvalue(res, 0, 1), (size_t)PQgetlength(res, 0, 1));
   return OK;
 }

@@ -142,6 +142,22 @@ static long post(struct harness *h, const char *method, const char *path, const 
   return reply.status;
 }
 
+/* Also where a verified query answered a question that is not quite its own. */
+static void corrected_answers_are_candidates(struct harness *h, const char *path) {
+  char feedback[160], one[240];
+  REPLY_AUTO list;
+  json_t *job = ask(h, "Another one, please");
+  assert_string_equal(harness_text(job, "result.generator"), "verified_query");
+  snprintf(feedback, sizeof feedback, "/api/v1/queries/%s/feedback", harness_text(job, "job_id"));
+  json_decref(job);
+  assert_int_equal(post(h, "POST", feedback, "{\"rating\": \"down\", \"corrected_sql\": \"SELECT 3\"}", NULL), 200);
+  snprintf(one, sizeof one, "%s?status=candidate", path);
+  harness_http(h, "GET", one, NULL, NULL, &list);
+  assert_string_equal(harness_text(list.json, "data.items.0.sql"), "SELECT 3");
+  snprintf(one, sizeof one, "%s/%s", path, harness_text(list.json, "data.items.0.id"));
+  assert_int_equal(post(h, "DELETE", one, NULL, NULL), 204);
+}
+
 static void verified_queries_answer_first(void **state) {
   struct harness *h = *state;
   char path[160], one[240], id[40];
@@ -165,8 +181,25 @@ static void verified_queries_answer_first(void **state) {
   snprintf(one, sizeof one, "%s/%s", path, id);
   assert_int_equal(post(h, "DELETE", one, NULL, NULL), 204);
   assert_int_equal(post(h, "DELETE", one, NULL, NULL), 404);
-  assert_int_equal(post(h, "POST", path, "{\"question\": \"a {x} b\", \"sql\": \"SELECT {y}\"}", NULL), 422);
-  assert_int_equal(post(h, "POST", path, "{\"question\": \"a {x:color} b\", \"sql\": \"SELECT {x}\"}", NULL), 422);
+  static const char *const pairs[][2] = {{"a {x} b", "SELECT {y}"},
+                                         {"a {x:color} b", "SELECT {x}"},
+                                         {"a {x} b", "SELECT {x:color}"},
+                                         {"a {x} b", "SELECT '{x}', {x}"},
+                                         {"a {x} b", "SELECT 1"}};
+  for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+    char body[200];
+    snprintf(body, sizeof body, "{\"question\": \"%s\", \"sql\": \"%s\"}", pairs[i][0], pairs[i][1]);
+    if (post(h, "POST", path, body, NULL) != 422) fail_msg("%s", body);
+  }
+  assert_int_equal(post(h, "POST", path, "{\"question\": \"a {x:int} b\", \"sql\": \"SELECT {x:int}, '{y}'\"}", id), 201);
+  snprintf(one, sizeof one, "%s/%s", path, id);
+  assert_int_equal(post(h, "POST", path, "{\"question\": \"Another one\", \"sql\": \"SELECT 1\"}", id), 201);
+  assert_int_equal(post(h, "PATCH", one, "{\"question\": \"another ONE\", \"sql\": \"SELECT 2\"}", NULL), 409);
+  assert_int_equal(post(h, "PATCH", one, "{\"question\": \"A {x} b\", \"sql\": \"SELECT {x}\"}", NULL), 200);
+  assert_int_equal(post(h, "DELETE", one, NULL, NULL), 204);
+  snprintf(one, sizeof one, "%s/%s", path, id);
+  corrected_answers_are_candidates(h, path);
+  assert_int_equal(post(h, "DELETE", one, NULL, NULL), 204);
 }
 
 static void a_thumb_up_makes_a_candidate(void **state) {

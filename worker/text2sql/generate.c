@@ -142,7 +142,8 @@ static enum status generate_once(struct pipeline *pipeline, struct error *err) {
   struct job *job = pipeline->job;
   pipeline->attempts++;
   pipeline->answer = (struct generator_answer){.reasoning = ""};
-  if (pipeline->attempts == 1 && verified_answer(&pipeline->verified, pipeline->question, job->arena, &pipeline->answer)) {
+  if (pipeline->attempts == 1 &&
+      verified_answer(&pipeline->verified, pipeline->question, pipeline->snapshot, job->arena, &pipeline->answer)) {
     pipeline->generator = "verified_query";
     return OK;
   }
