@@ -14,6 +14,7 @@ struct date_reader {
 struct stretch { /* from the first instant to the one after the last */
   const char *from, *to;
   int from_year, to_year, month;
+  bool by_year; /* relative, of whole years: "last 5 years" */
 };
 
 static const char *word(const struct date_reader *r, size_t at) {
@@ -79,13 +80,17 @@ static const char *first_of(struct arena *arena, int year, int month) {
 }
 
 static struct stretch whole_months(struct arena *arena, int year, int month, int count) {
-  return (struct stretch){first_of(arena, year, month), first_of(arena, year, month + count), count == 12 ? year : 0,
-                          count == 12 ? year : 0, 0};
+  return (struct stretch){
+      first_of(arena, year, month), first_of(arena, year, month + count), count == 12 ? year : 0, count == 12 ? year : 0, 0, false};
 }
 
 static struct stretch one_day(struct arena *arena, int year, int month, int day) {
   return (struct stretch){arena_printf(arena, "DATE '%04d-%02d-%02d'", year, month, day),
-                          arena_printf(arena, "DATE '%04d-%02d-%02d' + 1", year, month, day), 0, 0, 0};
+                          arena_printf(arena, "DATE '%04d-%02d-%02d' + 1", year, month, day),
+                          0,
+                          0,
+                          0,
+                          false};
 }
 
 static bool real_day(int year, int month, int day) {
@@ -194,7 +199,7 @@ static size_t read_absolute(const struct date_reader *r, size_t at, struct stret
   bool decade = behind && strcmp(behind->lower, "s") == 0 && behind->from <= r->tokens->items[at + skip].to + 1; /* "the 1980s" */
   if (decade && year % 10) return 0;
   if (decade) {
-    *ret = (struct stretch){first_of(r->arena, year, 1), first_of(r->arena, year + 10, 1), year, year + 9, 0};
+    *ret = (struct stretch){first_of(r->arena, year, 1), first_of(r->arena, year + 10, 1), year, year + 9, 0, false};
     return skip + 2;
   }
   *ret = whole_months(r->arena, year, 1, 12);
@@ -212,14 +217,15 @@ static const char *trunc_now(struct arena *arena, enum date_unit unit, int shift
 }
 
 static struct stretch calendar(struct arena *arena, enum date_unit unit, int shift) {
-  return (struct stretch){.from = trunc_now(arena, unit, shift), .to = trunc_now(arena, unit, shift + 1)};
+  return (struct stretch){.from = trunc_now(arena, unit, shift), .to = trunc_now(arena, unit, shift + 1), .by_year = unit == UNIT_YEAR};
 }
 
 static struct stretch rolling(struct arena *arena, enum date_unit unit, int count) {
   if (unit == UNIT_DAY) return (struct stretch){.from = arena_printf(arena, "CURRENT_DATE - %d", count)};
   if (unit == UNIT_HOUR) return (struct stretch){.from = arena_printf(arena, "now() - INTERVAL '%d hours'", count)};
   const char *name = unit == UNIT_QUARTER ? "month" : dates_unit_name(unit);
-  return (struct stretch){.from = arena_printf(arena, "CURRENT_DATE - INTERVAL '%d %ss'", unit == UNIT_QUARTER ? 3 * count : count, name)};
+  return (struct stretch){.from = arena_printf(arena, "CURRENT_DATE - INTERVAL '%d %ss'", unit == UNIT_QUARTER ? 3 * count : count, name),
+                          .by_year = unit == UNIT_YEAR};
 }
 
 static size_t read_relative(const struct date_reader *r, size_t at, struct stretch *ret) {
@@ -335,6 +341,7 @@ static size_t read_plain(const struct date_reader *r, size_t at, bool prepositio
   }
   if (one.from == one.to && one.from) one.to = arena_printf(r->arena, "%s + INTERVAL '1 day'", one.from);
   set(ret_range, one.from, one.to, one.from_year, one.to_year);
+  ret_range->by_year = one.by_year;
   return n;
 }
 

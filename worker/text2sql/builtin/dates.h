@@ -10,6 +10,7 @@ struct date_range {
   const char *from, *to;  /* SQL: at or after from, before to; NULL: open */
   int from_year, to_year; /* for columns that hold only years: first and last year in it; 0: open or not whole years */
   bool years;             /* made of whole years */
+  bool by_year;           /* so many years back or on from now, from_year and to_year are 0: "last 5 years", "this year" */
   const char *weekdays;   /* "6, 7": those of any week, Monday is 1; from and to are NULL then */
   int month;              /* 1-12: that month of any year; from and to are NULL then */
 };

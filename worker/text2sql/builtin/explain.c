@@ -69,8 +69,11 @@ static const char *list_text(struct study *study) {
   for (size_t i = 0; i < r->item_count; i++) text = study_cat(study, text, ", ", measure_text(study, &r->items[i]));
   if (r->nested_average) text = arena_printf(study->arena, "average of the %s", text);
   if (r->ratio)
-    text = arena_printf(study->arena, "%s of %s%s%s", r->percent ? "percentage" : "share", study_table(study, r->subject)->name,
-                        *text ? ": " : "", text);
+    text = arena_printf(study->arena, "%s of %s%s%s",
+                        r->percent    ? "percentage"
+                        : r->ratio_to ? "ratio"
+                                      : "share",
+                        study_table(study, r->subject)->name, *text ? ": " : "", text);
   return text;
 }
 

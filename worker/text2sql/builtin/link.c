@@ -466,6 +466,7 @@ bool study_links(struct study *study, bool everywhere) {
   current = ARENA_NEW(study->arena, struct spans);
   if (!current) return false;
   link_names(study);
+  study_phrases(study, add_link);
   link_roles(study);
   link_terms(study);
   if (!everywhere) mark_near(study);

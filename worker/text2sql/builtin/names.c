@@ -170,8 +170,14 @@ bool column_primary(const struct snap_table *table, const struct snap_column *co
   return key && listed(key->columns, key->column_count, column->name);
 }
 
+/* The year of (school_id, year): what tells rows of one thing apart is data, unless it is named like a key. */
+static bool tells_apart(const struct snap_table *table, const struct snap_column *column) {
+  const struct snap_constraint *key = table_primary(table);
+  return key && key->column_count > 1 && strcasecmp(column->name, "year") == 0;
+}
+
 bool column_key(const struct snap_table *table, const struct snap_column *column) {
-  if (column_primary(table, column)) return true;
+  if (column_primary(table, column) && !tells_apart(table, column)) return true;
   for (size_t i = 0; i < table->fk_count; i++)
     if (listed(table->fks[i].columns, table->fks[i].column_count, column->name)) return true;
   size_t len = strlen(column->name);

@@ -38,6 +38,8 @@ bool settle_column(struct reader *reader, const struct mention *mention, enum wa
 size_t settle_table(struct reader *reader, const struct mention *mention); /* NO_TABLE */
 /* A column by what it is about: the best of "price cost amount" in that table. */
 bool find_concept(struct reader *reader, size_t table, const char *concepts, enum wanted wanted, struct place *ret_place);
+/* The same, also of the person (or other being) that a row of the table is: the height of a gymnast. */
+bool find_trait(struct reader *reader, size_t table, const char *concepts, enum wanted wanted, struct place *ret_place);
 /* The date that a stretch of time at `at` is about: by the verb before it, else the table's own. */
 bool settle_date(struct reader *reader, size_t at, size_t table, struct place *ret_place);
 bool wants_rows(const struct reader *reader);
@@ -80,6 +82,7 @@ size_t rule_time(struct reader *reader, size_t at);        /* read_time.c: "whic
 size_t rule_table(struct reader *reader, size_t at);       /* read_list.c */
 size_t rule_where(struct reader *reader, size_t at);       /* read_list.c: "where is … from" */
 size_t rule_column(struct reader *reader, size_t at);      /* read_list.c */
+size_t rule_distinct(struct reader *reader, size_t at);    /* read_list.c: "the distinct list of" */
 size_t rule_role(struct reader *reader, size_t at);        /* read_list.c: "their manager" */
 size_t rule_date(struct reader *reader, size_t at);        /* read_date.c: "since 2020" */
 size_t rule_period(struct reader *reader, size_t at);      /* read_period.c: "valid today" */

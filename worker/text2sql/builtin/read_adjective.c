@@ -157,7 +157,7 @@ static bool find_otherwise(struct reader *reader, struct adjective *said, struct
   const char *otherwise = adjectives[said->row].otherwise;
   if (!otherwise) return false;
   said->falling = !said->falling;
-  return find_concept(reader, said->table, otherwise, WANT_DATE, ret_place) ||
+  return find_trait(reader, said->table, otherwise, WANT_DATE, ret_place) ||
          (!person_like(reader->study, said->table) && find_concept(reader, said->table, "year", WANT_NUMBER, ret_place)) ||
          settle_date(reader, said->at, said->table, ret_place);
 }
@@ -168,7 +168,7 @@ static bool find_ranking(struct reader *reader, struct adjective *said, struct p
   if (adjectives[said->row].wanted == WANT_DATE)
     return settle_date(reader, said->at, said->table, ret_place) ||
            (!reader->study->doubt && find_concept(reader, said->table, "year", WANT_NUMBER, ret_place));
-  return find_concept(reader, said->table, concepts, WANT_NUMBER, ret_place);
+  return find_trait(reader, said->table, concepts, WANT_NUMBER, ret_place);
 }
 
 /* By what is said behind the rows. */

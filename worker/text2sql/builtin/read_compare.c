@@ -7,10 +7,13 @@ static const struct {
   const char *phrases;
   const char *op;
 } comparisons[] = {
-    {"greater than or equal to|more than or equal to|at least|no less than|not less than|no fewer than|minimum of|a minimum of|equal to or "
+    {"greater than or equal to|more than or equal to|larger than or equal to|bigger than or equal to|higher than or equal to|greater or "
+     "equal to|greater or equal than|greater than or equal|at least|no less than|not less than|no fewer than|minimum of|a minimum of|equal "
+     "to or "
      "greater than|> =|>=|not under|not below",
      ">="},
-    {"less than or equal to|at most|no more than|not more than|up to|maximum of|a maximum of|fewer than or equal to|not exceeding|< "
+    {"less than or equal to|smaller than or equal to|lower than or equal to|less or equal to|smaller or equal to|less than or equal|at "
+     "most|no more than|not more than|up to|maximum of|a maximum of|fewer than or equal to|not exceeding|< "
      "=|<=|not over|not above",
      "<="},
     {"greater than|more than|over|above|higher than|larger than|bigger than|exceeding|exceeds|exceed|in excess of|upwards of|>", ">"},
@@ -180,20 +183,19 @@ static size_t compare_adjective(struct reader *reader, size_t at) {
   for (size_t i = 0; i < sizeof compared / sizeof *compared; i++) {
     size_t n = study_phrase(study, at, compared[i].phrases), p = at + n;
     struct place place;
-    if (!n) continue;
+    if (!n || study_phrase(study, p, "or equal")) continue;
     if (at > 0 && token_is(reader, at - 1, "last|lasts|run|runs|take|takes|lasted|ran|took|weigh|weighs")) study->explained[at - 1] = true;
     size_t table = reader->out->subject;
-    bool found = find_concept(reader, told_table(reader), compared[i].concepts, WANT_NUMBER, &place) ||
-                 find_concept(reader, table, compared[i].concepts, WANT_NUMBER, &place);
-    if (!found && reader->last_table != NO_TABLE)
-      found = find_concept(reader, reader->last_table, compared[i].concepts, WANT_NUMBER, &place);
+    bool found = find_trait(reader, told_table(reader), compared[i].concepts, WANT_NUMBER, &place) ||
+                 find_trait(reader, table, compared[i].concepts, WANT_NUMBER, &place) ||
+                 find_trait(reader, reader->last_table, compared[i].concepts, WANT_NUMBER, &place);
     size_t m;
     if (found && number_at(reader, p))
       return compare_number(reader, at, place, compared[i].op, token_at(reader, p)->lower, skip_units(reader, p + 1, place.column) - at);
     if (found && ((m = compare_than(reader, at, p, place, compared[i].op, false)) || study->doubt)) return m;
     bool born =
         !found && strcmp(compared[i].concepts, "age") == 0 &&
-        (find_concept(reader, told_table(reader), "birth", WANT_DATE, &place) || find_concept(reader, table, "birth", WANT_DATE, &place));
+        (find_trait(reader, told_table(reader), "birth", WANT_DATE, &place) || find_trait(reader, table, "birth", WANT_DATE, &place));
     if (born && ((m = compare_than(reader, at, p, place, *compared[i].op == '>' ? "<" : ">", false)) || study->doubt)) return m;
     if (born && number_at(reader, p)) {
       const char *then = arena_printf(study->arena, "CURRENT_DATE - INTERVAL '%d years'", (int)token_at(reader, p)->number);

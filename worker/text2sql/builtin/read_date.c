@@ -3,10 +3,25 @@
 
 #include "worker/text2sql/builtin/read.h"
 
+/* "in the last 5 years", of a column that only holds years. */
+static bool relative_years(struct reader *reader, size_t at, size_t table, const struct date_range *range) {
+  struct arena *arena = reader->study->arena;
+  struct place place;
+  if (!find_concept(reader, table, "year", WANT_NUMBER, &place)) return false;
+  struct filter filter = {.kind = FILTER_COMPARE, .of = place, .op = range->from ? ">=" : "<"};
+  filter.literal = arena_printf(arena, "extract(year FROM %s)", range->from ? range->from : range->to);
+  if (range->from && range->to) {
+    filter.op = "BETWEEN";
+    filter.upper = arena_printf(arena, "extract(year FROM %s) - 1", range->to);
+  }
+  return add_filter(reader, filter, at) != NULL;
+}
+
 /* A column that only holds years, when the stretch is made of whole ones. */
 static bool year_filter(struct reader *reader, size_t at, size_t table, const struct date_range *range) {
   struct place place;
   struct study *study = reader->study;
+  if (range->by_year) return relative_years(reader, at, table, range);
   if (!range->years) return false;
   bool by_verb = false; /* "formed before 2000": of several years the verb's */
   for (size_t back = 1; back <= 2 && back <= at && !by_verb; back++) {
@@ -159,6 +174,12 @@ size_t rule_date(struct reader *reader, size_t at) {
   }
   if (!found && study->doubt) return 0;
   for (size_t i = 0; !found && i < reader->out->related_count; i++) found = settle_date(reader, at, reader->out->related[i], &place);
+  for (size_t i = 0; !found && !study->doubt && i < reader->out->item_count; i++) { /* "school names and budgets in 2020" */
+    size_t shown = reader->out->items[i].of.table;
+    if (shown == table || reader->out->items[i].term) continue;
+    if (year_filter(reader, at, shown, &range)) return n;
+    found = settle_date(reader, at, shown, &place);
+  }
   if (!found) return 0;
   add_filter(reader, (struct filter){.kind = FILTER_DATE, .of = place, .range = range}, at);
   return n;

@@ -283,9 +283,30 @@ static void extreme_row(struct reader *reader) {
   add_key(reader, *extreme, falling);
 }
 
+/* "the total points of gymnasts, highest first", "of the youngest gymnast": one sum has no order, so each row's own number is meant. */
+static void unsum_ordered(struct reader *reader) {
+  struct reading *out = reader->out;
+  bool own = out->key_count && out->item_count && !out->group_count && !out->listed && !out->ratio && !out->nested_average;
+  for (size_t i = 0; i < out->item_count; i++)
+    own &= out->items[i].kind == MEASURE_SUM && out->items[i].of.column && out->items[i].of.table == out->subject;
+  for (size_t k = 0; k < out->key_count && own; k++) {
+    const struct measure *by = &out->keys[k].by;
+    own = by->of.column && (by->kind == MEASURE_NONE || by->kind == MEASURE_SUM) &&
+          (by->of.table == out->subject || study_belongs(reader->study, out->subject, by->of.table));
+  }
+  if (!own) return;
+  if (out->limit > 1) {
+    study_doubt(reader->study, NULL, "Is the total over those %ld rows wanted, or each one's own number?", out->limit);
+    return;
+  }
+  for (size_t i = 0; i < out->item_count; i++) out->items[i].kind = MEASURE_NONE;
+  for (size_t k = 0; k < out->key_count; k++) out->keys[k].by.kind = MEASURE_NONE;
+}
+
 void finish_groups(struct reader *reader) {
   struct reading *out = reader->out;
   extreme_row(reader);
+  unsum_ordered(reader);
   average_over(reader);
   drop_own_group(out);
   if (out->ratio) return;

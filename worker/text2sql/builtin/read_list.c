@@ -256,6 +256,13 @@ size_t rule_where(struct reader *reader, size_t at) {
   return 2;
 }
 
+/* "the distinct list of customer IDs" */
+size_t rule_distinct(struct reader *reader, size_t at) {
+  size_t n = study_phrase(reader->study, at, "distinct list of|unique list of|distinct set of|unique set of|distinct lists of");
+  if (n) reader->out->distinct = true;
+  return n;
+}
+
 size_t rule_column(struct reader *reader, size_t at) {
   struct study *study = reader->study;
   const struct mention *mention = mention_at(reader, at);

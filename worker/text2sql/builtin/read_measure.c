@@ -137,8 +137,9 @@ static size_t measured(struct reader *reader, size_t at, enum measure_kind kind,
       return mention->to - at;
     }
     if (!column || !settle_column(reader, mention, WANT_ANY, &place)) return 0;
-    if ((column_temporal(place.column) && mention_at(reader, mention->to)) || mention->verb) return 0; /* "how many open tickets" */
-    *ret = counted(reader, place, words_plural(token_lower(reader, mention->to - 1)) && !distinct);
+    if ((column_temporal(place.column) && mention_at(reader, mention->to)) || mention->verb) return 0;         /* "how many open tickets" */
+    bool compound = mention->to > mention->from + 1 && token_is(reader, mention->to - 1, "ins|outs|ups|offs"); /* "check-ins" */
+    *ret = counted(reader, place, (compound || words_plural(token_lower(reader, mention->to - 1))) && !distinct);
     return mention->to - at;
   }
   enum wanted wanted = kind == MEASURE_MAX || kind == MEASURE_MIN ? WANT_MEASURABLE : WANT_NUMBER;
@@ -172,10 +173,21 @@ static bool long_column(const struct reader *reader, size_t at) {
   return mention && mention->to > at + 1 && mention_best(mention, LINK_COLUMN);
 }
 
+/* "number of people injured": one column's own numbers. */
+static size_t counted_column(struct reader *reader, size_t at, struct measure *ret) {
+  const struct mention *mention = mention_at(reader, at);
+  struct place place;
+  if (!long_column(reader, at) || !study_phrase(reader->study, at, "number of|how many|count of|numbers of")) return 0;
+  if (!settle_column(reader, mention, WANT_NUMBER, &place)) return 0;
+  *ret = (struct measure){.kind = MEASURE_SUM, .of = place};
+  return mention->to - at;
+}
+
 size_t read_measure(struct reader *reader, size_t at, struct measure *ret_measure) {
   enum measure_kind kind = MEASURE_NONE;
   size_t start = at, n;
   at = skip_glue(reader, at);
+  if ((n = counted_column(reader, at, ret_measure)) || reader->study->doubt) return n ? at + n - start : 0;
   n = aggregate_at(reader, at, &kind);
   if (n && kind != MEASURE_COUNT) {
     size_t m = read_interval(reader, skip_glue(reader, at + n), ret_measure);
@@ -350,7 +362,7 @@ static bool money_rows(const struct reader *reader, size_t at) {
 
 /* Ways that take an aggregate and what it is of together, or need none. */
 static size_t read_whole(struct reader *reader, size_t at) {
-  size_t n = study_phrase(reader->study, at, "in total|in all|altogether");
+  size_t n = study_phrase(reader->study, at, "in total|in all|altogether|respective counts|their counts|corresponding counts");
   if (n && (reader->out->item_count || reader->out->key_count)) return n;
   if ((n = read_several(reader, at)) || reader->study->doubt) return n;
   if ((n = read_echo(reader, at)) || (n = read_earned(reader, at)) || (n = averaged_behind(reader, at))) return n;

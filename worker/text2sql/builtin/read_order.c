@@ -228,6 +228,15 @@ static size_t direction_alone(struct reader *reader, size_t at) {
   return lead < taken || number ? taken : 0;
 }
 
+/* "sorted in ascending order": by the number beside groups, or the one column that is listed. */
+static bool order_alone(struct reader *reader, bool falling) {
+  const struct reading *out = reader->out;
+  const struct measure *by = only_number(out);
+  if (out->key_count) return false;
+  if (!by && out->item_count == 1 && out->items[0].kind == MEASURE_NONE) by = &out->items[0];
+  return by && add_key(reader, *by, falling) != NULL;
+}
+
 /* A direction before what is ordered by: "descending order of", "the highest". The tokens taken. */
 static size_t direction_before(const struct reader *reader, size_t at, bool *ret_falling) {
   size_t taken = 0;
@@ -257,6 +266,7 @@ size_t rule_order(struct reader *reader, size_t at) {
   struct measure by;
   size_t m = order_measure(reader, p, &by), after = 0;
   if (study->doubt) return 0;
+  if (!m && taken && order_alone(reader, falling)) return n + taken;
   reader->ordering |= m != 0;
   if (!m && dates_unit(token_lower(reader, p)) != UNIT_NONE && reader->out->group_count) { /* in order anyway */
     reader->ordering = true;

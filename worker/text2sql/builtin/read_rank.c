@@ -119,7 +119,8 @@ size_t ranking_measure(struct reader *reader, size_t at, bool count, bool fallin
     *ret = (struct measure){.kind = MEASURE_COUNT, .of.table = place.table};
     return mention->to - at;
   }
-  bool own = place.table == reader->out->subject;
+  bool own = place.table == reader->out->subject || /* or of the one row that each belongs to */
+             (wants_rows(reader) && !reader->out->group_count && study_belongs(study, reader->out->subject, place.table));
   enum measure_kind all = averaged(study, place.column) ? MEASURE_AVG : MEASURE_SUM;
   *ret = (struct measure){.kind = own ? MEASURE_NONE : count ? all : falling ? MEASURE_MAX : MEASURE_MIN, .of = place};
   return mention->to - at;

@@ -23,8 +23,18 @@ static void find_parts(struct reader *reader, size_t from) {
   if (out->ratio_verb == TOKENS_MAX && (mention_best(told, LINK_VALUE) || mention_best(told, LINK_FLAG))) out->ratio_verb = told->from;
 }
 
+/* "to restaurants with …", "to the total number of …": what follows is counted, too. */
+static bool opens_side(const struct reader *reader, size_t at) {
+  size_t p = skip_glue(reader, at + 1);
+  const struct mention *noun = mention_at(reader, p);
+  if (!token_is(reader, at, "to|vs|versus") || (at > 0 && token_is(reader, at - 1, "equal|up"))) return false;
+  return study_phrase(reader->study, p, "number of|total number of|count of") > 0 || (mention_best(noun, LINK_TABLE) && !noun->verb);
+}
+
 /* "ratio of business to economy tickets": the token between both; 0: there is none. */
 static size_t between_sides(const struct reader *reader, size_t from) {
+  for (size_t i = from + 1; i < reader->study->tokens.count; i++)
+    if (opens_side(reader, i)) return i;
   for (size_t i = from + 1; i < from + 8 && i < reader->study->tokens.count; i++)
     if (token_is(reader, i, "to|vs|versus") || (token_is(reader, i, "and|over") && token_is(reader, from - 1, "between|of"))) return i;
   return 0;
@@ -40,13 +50,16 @@ size_t rule_ratio(struct reader *reader, size_t at) {
   }
   if (reader->out->ratio || (named && named->score >= 0.95 && named->table == reader->out->subject)) return 0;
   size_t n = study_phrase(study, at, "what is the ratio of|ratio of|ratio between");
+  size_t whole = TOKENS_MAX; /* "ratio of Italian restaurants out of all restaurants": a share */
+  for (size_t i = at; i < study->tokens.count && whole == TOKENS_MAX; i++)
+    if (study_phrase(study, i, "out of all|out of the total|out of every|out of")) whole = i;
   if (n) {
     size_t p = skip_glue(reader, at + n);
-    reader->out->ratio_to = between_sides(reader, p);
-    if (!reader->out->ratio_to) return 0;
+    reader->out->ratio_to = whole < TOKENS_MAX ? 0 : between_sides(reader, p);
+    if (!reader->out->ratio_to && whole == TOKENS_MAX) return 0;
     find_parts(reader, p);
     reader->pending = MEASURE_NONE;
-    study->explained[reader->out->ratio_to] = true;
+    study->explained[whole < TOKENS_MAX ? whole : reader->out->ratio_to] = true;
     return p - at;
   }
   n = study_phrase(study, at,
@@ -57,6 +70,7 @@ size_t rule_ratio(struct reader *reader, size_t at) {
   reader->out->percent = !study_phrase(study, at, "proportion of|what proportion of|fraction of|what fraction of");
   find_parts(reader, p);
   reader->pending = MEASURE_NONE;
+  if (whole < TOKENS_MAX) study->explained[whole] = true;
   return p - at;
 }
 

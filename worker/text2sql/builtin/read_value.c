@@ -303,8 +303,9 @@ static size_t known_value(struct reader *reader, size_t at, const struct mention
   for (size_t i = 0; noun && noun->to <= at && i < noun->count; i++) /* "City 'Aberdeen'" */
     if (noun->links[i].kind == LINK_COLUMN && noun->links[i].column == value->column)
       for (size_t t = noun->from; t < noun->to; t++) study->explained[t] = true;
-  bool negated = negated_before(reader, at) || (value->table == reader->out->subject && denied_verb(reader, at)) ||
-                 lacks(reader, noun, at) || value->negative;
+  bool told = noun && noun->to <= at && mention_best(noun, LINK_COLUMN); /* "not from the city of Berlin" */
+  bool negated = negated_before(reader, at) || (told && negated_before(reader, noun->from)) ||
+                 (value->table == reader->out->subject && denied_verb(reader, at)) || lacks(reader, noun, at) || value->negative;
   struct place place = {value->table, value->column, role_of_value(reader, at, mention, value)};
   if (!place.role && value->table == reader->out->subject && at > 1 && token_is(reader, at - 1, "by") &&
       participle_like(token_lower(reader, at - 2)) && person_like(study, value->table)) {

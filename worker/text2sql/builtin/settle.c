@@ -226,3 +226,25 @@ bool find_concept(struct reader *reader, size_t table, const char *concepts, enu
   }
   return false;
 }
+
+/* A person that a skipper is: the one table above whose rows say what a row of this one is like. NO_TABLE: there is none. */
+static size_t same_being(const struct study *study, size_t table) {
+  static const char *const beings[] = {"person", "peopl", "individu", NULL};
+  size_t found = NO_TABLE;
+  for (size_t i = 0; table != NO_TABLE && i < study->graph.edge_count; i++) {
+    const struct join_edge *edge = &study->graph.edges[i];
+    size_t count = study->names.table_counts[edge->to];
+    const char *name = count ? study->names.table_words[edge->to][count - 1]->text : "";
+    bool being = edge->single;
+    for (size_t k = 0; beings[k] && !being; k++) being = strcmp(name, beings[k]) == 0;
+    if (edge->from != table || edge->to == table || edge->role_count || edge->audit || !being) continue;
+    if (found != NO_TABLE && found != edge->to) return NO_TABLE;
+    found = edge->to;
+  }
+  return found;
+}
+
+bool find_trait(struct reader *reader, size_t table, const char *concepts, enum wanted wanted, struct place *ret_place) {
+  return find_concept(reader, table, concepts, wanted, ret_place) ||
+         find_concept(reader, same_being(reader->study, table), concepts, wanted, ret_place);
+}

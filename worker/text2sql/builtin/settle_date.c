@@ -118,6 +118,12 @@ bool date_by_verb(struct reader *reader, size_t at, size_t table, struct place *
   for (size_t back = 1; back <= 5 && back <= at; back++) {
     const struct token *token = &study->tokens.items[at - back];
     if (token->kind != TOKEN_WORD || token_is(reader, at - back, "date|day|time|last|first")) continue;
+    const struct link *named = mention_best(mention_at(reader, at - back), LINK_COLUMN); /* "check-ins in July" */
+    if (named && named->table == table && named->score >= 0.95 && column_temporal(named->column) &&
+        mention_at(reader, at - back)->to > at - back + 1) {
+      *ret_place = (struct place){.table = table, .column = named->column};
+      return true;
+    }
     const struct link *noun = mention_best(mention_at(reader, at - back), LINK_TABLE); /* "order" before "value by month" is a thing */
     bool rows = noun && noun->score >= 0.99 && !mention_at(reader, at - back)->verb;
     if (rows && (noun->table != table || words_plural(token->lower))) continue;

@@ -163,9 +163,11 @@ struct study {
 /* --- the stages --- */
 /* False: out of memory. Values are looked for near the tables that are named, or everywhere. */
 bool study_links(struct study *study, bool everywhere);
-void study_values(struct study *study, struct link *(*add)(struct study *, size_t from, size_t to, struct link link));
-void study_read(struct study *study);         /* fills reading; doubt when it can't */
-const char *study_write(struct study *study); /* NULL with doubt set when tables don't join */
+typedef struct link *(*link_adder)(struct study *study, size_t from, size_t to, struct link link);
+void study_values(struct study *study, link_adder add);
+void study_phrases(struct study *study, link_adder add); /* names said in more words than they have */
+void study_read(struct study *study);                    /* fills reading; doubt when it can't */
+const char *study_write(struct study *study);            /* NULL with doubt set when tables don't join */
 const char *study_explain(struct study *study);
 
 /* --- helpers --- */

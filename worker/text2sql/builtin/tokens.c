@@ -30,8 +30,9 @@ size_t tokens_part(const char *name, size_t len) {
     return n;
   }
   while (n < len && letter_at(name + n)) {
-    if (upper(name[n]) && !upper(name[n - 1])) break;                                                      /* orderDate */
-    if (upper(name[n]) && n + 1 < len && islower((unsigned char)name[n + 1]) && upper(name[n - 1])) break; /* HTMLFile */
+    if (upper(name[n]) && !upper(name[n - 1])) break;                                                                 /* orderDate */
+    bool plural = n + 1 < len && name[n + 1] == 's' && (n + 2 == len || !letter_at(name + n + 2));                    /* IDs */
+    if (upper(name[n]) && n + 1 < len && islower((unsigned char)name[n + 1]) && upper(name[n - 1]) && !plural) break; /* HTMLFile */
     n++;
   }
   return n;
@@ -210,9 +211,14 @@ static void scan_mark(struct scanner *s) {
   s->at += n;
 }
 
+/* "check-ins", "first-class": two words, as in a name. */
+static bool hyphen(const struct scanner *s) {
+  return s->text[s->at] == '-' && s->at > 0 && isalpha((unsigned char)s->text[s->at - 1]) && isalpha((unsigned char)s->text[s->at + 1]);
+}
+
 static void scan_one(struct scanner *s) {
   char c = s->text[s->at];
-  if (isspace((unsigned char)c) || c == '_' || c == '.' || c == '$' || c == '?') {
+  if (isspace((unsigned char)c) || c == '_' || c == '.' || c == '$' || c == '?' || hyphen(s)) {
     s->at++;
   } else if (s->len - s->at >= 10 && iso_date(s->text + s->at)) {
     push(s, TOKEN_DATE, s->at, s->at + 10, arena_strndup(s->arena, s->text + s->at, 10));

@@ -11,15 +11,13 @@
 #define SURELY 1.05      /* more than the name of the column itself */
 #define MEANING_BYTES 40 /* of what a code stands for */
 
-typedef struct link *(*adder)(struct study *, size_t from, size_t to, struct link link);
-
 struct phrase {
   size_t from, to;
   double worth;
 };
 struct probe {
   struct study *study;
-  adder add;
+  link_adder add;
   const char *texts[PHRASES_MAX];
   struct phrase phrases[PHRASES_MAX];
   size_t count;
@@ -355,7 +353,7 @@ static void match_rows(struct probe *p) {
   }
 }
 
-void study_values(struct study *study, adder add) {
+void study_values(struct study *study, link_adder add) {
   struct probe *p = ARENA_NEW(study->arena, struct probe);
   if (!p) {
     study->oom = true;

@@ -23,35 +23,99 @@ static const char *ratio_tail(struct scope *scope, struct list *list) {
                : NULL;
 }
 
+struct sides { /* of "ratio of A to B": the conditions of each, and of both */
+  const struct filter *of[2][READING_ROWS], *whole[READING_ROWS];
+  size_t counts[2], whole_count;
+};
+
+/* The token of the noun behind "to"; TOKENS_MAX: none. */
+static size_t noun_behind(const struct study *study) {
+  for (size_t i = study->reading.ratio_to; i < study->tokens.count; i++)
+    if (mention_best(study->at[i], LINK_TABLE) && !study->at[i]->verb) return i;
+  return TOKENS_MAX;
+}
+
+static bool of_column(const struct sides *sides, const struct filter *filter) {
+  for (size_t i = 0; i < sides->counts[0]; i++)
+    if (sides->of[0][i]->of.table == filter->of.table && sides->of[0][i]->of.column == filter->of.column) return true;
+  return false;
+}
+
+/* "to restaurants rated below 4 in Paris": behind the second noun, what speaks of the first side's columns again is the second's. */
+static void divide_behind(const struct study *study, struct sides *sides, const struct filter *const *behind, size_t count) {
+  bool again = false, all = false;
+  for (size_t i = 0; i < count; i++) again |= of_column(sides, behind[i]);
+  for (size_t i = study->reading.ratio_to; i < study->reading.ratio_to + 4; i++) all |= study_phrase(study, i, "total|all|every") > 0;
+  for (size_t i = 0; i < count; i++) {
+    bool second = !sides->counts[1] && (again ? of_column(sides, behind[i]) : !all && behind[i]->kind != FILTER_DATE);
+    if (!second) sides->whole[sides->whole_count++] = behind[i];
+  }
+  for (size_t i = 0, kept = sides->whole_count; i < count; i++) {
+    bool whole = false;
+    for (size_t k = 0; k < kept; k++) whole |= sides->whole[k] == behind[i];
+    if (!whole) sides->of[1][sides->counts[1]++] = behind[i];
+  }
+}
+
+static void divide(struct study *study, struct sides *sides) {
+  struct reading *r = &study->reading;
+  size_t noun = noun_behind(study), count = 0;
+  const struct filter *behind[READING_ROWS];
+  for (size_t i = 0; i < r->filter_count; i++) {
+    const struct filter *filter = &r->filters[i];
+    bool left = filter->at < r->ratio_to;
+    if (filter->either || filter->branch || (left && filter->at < r->ratio_from))
+      study_doubt(study, NULL, "Which rows are divided by which?");
+    else if (left && filter->kind != FILTER_DATE)
+      sides->of[0][sides->counts[0]++] = filter;
+    else if (!left && filter->at < noun && filter->kind != FILTER_DATE)
+      sides->of[1][sides->counts[1]++] = filter;
+    else if (left)
+      sides->whole[sides->whole_count++] = filter;
+    else
+      behind[count++] = filter;
+  }
+  divide_behind(study, sides, behind, count);
+}
+
+/* "ratio of boats to harbours": all rows of the one by all of the other. */
+static const char *write_ratio_tables(struct study *study) {
+  struct reading *r = &study->reading;
+  size_t noun = noun_behind(study), other = noun < TOKENS_MAX ? mention_best(study->at[noun], LINK_TABLE)->table : r->subject;
+  if (other == r->subject || r->filter_count || r->group_count || r->branch_count) return NULL;
+  const struct snap_table *a = study_table(study, r->subject), *b = study_table(study, other);
+  r->related_count = 0; /* no condition on the rows of the first */
+  study_note(study, "All rows of %s are counted, and divided by all rows of %s.", a->name, b->name);
+  return arena_printf(study->arena, "SELECT (SELECT count(*) FROM %s)::numeric / NULLIF((SELECT count(*) FROM %s), 0) AS ratio",
+                      sql_qualified(study->arena, a->schema, a->name), sql_qualified(study->arena, b->schema, b->name));
+}
+
+static bool only_counts(const struct reading *r) {
+  for (size_t i = 0; i < r->item_count; i++)
+    if (r->items[i].kind != MEASURE_COUNT || r->items[i].of.column || r->items[i].of.table != r->subject) return false;
+  return true;
+}
+
 /* "ratio of business to economy tickets": rows of one kind beside rows of another. */
 const char *write_ratio_to(struct study *study) {
   struct reading *r = &study->reading;
   struct scope scope;
   struct list list = {.study = study, .scope = &scope, .text = "", .group_by = ""};
-  const struct filter *sides[2][READING_ROWS], *whole[READING_ROWS];
-  size_t counts[2] = {0}, whole_count = 0, noun = TOKENS_MAX;
-  for (size_t i = r->ratio_to; i < study->tokens.count && noun == TOKENS_MAX; i++)
-    if (mention_best(study->at[i], LINK_TABLE) && !study->at[i]->verb) noun = i;
-  for (size_t i = 0; i < r->filter_count; i++) {
-    const struct filter *filter = &r->filters[i];
-    bool left = filter->at < r->ratio_to, right = !left && (filter->at < noun ? !counts[1] || noun < TOKENS_MAX : false);
-    if (filter->either || filter->branch || (left && filter->at < r->ratio_from))
-      study_doubt(study, NULL, "Which rows are divided by which?");
-    else if ((left || right) && filter->kind != FILTER_DATE)
-      sides[!left][counts[!left]++] = filter;
-    else
-      whole[whole_count++] = filter;
-  }
-  if (!counts[0] || r->branch_count || r->related_count || r->item_count) {
+  const char *tables = write_ratio_tables(study);
+  if (tables) return tables;
+  struct sides *sides = ARENA_NEW(study->arena, struct sides);
+  if (!sides) return NULL;
+  divide(study, sides);
+  if (!sides->counts[0] || r->branch_count || r->related_count || !only_counts(r)) {
     study_doubt(study, NULL, "Which rows are divided by which?");
     return NULL;
   }
   if (study->doubt || !scope_open(&scope, study, NULL, r->subject)) return NULL;
   list_groups(&scope, &list);
-  if (!study->doubt) write_conditions(&scope, 0, whole, whole_count, false);
+  if (!study->doubt) write_conditions(&scope, 0, sides->whole, sides->whole_count, false);
   const char *parts[2] = {"count(*)", "count(*)"};
   for (size_t side = 0; side < 2 && !study->doubt; side++) {
-    const char *text = conditions_of(&scope, sides[side], counts[side]);
+    const char *text = conditions_of(&scope, sides->of[side], sides->counts[side]);
     if (*text) parts[side] = arena_printf(study->arena, "count(*) FILTER (WHERE %s)", text);
   }
   if (study->doubt) return NULL;
