@@ -313,6 +313,8 @@ static void test_roles(void **state) {
     const char *grant, *rule;
   } roles[] = {
       {"ALTER ROLE tried BYPASSRLS", "bypassrls"},
+      {"CREATE ROLE boss SUPERUSER; CREATE ROLE staff IN ROLE boss; GRANT staff TO tried", "superuser"},
+      {"CREATE ROLE seer BYPASSRLS; GRANT seer TO tried", "bypassrls"},
       {"GRANT pg_read_server_files TO tried", "file-roles"},
       {"GRANT pg_signal_backend TO tried", "powerful-roles"},
       {"GRANT INSERT ON shop.orders TO tried", "can-write"},

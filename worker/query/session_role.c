@@ -6,12 +6,12 @@
 #include "worker/query/session_impl.h"
 #include "worker/sql/text.h"
 
-/* One row: role, database, then a column for each row of `faults`; last what would only be better. Membership counts whether inherited or
- * not. Relations of extensions are left out of what may be written: some grant INSERT to everybody. Privileges are read from the lists of
- * grants, which is exact where the role neither owns nor is a superuser (both are faults of their own), and quick where there are
- * many relations. */
+/* One row: role, database, then a column for each row of `faults`; last what would only be better. What the role may become counts,
+ * inherited or not. Relations of extensions are left out of what may be written: some grant INSERT to everybody. Privileges are read from
+ * the lists of grants, which is exact where the role neither owns nor is a superuser (both are faults of their own), and quick where there
+ * are many relations. */
 static const char role_sql[] =
-    "SELECT current_user::text, pg_catalog.current_database()::text, r.rolsuper, r.rolbypassrls, r.rolreplication, r.rolcreaterole,"
+    "SELECT current_user::text, pg_catalog.current_database()::text, a.super, a.bypasses, a.replicates, a.makes_roles,"
     " EXISTS (SELECT FROM pg_catalog.unnest('{pg_read_server_files, pg_write_server_files, pg_execute_server_program}'::text[]) m"
     "  WHERE pg_catalog.pg_has_role(r.oid, pg_catalog.to_regrole(m), 'MEMBER')),"
     " EXISTS (SELECT FROM pg_catalog.unnest('{pg_signal_backend, pg_write_all_data, pg_maintain, pg_checkpoint, pg_create_subscription}'"
@@ -33,15 +33,17 @@ static const char role_sql[] =
     " pg_catalog.current_setting('default_transaction_read_only') = 'on', pg_catalog.current_setting('temp_file_limit') <> '-1',"
     " EXISTS (SELECT FROM pg_catalog.pg_namespace n WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
     "  AND pg_catalog.has_schema_privilege(r.oid, n.oid, 'CREATE'))"
-    " FROM pg_catalog.pg_roles r WHERE r.rolname = current_user";
+    " FROM pg_catalog.pg_roles r, LATERAL (SELECT pg_catalog.bool_or(m.rolsuper) AS super, pg_catalog.bool_or(m.rolbypassrls) AS bypasses,"
+    "  pg_catalog.bool_or(m.rolreplication) AS replicates, pg_catalog.bool_or(m.rolcreaterole) AS makes_roles FROM pg_catalog.pg_roles m"
+    "  WHERE pg_catalog.pg_has_role(r.oid, m.oid, 'MEMBER')) a WHERE r.rolname = current_user";
 enum { ROLE, DATABASE, FIRST_FAULT, READ_ONLY = 10, TEMP_LIMIT, CREATES };
 
 static const struct {
   const char *rule, *message; /* %s: the relation, where the column names one */
   bool names;
 } faults[] = {
-    {"superuser", "is a superuser: no privilege stops what a statement does", false},
-    {"bypassrls", "bypasses row level security", false},
+    {"superuser", "is a superuser, or may become one: no privilege stops what a statement does", false},
+    {"bypassrls", "bypasses row level security, or may become one that does", false},
     {"replication", "may start replication", false},
     {"createrole", "may make and change roles", false},
     {"file-roles", "is a member of a role that reads or writes the server's files or runs programs there", false},
