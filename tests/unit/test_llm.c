@@ -263,6 +263,30 @@ static void every_provider_answers_beside_the_point(void **state) {
 }
 
 /* After trouble that passes the same question is answered, by each of them. */
+/* Sums of them stay what they are: numbers. */
+static void tokens_are_plausible(void **state) {
+  (void)state;
+  static const struct {
+    const char *input, *output;
+    int64_t want_input, want_output;
+  } cases[] = {{"9223372036854775807", "9223372036854775807", 100000000, 100000000},
+               {"-5", "\"7\"", 0, 0},
+               {"1.5", "null", 0, 0},
+               {"{}", "[]", 0, 0}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    const struct http_reply reply = {
+        .status = 200,
+        .body = arena_printf(arena,
+                             "{\"choices\":[{\"message\":{\"content\":\"{}\"}}],\"usage\":{\"prompt_tokens\":%s,\"completion_tokens\":%s}}",
+                             cases[i].input, cases[i].output)};
+    struct llm_answer answer = {0};
+    ERROR_AUTO err = {0};
+    assert_int_equal(ask_one("openai", &reply, 1, 5000, &answer, &err), OK);
+    assert_int_equal(answer.input_tokens, cases[i].want_input);
+    assert_int_equal(answer.output_tokens, cases[i].want_output);
+  }
+}
+
 static void every_provider_is_asked_again(void **state) {
   (void)state;
   static const char *const good[] = {OPENAI("{\\\"a\\\":1}"),

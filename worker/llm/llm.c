@@ -13,7 +13,8 @@
 #define ATTEMPTS 4
 #define BACKOFF_MS 500
 #define ANSWER_BYTES (4 * 1024 * 1024)
-#define EXCERPT 300 /* bytes of a refusal shown */
+#define TOKENS_MAX 100000000 /* of one answer */
+#define EXCERPT 300          /* bytes of a refusal shown */
 
 static const struct llm_driver *const drivers[] = {&llm_bedrock, &llm_anthropic, &llm_openai};
 
@@ -132,6 +133,9 @@ static enum status attempt_all(const struct question *question, struct webcall *
   }
 }
 
+/* What is counted against an owner's tokens is what somebody's server said: within reason. */
+static int64_t plausible(int64_t tokens) { return tokens < 0 ? 0 : tokens > TOKENS_MAX ? TOKENS_MAX : tokens; }
+
 static enum status read_answer(const struct question *question, const struct webcall_answer *answer, struct llm_answer *ret_answer,
                                struct error *err) {
   const json_t *reply = arena_json(question->arena, json_loadb(answer->body, answer->body_len, 0, NULL));
@@ -140,6 +144,8 @@ static enum status read_answer(const struct question *question, const struct web
     return error_set_code(err, ERR_UNAVAILABLE, "PROVIDER_UNAVAILABLE", "%s answered something that is not of its own format",
                           question->driver->name);
   if (!read.model) read.model = question->target.model;
+  read.input_tokens = plausible(read.input_tokens);
+  read.output_tokens = plausible(read.output_tokens);
   *ret_answer = read;
   if (question->request->schema && !json_is_object(read.object))
     return error_set_code(err, ERR_VALIDATION, "NO_OBJECT", "%s answered without the object it was asked for", question->driver->name);

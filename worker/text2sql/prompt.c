@@ -15,6 +15,7 @@ extern const size_t generate_md_len;
 #define COLUMNS_SHOWN 200 /* of one table */
 #define LABELS_SHOWN 30
 #define COMMENT_SHOWN 300 /* bytes */
+#define NAME_SHOWN 300
 #define PASSAGE_SHOWN 1500
 #define VERIFIED_SHOWN 8
 #define TERMS_SHOWN 40
@@ -43,6 +44,9 @@ static void put_line(struct buf *out, const char *text, size_t max) { /* a comme
   for (; *text && line.len < max + 4; text++) buf_putc(&line, *text == '\n' || *text == '\r' ? ' ' : *text);
   put_data(out, buf_str(&line), max);
 }
+
+/* What the schema calls something, a type with its modifier: a name may hold anything. */
+static void put_name(struct buf *out, const char *name) { put_line(out, name ? name : "", NAME_SHOWN); }
 
 /* --- tables --- */
 
@@ -80,8 +84,11 @@ static void put_samples(struct buf *out, const struct snap_table *table, const s
 static void put_column(struct buf *out, const struct generator_request *request, const struct snap_table *table,
                        const struct snap_column *column, bool last, const json_t *samples, struct arena *arena) {
   const struct snap_enum *labels = enum_of(request->snapshot, column->type);
-  const char *name = sql_ident(arena, column->name);
-  buf_printf(out, "  %s %s%s%s --", name ? name : "", column->type, column->not_null ? " NOT NULL" : "", last ? "" : ",");
+  buf_puts(out, "  ");
+  put_name(out, sql_ident(arena, column->name));
+  buf_putc(out, ' ');
+  put_name(out, column->type);
+  buf_printf(out, "%s%s --", column->not_null ? " NOT NULL" : "", last ? "" : ",");
   if (column->comment) {
     buf_putc(out, ' ');
     put_line(out, column->comment, COMMENT_SHOWN);
@@ -105,9 +112,10 @@ static void put_constraints(struct buf *out, const struct snap_table *table) {
 
 static void put_table(struct buf *out, const struct generator_request *request, const struct snap_table *table, const json_t *samples,
                       struct arena *arena) {
-  const char *name = sql_qualified(arena, table->schema, table->name);
   bool view = table->kind == SNAP_VIEW || table->kind == SNAP_MATVIEW;
-  buf_printf(out, "%s %s ( --", view ? "VIEW" : "TABLE", name ? name : "");
+  buf_puts(out, view ? "VIEW " : "TABLE ");
+  put_name(out, sql_qualified(arena, table->schema, table->name));
+  buf_puts(out, " ( --");
   if (table->rows >= 0) buf_printf(out, " about %lld rows", (long long)table->rows);
   if (table->comment) {
     buf_puts(out, "; ");
@@ -140,12 +148,18 @@ static bool is_shown(const struct generator_request *request, size_t shown, cons
   return false;
 }
 
+static void put_side(struct buf *out, const struct snap_table *table, const char *column, struct arena *arena) {
+  put_name(out, sql_qualified(arena, table->schema, table->name));
+  buf_putc(out, '.');
+  put_name(out, sql_ident(arena, column));
+}
+
 static void put_key(struct buf *out, const struct snap_fk *key, struct arena *arena) {
-  const char *from = sql_qualified(arena, key->table->schema, key->table->name);
-  const char *to = sql_qualified(arena, key->ref->schema, key->ref->name);
-  for (size_t i = 0; i < key->column_count && from && to; i++) {
-    const char *left = sql_ident(arena, key->columns[i]), *right = sql_ident(arena, key->ref_columns[i]);
-    buf_printf(out, "%s%s.%s = %s.%s", i ? " AND " : "", from, left ? left : "", to, right ? right : "");
+  for (size_t i = 0; i < key->column_count; i++) {
+    if (i) buf_puts(out, " AND ");
+    put_side(out, key->table, key->columns[i], arena);
+    buf_puts(out, " = ");
+    put_side(out, key->ref, key->ref_columns[i], arena);
   }
   buf_putc(out, '\n');
 }
@@ -208,9 +222,11 @@ static void put_head(struct buf *out, const struct generator_request *request) {
   if (gmtime_r(&now, &utc)) strftime(today, sizeof today, "%A %Y-%m-%d", &utc);
   buf_puts(out, "<question>\n");
   put_data(out, request->question, LIMIT_QUESTION_BYTES);
-  buf_printf(out, "\n</question>\n<database>\nPostgreSQL %s; time zone %s; today is %s (UTC)\n</database>\n",
-             request->snapshot->server_version ? request->snapshot->server_version : "",
-             request->snapshot->timezone ? request->snapshot->timezone : "unknown", today);
+  buf_puts(out, "\n</question>\n<database>\nPostgreSQL ");
+  put_name(out, request->snapshot->server_version);
+  buf_puts(out, "; time zone ");
+  put_name(out, request->snapshot->timezone ? request->snapshot->timezone : "unknown");
+  buf_printf(out, "; today is %s (UTC)\n</database>\n", today);
 }
 
 const char *prompt_question(const struct generator_request *request, const json_t *samples, struct arena *arena) {
