@@ -25,7 +25,7 @@ static void print_statement(const struct term *term, const json_t *result) {
 }
 
 /* The table as it is: it is aligned for a terminal, and everything in it that could steer one is escaped. */
-static int print_answer(const json_t *result) {
+static void print_answer(const json_t *result) {
   struct term term;
   term_init(&term, stdout);
   const json_t *failed = json_object_get(result, "execution_error"), *clarify = json_object_get(result, "clarification");
@@ -35,15 +35,17 @@ static int print_answer(const json_t *result) {
     term_para(&term, 0, 10, TERM_RED, "failed", TERM_PLAIN, json_str(failed, "message", ""));
     const char *grant = json_str(json_object_get(failed, "details"), "create_role_sql", NULL);
     if (grant) term_block(&term, 2, TERM_PLAIN, grant);
-    return CLI_FAILED;
-  }
-  if (json_is_object(clarify)) {
+  } else if (json_is_object(clarify)) {
     term_para(&term, 0, 10, TERM_BOLD, "asked", TERM_PLAIN, json_str(clarify, "question", ""));
     print_list(&term, "  perhaps", json_object_get(clarify, "choices"));
-    return CLI_FAILED;
+  } else if (json_is_array(json_object_get(result, "rows"))) {
+    term_printf(&term, TERM_PLAIN, "%s\n", json_str(result, "markdown_output", ""));
   }
-  if (json_is_array(json_object_get(result, "rows"))) term_printf(&term, TERM_PLAIN, "%s\n", json_str(result, "markdown_output", ""));
-  return CLI_OK;
+}
+
+/* Neither failed nor asked back. */
+static bool is_answered(const json_t *result) {
+  return !json_is_object(json_object_get(result, "execution_error")) && !json_is_object(json_object_get(result, "clarification"));
 }
 
 int remote_ask(const struct cli_command *self, int argc, char **argv) {
@@ -68,6 +70,10 @@ int remote_ask(const struct cli_command *self, int argc, char **argv) {
   snprintf(path, sizeof path, "/api/v1/connections/%s/queries/generate", id);
   if (client_call(client, "POST", path, body, NULL, &made, &err) || client_wait(client, made, TIMEOUT_SECONDS, &job, &err))
     return remote_failed(&err);
-  if (as_json) return remote_print_json(job), CLI_OK;
-  return print_answer(json_object_get(job, "result"));
+  const json_t *result = json_object_get(job, "result");
+  if (as_json)
+    remote_print_json(job);
+  else
+    print_answer(result);
+  return is_answered(result) ? CLI_OK : CLI_FAILED;
 }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "common/buf.h"
+#include "common/utf8.h"
 
 #define TERM_WIDTH_MIN 72
 #define TERM_WIDTH_MAX 100
@@ -58,13 +59,6 @@ void term_printf(const struct term *term, enum term_style style, const char *fmt
   if (len >= 0) free(text);
 }
 
-/* Code points, which is columns for all but wide scripts. */
-static int columns(const char *text, size_t len) {
-  int count = 0;
-  for (size_t i = 0; i < len; i++) count += ((unsigned char)text[i] & 0xC0) != 0x80;
-  return count;
-}
-
 static void pad(const struct term *term, int count) {
   if (count > 0) fprintf(term->out, "%*s", count, "");
 }
@@ -81,10 +75,10 @@ static void wrap_line(const struct term *term, int column, enum term_style style
   while (i < len) {
     size_t word = strcspn(text + i, " \n"), gap = strspn(text + i + word, " ");
     put_styled(term, style, text + i, word);
-    at += columns(text + i, word);
+    at += utf8_columns(text + i, word);
     i += word + gap;
     if (i >= len) break;
-    if (at + 1 + columns(text + i, strcspn(text + i, " \n")) <= term->width) {
+    if (at + 1 + utf8_columns(text + i, strcspn(text + i, " \n")) <= term->width) {
       putc(' ', term->out);
       at++;
     } else {
@@ -99,7 +93,7 @@ void term_para(const struct term *term, int indent, int column, enum term_style 
                const char *text) {
   pad(term, indent);
   put_styled(term, label_style, label, strlen(label));
-  int used = indent + columns(label, strlen(label));
+  int used = indent + utf8_columns(label, strlen(label));
   if (used >= column && *label) column = used + 1;
   pad(term, column - used);
   for (;;) {

@@ -22,6 +22,19 @@ static inline size_t utf8_char(const char *text, size_t len) {
   return need;
 }
 
+/* The code point of the valid character of `step` bytes at `text`. */
+static inline uint32_t utf8_code(const char *text, size_t step) {
+  const uint8_t *p = (const uint8_t *)text;
+  if (step == 1) return p[0];
+  uint32_t code = p[0] & (0xFFu >> (step + 1));
+  for (size_t i = 1; i < step; i++) code = code << 6 | (p[i] & 0x3F);
+  return code;
+}
+
+/* Columns the text takes in a terminal: two for East Asian scripts and emoji, none for what joins the character before. What is no UTF-8
+ * takes one a byte. */
+int utf8_columns(const char *text, size_t len);
+
 /* Characters of a valid text. */
 static inline size_t utf8_length(const char *text) {
   size_t count = 0;

@@ -98,6 +98,8 @@ static void takes_the_connection_that_fits(void **state) {
   expect(0, (const char *[]){"autodb", "introspect", NULL}, (const char *[]){"on \"client\"", "\"table_count\": 2", NULL});
   expect(1, (const char *[]){"autodb", "ask", "How many orders are there?", "--connection", connection_id, NULL},
          (const char *[]){"superuser", "CREATE ROLE", NULL});
+  expect(1, (const char *[]){"autodb", "ask", "How many orders are there?", "--json", "--connection", connection_id, NULL},
+         (const char *[]){"\"GUARDRAIL_VIOLATION\"", NULL});
   if (run_cli((const char *[]){"autodb", "connection", "add", "--name", "again", reader_url, NULL}, &output) != 0) fail_msg("%s", output);
   free(output);
   expect(1, (const char *[]){"autodb", "ask", "How many orders are there?", NULL}, (const char *[]){"several connections", NULL});

@@ -102,6 +102,41 @@ static void test_underscores(void **state) {
   for (size_t i = 0; i < sizeof cells / sizeof *cells; i++) assert_string_equal(answer_escape(cells[i][0], arena), cells[i][1]);
 }
 
+/* Aligned in a terminal, whatever the script: emoji are two columns, marks of Thai, Arabic and Hebrew none. */
+static void test_columns_of_scripts(void **state) {
+  (void)state;
+  ARENA_AUTO arena = arena_new(1 << 20);
+  struct query_result_column column = {"c", "text", QUERY_TYPE_TEXT};
+  struct query_cell cells[] = {{"abcdef", false}, {"⚡✅", false}, {"日本", false},     {"ที่นี่", false},
+                               {"مُحَمَّد", false},   {"עִבְ", false}, {"e\xCC\x81", false}};
+  const struct query_result result = {.columns = &column, .column_count = 1, .cells = cells, .row_count = 7};
+  assert_string_equal(markdown(arena, &result), "| c      |\n"
+                                                "| ------ |\n"
+                                                "| abcdef |\n"
+                                                "| ⚡✅   |\n"
+                                                "| 日本   |\n"
+                                                "| ที่นี่     |\n"
+                                                "| مُحَمَّد   |\n"
+                                                "| עִבְ     |\n"
+                                                "| e\xCC\x81      |\n");
+}
+
+/* What is cut, and rows without columns, are told of. */
+static void test_notes(void **state) {
+  (void)state;
+  ARENA_AUTO arena = arena_new(1 << 20);
+  struct query_result_column column = {"c", "text", QUERY_TYPE_TEXT};
+  struct query_cell cells[] = {{"a", true}, {"b", false}, {"c", true}};
+  const struct query_result result = {.columns = &column, .column_count = 1, .cells = cells, .row_count = 3};
+  json_t *answer = json_object();
+  answer_rows(answer, &result);
+  assert_int_equal(json_integer_value(json_object_get(answer, "values_cut")), 2);
+  json_decref(answer);
+  const struct query_result bare = {.row_count = 2}, more = {.row_count = 500, .truncated = true};
+  assert_string_equal(markdown(arena, &bare), "*2 rows without columns.*\n");
+  assert_string_equal(markdown(arena, &more), "*500 or more rows without columns.*\n");
+}
+
 static void test_wide_cells_and_many_rows(void **state) {
   (void)state;
   ARENA_AUTO arena = arena_new(1 << 24);
@@ -118,7 +153,12 @@ static void test_wide_cells_and_many_rows(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_values), cmocka_unit_test(test_table), cmocka_unit_test(test_hostile_cells),
-                                     cmocka_unit_test(test_underscores), cmocka_unit_test(test_wide_cells_and_many_rows)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_values),
+                                     cmocka_unit_test(test_table),
+                                     cmocka_unit_test(test_hostile_cells),
+                                     cmocka_unit_test(test_underscores),
+                                     cmocka_unit_test(test_columns_of_scripts),
+                                     cmocka_unit_test(test_notes),
+                                     cmocka_unit_test(test_wide_cells_and_many_rows)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,14 +16,18 @@
 
 void answer_rows(json_t *answer, const struct query_result *result) {
   json_t *names = json_array(), *types = json_array(), *rows = json_array();
+  json_int_t cut = 0;
   for (size_t c = 0; c < result->column_count; c++) {
     json_append_str(names, result->columns[c].name);
     json_append_str(types, result->columns[c].type_name);
   }
   for (size_t r = 0; r < result->row_count; r++) {
     json_t *row = json_array();
-    for (size_t c = 0; c < result->column_count; c++)
-      json_array_append_new(row, query_value_json(result->columns[c].type, &result->cells[r * result->column_count + c]));
+    for (size_t c = 0; c < result->column_count; c++) {
+      const struct query_cell *cell = &result->cells[r * result->column_count + c];
+      json_array_append_new(row, query_value_json(result->columns[c].type, cell));
+      cut += cell->cut;
+    }
     json_array_append_new(rows, row);
   }
   json_object_set_new(answer, "columns", names);
@@ -31,46 +35,21 @@ void answer_rows(json_t *answer, const struct query_result *result) {
   json_object_set_new(answer, "rows", rows);
   json_object_set_new(answer, "row_count", json_integer((json_int_t)result->row_count));
   json_object_set_new(answer, "truncated", json_boolean(result->truncated));
+  json_object_set_new(answer, "values_cut", json_integer(cut));
 }
 
 /* ---- text ---- */
 
-static uint32_t decode(const char *text, size_t step) {
-  const unsigned char *byte = (const unsigned char *)text;
-  if (step == 1) return byte[0];
-  uint32_t code = byte[0] & (0xFFu >> (step + 1));
-  for (size_t i = 1; i < step; i++) code = code << 6 | (byte[i] & 0x3F);
-  return code;
-}
-
-static bool within(uint32_t code, const uint32_t (*ranges)[2], size_t count) {
-  for (size_t i = 0; i < count; i++)
-    if (code >= ranges[i][0] && code <= ranges[i][1]) return true;
-  return false;
-}
-#define WITHIN(code, ranges) within((code), (ranges), sizeof(ranges) / sizeof *(ranges))
-
 /* Controls, bidirectional overrides and isolates, separators of lines, invisible characters, tags. */
 static const uint32_t unseen[][2] = {{0x00, 0x1F},     {0x7F, 0x9F},     {0xAD, 0xAD},     {0x61C, 0x61C},   {0x200B, 0x200F},
                                      {0x2028, 0x202E}, {0x2060, 0x206F}, {0xFEFF, 0xFEFF}, {0xFFF9, 0xFFFB}, {0xE0000, 0xE007F}};
-/* Two columns wide in a terminal: East Asian scripts, emoji. */
-static const uint32_t wide[][2] = {{0x1100, 0x115F}, {0x2E80, 0xA4CF}, {0xAC00, 0xD7A3},   {0xF900, 0xFAFF},  {0xFE30, 0xFE6F},
-                                   {0xFF00, 0xFF60}, {0xFFE0, 0xFFE6}, {0x1F300, 0x1FAFF}, {0x20000, 0x3FFFD}};
-static const uint32_t combining[][2] = {{0x300, 0x36F},   {0x483, 0x489},   {0x591, 0x5BD},  {0x1AB0, 0x1AFF},
-                                        {0x1DC0, 0x1DFF}, {0x20D0, 0x20FF}, {0xFE00, 0xFE0F}};
-
-static int width_of(uint32_t code) { return WITHIN(code, combining) ? 0 : WITHIN(code, wide) ? 2 : 1; }
-
-static int text_width(const char *text) {
-  int width = 0;
-  size_t len = strlen(text);
-  for (size_t at = 0; at < len;) {
-    size_t step = utf8_char(text + at, len - at);
-    width += step ? width_of(decode(text + at, step)) : 1;
-    at += step ? step : 1;
-  }
-  return width;
+static bool is_unseen(uint32_t code) {
+  for (size_t i = 0; i < sizeof unseen / sizeof *unseen; i++)
+    if (code >= unseen[i][0] && code <= unseen[i][1]) return true;
+  return false;
 }
+
+static int text_width(const char *text) { return utf8_columns(text, strlen(text)); }
 
 /* An underscore between two letters or digits emphasises nothing (GitHub Flavored Markdown 6.4, rules 2 and 4). */
 static bool is_within_word(const char *text, size_t at) {
@@ -91,7 +70,7 @@ static bool escape_one(struct buf *out, uint32_t code) {
     buf_puts(out, "&amp;");
   else if (code < 0x80 && strchr("|\\`*_[]~", (int)code) && code)
     buf_printf(out, "\\%c", (char)code);
-  else if (WITHIN(code, unseen))
+  else if (is_unseen(code))
     buf_printf(out, "\\\\u%04X", code);
   else
     return false;
@@ -104,8 +83,8 @@ static void escape(struct buf *out, const char *text, int max_width, bool cut) {
   int width = 0;
   for (size_t at = 0; at < len;) {
     size_t step = utf8_char(text + at, len - at);
-    uint32_t code = step ? decode(text + at, step) : 0xFFFD;
-    width += width_of(code);
+    uint32_t code = step ? utf8_code(text + at, step) : 0xFFFD;
+    width += utf8_columns(text + at, step ? step : 1);
     if (width > max_width) {
       cut = true;
       break;
@@ -202,7 +181,9 @@ static void put_rule(struct buf *out, const struct table *table) {
 
 static void put_note(struct buf *out, const struct table *table) {
   const struct query_result *result = table->result;
-  if (result->row_count == 0)
+  if (result->column_count == 0 && result->row_count)
+    buf_printf(out, "*%zu%s rows without columns.*\n", result->row_count, result->truncated ? " or more" : "");
+  else if (result->row_count == 0)
     buf_puts(out, "\n*No rows.*\n");
   else if (result->budget_spent)
     buf_printf(out, "\n*%zu of %zu rows; there are more, but the answer became too large.*\n", table->rows, result->row_count);

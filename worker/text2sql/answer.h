@@ -9,7 +9,8 @@
 #define ANSWER_MARKDOWN_CELL 120 /* columns of width shown of a cell; then "…" */
 
 /* Sets "columns" (names), "column_types" (as the server prints them), "rows" (arrays of values in that order, typed as query_value_json
- * says), "row_count" and "truncated". */
+ * says), "row_count", "truncated" (rows are left out) and "values_cut" (how many values are longer than LIMIT_QUERY_CELL characters, and
+ * only begin here). */
 void answer_rows(json_t *answer, const struct query_result *result);
 
 /* A GitHub-flavoured table, aligned in a terminal's columns: pipes, backslashes and what markdown or HTML would read escaped, control and
