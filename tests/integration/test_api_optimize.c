@@ -68,6 +68,32 @@ static void parameters_are_planned_without_values_or_with_those_given(void **sta
   json_decref(job);
 }
 
+static const char *filter_of(json_t *job, char *ret_filter, size_t size) {
+  succeeded(job);
+  snprintf(ret_filter, size, "%s", harness_text(job, "result.execution_plan.root.filter"));
+  json_decref(job);
+  return ret_filter;
+}
+
+/* Lists and ranges get values of their kind; no major of PostgreSQL plans with NULLs. */
+static void parameters_of_lists_and_ranges(void **state) {
+  char filter[256], url[HARNESS_URL], older[40], path[160];
+  static const char list[] = "SELECT note FROM orders WHERE customer = ANY ($1)", range[] = "SELECT note FROM orders WHERE customer "
+                                                                                            "BETWEEN $1 AND $2";
+  filter_of(optimize(*state, "?analyze=true", json_pack("{s:s}", "sql", list)), filter, sizeof filter);
+  if (!strstr(filter, "= ANY ('{")) fail_msg("%s", filter);
+  filter_of(optimize(*state, "?analyze=true", json_pack("{s:s}", "sql", range)), filter, sizeof filter);
+  if (strstr(filter, "NULL") || !strstr(filter, "customer <= ")) fail_msg("%s", filter);
+  if (!harness_has_postgres(15)) return;
+  harness_database(harness_postgres(*state, 15), "older", url);
+  harness_sql(url,
+              "CREATE TABLE orders (customer int, note text); INSERT INTO orders SELECT i % 100 FROM generate_series(1, 1000) i; ANALYZE");
+  harness_connection(*state, "older", url, older);
+  snprintf(path, sizeof path, "/api/v1/connections/%s/queries/optimize", older);
+  filter_of(harness_job(*state, path, json_pack("{s:s}", "sql", range), 60000), filter, sizeof filter);
+  if (!strstr(filter, "$2")) fail_msg("%s", filter);
+}
+
 static void what_writes_or_does_not_parse_is_refused(void **state) {
   static const struct {
     const char *query, *sql, *code;
@@ -206,6 +232,7 @@ static void requests_are_checked(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(a_query_is_planned_and_judged),
                                      cmocka_unit_test(parameters_are_planned_without_values_or_with_those_given),
+                                     cmocka_unit_test(parameters_of_lists_and_ranges),
                                      cmocka_unit_test(what_writes_or_does_not_parse_is_refused),
                                      cmocka_unit_test(a_plan_is_read_without_a_connection),
                                      cmocka_unit_test(too_much_of_a_plan_is_refused),

@@ -1,8 +1,8 @@
 /* explain.c - plans of the query and of what stages make of it, all made alike: with the same values for its parameters.
  *
- * Values come from the request; else PostgreSQL 16 and later plan without any (GENERIC_PLAN); else, and where the query is to be run, the
- * column that a parameter is compared with tells a usual one (pg_stats): its most common value, or the middle of its histogram. They are
- * put into the text as literals, which is what a custom plan sees. */
+ * Values come from the request; else the query is planned without any, as a generic plan; where it is to be run, the column that a
+ * parameter is compared with tells a usual one (pg_stats): its most common value, or the middle of its histogram. They are put into the
+ * text as literals, which is what a custom plan sees. */
 #include "common/buf.h"
 #include "common/clientdb.h"
 #include "common/json.h"
@@ -43,7 +43,8 @@ struct compared { /* what parameter `number` is compared with */
   int number;
   const char *table, *column;
   const struct snap_table *relation;
-  bool limit;
+  bool limit, array; /* = ANY ($1) */
+  int bound;         /* of BETWEEN: 1 the lower, 2 the upper */
 };
 
 static const PgQuery__Node *uncast(const PgQuery__Node *node) {
@@ -56,6 +57,18 @@ static bool is_parameter(const PgQuery__Node *node, int number) {
   return node && node->node_case == PG_QUERY__NODE__NODE_PARAM_REF && node->param_ref->number == number;
 }
 
+/* Itself, or a value of IN or BETWEEN: which of them, from 1. */
+static bool has_parameter(const PgQuery__Node *node, int number, int *ret_place) {
+  *ret_place = 1;
+  if (!node || node->node_case != PG_QUERY__NODE__NODE_LIST) return is_parameter(node, number);
+  for (size_t i = 0; i < node->list->n_items; i++)
+    if (is_parameter(node->list->items[i], number)) {
+      *ret_place = (int)i + 1;
+      return true;
+    }
+  return false;
+}
+
 static bool find_compared(void *arg, PgQuery__Node *node) {
   struct compared *compared = arg;
   if (node->node_case == PG_QUERY__NODE__NODE_SELECT_STMT)
@@ -63,9 +76,14 @@ static bool find_compared(void *arg, PgQuery__Node *node) {
         is_parameter(node->select_stmt->limit_count, compared->number) || is_parameter(node->select_stmt->limit_offset, compared->number);
   if (compared->column || node->node_case != PG_QUERY__NODE__NODE_A_EXPR) return true;
   const PgQuery__Node *left = uncast(node->a_expr->lexpr), *right = uncast(node->a_expr->rexpr);
-  const PgQuery__Node *other = is_parameter(left, compared->number) ? right : is_parameter(right, compared->number) ? left : NULL;
-  if (other && other->node_case == PG_QUERY__NODE__NODE_COLUMN_REF)
-    sql_name_split(other->column_ref->n_fields, other->column_ref->fields, &compared->table, &compared->column);
+  int place = 0;
+  bool on_right = has_parameter(right, compared->number, &place);
+  const PgQuery__Node *other = on_right ? left : is_parameter(left, compared->number) ? right : NULL;
+  if (!other || other->node_case != PG_QUERY__NODE__NODE_COLUMN_REF) return true;
+  sql_name_split(other->column_ref->n_fields, other->column_ref->fields, &compared->table, &compared->column);
+  compared->array = on_right && (node->a_expr->kind == PG_QUERY__A__EXPR__KIND__AEXPR_OP_ANY ||
+                                 node->a_expr->kind == PG_QUERY__A__EXPR__KIND__AEXPR_OP_ALL);
+  if (on_right && node->a_expr->kind == PG_QUERY__A__EXPR__KIND__AEXPR_BETWEEN) compared->bound = place;
   return true;
 }
 
@@ -80,17 +98,20 @@ static bool find_relation(void *arg, PgQuery__Node *node) {
   return true;
 }
 
+/* $4: 1 and 2 are the ends of a range, one part of the histogram; $5: as an array. */
 static const char usual_sql[] =
-    "SELECT coalesce((most_common_vals::text::text[])[1], (histogram_bounds::text::text[])[(array_length(histogram_bounds::text::text[], "
-    "1) + 1) / 2]) "
-    "FROM pg_catalog.pg_stats WHERE schemaname = $1 AND tablename = $2 AND attname = $3 ORDER BY inherited DESC LIMIT 1";
+    "SELECT CASE WHEN $5::bool THEN ARRAY[v]::text ELSE v END FROM (SELECT CASE WHEN $4::int > 0 THEN coalesce(b[m + $4::int - 1], b[m], "
+    "c[1]) ELSE coalesce(c[1], b[m]) END AS v FROM (SELECT most_common_vals::text::text[] AS c, histogram_bounds::text::text[] AS b, "
+    "(array_length(histogram_bounds::text::text[], 1) + 1) / 2 AS m FROM pg_catalog.pg_stats WHERE schemaname = $1 AND tablename = $2 AND "
+    "attname = $3 ORDER BY inherited DESC LIMIT 1) s) usual WHERE v IS NOT NULL";
 
 static enum status usual_value(struct optimization *o, const struct compared *compared, const char **ret_literal, struct error *err) {
-  const char *const params[] = {compared->relation->schema, compared->relation->name, compared->column};
+  const char *const params[] = {compared->relation->schema, compared->relation->name, compared->column,
+                                (const char[]){(char)('0' + compared->bound), '\0'}, compared->array ? "true" : "false"};
   PGRESULT_AUTO res = NULL;
   enum status status = query_session_begin(o->session, NULL, STATEMENT_MS, err);
   if (status) return status;
-  status = query_session_query(o->session, usual_sql, 3, params, &res, err);
+  status = query_session_query(o->session, usual_sql, 5, params, &res, err);
   const char *value = !status && PQntuples(res) == 1 ? pg_str(res, 0, 0) : NULL;
   *ret_literal = value ? sql_literal(o->arena, value) : NULL;
   ERROR_AUTO late = {0};
@@ -121,7 +142,7 @@ enum status explain_choose_values(struct optimization *o, struct error *err) {
   if (!needed) return OK;
   const char **values = arena_calloc(o->arena, needed, sizeof *values);
   if (!values) return error_oom(err);
-  if (!given) return o->version_num >= 160000 && !o->options.analyze ? OK : sample(o, values, err);
+  if (!given) return o->options.analyze ? sample(o, values, err) : OK;
   if (given < needed) return error_add_field(err, "options.parameters", "must hold %zu values, for $1 to $%zu", needed, needed);
   for (size_t i = 0; i < needed; i++) values[i] = literal_of(o->arena, json_array_get(o->options.parameters, i));
   o->values = values;
