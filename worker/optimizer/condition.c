@@ -145,7 +145,7 @@ static void read_comparison(struct arena *arena, const PgQuery__AExpr *expressio
   case PG_QUERY__A__EXPR__KIND__AEXPR_OP_ALL: kind = CONDITION_OTHER; break;
   default: break;
   }
-  if (any && kind == CONDITION_EQUAL) kind = CONDITION_IN;
+  if (any && kind == CONDITION_EQUAL) kind = on_left ? CONDITION_IN : CONDITION_OTHER; /* value = ANY (column) */
   out->kind = kind == CONDITION_OTHER || wrapped == CONDITION_EQUAL ? kind : wrapped;
 }
 

@@ -32,8 +32,9 @@ struct finding {
   json_t *evidence;               /* numbers and names it rests on; the arena's */
   double time_at_stake_ms;        /* PLAN_UNKNOWN without times */
   double cost_at_stake;
-  int offset;     /* bytes into the SQL it is about; -1 when about a plan */
-  size_t repeats; /* other nodes of the same: partitions, members of an Append */
+  const char *indexed; /* the relation whose index the advice is, as plan_relation() has it; NULL */
+  int offset;          /* bytes into the SQL it is about; -1 when about a plan */
+  size_t repeats;      /* other nodes of the same: partitions, members of an Append */
 };
 LIST_TYPE(finding_list, struct finding);
 

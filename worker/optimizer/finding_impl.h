@@ -50,8 +50,12 @@ double finding_setting(const struct finding_view *view, const char *name,
 double finding_rows_read(const struct plan_node *node);
 double finding_blocks(const struct plan_buffers *buffers);               /* hit or read */
 const char *finding_columns(struct arena *arena, const char *condition); /* "a, b": those an index could serve; NULL when none */
-const char *finding_number(struct arena *arena, double value);           /* "1,234,567" */
-bool finding_input_of(const struct plan_node *node, const char *type);   /* an ancestor by way of inputs is of that type */
+/* Advises an index on the node's relation for these conditions (text of EXPLAIN, NULL none) and, where `sort` is given, its order: columns
+ * compared for equality first, then the order or one range. False: no index serves them, and nothing is advised. */
+bool finding_index(const struct finding_view *view, struct finding *finding, const struct plan_node *node, const char *conditions,
+                   const struct plan_node *sort);
+const char *finding_number(struct arena *arena, double value);         /* "1,234,567" */
+bool finding_input_of(const struct plan_node *node, const char *type); /* an ancestor by way of inputs is of that type */
 
 /* --- the rows' functions, by file --- */
 #define LOOKS(name) bool name(const struct finding_view *view, const struct plan_node *node, struct finding *finding)

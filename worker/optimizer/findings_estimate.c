@@ -123,7 +123,7 @@ bool look_stale_stats(const struct finding_view *view, const struct plan_node *n
   const struct snap_table *table = node->table;
   if (!plan_is_scan(node) || !table || (table->kind != SNAP_TABLE && table->kind != SNAP_MATVIEW)) return false;
   double changed = (double)table->activity.changed_since_analyze, rows = (double)table->rows;
-  bool never = rows < 0 && finding_rows_read(node) >= STALE_ROWS;
+  bool never = rows < 0 && (changed >= STALE_ROWS || finding_rows_read(node) >= STALE_ROWS);
   if (!never && !(changed >= STALE_ROWS && changed > STALE_SHARE * (rows > 0 ? rows : 1))) return false;
   if (never)
     finding_say(view, finding, "%s was never analysed: the planner guesses", table->qualified);

@@ -103,15 +103,6 @@ static bool plain_keys(const struct plan_node *node) {
   return node->sort_key_count > 0;
 }
 
-static const char *bare_keys(const struct finding_view *view, const struct plan_node *node) {
-  const char *text = NULL;
-  for (size_t i = 0; i < node->sort_key_count; i++) {
-    const char *key = node->sort_key[i], *dot = strchr(key, '.');
-    text = arena_printf(view->arena, "%s%s%s", text ? text : "", text ? ", " : "", dot ? dot + 1 : key);
-  }
-  return text;
-}
-
 bool look_topn_late(const struct finding_view *view, const struct plan_node *node, struct finding *finding) {
   const struct plan_node *sort = plan_is(node, "Limit") ? plan_child(node, PLAN_OUTER) : NULL;
   if (plan_is(sort, "Gather Merge")) sort = plan_child(sort, PLAN_OUTER);
@@ -122,9 +113,7 @@ bool look_topn_late(const struct finding_view *view, const struct plan_node *nod
   finding->anchor = sort;
   finding_say(view, finding, "%s rows are made and sorted for the %s that LIMIT takes", finding_number(view->arena, in),
               finding_number(view->arena, out));
-  const char *relation = plan_is_scan(input) ? plan_relation(view->plan, input) : NULL;
-  if (relation && plain_keys(sort))
-    finding_advise(view, finding, "An index gives them in order: CREATE INDEX CONCURRENTLY ON %s (%s)", relation, bare_keys(view, sort));
+  if (plan_is_scan(input) && plan_relation(view->plan, input) && plain_keys(sort)) finding_index(view, finding, input, input->filter, sort);
   finding_stake(finding, sort, 0.9);
   if (input->total_ms >= 0) finding->time_at_stake_ms += input->total_ms * 0.8;
   finding->cost_at_stake += input->inclusive_cost * 0.8;
@@ -142,7 +131,7 @@ bool look_sort_avoidable(const struct finding_view *view, const struct plan_node
   if (node->exclusive_ms >= 0 && node->exclusive_ms < 0.2 * view->plan->total_ms) return false;
   finding_say(view, finding, "%s rows of %s are sorted by columns an index could give them in the order of",
               finding_number(view->arena, node->rows), plan_relation(view->plan, input));
-  finding_advise(view, finding, "CREATE INDEX CONCURRENTLY ON %s (%s)", plan_relation(view->plan, input), bare_keys(view, node));
+  finding_index(view, finding, input, input->filter, node);
   finding_stake(finding, node, 0.7);
   finding_shows(view, finding, json_pack("{s:f, s:f}", "rows", node->rows, "sort_ms", node->exclusive_ms));
   return true;

@@ -29,10 +29,6 @@ static bool is_large(const struct plan_node *node) {
   return pages > 0 ? pages >= PAGES_LARGE : finding_rows_read(node) / loops >= ROWS_LARGE;
 }
 
-static const char *index_advice(const struct finding_view *view, const struct plan_node *node, const char *columns) {
-  return arena_printf(view->arena, "CREATE INDEX CONCURRENTLY ON %s (%s)", plan_relation(view->plan, node), columns);
-}
-
 /* Where no condition names a bare column: what there is instead. */
 static const char *expression_advice(const struct finding_view *view, const struct plan_node *node) {
   struct condition_list list = {0};
@@ -52,6 +48,10 @@ static const char *expression_advice(const struct finding_view *view, const stru
     if (one->kind == CONDITION_CAST || one->kind == CONDITION_ARITHMETIC)
       return arena_printf(view->arena, "No index on %s serves it wrapped in %s: move that to the other side of the comparison", one->column,
                           one->kind == CONDITION_CAST ? "a cast" : "arithmetic");
+    if (one->expression->node_case == PG_QUERY__NODE__NODE_A_EXPR && one->expression->a_expr->kind == PG_QUERY__A__EXPR__KIND__AEXPR_OP_ANY)
+      return arena_printf(view->arena,
+                          "No index serves value = ANY (%s); %s @> ARRAY[value] asks the same, and a GIN index on %s serves it",
+                          one->column, one->column, one->column);
   }
   return NULL;
 }
@@ -61,12 +61,9 @@ bool look_seq_selective(const struct finding_view *view, const struct plan_node 
   if (!plan_is(node, "Seq Scan") || !node->filter || read <= 0 || !is_large(node)) return false;
   double removed = 1 - kept / read;
   if (removed < SELECTIVE) return false;
-  const char *columns = finding_columns(view->arena, node->filter);
-  const char *advice = columns ? index_advice(view, node, columns) : expression_advice(view, node);
-  if (!advice) return false;
+  if (!finding_index(view, finding, node, node->filter, NULL) && !(finding->advice = expression_advice(view, node))) return false;
   finding_say(view, finding, "%s is read whole, %s rows, to keep %s of them", plan_relation(view->plan, node),
               finding_number(view->arena, read), finding_number(view->arena, kept));
-  finding->advice = advice;
   finding_stake(finding, node, removed);
   finding_shows(view, finding,
                 json_pack("{s:s, s:f, s:f, s:s}", "relation", plan_relation(view->plan, node), "rows_read", read, "rows_kept", kept,
@@ -89,9 +86,7 @@ bool look_filter_waste(const struct finding_view *view, const struct plan_node *
   if (!columns) return false;
   finding_say(view, finding, "%s throws %s rows away to keep %s", plan_name(view->plan, node), finding_number(view->arena, removed),
               finding_number(view->arena, node->rows));
-  if (seq)
-    finding->advice = index_advice(view, node, columns);
-  else
+  if (!seq || !finding_index(view, finding, node, node->filter, NULL))
     finding_advise(view, finding, "Let the index hold what the filter asks for (%s), or make it partial", columns);
   finding_stake(finding, node, removed / (removed + node->rows));
   finding_shows(view, finding, json_pack("{s:f, s:f, s:s}", "rows_removed", removed, "rows_kept", node->rows, "filter", node->filter));
@@ -112,8 +107,7 @@ bool look_index_filter(const struct finding_view *view, const struct plan_node *
   if (!columns || removed < WASTE_ROWS || removed <= node->rows) return false;
   finding_say(view, finding, "index %s finds %s rows, of which the filter keeps %s", node->index_name,
               finding_number(view->arena, removed + node->rows), finding_number(view->arena, node->rows));
-  const char *keys = finding_columns(view->arena, node->index_cond);
-  if (keys) finding_advise(view, finding, "CREATE INDEX CONCURRENTLY ON %s (%s, %s)", plan_relation(view->plan, node), keys, columns);
+  finding_index(view, finding, node, arena_printf(view->arena, "%s AND %s", node->index_cond, node->filter), NULL);
   finding_stake(finding, node, removed / (removed + node->rows));
   finding_shows(view, finding,
                 json_pack("{s:s, s:f, s:f, s:s}", "index", node->index_name, "rows_removed", removed, "rows_kept", node->rows, "filter",
@@ -142,8 +136,7 @@ bool look_skipped_prefix(const struct finding_view *view, const struct plan_node
     if (!list.items[i].column || strcmp(list.items[i].column, index->columns[0]) == 0) return false;
   if (!list.count || plan_number(node, "Index Searches", 1) > 1) return false;
   finding_say(view, finding, "index %s is read whole: the condition leaves out its first column %s", index->name, index->columns[0]);
-  finding_advise(view, finding, "CREATE INDEX CONCURRENTLY ON %s (%s)", plan_relation(view->plan, node),
-                 finding_columns(view->arena, node->index_cond));
+  finding_index(view, finding, node, node->index_cond, NULL);
   finding_stake(finding, node, 0.9);
   finding_shows(view, finding,
                 json_pack("{s:s, s:s, s:s}", "index", index->name, "first_column", index->columns[0], "index_cond", node->index_cond));
@@ -228,19 +221,19 @@ bool look_bitmap_and_big(const struct finding_view *view, const struct plan_node
   const struct plan_node *both = plan_is(node, "Bitmap Heap Scan") ? plan_child(node, PLAN_OUTER) : NULL;
   if (!plan_is(both, "BitmapAnd") || both->child_count < 2) return false;
   double least = -1;
-  const char *columns = NULL;
+  const char *conditions = NULL;
   for (size_t i = 0; i < both->child_count; i++) {
     const struct plan_node *one = both->children[i];
     double rows = one->measured ? one->rows : one->plan_rows;
-    const char *named = finding_columns(view->arena, one->index_cond);
     if (least < 0 || rows < least) least = rows;
-    if (named) columns = arena_printf(view->arena, "%s%s%s", columns ? columns : "", columns ? ", " : "", named);
+    if (finding_columns(view->arena, one->index_cond))
+      conditions = arena_printf(view->arena, "%s%s%s", conditions ? conditions : "", conditions ? " AND " : "", one->index_cond);
   }
   double kept = node->measured ? node->rows : node->plan_rows, all = node->table && node->table->rows > 0 ? (double)node->table->rows : 0;
-  if (!columns || least < WASTE_ROWS || (all > 0 ? least < 0.02 * all : least < 10000) || least < 5 * kept) return false;
+  if (!conditions || least < WASTE_ROWS || (all > 0 ? least < 0.02 * all : least < 10000) || least < 5 * kept) return false;
   finding_say(view, finding, "each of %zu indexes of %s finds at least %s rows, and %s are in all of them", both->child_count,
               plan_relation(view->plan, node), finding_number(view->arena, least), finding_number(view->arena, kept));
-  finding->advice = index_advice(view, node, columns);
+  finding_index(view, finding, node, conditions, NULL);
   finding_stake(finding, node, 0.5);
   if (node->measured && both->total_ms >= 0) finding->time_at_stake_ms = node->total_ms * 0.9;
   finding_shows(view, finding, json_pack("{s:f, s:f}", "rows_of_each", least, "rows_of_all", kept));
