@@ -108,6 +108,22 @@ static void steps_are_combined_and_ranked(void **state) {
   json_decref(job);
 }
 
+/* Two subqueries, taken in either order, are one rewrite. */
+static void one_plan_is_told_once(void **state) {
+  static const char sql[] = "SELECT c.id, (SELECT max(weight) FROM orders o WHERE o.agent_id = c.id) AS heaviest, (SELECT min(weight) FROM "
+                            "orders o WHERE o.agent_id = c.id) AS lightest FROM customers c";
+  json_t *job = optimize(*state, "", json_pack("{s:s}", "sql", sql));
+  const json_t *list = harness_at(job, "result.alternatives");
+  assert_true(json_array_size(list) >= 1);
+  for (size_t i = 1; i < json_array_size(list); i++) {
+    const json_t *one = json_array_get(list, i - 1), *next = json_array_get(list, i);
+    double a = json_number_value(json_object_get(one, "rewritten_cost")), b = json_number_value(json_object_get(next, "rewritten_cost"));
+    if (strcmp(harness_text(one, "rule"), harness_text(next, "rule")) == 0 && b < a * 1.001)
+      fail_msg("%s\n%s", harness_text(one, "rewritten_sql"), harness_text(next, "rewritten_sql"));
+  }
+  json_decref(job);
+}
+
 static void what_falls_is_counted(void **state) {
   /* the plan is the same: PostgreSQL does it by itself */
   static const char sql[] =
@@ -322,6 +338,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(a_rewrite_is_offered_with_its_proof),
                                      cmocka_unit_test(assumptions_are_stated_and_live_data_compared),
                                      cmocka_unit_test(steps_are_combined_and_ranked),
+                                     cmocka_unit_test(one_plan_is_told_once),
                                      cmocka_unit_test(what_falls_is_counted),
                                      cmocka_unit_test(look_ups_are_not_taken_for_reads_from_disk),
                                      cmocka_unit_test(parameters_and_analyze_work_with_rewrites),

@@ -4,6 +4,7 @@
 #include "worker/optimizer/advice.h"
 #include "worker/sql/text.h"
 
+#define NEARLY 2.0    /* times that: what the rewritten query may cost without any of them */
 #define WORTH 0.8     /* of what the query costs as it is, with the indexes that are recommended for that */
 #define GAIN_MIN 0.05 /* of the rewritten query's cost */
 
@@ -19,10 +20,35 @@ static void put_first(json_t *alternatives, json_t *alternative) {
     json_object_set_new(json_array_get(alternatives, i), "rank", json_integer((json_int_t)i + 1));
 }
 
+/* What the rewritten query's index serves as well is not needed beside it. */
+static void remove_covered(const struct advice *advice, const struct advice *other, json_t *recommendations) {
+  for (size_t i = 0; i < advice->choice.count; i++) {
+    const struct candidate *one = advice->candidates.list.items[advice->choice.order[i]];
+    bool covered = false;
+    for (size_t k = 0; k < other->choice.count; k++) {
+      const struct candidate *wide = other->candidates.list.items[other->choice.order[k]];
+      covered |= index_spec_covers(&wide->spec, &one->spec) && !index_spec_same(&wide->spec, &one->spec);
+    }
+    for (size_t k = json_array_size(recommendations); covered && k-- > 0;)
+      if (strcmp(json_str(json_array_get(recommendations, k), "name", ""), one->name) == 0) json_array_remove(recommendations, k);
+  }
+}
+
+/* Either the query is changed, or these are made. */
+static void tell_needless(const struct optimization *o, const json_t *needed) {
+  const char *caveat =
+      arena_printf(o->arena, "not needed where the query is written as in alternative %lld", json_int(o->rewritten.alternative, "rank", 0));
+  for (size_t i = 0; caveat && i < json_array_size(o->index_recommendations); i++) {
+    json_t *one = json_array_get(o->index_recommendations, i);
+    if (!is_there(needed, json_str(one, "create_sql", ""))) json_array_insert_new(json_object_get(one, "caveats"), 0, json_string(caveat));
+  }
+}
+
 /* The alternative is told with the indexes it needs, and they with the alternative. */
 static void tell(const struct advice *other, struct optimization *o, const json_t *indexes) {
   json_t *alternative = o->rewritten.alternative, *needs = json_array();
   if (o->rewritten.waits) put_first(o->alternatives, alternative);
+  tell_needless(o, indexes);
   const char *caveat = arena_printf(o->arena, "it serves the query as it is written in alternative %lld", json_int(alternative, "rank", 0));
   for (size_t i = 0; i < json_array_size(indexes); i++) {
     json_t *one = json_array_get(indexes, i);
@@ -67,7 +93,10 @@ enum status advice_rewritten(struct advice *advice, struct optimization *o, stru
   double now = advice->choice.count ? advice->choice.cost_after : o->plan->total_cost;
   if (!status && other.choice.count && other.choice.cost_after < WORTH * now) {
     status = advice_recommend(&other, indexes, err);
-    if (!status) tell(&other, o, indexes);
+    if (!status) remove_covered(advice, &other, o->index_recommendations), tell(&other, o, indexes);
+  } else if (!status && !o->rewritten.waits &&
+             json_number_value(json_object_get(o->rewritten.alternative, "rewritten_cost")) <= NEARLY * now) {
+    tell_needless(o, indexes);
   }
   return status ? status : choice_hide_all(&other.choice, err);
 }

@@ -252,6 +252,7 @@ struct table_facts facts_table(const struct facts *facts, const struct snap_tabl
   out.live_rows = number(activity, "live", 0);
   out.dead_rows = number(activity, "dead", 0);
   out.analyzed = json_bool(activity, "analyzed", false);
+  if (out.rows < 0 && out.live_rows > 0) out.rows = out.live_rows; /* never analysed, and counted all the same */
   return out;
 }
 

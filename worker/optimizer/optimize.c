@@ -87,6 +87,21 @@ static enum status resolve(struct optimization *o, struct error *err) {
   return status;
 }
 
+/* Names that the snapshot lacks and the server knows: the schema is newer than the snapshot. */
+static enum status catch_up(struct optimization *o, struct error *err) {
+  ERROR_AUTO refused = {0};
+  struct query_plan *plan = NULL;
+  struct snapshot *fresh = NULL;
+  bool changed = false;
+  if (!o->names || !o->names->problem_count || optimize_explain(o, o->statement->text, false, &plan, &refused)) return OK;
+  if (store_refresh(o->job, NULL, &fresh, &changed, &refused)) {
+    optimize_warn(o, "the schema has changed since the last introspection, and could not be read again: %s", refused.message);
+    return OK;
+  }
+  o->snapshot = fresh;
+  return resolve(o, err);
+}
+
 /* --- what is found --- */
 
 static enum status find(struct optimization *o, struct error *err) {
@@ -103,6 +118,23 @@ static enum status run_stages(struct optimization *o, struct error *err) {
     if (status) return status;
   }
   return OK;
+}
+
+/* What was tried speaks instead of what a finding took from its conditions alone. */
+static void agree(struct optimization *o) {
+  for (size_t i = 0; i < o->findings.count; i++) {
+    struct finding *finding = &o->findings.items[i];
+    const struct plan_node *node = finding->indexed ? finding->node : NULL;
+    const struct snap_table *table = node && node->table ? snapshot_topmost(o->snapshot, node->table) : NULL;
+    size_t index;
+    json_t *one;
+    json_array_foreach(o->index_recommendations, index, one) {
+      if (!table || strcmp(json_str(one, "table", ""), table->qualified) != 0 || strcmp(json_str(one, "verified_by", ""), "heuristic") == 0)
+        continue;
+      finding->advice = json_str(one, "create_sql", finding->advice);
+      break;
+    }
+  }
 }
 
 static json_t *result_json(const struct optimization *o) {
@@ -156,11 +188,13 @@ static enum status run(struct optimization *o, struct error *err) {
   if (!status) status = query_session_open(o->job, &o->session, err);
   if (status) return status;
   o->version_num = query_session_version(o->session);
-  status = explain_choose_values(o, err);
+  status = catch_up(o, err);
+  if (!status) status = explain_choose_values(o, err);
   if (!status) status = optimize_explain(o, o->statement->text, o->options.analyze, &o->plan, err);
   if (status) suggest(o, err);
   if (!status) status = find(o, err);
   if (!status) status = run_stages(o, err);
+  if (!status) agree(o);
   return status ? status : read_context(o, err);
 }
 

@@ -11,6 +11,8 @@
 
 #define PARTITIONS_MAX 64 /* that get a statement of their own */
 #define GUESSES_MAX 3
+#define STALE_ROWS 1000 /* changed since ANALYZE, and */
+#define STALE_SHARE 0.1 /* of the table's: what a condition lets in is not known any more */
 #define GUESS_SHARE 0.1 /* of a table's rows, at most, are what a scan in full was for */
 
 /* --- the statement --- */
@@ -51,9 +53,19 @@ static bool has_expression(const struct index_spec *spec) {
   return false;
 }
 
+/* What was counted on is not so: production's statistics are old. */
+static const char *stale_caveat(const struct advice *advice, const struct snap_table *table) {
+  struct table_facts facts = facts_table(advice->facts, table);
+  if (facts.changed_since_analyze < STALE_ROWS || facts.changed_since_analyze <= STALE_SHARE * facts.rows) return NULL;
+  return arena_printf(advice->arena, "the statistics of %s are out of date, and this rests on them: ANALYZE it and ask again",
+                      table->qualified);
+}
+
 static json_t *caveats_of(const struct advice *advice, const struct candidate *candidate, const struct index_write *write) {
   const struct index_spec *spec = &candidate->spec;
   json_t *caveats = json_array();
+  const char *stale = stale_caveat(advice, spec->table);
+  if (stale) json_append_str(caveats, stale);
   if (spec->table->kind == SNAP_PARTITIONED)
     json_append_str(caveats,
                     "the parent's index can't be made CONCURRENTLY: where this is a single statement it locks out writers while it runs");
@@ -114,12 +126,16 @@ static const char *reason_of(const struct advice *advice, const struct candidate
   const char *serves = arena_printf(arena, "Finds %s%s of %s by %s", where ? "the rows where " : "rows", where ? where : "",
                                     candidate->spec.table->qualified, candidate->why);
   if (!query || !serves) return serves;
-  const char *from = finding_number(arena, round(query->before->total_cost)), *to = finding_number(arena, round(query->after->total_cost));
-  const char *instead = was ? arena_printf(arena, ", instead of a %s", was) : "";
-  const char *with = advice->choice.count > 1 ? arena_printf(arena, "with all %zu of these indexes ", advice->choice.count) : "";
+  bool one = advice->queries.count == 1; /* what it costs to write the indexes is in the sum */
+  const char *from = finding_number(arena, round(one ? advice->choice.cost_before : query->before->total_cost)),
+             *to = finding_number(arena, round(one ? advice->choice.cost_after : query->after->total_cost));
+  const char *instead = was ? arena_printf(arena, ", instead of %s %s", strchr("AEIOU", *was) ? "an" : "a", was) : "";
+  const char *with = advice->choice.count == 2  ? "with both of these indexes "
+                     : advice->choice.count > 2 ? arena_printf(arena, "with all %zu of these indexes ", advice->choice.count)
+                                                : "";
   size_t planned = 0;
   for (size_t q = 0; q < advice->queries.count; q++) planned += !advice->queries.items[q].skipped;
-  if (advice->queries.count > 1)
+  if (!one)
     return arena_printf(arena, "%s%s: serves %zu of %zu queries; the one it saves most falls from %s to %s", serves, instead ? instead : "",
                         users, planned, from, to);
   return arena_printf(arena, "%s%s: %sthe query's cost falls from %s to %s", serves, instead ? instead : "", with ? with : "", from, to);

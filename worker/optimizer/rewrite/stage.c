@@ -15,7 +15,8 @@
 #define COMBINED_MAX 4 /* rules after the first */
 #define WORTH 0.98     /* of the cost before: what another step has to get below */
 #define SHOWN_MAX 10
-#define SLOWER 1.1 /* times the original's time, when both were measured */
+#define TWIN_COST 0.001 /* of it: two rewrites by one rule that differ less are one */
+#define SLOWER 1.1      /* times the original's time, when both were measured */
 
 /* --- combinations --- */
 
@@ -247,10 +248,25 @@ static int by_gain(const void *a, const void *b) {
   return x < y ? -1 : x > y;
 }
 
+/* Two orders of the same steps come to the same plan: one of them is told. Sorted by gain, such stand together. */
+static void drop_twins(struct ladder *ladder) {
+  const struct ladder_step *last = NULL;
+  for (size_t i = 0; i < ladder->count; i++) {
+    struct ladder_step *step = &ladder->steps[i];
+    if (step->dropped || step->waits) continue;
+    bool twin = last && strcmp(last->candidate.rule, step->candidate.rule) == 0 && fabs(last->cost - step->cost) <= TWIN_COST * last->cost;
+    if (twin)
+      ladder_drop(step, 3, "its plan is that of another alternative");
+    else
+      last = step;
+  }
+}
+
 static void tell(struct optimization *o, struct ladder *ladder) {
   int by_level[6] = {0}, dropped = 0, rank = 0;
   json_t *list = json_array(), *levels = json_object();
   if (ladder->count) qsort(ladder->steps, ladder->count, sizeof *ladder->steps, by_gain);
+  drop_twins(ladder);
   for (size_t i = 0; i < ladder->count; i++) {
     const struct ladder_step *step = &ladder->steps[i];
     if (!step->dropped && step->waits) {
