@@ -19,6 +19,9 @@ static struct pool pools[] = {{.name = "seen", .file = "questions.txt", .bar = 0
                               {.name = "cooperative's", .file = "questions_cooperative.txt", .bar = 0.94},
                               {.name = "insurer's", .file = "questions_insurer.txt", .bar = BAR},
                               {.name = "tracker's", .file = "questions_tracker.txt", .bar = 0.94},
+                              {.name = "retail bank's", .file = "questions_retail_bank.txt", .bar = 0.95},
+                              {.name = "hospital group's", .file = "questions_hospital_group.txt", .bar = 0.90},
+                              {.name = "games studio's", .file = "questions_games_studio.txt", .bar = 0.80},
                               {.name = "transport's (unseen)", .file = "questions_transport.txt", .unseen = true, .bar = 0.80}};
 #define POOLS (sizeof pools / sizeof *pools)
 static struct snapshot *pool; /* the first's */
@@ -135,6 +138,19 @@ static void ways_go_over_what_refers_to_both(void **state) {
   assert_int_equal(place_of(&found, "app.owners"), SIZE_MAX);
 }
 
+/* Columns that are called like keys lead somewhere, too: as declared ones of that name do, or to the table that is called so. */
+static void keys_that_nobody_declared_lead_somewhere(void **state) {
+  (void)state;
+  struct snapshot *snapshot =
+      TABLES("app.t_plr_acct: id, nick", "app.sales: id, plr_id>app.t_plr_acct", "app.spoons: id, silver", "app.medals: id, bronze",
+             "app.pairings: by_spoon_id, medal_id", "app.kites: id, plr_id", "app.others: id, x", "app.more: id, y");
+  struct retrieval found = search(snapshot, "spoons medals", 3);
+  assert_int_not_equal(place_of(&found, "app.pairings"), SIZE_MAX);
+  assert_true(found.tables[place_of(&found, "app.pairings")].by_fk);
+  found = search(snapshot, "kites", 2);
+  assert_int_equal(place_of(&found, "app.t_plr_acct"), 1);
+}
+
 /* A partition is its parent: neither found nor a way to anything, whatever refers to it. */
 static void partitions_are_their_parent(void **state) {
   (void)state;
@@ -163,6 +179,29 @@ static void bones_are_found_by_what_is_asked(void **state) {
   struct snapshot *snapshot = TABLES("app.scrcrw: id, x", "app.grfn_mstr: id, y", "app.plain: id, z", "app.other: id, grfno");
   assert_string_equal(search(snapshot, "How many scarecrows?", 1).tables[0].table->name, "scrcrw");
   assert_string_equal(search(snapshot, "Which griffins?", 1).tables[0].table->name, "grfn_mstr");
+}
+
+/* "ach" is short for what begins so, "trnmnt" for what has it as bones; a word of English is short for nothing. */
+static void short_words_are_found_by_what_they_are_short_for(void **state) {
+  (void)state;
+  struct snapshot *snapshot =
+      TABLES("app.ach_def: id, x", "app.trnmnt: id, y", "app.card: id, z", "app.crdgn: id, w", "app.ply_fdbk: id, q", "app.plain: id, u");
+  assert_string_equal(search(snapshot, "How many achievements?", 1).tables[0].table->name, "ach_def");
+  assert_string_equal(search(snapshot, "Tournaments", 1).tables[0].table->name, "trnmnt");
+  assert_string_equal(search(snapshot, "What feedback was there?", 1).tables[0].table->name, "ply_fdbk");
+  assert_string_equal(search(snapshot, "cardigans", 1).tables[0].table->name, "crdgn");
+}
+
+/* What is meant is found, not what the words of the saying are called like; a particle may stand apart. */
+static void sayings_are_found_by_what_they_mean(void **state) {
+  (void)state;
+  struct snapshot *snapshot = TABLES("app.orders: id, x", "app.outages: id, x", "app.downturns: id, x", "app.rejections: id, x",
+                                     "app.waivers: id, x", "app.lets: id, x", "app.offs: id, x", "app.guarantors: id, x");
+  assert_string_equal(search(snapshot, "Which ones are out of order?", 1).tables[0].table->name, "outages");
+  assert_string_equal(search(snapshot, "What did they turn down?", 1).tables[0].table->name, "rejections");
+  assert_string_equal(search(snapshot, "What have we let our best ones off?", 1).tables[0].table->name, "waivers");
+  assert_string_equal(search(snapshot, "Who vouched for him?", 1).tables[0].table->name, "guarantors");
+  assert_string_equal(search(snapshot, "Which orders are out?", 1).tables[0].table->name, "orders");
 }
 
 static void products_are_no_production(void **state) {
@@ -244,6 +283,9 @@ int main(void) {
       cmocka_unit_test(partitions_are_their_parent),
       cmocka_unit_test(abbreviations_are_found_by_what_they_mean),
       cmocka_unit_test(bones_are_found_by_what_is_asked),
+      cmocka_unit_test(short_words_are_found_by_what_they_are_short_for),
+      cmocka_unit_test(sayings_are_found_by_what_they_mean),
+      cmocka_unit_test(keys_that_nobody_declared_lead_somewhere),
       cmocka_unit_test(a_booking_is_no_book),
       cmocka_unit_test(products_are_no_production),
       cmocka_unit_test(columns_the_question_speaks_of),

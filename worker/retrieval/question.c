@@ -8,12 +8,18 @@
 #include "common/log.h"
 #include "common/utf8.h"
 #include "worker/embed/lexicon.h"
+#include "worker/retrieval/sayings.h"
 #include "worker/retrieval/synonyms.h"
 #include "worker/retrieval/wording.h"
 
 #define EMBED_MS 10000
 #define MEANT 12   /* words of one meaning in a glossary */
 #define ASKING 0.2 /* what a word counts that says "tell me", though it may be part of a name, too */
+/* In names: */
+#define SAID 0.3       /* a word that a saying takes */
+#define LIKELIEST 1    /* what a saying of several words means … */
+#define LIKELY 0.7     /* … or may mean */
+#define SAID_SHORT 0.6 /* what a saying of one word means, besides that */
 
 /* Stems of words that ask rather than name … */
 static const char *const asking[] = {"show", "list",   "find",   "get",  "give", "tell", "display", "return", "mani",
@@ -34,8 +40,16 @@ static bool is_one_of(const char *stem, const char *const *stems, size_t count) 
 
 struct meaning { /* words being added to what one of the question means */
   struct question *question;
-  size_t of; /* index of that one; QUESTION_WORDS: of none, and the first that is added is what the others mean */
+  size_t of;           /* index of that one; QUESTION_WORDS: of none, and the first that is added is what the others mean */
+  double first, names; /* what that first one counts in names, and the others do */
 };
+
+/* A synonym counts half, and half of what a word counts that counts less itself. */
+static double half(double counts) { return counts < QUESTION_MEANT ? counts * QUESTION_MEANT : QUESTION_MEANT; }
+
+static struct meaning meant_by(struct question *question, size_t of) {
+  return (struct meaning){question, of, QUESTION_MEANT, of == QUESTION_WORDS ? QUESTION_MEANT : half(question->words[of].names)};
+}
 
 /* False: there is room for no more, or no memory (the question has no NULL stems then). */
 static bool add_stem(void *arg, const char *stem) {
@@ -50,14 +64,14 @@ static bool add_stem(void *arg, const char *stem) {
   bool first = meaning->of == QUESTION_WORDS;
   const struct question_word *of = first ? NULL : &question->words[meaning->of];
   if (first) meaning->of = question->word_count;
-  question->words[question->word_count++] =
-      (struct question_word){.term = term,
-                             .stem = copy,
-                             .name_term = term,
-                             .count = 1,
-                             .weight = of && of->weight < QUESTION_MEANT ? of->weight * QUESTION_MEANT : QUESTION_MEANT,
-                             .meaning = meaning->of,
-                             .measures = of && of->measures};
+  question->words[question->word_count++] = (struct question_word){.term = term,
+                                                                   .stem = copy,
+                                                                   .name_term = term,
+                                                                   .count = 1,
+                                                                   .weight = of ? half(of->weight) : QUESTION_MEANT,
+                                                                   .names = first ? meaning->first : meaning->names,
+                                                                   .meaning = meaning->of,
+                                                                   .measures = of && of->measures};
   return true;
 }
 
@@ -78,7 +92,7 @@ static bool asks_for_person(const char *text) {
 }
 
 static void add_all(struct question *question, const char *const *stems, size_t count) {
-  struct meaning meaning = {question, QUESTION_WORDS};
+  struct meaning meaning = meant_by(question, QUESTION_WORDS);
   for (size_t i = 0; i < count; i++) add_stem(&meaning, stems[i]);
 }
 
@@ -88,8 +102,48 @@ static void add_synonyms(struct question *question) {
   size_t own = question->word_count;
   if (names_maker(question->text)) add_all(question, makers, sizeof makers / sizeof *makers);
   if (asks_for_person(question->text)) add_all(question, persons, sizeof persons / sizeof *persons);
-  for (struct meaning meaning = {question, 0}; meaning.of < own; meaning.of++)
-    if (!synonyms_of(question->words[meaning.of].stem, question->words[meaning.of].name_term, add_stem, &meaning)) return;
+  for (size_t i = 0; i < own; i++) {
+    struct meaning meaning = meant_by(question, i);
+    if (question->words[i].meaning == i && !synonyms_of(question->words[i].stem, question->words[i].name_term, add_stem, &meaning)) return;
+  }
+}
+
+/* --- sayings --- */
+
+static size_t word_of(const struct question *question, uint32_t name_term) {
+  size_t at = 0;
+  while (at < question->word_count && question->words[at].name_term != name_term) at++;
+  return at;
+}
+
+/* A word that is there already is what the saying means of it: "out of stock" is stock after all. */
+static void mean_word(struct meaning *meaning, const char *stem) {
+  struct question *question = meaning->question;
+  size_t at = word_of(question, lexicon_term(stem));
+  if (at == question->word_count) {
+    add_stem(meaning, stem);
+  } else if (question->words[at].meaning == at) {
+    question->words[at].names = fmax(question->words[at].names, meaning->of == QUESTION_WORDS ? meaning->first : meaning->names);
+    if (meaning->of == QUESTION_WORDS) meaning->of = at;
+  }
+}
+
+static bool take_saying(void *arg, const struct said *said) {
+  struct question *question = arg;
+  struct meaning meaning = {question, QUESTION_WORDS, LIKELIEST, LIKELY};
+  struct lexicon_list meant;
+  if (said->count == 1) {
+    size_t at = word_of(question, *said->terms);
+    if (at == question->word_count || question->words[at].meaning != at) return true;
+    meaning = (struct meaning){question, at, 0, SAID_SHORT};
+  }
+  for (size_t i = 0; said->count > 1 && i < said->count; i++) {
+    size_t at = word_of(question, said->terms[i]);
+    if (at < question->word_count) question->words[at].names = SAID;
+  }
+  if (!lexicon_read(lexicon_shared(), said->meant, said->meant_len, &meant)) return false;
+  for (size_t i = 0; i < meant.count; i++) mean_word(&meaning, wording_stem(meant.words[i].lexeme));
+  return true;
 }
 
 enum status question_read(struct question *question, const char *text, struct embedder *embedder, struct arena *arena, struct error *err) {
@@ -103,15 +157,18 @@ enum status question_read(struct question *question, const char *text, struct em
     const struct lexeme *lexeme = list.words[i].lexeme;
     const char *stem = arena_strdup(arena, lexeme->stem);
     if (!stem) return error_oom(err);
+    double weight = is_one_of(stem, asking, sizeof asking / sizeof *asking) ? ASKING : 1;
     question->words[question->word_count++] =
         (struct question_word){.term = lexeme->term,
                                .stem = stem,
                                .name_term = wording_term(lexeme),
                                .count = list.words[i].count,
-                               .weight = is_one_of(stem, asking, sizeof asking / sizeof *asking) ? ASKING : 1,
+                               .weight = weight,
+                               .names = weight,
                                .meaning = i,
                                .measures = is_one_of(stem, measuring, sizeof measuring / sizeof *measuring)};
   }
+  if (!sayings_in(text, len, take_saying, question)) return error_oom(err);
   add_synonyms(question);
   return OK;
 }
@@ -131,8 +188,10 @@ bool question_mean(struct question *question, const char *text) {
   struct lexicon *lexicon = lexicon_shared();
   struct lexicon_list list;
   if (!lexicon || !lexicon_read(lexicon, text, strlen(text), &list)) return false;
-  for (size_t i = 0; i < list.count && i < MEANT; i++)
-    if (!add_stem(&(struct meaning){question, QUESTION_WORDS}, list.words[i].lexeme->stem)) break;
+  for (size_t i = 0; i < list.count && i < MEANT; i++) {
+    struct meaning meaning = meant_by(question, QUESTION_WORDS);
+    if (!add_stem(&meaning, list.words[i].lexeme->stem)) break;
+  }
   return true;
 }
 

@@ -15,6 +15,7 @@ struct question_word {
   uint32_t name_term; /* in names (wording.h) */
   int count;
   double weight;  /* 1; less for words that ask ("show", "list"); QUESTION_MEANT times that for synonyms */
+  double names;   /* the same in names, where a saying counts as what it means, its own words hardly: "turned down", a rejection */
   size_t meaning; /* the word it stands for, an index of words: itself, when it is one of the question */
   bool measures;  /* says when, how many, how they compare ("last month"), or means a word that does */
 };

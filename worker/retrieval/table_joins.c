@@ -18,6 +18,7 @@ struct node {
 };
 struct joins {
   const struct snapshot *snapshot;
+  const struct table_keys *keys;
   struct node *nodes;
   size_t *queue;
   size_t queued;
@@ -47,11 +48,12 @@ static size_t nearest(struct joins *joins, size_t from) {
   joins->queued = 1;
   for (size_t i = 0; i < joins->queued; i++) {
     size_t at = joins->queue[i];
-    const struct snap_table *table = &joins->snapshot->tables[at];
     if (joins->chosen[at]) return at;
     if (joins->nodes[at].depth > BETWEEN + 1) continue;
-    for (size_t k = 0; k < table->fk_count; k++) reach(joins, at, table->fks[k].ref, true);
-    for (size_t k = 0; k < table->referenced_by_count && !joins->nodes[at].up; k++) reach(joins, at, table->referenced_by[k]->table, false);
+    const struct table_keys *keys = &joins->keys[at];
+    for (size_t k = 0; k < keys->refers_to_count; k++) reach(joins, at, &joins->snapshot->tables[keys->refers_to[k]], true);
+    for (size_t k = 0; k < keys->referred_by_count && !joins->nodes[at].up; k++)
+      reach(joins, at, &joins->snapshot->tables[keys->referred_by[k]], false);
   }
   return NONE;
 }
@@ -63,8 +65,9 @@ static void choose_between(struct joins *joins, size_t table) {
   for (size_t at = joins->nodes[end].before; at != table && at != NONE; at = joins->nodes[at].before) choose(joins, (struct ranked){at, 0});
 }
 
-struct ranked *table_joins(const struct snapshot *snapshot, const struct ranked *found, size_t most, struct arena *arena, size_t *count) {
-  struct joins joins = {.snapshot = snapshot, .most = most};
+struct ranked *table_joins(const struct snapshot *snapshot, const struct table_keys *keys, const struct ranked *found, size_t most,
+                           struct arena *arena, size_t *count) {
+  struct joins joins = {.snapshot = snapshot, .keys = keys, .most = most};
   joins.nodes = arena_calloc(arena, snapshot->table_count + 1, sizeof *joins.nodes);
   joins.queue = arena_calloc(arena, snapshot->table_count + 1, sizeof *joins.queue);
   joins.chosen = arena_calloc(arena, snapshot->table_count + 1, sizeof *joins.chosen);

@@ -1,10 +1,10 @@
 /* table_rank.c - see table_rank.h.
  *
- * By word: BM25, where of a word, its synonyms, the schema's words nearest to it in meaning and names that are its bones only the one that
- * says most of a table counts. By vector: the product with every text. By meaning: how like all that the question says is what a table says
- * in all. These are made parts of their best and added (Bruch et al. 2022: scores merged so tell more than places do). What is joined to a
- * good one is likely needed with it, over two keys at most. Then the best is taken again and again, and a word whose best table has been
- * taken counts less from then on: a question about products and suppliers needs both, not six kinds of products. */
+ * By word: BM25, where of a word, its synonyms, the schema's words nearest to it in meaning and names that are short for it only the one
+ * that says most of a table counts. By vector: the product with every text. By meaning: how like all that the question says is what a table
+ * says in all. These are made parts of their best and added (Bruch et al. 2022: scores merged so tell more than places do). What is joined
+ * to a good one is likely needed with it, over two keys at most. Then the best is taken again and again, and a word whose best table has
+ * been taken counts less from then on: a question about products and suppliers needs both, not six kinds of products. */
 #include "worker/retrieval/table_rank.h"
 
 #include <math.h>
@@ -16,7 +16,8 @@
 #define LIKE_NOTHING 0.02F /* products below are chance */
 #define NEAR 0.6           /* what a word counts that is near one of the question … */
 #define NEAR_KNOWN 0.7     /* … times this, where the schema has that one, too */
-#define BONES_LEAST 3      /* letters of a name that is the bones of a word */
+#define SHORT 0.6          /* what a name counts that is short for one of them, at most … */
+#define SHORT_LEAST 0.4    /* … if the word counts so much */
 #define IDF_MOST 4         /* a word that the schema has not at all says no more of what is meant than a rare one */
 #define MEANING 0.3        /* what meaning adds to a score, unless a model has made the vectors */
 #define VECTOR_WORDS 0.1   /* the vectors' part of a score, where they are made of the same words … */
@@ -46,7 +47,7 @@ static double largest(const double *values, size_t count) {
 
 /* --- by word --- */
 
-static double weight_of(const struct question_word *word) { return word->measures ? word->weight * MEASURES : word->weight; }
+static double weight_of(const struct question_word *word) { return word->measures ? word->names * MEASURES : word->names; }
 
 /* What is only meant is no rarer than the word that means it. */
 static double idf_of(const struct search *search, const struct question_word *word) {
@@ -69,7 +70,7 @@ static void score_word(struct search *search, const struct question_word *word) 
 
 /* A word of the question's own, by which something is to be found. */
 static bool is_own(const struct question *question, size_t w) {
-  return question->words[w].meaning == w && question->words[w].weight >= 1 && !question->words[w].measures;
+  return question->words[w].meaning == w && question->words[w].names >= 1 && !question->words[w].measures;
 }
 
 static bool has_synonym(const struct search *search, size_t w) {
@@ -88,27 +89,20 @@ static void score_near(struct search *search, size_t w) {
   size_t count = table_meanings_near(search->index, near.name_term, found);
   for (size_t i = 0; i < count; i++) {
     near.name_term = search->index->meanings.words[found[i].item].term;
-    near.weight = weight * found[i].score;
+    near.names = weight * found[i].score;
     score_word(search, &near);
   }
 }
 
-static void score_as(struct search *search, size_t w, const char *name) {
-  struct question_word as = search->question->words[w];
-  as.name_term = lexicon_term(name);
-  score_word(search, &as);
-}
-
-/* A name without vowels ("bndl", "tgt") may be known by what the question says: all of its bones, or all but one between the ends. */
-static void score_bones(struct search *search, size_t w) {
-  const struct question_word *word = &search->question->words[w];
-  char bones[WORDING_BYTES], fewer[WORDING_BYTES];
-  if (!is_own(search->question, w)) return;
-  size_t len = wording_bones(word->stem, bones);
-  if (len >= BONES_LEAST) score_as(search, w, bones);
-  for (size_t out = 1; len > BONES_LEAST && out + 1 < len; out++) {
-    snprintf(fewer, sizeof fewer, "%.*s%s", (int)out, bones, bones + out + 1);
-    score_as(search, w, fewer);
+/* A name may be short for what the question says or means ("bndl", "ach"). */
+static void score_shorts(struct search *search, const struct question_word *word) {
+  const struct table_shorts *shorts = &search->index->shorts;
+  if (search->question->words[word->meaning].measures || word->names < SHORT_LEAST) return;
+  for (size_t i = 0; i < shorts->count; i++) {
+    struct question_word as = *word;
+    as.name_term = shorts->words[i].term;
+    as.names *= SHORT * table_short_for(shorts->words[i].word, word->stem);
+    if (as.names > 0) score_word(search, &as);
   }
 }
 
@@ -116,7 +110,7 @@ static void score_by_word(struct search *search) {
   const struct question *question = search->question;
   for (size_t w = 0; w < question->word_count; w++) score_word(search, &question->words[w]);
   for (size_t w = 0; w < question->word_count; w++) score_near(search, w);
-  for (size_t w = 0; w < question->word_count; w++) score_bones(search, w);
+  for (size_t w = 0; w < question->word_count; w++) score_shorts(search, &question->words[w]);
   for (size_t w = 0; w < question->word_count; w++)
     for (size_t t = 0; question->words[w].meaning == w && t < search->tables; t++)
       search->lexical[t] += (double)search->by_word[w * search->tables + t];
@@ -182,21 +176,16 @@ static double found_by(const struct search *search, size_t table) {
 
 /* --- by what is joined --- */
 
-static void raise_to(const struct search *search, double *scores, const struct snap_table *table, double score) {
-  double *at = &scores[table - search->snapshot->tables];
-  *at = fmax(*at, score);
-}
+static void raise_to(double *scores, size_t table, double score) { scores[table] = fmax(scores[table], score); }
 
 /* To the neighbours of each what they have of its score. */
 static void pass_on(const struct search *search, const double *scores, double *ret_passed) {
   for (size_t t = 0; t < search->tables; t++) {
-    const struct snap_table *table = &search->snapshot->tables[t];
-    if (scores[t] <= 0 || !table_is_searched(table)) continue;
-    double referring = scores[t] * REFERRING / pow((double)table->referenced_by_count, HUB);
-    for (size_t k = 0; k < table->fk_count; k++)
-      if (table->fks[k].ref && table->fks[k].ref != table) raise_to(search, ret_passed, table->fks[k].ref, scores[t] * REFERRED);
-    for (size_t k = 0; k < table->referenced_by_count; k++)
-      if (table->referenced_by[k]->table != table) raise_to(search, ret_passed, table->referenced_by[k]->table, referring);
+    if (scores[t] <= 0 || !table_is_searched(&search->snapshot->tables[t])) continue;
+    const struct table_keys *keys = &search->index->keys[t];
+    double referring = scores[t] * REFERRING / pow((double)keys->referred_by_count, HUB);
+    for (size_t k = 0; k < keys->refers_to_count; k++) raise_to(ret_passed, keys->refers_to[k], scores[t] * REFERRED);
+    for (size_t k = 0; k < keys->referred_by_count; k++) raise_to(ret_passed, keys->referred_by[k], referring);
   }
 }
 

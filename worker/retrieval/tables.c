@@ -156,7 +156,8 @@ enum status table_index_new(const struct snapshot *snapshot, struct embedder *em
   struct builder builder = {.index = index, .snapshot = snapshot, .lexicon = lexicon_shared()};
   if (index) index->arena = arena_new(INDEX_BYTES);
   if (!index || !index->arena || !builder.lexicon || !add_texts(&builder) || !add_words(&builder) ||
-      !table_meanings_make(index, snapshot->table_count)) {
+      !table_meanings_make(index, snapshot->table_count) || !table_shorts_make(index, snapshot) ||
+      !(index->keys = table_keys_read(snapshot, index->arena))) {
     table_index_free(index);
     return error_oom(err);
   }
@@ -186,7 +187,7 @@ static double column_score(const struct table_index *index, const struct questio
     uint32_t term = wording_term(words->words[w].lexeme);
     for (size_t q = 0; q < question->word_count; q++)
       if (question->words[q].name_term == term)
-        score += question->words[q].weight * rank_idf((double)index->count, entry_of(index, term)->df);
+        score += question->words[q].names * rank_idf((double)index->count, entry_of(index, term)->df);
   }
   return score;
 }
@@ -230,7 +231,7 @@ enum status tables_search(const struct table_index *index, const struct snapshot
                           struct arena *arena, const struct retrieval_table **ret_tables, size_t *ret_count, struct error *err) {
   size_t count = 0;
   const struct ranked *ranked = table_rank(index, snapshot, question, most, arena, &count);
-  const struct ranked *tables = ranked ? table_joins(snapshot, ranked, most, arena, &count) : NULL;
+  const struct ranked *tables = ranked ? table_joins(snapshot, index->keys, ranked, most, arena, &count) : NULL;
   struct retrieval_table *answers = arena_calloc(arena, most + 1, sizeof *answers);
   if (!tables || !answers) return error_oom(err);
   for (size_t i = 0; i < count; i++) {

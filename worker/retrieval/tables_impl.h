@@ -6,7 +6,9 @@
 #include <stdint.h>
 
 #include "common/arena.h"
+#include "worker/retrieval/table_keys.h"
 #include "worker/retrieval/table_meanings.h"
+#include "worker/retrieval/table_shorts.h"
 #include "worker/retrieval/tables.h"
 #include "worker/retrieval/wording.h"
 
@@ -31,6 +33,8 @@ struct table_index {
   double average; /* words of a text */
   struct table_entry *entries;
   size_t mask;
+  struct table_keys *keys; /* by table */
+  struct table_shorts shorts;
   struct table_meanings meanings;
   const struct wording *wording; /* of the schema's names */
   const float *vectors;          /* one a text; NULL: none */

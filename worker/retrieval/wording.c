@@ -212,8 +212,7 @@ static bool is_last(const struct wording *wording, const char *word, const char 
 
 /* --- the words of a name --- */
 
-/* The next run of letters, in lower case, parted as the lexicon parts them (orderItems, HTTPServer); NULL at the end. */
-static const char *next_word(const char *at, char word[WORDING_BYTES]) {
+const char *wording_next(const char *at, char word[WORDING_BYTES]) {
   size_t len = 0;
   while (*at && !((*at | 0x20) >= 'a' && (*at | 0x20) <= 'z')) at++;
   if (!*at) return NULL;
@@ -292,7 +291,7 @@ static void put_meant_by_bones(const struct wording *wording, const char *word, 
 
 void wording_put(const struct wording *wording, const char *name, struct buf *out) {
   char word[WORDING_BYTES];
-  while ((name = next_word(name, word))) {
+  while ((name = wording_next(name, word))) {
     const char *means = abbreviated(word);
     if (means)
       buf_printf(out, " %s", means);
@@ -314,7 +313,7 @@ static size_t count_words(const struct snapshot *snapshot) {
 
 static bool add_own(struct wording *wording, const char *text, struct arena *arena) {
   char word[WORDING_BYTES];
-  while (text && (text = next_word(text, word))) {
+  while (text && (text = wording_next(text, word))) {
     struct own *own = own_of(wording, word);
     if (own->word || strlen(word) < SHORTEST_OWN || wording->count * 2 > wording->mask) continue;
     *own = (struct own){lexicon_term(word), arena_strdup(arena, word)};

@@ -14,6 +14,10 @@ uint32_t wording_term(const struct lexeme *lexeme); /* its hash, as lexicon_term
 /* The first letter and what follows it without vowels, doubled ones once ("bundle": bndl); its length. */
 size_t wording_bones(const char *word, char bones[WORDING_BYTES]);
 
+/* The next run of letters, in lower case, parted as the lexicon parts them (orderItems, HTTPServer); returns what is behind it, NULL at the
+ * end. */
+const char *wording_next(const char *at, char word[WORDING_BYTES]);
+
 /* The words that names may be made of: common ones, and those that the schema's own names and comments hold. */
 struct wording;
 
