@@ -4,8 +4,6 @@
 #include "worker/sql/text.h"
 #include "worker/sql/tree.h"
 
-#define LEVELS 16 /* views over views, partitions of partitions */
-
 /* ---- views ---- */
 
 static const json_t *view_json(const struct snapshot *snapshot, const struct snap_table *view) {
@@ -29,15 +27,39 @@ static bool invoker(const struct snapshot *snapshot, const struct snap_table *vi
   return false;
 }
 
-/* A table with row level security below a view that reads with its owner's rights; NULL: none. */
-static const struct snap_table *bypassed(const struct snap_table *view, int depth) {
-  for (size_t i = 0; depth < LEVELS && i < view->depends_on_count; i++) {
+/* Each relation is gone into once in each way, however many views lead to it. */
+struct walk {
+  struct check *check;
+  bool *seen; /* by index of the table in the snapshot; twice as many: those reached with an owner's rights behind the others */
+};
+
+static bool walk_begin(struct walk *walk, struct check *check) {
+  *walk = (struct walk){check, arena_calloc(check->arena, 2 * check->snapshot->table_count + 1, sizeof *walk->seen)};
+  if (!walk->seen) check->oom = true;
+  return walk->seen != NULL;
+}
+
+static bool walk_first(struct walk *walk, const struct snap_table *table, bool as_owner) {
+  bool *seen = &walk->seen[(size_t)(table - walk->check->snapshot->tables) + (as_owner ? walk->check->snapshot->table_count : 0)];
+  bool first = !*seen;
+  *seen = true;
+  return first;
+}
+
+/* A table with row level security that the view reads, or one below it does, with a view's owner's rights; NULL: none. What stands below
+ * such a view is read with these, too. */
+static const struct snap_table *bypassed(struct walk *walk, const struct snap_table *view, bool as_owner) {
+  as_owner |= view->kind == SNAP_MATVIEW || !invoker(walk->check->snapshot, view);
+  if (!walk_first(walk, view, as_owner)) return NULL;
+  const struct snap_table *found = NULL;
+  for (size_t i = 0; !found && i < view->depends_on_count; i++) {
     const struct snap_table *read = view->depends_on[i];
-    if (read->rls) return read;
-    const struct snap_table *below = read->kind == SNAP_VIEW || read->kind == SNAP_MATVIEW ? bypassed(read, depth + 1) : NULL;
-    if (below) return below;
+    if (read->kind == SNAP_VIEW || read->kind == SNAP_MATVIEW)
+      found = bypassed(walk, read, as_owner);
+    else if (read->rls && as_owner)
+      found = read;
   }
-  return NULL;
+  return found;
 }
 
 struct inside {
@@ -66,9 +88,10 @@ static bool see_inside(void *arg, PgQuery__Node *node) {
 }
 
 /* A view's query is its owner's, and runs with the owner's rights: what no statement may do itself it may not do by way of one. */
-static void check_view(struct check *check, const struct snap_table *view, int position, int depth) {
+static void check_view(struct walk *walk, const struct snap_table *view, int position) {
+  struct check *check = walk->check;
   struct inside inside = {.check = check};
-  if (depth == LEVELS || !view->definition) return;
+  if (!view->definition || !walk_first(walk, view, false)) return;
   PgQuery__Node *query = sql_parse_statement(check->arena, view->definition);
   sql_walk(query, see_inside, &inside);
   if (!query)
@@ -80,32 +103,34 @@ static void check_view(struct check *check, const struct snap_table *view, int p
     guard_refuse(check, "relation", "view-calls", position, "the tables below it", "view %s calls %s(), which no question may",
                  view->qualified, inside.call);
   for (size_t i = 0; i < view->depends_on_count; i++)
-    if (view->depends_on[i]->kind == SNAP_VIEW) check_view(check, view->depends_on[i], position, depth + 1);
+    if (view->depends_on[i]->kind == SNAP_VIEW) check_view(walk, view->depends_on[i], position);
 }
 
 /* ---- relations ---- */
 
-/* The foreign table that reading this one reads: itself, a partition, below a view. NULL: none. What a materialised view holds is here. */
-static const struct snap_table *foreign(const struct snap_table *table, int depth) {
+/* The foreign table that reading this one reads: itself, a partition, below a view. NULL: none. What a materialised view holds is here.
+ * walk NULL: below a table there are only partitions, and none twice. */
+static const struct snap_table *foreign(struct walk *walk, const struct snap_table *table) {
   if (table->kind == SNAP_FOREIGN) return table;
-  if (table->kind == SNAP_MATVIEW || depth == LEVELS) return NULL;
+  if (table->kind == SNAP_MATVIEW || (walk && !walk_first(walk, table, false))) return NULL;
   struct snap_table *const *below = table->kind == SNAP_VIEW ? table->depends_on : table->partitions;
   size_t count = table->kind == SNAP_VIEW ? table->depends_on_count : table->partition_count;
   const struct snap_table *found = NULL;
-  for (size_t i = 0; !found && i < count; i++) found = foreign(below[i], depth + 1);
+  for (size_t i = 0; !found && i < count; i++) found = foreign(walk, below[i]);
   return found;
 }
 
-bool guard_reads_foreign(const struct snap_table *table) { return foreign(table, 0) != NULL; }
+bool guard_reads_foreign(const struct snap_table *table) { return table->kind != SNAP_VIEW && foreign(NULL, table) != NULL; }
 
-static void check_foreign(struct check *check, const struct query_relation *relation) {
-  const struct snap_table *table = relation->table, *found = relation->var->inh || table->kind == SNAP_FOREIGN ? foreign(table, 0) : NULL;
+static void check_foreign(struct walk *walk, const struct query_relation *relation) {
   static const char allowed[] = "tables, partitioned tables, views and materialised views";
+  const struct snap_table *table = relation->table;
+  const struct snap_table *found = relation->var->inh || table->kind == SNAP_FOREIGN ? foreign(walk, table) : NULL;
   if (found == table)
-    guard_refuse(check, "relation", "relation-kind", relation->var->location, allowed,
+    guard_refuse(walk->check, "relation", "relation-kind", relation->var->location, allowed,
                  "%s is a foreign table: reading it reaches another server, or runs a program", table->qualified);
   else if (found)
-    guard_refuse(check, "relation", "relation-kind", relation->var->location, allowed,
+    guard_refuse(walk->check, "relation", "relation-kind", relation->var->location, allowed,
                  "%s reads %s, a foreign table: that reaches another server, or runs a program", table->qualified, found->qualified);
 }
 
@@ -117,20 +142,27 @@ static void warn(struct check *check, struct guarded *guarded, const char *view,
   if (warning && !known) guarded->warnings[guarded->warning_count++] = warning;
 }
 
+static void check_rights(struct walk *walk, struct guarded *guarded, const struct query_relation *relation) {
+  const struct snap_table *table = relation->table, *hidden = bypassed(walk, table, false);
+  if (!hidden) return;
+  guard_refuse(walk->check, "relation", "view-bypasses-rls", relation->var->location,
+               "the table itself, or a view made WITH (security_invoker = true)",
+               "view %s reads with its owner's rights: it shows rows that row level security of %s hides", table->qualified,
+               hidden->qualified);
+  warn(walk->check, guarded, table->qualified, hidden->qualified);
+}
+
 void guard_relations(struct check *check, struct guarded *guarded) {
   const struct query_resolution *resolution = guarded->resolution;
   guarded->warnings = arena_calloc(check->arena, resolution->relation_count + 1, sizeof *guarded->warnings);
   if (!guarded->warnings) check->oom = true;
   for (size_t i = 0; guarded->warnings && i < resolution->relation_count; i++) {
-    const struct snap_table *table = resolution->relations[i].table, *hidden = NULL;
-    int position = resolution->relations[i].var->location;
-    check_foreign(check, &resolution->relations[i]);
-    if (table->kind == SNAP_VIEW && !check->rules->trusting) check_view(check, table, position, 0);
-    if (table->kind == SNAP_MATVIEW || (table->kind == SNAP_VIEW && !invoker(check->snapshot, table))) hidden = bypassed(table, 0);
-    if (!hidden) continue;
-    guard_refuse(check, "relation", "view-bypasses-rls", position, "the table itself, or a view made WITH (security_invoker = true)",
-                 "view %s reads with its owner's rights: it shows rows that row level security of %s hides", table->qualified,
-                 hidden->qualified);
-    warn(check, guarded, table->qualified, hidden->qualified);
+    const struct query_relation *relation = &resolution->relations[i];
+    struct walk reads, queries, rights;
+    if (!walk_begin(&reads, check) || !walk_begin(&queries, check) || !walk_begin(&rights, check)) return;
+    bool view = relation->table->kind == SNAP_VIEW;
+    check_foreign(&reads, relation);
+    if (view && !check->rules->trusting) check_view(&queries, relation->table, relation->var->location);
+    if (view || relation->table->kind == SNAP_MATVIEW) check_rights(&rights, guarded, relation);
   }
 }
