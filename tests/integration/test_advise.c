@@ -134,6 +134,7 @@ static void kinds_of_indexes(void **state) {
   } twins[] = {
       {false, "SELECT customer_id, total FROM orders WHERE customer_id BETWEEN 100 AND 300", "(customer_id) INCLUDE (total)"},
       {false, "SELECT * FROM orders WHERE customer_id BETWEEN 100 AND 103", "(customer_id)"},
+      {false, "SELECT * FROM orders WHERE (customer_id, total) IN ((17, 40), (99, 31))", "(customer_id, total)"},
       {true, "SELECT id FROM orders WHERE note LIKE '%abcde%'", "USING gin (note gin_trgm_ops)"},
       {false, "SELECT id FROM orders WHERE note LIKE '%abcde%'", NULL},
       {false, "SELECT id FROM orders WHERE note LIKE 'abcde%'", "(note text_pattern_ops)"},

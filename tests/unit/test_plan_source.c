@@ -115,6 +115,8 @@ static void one_plan_in_every_frame(void **state) {
   check("a prompt after it", framed(" QUERY PLAN \n------\n", " ", "\n", false, "(10 rows)\n\nshop=#"));
   check("a prompt right after it", framed(" QUERY PLAN \n------\n", " ", "\n", false, "shop=>"));
   check("as other shells count", framed("+-----+\n| QUERY PLAN |\n+-----+\n", "| ", " |\n", false, "+-----+\n10 rows in set\n"));
+  check("psql expanded", framed("", "-[ RECORD 1 ]------\nQUERY PLAN | ", "\n", false, "\n"));
+  check("psql expanded, with borders", framed("", "+-[ RECORD 1 ]------+\n| QUERY PLAN | ", "    |\n", false, "+------------+-----+\n\n"));
   check("CRLF", framed("", "", "\r\n", false, ""));
   check("pgAdmin", framed("\"QUERY PLAN\"\n", "\"", "\"\n", true, ""));
   check("cells with commas", framed("", "'", "',\n", false, ""));

@@ -6,6 +6,7 @@
 // cmocka wants the four above first
 #include <cmocka.h>
 
+#include "worker/sql/parameters.h"
 #include "worker/sql/text.h"
 #include "worker/sql/tree.h"
 #include "worker/sql/volatility.h"
@@ -110,6 +111,20 @@ static void test_mentions(void **state) {
   assert_false(sql_mentions_column(NULL, "a"));
 }
 
+/* Types' names before parameters; what looks like one and is none. */
+static void test_typed_parameters(void **state) {
+  (void)state;
+  static const char *const cases[][2] = {
+      {"SELECT at + interval $1 FROM t WHERE day >= date $2", "SELECT at + CAST($1 AS interval) FROM t WHERE day >= CAST($2 AS date)"},
+      {"SELECT TIMESTAMP WITH TIME ZONE $1, time without time zone $2",
+       "SELECT CAST($1 AS TIMESTAMP WITH TIME ZONE), CAST($2 AS time without time zone)"},
+      {"SELECT at AT TIME ZONE $1 FROM t LIMIT $2 OFFSET $3", NULL},
+      {"SELECT a FROM t WHERE a BETWEEN $1 AND $2 AND b IN ($3, $4) AND c LIKE $5 -- date $6", NULL},
+      {"SELECT 'date $1'", NULL}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+    assert_string_equal(sql_typed_parameters(cases[i][0], arena), cases[i][1] ? cases[i][1] : cases[i][0]);
+}
+
 static void test_volatility(void **state) {
   (void)state;
   json_t *json = json_pack("{s:[{s:s, s:s, s:s, s:s}], s:[], s:[]}", "functions", "schema", "public", "name", "mine", "volatility",
@@ -140,8 +155,9 @@ static void test_volatility(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_identifiers), cmocka_unit_test(test_literals),
-                                     cmocka_unit_test(test_types),       cmocka_unit_test(test_expressions),
-                                     cmocka_unit_test(test_mentions),    cmocka_unit_test(test_volatility)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_identifiers),     cmocka_unit_test(test_literals),
+                                     cmocka_unit_test(test_types),           cmocka_unit_test(test_expressions),
+                                     cmocka_unit_test(test_mentions),        cmocka_unit_test(test_volatility),
+                                     cmocka_unit_test(test_typed_parameters)};
   return cmocka_run_group_tests(tests, setup, teardown);
 }

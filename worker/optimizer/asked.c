@@ -7,7 +7,6 @@
 
 #define ORDER_MAX INDEX_KEYS_MAX
 #define ASKS_MAX 64 /* of one source */
-#define ARMS_MAX 4  /* of an OR */
 
 struct reading {
   struct arena *arena;
@@ -238,7 +237,7 @@ static bool take_join(struct reading *reading, const struct condition *condition
 
 static void take_or(struct reading *reading, const struct condition *condition, const char *own_alias) {
   const PgQuery__BoolExpr *either = condition->expression->bool_expr;
-  if (either->n_args > ARMS_MAX) return;
+  if (either->n_args > ASKED_ARMS_MAX) return;
   for (size_t i = 0; i < either->n_args; i++) {
     struct condition_list arm = {0};
     conditions_of(reading->arena, either->args[i], &arm);

@@ -10,6 +10,8 @@
 #include "worker/optimizer/plan.h"
 #include "worker/query/resolve.h"
 
+#define ASKED_ARMS_MAX 4 /* of an OR; one with more is not taken apart */
+
 enum ask_kind {
   ASK_EQUAL,        /* column = value, = ANY (…) */
   ASK_NULL,         /* IS NULL */

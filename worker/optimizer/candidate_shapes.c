@@ -180,16 +180,24 @@ static void add_brin(struct building *building, const struct ask *ask) {
   add_method(building, "brin", key_of(ask));
 }
 
+/* Columns that an arm compares for equality, then one it has a range of. */
+static struct index_keys arm_keys(struct building *building, int arm) {
+  const struct ask_list *asks = &building->source->asks;
+  struct index_keys keys = {0};
+  for (size_t i = 0; i < asks->count; i++)
+    if (asks->items[i].arm == arm && equal_kind(asks->items[i].kind)) keys = building_with(building, &keys, key_of(&asks->items[i]));
+  for (size_t i = 0; i < asks->count; i++)
+    if (asks->items[i].arm == arm && asks->items[i].kind == ASK_RANGE) return building_with(building, &keys, key_of(&asks->items[i]));
+  return keys;
+}
+
 /* An index for each arm, of use only together. */
 static void add_arms(struct building *building) {
-  const struct ask_list *asks = &building->source->asks;
   size_t before = building->candidates->list.count;
   int bundle = building->candidates->bundles + 1;
-  for (size_t i = 0; i < asks->count; i++) {
-    const struct ask *ask = &asks->items[i];
-    if (!ask->arm || !(equal_kind(ask->kind) || ask->kind == ASK_RANGE)) continue;
-    struct index_keys none = {0}, keys = building_with(building, &none, key_of(ask));
-    struct candidate *made = building_btree(building, &keys, NULL, -1);
+  for (int arm = 1; arm <= ASKED_ARMS_MAX; arm++) {
+    struct index_keys keys = arm_keys(building, arm);
+    struct candidate *made = keys.count ? building_btree(building, &keys, NULL, -1) : NULL;
     if (made && !made->bundle) made->bundle = bundle;
   }
   if (building->candidates->list.count > before) building->candidates->bundles = bundle;

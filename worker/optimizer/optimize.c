@@ -10,6 +10,7 @@
 #include "worker/query/session.h"
 #include "worker/retrieval/retrieval.h"
 #include "worker/schema/store.h"
+#include "worker/sql/parameters.h"
 
 /* To add a stage: a row. They run in this order, each seeing what those before it appended. */
 static const struct stage {
@@ -60,7 +61,8 @@ static bool is_plannable(const PgQuery__Node *node) {
 }
 
 static enum status parse(struct optimization *o, struct error *err) {
-  enum status status = sql_split(o->sql, strlen(o->sql), o->arena, &o->script, err);
+  o->sql = sql_typed_parameters(o->sql, o->arena);
+  enum status status = o->sql ? sql_split(o->sql, strlen(o->sql), o->arena, &o->script, err) : error_oom(err);
   if (status) return status;
   if (o->script.fault.sqlstate) return syntax_error(&o->script.fault, err);
   if (o->script.count == 0) return error_set_code(err, ERR_VALIDATION, "QUERY_INVALID", "there is no statement");
@@ -141,7 +143,7 @@ static json_t *result_json(const struct optimization *o) {
   json_t *result = json_object();
   json_set_str(result, "connection_id", o->job->connection_id);
   json_set_str(result, "snapshot_id", o->snapshot->id);
-  json_set_str(result, "original_sql", o->sql);
+  json_set_str(result, "original_sql", json_str(o->job->payload, "sql", ""));
   json_set_str(result, "fingerprint", o->fingerprint);
   json_object_set_new(result, "execution_plan", plan_json(o->plan));
   json_object_set_new(result, "findings", findings_json(&o->findings));

@@ -146,6 +146,14 @@ static char *without_frame(char *line) {
   return line;
 }
 
+/* psql's expanded display: "QUERY PLAN |   Filter: (k = 5)". */
+static char *without_label(char *line) {
+  char *text = line + strspn(line, " ");
+  if (!begins(text, "QUERY PLAN ")) return line;
+  char *rest = text + strlen("QUERY PLAN"), *inner = without_frame(rest);
+  return inner == rest ? line : inner;
+}
+
 /* A cell in quotes, those within doubled; with what separates cells after it. Only whole cells: a quote may begin a name's line, too. */
 static char *without_quotes(char *line) {
   char *inner = line + strspn(line, " "), quote = *inner;
@@ -195,6 +203,7 @@ static bool is_decoration(const char *line) {
   size_t len = strlen(text);
   if (!len || only(text, "-+|=: ") || begins(text, "QUERY PLAN") || begins(text, "Query Plan") || begins(text, "query plan")) return true;
   if (*text == '(' && (ends(text, " rows)") || ends(text, " row)") || ends(text, " строк)") || ends(text, " Zeilen)"))) return true;
+  if ((begins(text, "-[ ") || begins(text, "+-[ ")) && strstr(text, " ]")) return true; /* "-[ RECORD 1 ]----" */
   if (begins(text, "Time: ") || begins(text, "Timing is ") || begins(text, "EXPLAIN") || begins(text, "explain")) return true;
   if ((unsigned char)*text == 0xe2 && (unsigned char)text[1] >= 0x94 && (unsigned char)text[1] <= 0x96 && !strchr(text, '('))
     return true; /* box */
@@ -208,7 +217,7 @@ static bool is_decoration(const char *line) {
 static bool add_line(struct source *source, struct line_list *lines, const char *from, size_t len, int number) {
   char *line = expanded(source->arena, from, trimmed(from, len));
   if (!line) return false;
-  line = without_quotes(without_frame(without_syslog(line)));
+  line = without_quotes(without_label(without_frame(without_syslog(line))));
   size_t end = trimmed(line, strlen(line));
   line[end] = '\0';
   bool continued = end > 1 && line[end - 1] == '+' && (line[end - 2] == ' ' || strchr("{}[],\"", line[end - 2]));

@@ -18,6 +18,7 @@
 #include "worker/optimizer/advice.h"
 #include "worker/query/session.h"
 #include "worker/schema/store.h"
+#include "worker/sql/parameters.h"
 #include "worker/sql/tree.h"
 
 #define STATEMENTS_MAX 300 /* of pg_stat_statements: those that took most time */
@@ -87,7 +88,8 @@ static enum status add_query(struct workload_job *work, const char *sql, double 
   struct sql_script script = {0};
   if (!query) return error_oom(err);
   *query = (struct workload_query){.sql = sql, .weight = weight, .total_ms = total_ms};
-  enum status status = sql_split(sql, strlen(sql), arena, &script, err);
+  const char *text = sql_typed_parameters(sql, arena);
+  enum status status = text ? sql_split(text, strlen(text), arena, &script, err) : error_oom(err);
   if (status) return status;
   query->skipped = why_not(&script);
   if (query->skipped) return OK;
