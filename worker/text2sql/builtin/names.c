@@ -25,6 +25,7 @@ static size_t seam(struct words *words, const char *lower, size_t len) {
   if (len < 6) return 0;
   words_tried(words, lower);
   if (words_common(words, lower, len)) return 0;
+  if (len > 7 && strcmp(lower + len - 4, "ship") == 0) return 0; /* "membership" is one word */
   for (size_t cut = len - 3; cut >= 3; cut--)
     if (words_common(words, lower, cut) && words_common(words, lower + cut, len - cut)) return cut;
   if (strcmp(lower + len - 2, "id") == 0 && words_common(words, lower, len - 2)) return len - 2;

@@ -86,6 +86,7 @@ size_t rule_distinct(struct reader *reader, size_t at);    /* read_list.c: "the 
 size_t rule_role(struct reader *reader, size_t at);        /* read_list.c: "their manager" */
 size_t rule_date(struct reader *reader, size_t at);        /* read_date.c: "since 2020" */
 size_t rule_period(struct reader *reader, size_t at);      /* read_period.c: "valid today" */
+size_t rule_taking(struct reader *reader, size_t at);      /* read_interval.c: "how long does it take from order to delivery" */
 size_t rule_late(struct reader *reader, size_t at);        /* read_period.c: "late", "overdue" */
 size_t rule_whole(struct reader *reader, size_t at);       /* read_glue.c: "in our company" */
 size_t rule_absence(struct reader *reader, size_t at);     /* read_rows.c: "without orders", "never" */
@@ -167,6 +168,8 @@ bool by_use(struct reader *reader, size_t at, struct measure *ret); /* "used the
 bool only_use(struct reader *reader, struct measure *ret);
 /* "orders over 100", "deposits of more than 2500": right behind the rows themselves. */
 bool behind_rows(const struct reader *reader, size_t at);
+/* "order to delivery", behind "time from": the days between two dates of a row. */
+size_t read_happenings(struct reader *reader, size_t at, struct measure *ret);
 /* What the rows of a table are worth: their amount, or how many for how much. */
 bool find_worth(struct reader *reader, size_t table, struct measure *ret);
 bool money_like(const struct reader *reader, size_t at);

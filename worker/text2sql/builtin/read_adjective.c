@@ -238,6 +238,7 @@ size_t rank_by_adjective(struct reader *reader, size_t at) {
   if (!n) return 0;
   said.count = rows_said(reader, at + n);
   said.behind = at + n + (said.count != 0);
+  said.behind += study_phrase(reader->study, said.behind, "piece of|pieces of|item of|items of");
   said.falling = adjectives[said.row].falling;
   said.table = ranked_table(reader, said.behind, &said.noun);
   if (said.table == NO_TABLE || unknown_noun(reader, said.behind) ||

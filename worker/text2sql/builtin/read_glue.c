@@ -158,7 +158,7 @@ static bool idiom(const struct study *study, size_t at) {
       "the system|in our system|in stock or "
       "not|in total|at all|so far|to date|up to now|until now|of all time|by far|as of today|as of now|right now|at the "
       "moment|these days|at present|in question|one by one|next to it|in the end|from the list|on offer|on our list|because of|carried "
-      "out|carry out|carries out|carrying out|i e|e g|i . e|e . g|due "
+      "out|carry out|carries out|carrying out|ended up as|end up as|ended up|end up|ends up|i e|e g|i . e|e . g|due "
       "to|owing to|on account of|by reason of";
   for (size_t back = 0; back < 4 && back <= at; back++) {
     size_t n = study_phrase(study, at - back, idioms);
@@ -173,6 +173,12 @@ static bool when_done(const struct study *study, size_t at) {
   size_t len = strlen(lower);
   bool last = at + 1 >= study->tokens.count || (at + 2 == study->tokens.count && study->tokens.items[at + 1].kind == TOKEN_MARK);
   return last && study_phrase(study, 0, "when was|when were|when did") && !study->at[at] && len > 3 && strcmp(lower + len - 2, "ed") == 0;
+}
+
+/* "the number of sessions they gave", at the end. */
+static bool they_did(const struct study *study, size_t at) {
+  bool last = at + 1 >= study->tokens.count || study->tokens.items[at + 1].kind == TOKEN_MARK;
+  return last && at > 1 && !study->at[at] && study_phrase(study, at - 1, "they|he|she") && !turns_meaning(study->tokens.items[at].lower);
 }
 
 /* "have only cancelled orders": none of another kind. */
@@ -190,7 +196,7 @@ bool says_nothing(const struct study *study, size_t at) {
     return true;
   if (ties_together(study, at) && study_phrase(study, at, "depart|departs|arrive|arrives") && study_phrase(study, at + 1, "from|at|to|in"))
     return true;
-  if (idiom(study, at) || when_done(study, at)) return true;
+  if (idiom(study, at) || when_done(study, at) || they_did(study, at)) return true;
   if (money_beside(study, at)) return true;
   if (at > 0 && study->explained[at - 1] && study_phrase(study, at, "anything|something|anyone|somebody"))
     return true; /* "bought anything" */

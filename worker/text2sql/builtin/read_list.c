@@ -130,6 +130,22 @@ static bool list_table(struct reader *reader, size_t at, size_t which) {
   return true;
 }
 
+/* "bookings with member name and class title": what is shown beside them. */
+static bool shown_with(struct reader *reader, const struct mention *mention, size_t which) {
+  const struct mention *next = mention_at(reader, mention->to);
+  const char *op;
+  if (mention->from == 0 || !token_is(reader, mention->from - 1, "with") || !only_owner(reader, mention, which) || reader->study->doubt)
+    return false;
+  if (!study_belongs(reader->study, reader->out->subject, which)) return false;
+  size_t p = next->to;
+  if (read_comparison(reader, p, &op) || token_is(reader, p, "is|are|like|of|starting|containing|ending|=|that") ||
+      mention_best(mention_at(reader, p), LINK_VALUE) || token_at(reader, p)->kind == TOKEN_QUOTED ||
+      token_at(reader, p)->kind == TOKEN_NUMBER)
+    return false;
+  reader->where = false;
+  return true;
+}
+
 size_t rule_table(struct reader *reader, size_t at) {
   struct reading *out = reader->out;
   const struct mention *mention = mention_at(reader, at);
@@ -153,6 +169,7 @@ size_t rule_table(struct reader *reader, size_t at) {
   if (branch && branch->table == which) return n; /* said once more */
   if (branch && branch->absent && which != out->subject && study_belongs(reader->study, branch->table, which))
     return n; /* "not arranged to teach courses" */
+  if (reader->where && which != out->subject && shown_with(reader, mention, which)) return n;
   if (reader->where && which != out->subject) {
     if (!only_qualifies(reader, at) || mention_best(mention_at(reader, mention->to), LINK_VALUE) == NULL) add_related(reader, which);
     return n;

@@ -70,6 +70,8 @@ static size_t read_interval(struct reader *reader, size_t at, struct measure *re
                           "between|difference in days between|days elapsed between"),
          p = skip_glue(reader, at + n);
   struct place from, *until = ARENA_NEW(study->arena, struct place);
+  size_t told = n ? read_happenings(reader, at + n, ret) : 0; /* "time from order to delivery" */
+  if (told) return n + told;
   size_t m = n ? measured_mention(reader, p, WANT_DATE, &from) : 0;
   if (!m || !until || !token_is(reader, p + m, "and|to|until")) return 0;
   size_t q = skip_glue(reader, p + m + 1), k = measured_mention(reader, q, WANT_DATE, until);

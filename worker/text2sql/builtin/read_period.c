@@ -25,8 +25,8 @@ static const struct snap_column *due_date(const struct study *study, size_t tabl
 /* When what was due was done: there when it was. */
 static const struct snap_column *done_date(const struct study *study, size_t table) {
   static const char *const actual[] = {"actual", NULL};
-  static const char *const done[] = {"deliv",  "deliveri", "deliver", "return", "ship",   "paid",   "complet", "close",
-                                     "finish", "arriv",    "receiv",  "resolv", "submit", "handed", NULL};
+  static const char *const done[] = {"deliv", "deliveri", "deliver", "return", "ship",   "paid", "complet", "close", "finish",
+                                     "arriv", "receiv",   "resolv",  "submit", "handed", "pay",  "payment", NULL};
   const struct snap_column *date = date_named(study, table, actual);
   return date ? date : date_named(study, table, done);
 }
@@ -36,7 +36,6 @@ static bool add_later(struct reader *reader, size_t at, size_t table, const stru
   if (!other) return false;
   *other = (struct place){.table = table, .column = due};
   struct filter filter = {.kind = FILTER_ROLE, .of = {.table = table, .column = done}, .op = ">", .until = other};
-  filter.negated = false;
   return add_filter(reader, filter, at) != NULL;
 }
 
@@ -52,13 +51,6 @@ static size_t late_table(const struct reader *reader) {
   size_t last = reader->last_table;
   if (reader->where && last != NO_TABLE && due_date(reader->study, last)) return last;
   return reader->out->subject;
-}
-
-static bool has_state(const struct study *study, size_t table) {
-  const struct snap_table *snap = study_table(study, table);
-  for (size_t c = 0; c < snap->column_count; c++)
-    if (named_by(study, &snap->columns[c], (const char *const[]){"status", "state", NULL})) return true;
-  return false;
 }
 
 /* "late", "delivered after the due date", "overdue": the tokens. */
@@ -78,8 +70,8 @@ size_t rule_late(struct reader *reader, size_t at) {
   if (!over) return 0;
   bool told = false; /* "open orders that are overdue": a state was said */
   for (size_t i = 0; i < reader->out->filter_count; i++) told |= reader->out->filters[i].kind == FILTER_IN;
-  if (!done && !told && has_state(study, table)) {
-    study_doubt(study, NULL, "Overdue in which state: what has to be done by %s?", due->name);
+  if (!done && !told) {
+    study_doubt(study, NULL, "Overdue: how is it told what has been done by %s?", due->name);
     return 0;
   }
   return add_overdue(reader, at, table, due, done && !done->not_null ? done : NULL) ? over : 0;

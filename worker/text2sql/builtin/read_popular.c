@@ -85,6 +85,25 @@ size_t rank_by_often(struct reader *reader, size_t at) {
   return most + least;
 }
 
+static bool use_like(const struct study *study, size_t table, const char *const *uses, size_t count) {
+  for (size_t w = 0; w < study->names.table_counts[table]; w++)
+    for (size_t u = 0; u < count; u++)
+      if (strncmp(study->names.table_words[table][w]->text, uses[u], strlen(uses[u])) == 0) return true;
+  return false;
+}
+
+/* The one kind of rows of use that belong to rows of that table; how many kinds there are. */
+static size_t use_below(const struct study *study, size_t table, const char *const *uses, size_t count, size_t *ret_found) {
+  size_t used = 0;
+  for (size_t i = 0; i < study->graph.edge_count; i++) {
+    const struct join_edge *edge = &study->graph.edges[i];
+    if (edge->to != table || edge->from == table || !use_like(study, edge->from, uses, count)) continue;
+    *ret_found = edge->from;
+    used++;
+  }
+  return used;
+}
+
 /* "the most popular service": by how many rows belong to each, where there is one kind of such rows. */
 size_t rank_by_popularity(struct reader *reader, size_t at) {
   struct study *study = reader->study;
@@ -101,21 +120,22 @@ size_t rank_by_popularity(struct reader *reader, size_t at) {
     if (!reader->out->limit) reader->out->limit = 1;
     return most + least;
   }
-  if (!table || (column && column->score > table->score) || study->doubt) return 0;
+  size_t asked = !mention && most + least && wants_rows(reader) ? reader->out->subject : NO_TABLE; /* "which classes are most popular" */
+  if (asked == NO_TABLE && (!table || (column && column->score > table->score))) return 0;
+  if (study->doubt) return 0;
   static const char *const uses[] = {"item",    "line", "sale",   "order",  "book",    "rental", "rent",   "loan",     "enrol",
                                      "purchas", "play", "stream", "listen", "registr", "ticket", "servic", "prescript"};
-  size_t which = settle_table(reader, mention), found = NO_TABLE, all = 0, used = 0, any = NO_TABLE;
+  size_t which = asked != NO_TABLE ? asked : settle_table(reader, mention), found = NO_TABLE, all = 0, used = 0, any = NO_TABLE;
   for (size_t t = 0; which != NO_TABLE && t < study->snapshot->table_count; t++) {
     bool child = false, use = false;
     for (size_t i = 0; i < study->graph.edge_count; i++)
       child |= study->graph.edges[i].to == which && study->graph.edges[i].from == t && t != which;
-    for (size_t w = 0; child && w < study->names.table_counts[t]; w++)
-      for (size_t u = 0; u < sizeof uses / sizeof *uses; u++)
-        use |= strncmp(study->names.table_words[t][w]->text, uses[u], strlen(uses[u])) == 0;
+    use = child && use_like(study, t, uses, sizeof uses / sizeof *uses);
     if (child) all++, any = t;
     if (use) used++, found = t;
   }
-  if (all == 1) found = any, used = 1;
+  if (all == 1 && !used) used = use_below(study, any, uses, sizeof uses / sizeof *uses, &found); /* bookings of the sessions of a class */
+  if (all == 1 && !used) found = any, used = 1;
   if (used != 1) {
     study_doubt(study, NULL, "Popular by what: which rows are to be counted?");
     return 0;
@@ -123,9 +143,9 @@ size_t rank_by_popularity(struct reader *reader, size_t at) {
   if (count) reader->out->limit = count;
   reader->out->listed = true;
   add_key(reader, (struct measure){.kind = MEASURE_COUNT, .of.table = found}, most != 0);
-  set_limit(reader, mention->to - 1);
+  set_limit(reader, mention ? mention->to - 1 : TOKENS_MAX);
   reader->top = false;
-  return mention->to - at;
+  return mention ? mention->to - at : p - at;
 }
 
 /* "which nationality is the most common": of what is asked for. */

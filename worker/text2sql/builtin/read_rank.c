@@ -157,6 +157,19 @@ static bool rank_by_kind(struct reader *reader, size_t at, bool worth, bool fall
   return true;
 }
 
+/* "which warehouse ships the most", "gets booked the most": by how many rows there are of what the verb says. */
+static bool by_done(struct reader *reader, size_t at, struct measure *ret) {
+  size_t p = at, n = reader->study->tokens.count;
+  while (p > 0 && token_is(reader, p - 1, "the")) p--;
+  bool end = at + 1 >= n || token_is(reader, at + 1, "?|.|in|during|this|last|since") ||
+             dates_read(&reader->study->tokens, at + 1, reader->study->arena, &(struct date_range){0});
+  const struct mention *verb = p > 0 ? mention_at(reader, p - 1) : NULL;
+  const struct link *done = mention_best(verb, LINK_TABLE);
+  if (!end || !done || !verb->verb || verb->to != p || done->table == reader->out->subject) return false;
+  *ret = (struct measure){.kind = MEASURE_COUNT, .of.table = done->table};
+  return true;
+}
+
 static size_t rank_by_noun(struct reader *reader, size_t at, bool falling) {
   struct study *study = reader->study;
   size_t p = at + 1;
@@ -167,7 +180,10 @@ static size_t rank_by_noun(struct reader *reader, size_t at, bool falling) {
   size_t n = ranking_measure(reader, p, counting, falling, &by);
   if (study->doubt) return 0;
   if (!n && counting && rank_by_kind(reader, p, false, falling, count)) return p - at;
-  if (!n && !(counting && (by_last_verb(reader, &by) || by_money(reader, at, &by) || by_use(reader, at, &by)))) return 0;
+  size_t of = n || counting ? 0 : study_phrase(study, p, "number of|count of"); /* "the highest number of active members" */
+  if (of && rank_by_kind(reader, p + of, false, falling, count)) return p + of - at;
+  if (!n && !(counting && (by_last_verb(reader, &by) || by_money(reader, at, &by) || by_use(reader, at, &by) || by_done(reader, at, &by))))
+    return 0;
   if (study->doubt) return 0;
   if (n && !wants_rows(reader) && (reader->out->group_count || by.of.table == reader->out->subject) && !reader->timed &&
       by.kind == MEASURE_SUM && by.of.column &&
@@ -329,11 +345,26 @@ static bool nth_extreme(struct reader *reader) {
   return add_key(reader, *item, falling) != NULL;
 }
 
+/* "Which branch opened first?": by the date that the verb is about. */
+static size_t rank_by_when(struct reader *reader, size_t at) {
+  size_t first = study_phrase(reader->study, at, "first|earliest"), last = study_phrase(reader->study, at, "most recently|last|latest"),
+         n = first + last;
+  bool end = at + n >= reader->study->tokens.count || token_is(reader, at + n, "?|.");
+  struct place place;
+  if (!n || !end || at == 0 || !wants_rows(reader) || reader->out->key_count || !date_by_verb(reader, at, reader->out->subject, &place))
+    return 0;
+  if (!participle_like(token_lower(reader, at - 1)) && !reader->study->explained[at - 1]) return 0;
+  reader->study->explained[at - 1] = true;
+  add_key(reader, (struct measure){.of = place}, last != 0);
+  set_limit(reader, TOKENS_MAX);
+  return n;
+}
+
 size_t rule_superlative(struct reader *reader, size_t at) {
   struct study *study = reader->study;
   if (at > 0 && token_is(reader, at - 1, "at") && token_is(reader, at, "least|most")) return 0; /* "at least 2" */
   size_t behind = rank_behind(reader, at);
-  if (behind || study->doubt) return behind;
+  if (behind || study->doubt || (behind = rank_by_when(reader, at))) return behind;
   size_t common = rank_by_frequency(reader, at);
   if (common || study->doubt) return common;
   if ((common = rank_by_popularity(reader, at)) || (common = rank_by_often(reader, at)) || (common = rank_by_done(reader, at)) ||

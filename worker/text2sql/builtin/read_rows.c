@@ -207,10 +207,28 @@ static size_t absent_own(struct reader *reader, const struct absence *said) {
   return object->to - said->at;
 }
 
+/* "has not been serviced since 2024", "not logged in for the past 60 days": the last time was before. */
+static size_t not_since(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  size_t n = never_done(reader, at), verb = at + n;
+  while (n && token_is(reader, verb, "been|yet|ever")) verb++;
+  if (!n || reader->branch || reader->out->subject == NO_TABLE || !participle_like(token_lower(reader, verb))) return 0;
+  struct place place;
+  struct date_range range;
+  size_t when = verb + 1, taken = 0;
+  while (when < verb + 3 && !(taken = dates_read(&study->tokens, when, study->arena, &range))) when++;
+  if (!taken || !range.from || range.to || !find_concept(reader, reader->out->subject, date_words(reader, verb), WANT_DATE, &place))
+    return 0;
+  struct filter filter = {.kind = FILTER_DATE, .of = place, .range = {.to = range.from}};
+  if (!add_filter(reader, filter, at)) return 0;
+  if (!place.column->not_null && !add_filter(reader, (struct filter){.kind = FILTER_NULL, .of = place, .either = true}, at)) return 0;
+  return when + taken - at;
+}
+
 size_t rule_absence(struct reader *reader, size_t at) {
   struct study *study = reader->study;
   size_t again = denied_again(reader, at);
-  if (again) return again;
+  if (again || (again = not_since(reader, at))) return again;
   size_t lack = lacking(reader, at), never = lack ? 0 : never_done(reader, at), n = lack + never;
   if (!n || n >= TOKENS_MAX || (mention_best(mention_at(reader, at), LINK_VALUE) && mention_at(reader, at)->to > at + 1)) return 0;
   struct absence said = {.at = at, .behind = at + n, .lack = lack != 0, .never = never != 0};

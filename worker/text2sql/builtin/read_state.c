@@ -46,8 +46,13 @@ static bool text_column(struct reader *reader, struct place *ret_place) {
 /* The text is in `place`. `token`: its place in the question. */
 static void add_match(struct reader *reader, const struct way *way, struct place place, const struct token *token, size_t at) {
   struct study *study = reader->study;
-  const char *text =
-      token->kind == TOKEN_QUOTED ? token->lower : arena_strndup(study->arena, study->tokens.text + token->from, token->to - token->from);
+  size_t end = token->to; /* "ends with mail.com": as far as no blank stands */
+  const char *all = study->tokens.text;
+  while (token->kind == TOKEN_WORD && all[end] && !strchr(" ?!,;:)\"'", all[end]) && !(all[end] == '.' && strchr(" ?", all[end + 1])))
+    end++;
+  for (size_t i = at; i < study->tokens.count; i++)
+    if (study->tokens.items[i].from > token->from && study->tokens.items[i].to <= end) study->explained[i] = true;
+  const char *text = token->kind == TOKEN_QUOTED ? token->lower : arena_strndup(study->arena, all + token->from, end - token->from);
   add_filter(reader, (struct filter){.kind = FILTER_LIKE, .of = place, .literal = text, .op = way->op, .negated = way->negated}, at);
 }
 
@@ -211,6 +216,8 @@ size_t rule_flag(struct reader *reader, size_t at) {
   }
   if (!best || (table && table->score >= best->score)) return happened(reader, at);
   const struct link *value = mention_best(mention, LINK_VALUE);
+  const struct link *rows = mention_best(mention_at(reader, mention->to), LINK_TABLE); /* "active members": no flag of trainers */
+  if (rows && rows->table != best->table && !study_belongs(study, rows->table, best->table) && value) return 0;
   if (best->table != reader->out->subject && value && value->table == reader->out->subject && value->score >= 0.9) return 0;
   if (best->table != reader->out->subject && study_distance(study, reader->out->subject, best->table) > 3) return 0;
   size_t to = mention->to;

@@ -307,8 +307,9 @@ static size_t known_value(struct reader *reader, size_t at, const struct mention
   bool negated = negated_before(reader, at) || (told && negated_before(reader, noun->from)) ||
                  (value->table == reader->out->subject && denied_verb(reader, at)) || lacks(reader, noun, at) || value->negative;
   struct place place = {value->table, value->column, role_of_value(reader, at, mention, value)};
-  if (!place.role && value->table == reader->out->subject && at > 1 && token_is(reader, at - 1, "by") &&
-      participle_like(token_lower(reader, at - 2)) && person_like(study, value->table)) {
+  bool agent = at > 1 && token_is(reader, at - 1, "by") && participle_like(token_lower(reader, at - 2)),
+       patient = at == 2 && token_is(reader, 0, "who") && participle_like(token_lower(reader, 1)); /* "who referred Smith" */
+  if (!place.role && value->table == reader->out->subject && (agent || patient) && person_like(study, value->table)) {
     study_doubt(study, NULL, "In which way do %s and %s belong together?", study_table(study, value->table)->name,
                 study_words(study, mention->from, mention->to));
     return 0;
@@ -417,6 +418,16 @@ static size_t numbered_row(struct reader *reader, size_t at) {
   return add_filter(reader, (struct filter){.kind = FILTER_COMPARE, .of = place, .op = "=", .literal = number->lower}, at) ? 1 : 0;
 }
 
+/* "booked more than 5 sessions", where a booking may be 'booked': the rows, whatever their state. */
+static bool rows_of_verb(const struct reader *reader, size_t at, const struct link *value) {
+  const struct mention *mention = mention_at(reader, at);
+  size_t count = reader->study->names.table_counts[value->table];
+  const char *op, *table = count ? reader->study->names.table_words[value->table][count - 1]->text : "";
+  const struct word *verb = reader->study->tokens.items[at].word;
+  if (value->table == reader->out->subject || mention->to != at + 1 || !verb || strlen(verb->text) < 4) return false;
+  return strncmp(table, verb->text, strlen(verb->text)) == 0 && read_comparison(reader, mention->to, &op) > 0;
+}
+
 /* "new tickets per month": of that status, or come in that month? */
 static bool new_or_newly(struct reader *reader, size_t at, const struct link *value) {
   const struct mention *rows = token_is(reader, at, "new") ? mention_at(reader, at + 1) : NULL;
@@ -445,7 +456,7 @@ size_t rule_value(struct reader *reader, size_t at) {
       date_by_verb(reader, mention->to, reader->out->subject, &happened_at))
     return 1;
   if (mention->to == at + 1 && made(reader, at, value)) return 1;
-  if (new_or_newly(reader, at, value)) return 0;
+  if (new_or_newly(reader, at, value) || rows_of_verb(reader, at, value)) return 0;
   if (mention_best(mention, LINK_ROLE) && at > 0 && token_is(reader, at - 1, "their|his|her|its|a|the|whose|and")) return 0;
   bool name = value_over_synonym(study, mention) || study->tokens.items[at].capital || study->tokens.items[at].kind == TOKEN_QUOTED ||
               only_a_value_here(reader, at);

@@ -202,7 +202,11 @@ bool settle_date(struct reader *reader, size_t at, size_t table, struct place *r
     while (gap < at && token_is(reader, gap, "is|was|are|were|of|on")) gap++;
     const struct link *table_said = mention_best(mention, LINK_TABLE), *column = mention_best(mention, LINK_COLUMN);
     if (table_said && column && table_said->score > column->score) continue; /* "shipments in 2024" */
-    if (mention && gap == at && !mention->verb && column && settle_column(reader, mention, WANT_DATE, ret_place)) return true;
+    if (mention && gap == at && !mention->verb && column && settle_column(reader, mention, WANT_DATE, ret_place)) {
+      if (mention->to == mention->from + 1 && token_is(reader, mention->from > 0 ? mention->from - 1 : 0, "that|which|who"))
+        study->explained[mention->from] = true; /* "sessions that start next week" */
+      return true;
+    }
     if (study->doubt) return false;
   }
   if (table == NO_TABLE) return false;

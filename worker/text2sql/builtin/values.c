@@ -190,7 +190,8 @@ static void collect(struct probe *p) {
     for (size_t to = from + 1; to <= tokens->count && to - from <= PHRASE_WORDS; to++) {
       const struct token *last = &tokens->items[to - 1];
       if (last->kind == TOKEN_QUOTED || last->kind == TOKEN_DATE || (last->kind == TOKEN_MARK && !strchr("-/&+", *last->lower))) break;
-      if (last->kind == TOKEN_MARK || (last->kind == TOKEN_WORD && !plain_word(p->study, to - 1))) continue;
+      bool joined = to > from + 1 && tokens->items[to - 2].kind == TOKEN_MARK && *tokens->items[to - 2].lower == '-'; /* "no-show" */
+      if (last->kind == TOKEN_MARK || (last->kind == TOKEN_WORD && !plain_word(p->study, to - 1) && !joined)) continue;
       if (to == from + 1 && (first->kind == TOKEN_NUMBER || (study_glue(first->lower) && !first->capital))) continue;
       size_t end = last->to;
       const char *raw = tokens->text + first->from;
