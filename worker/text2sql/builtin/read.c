@@ -2,9 +2,9 @@
 #include "worker/text2sql/builtin/read.h"
 
 static const read_rule rules[] = {
-    rule_whole,   rule_taking, rule_period, rule_late,  rule_date, rule_rate,  rule_order,   rule_ratio,       rule_time,
-    rule_absence, rule_having, rule_match, rule_null, rule_flag,  rule_compare, rule_superlative, rule_group,
-    rule_measure, rule_value,  rule_sold,  rule_role, rule_table, rule_where,   rule_column,      rule_distinct,
+    rule_whole,   rule_taking, rule_period, rule_late,  rule_date,  rule_rate,    rule_order,       rule_ratio, rule_time,
+    rule_absence, rule_having, rule_match,  rule_null,  rule_flag,  rule_compare, rule_superlative, rule_group, rule_measure,
+    rule_value,   rule_sold,   rule_role,   rule_table, rule_where, rule_column,  rule_distinct,
 };
 
 /* "both pending and cancelled": where the two parts meet. */
