@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <curl/curl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/term.h"
@@ -158,8 +159,14 @@ enum status client_call(struct client *client, const char *method, const char *p
 
 /* --- files --- */
 
+static bool is_directory(const char *path) {
+  struct stat found;
+  return stat(path, &found) == 0 && S_ISDIR(found.st_mode);
+}
+
 static enum status add_files(curl_mime *mime, const char *const files[], size_t count, struct error *err) {
   for (size_t i = 0; i < count; i++) {
+    if (is_directory(files[i])) return error_set(err, ERR_VALIDATION, "%s is a directory: name the files in it", files[i]);
     curl_mimepart *part = curl_mime_addpart(mime);
     const char *slash = strrchr(files[i], '/');
     if (!part || curl_mime_name(part, "files") != CURLE_OK) return error_oom(err);

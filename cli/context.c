@@ -67,16 +67,19 @@ static void print_document(const struct term *term, const json_t *document) {
   if (json_is_object(error)) term_para(term, 11, 11, TERM_PLAIN, "", TERM_RED, json_str(error, "message", json_str(error, "code", "")));
 }
 
-static size_t print_documents(const json_t *list) {
+static void print_documents(const json_t *list) {
   struct term term;
-  size_t index, failed = 0;
+  size_t index;
   json_t *document;
   term_init(&term, stdout);
-  json_array_foreach(list, index, document) {
-    print_document(&term, document);
-    failed += strcmp(status_of(document), "failed") == 0;
-  }
-  return failed;
+  json_array_foreach(list, index, document) print_document(&term, document);
+}
+
+static bool any_failed(const json_t *list) {
+  size_t index;
+  json_t *document;
+  json_array_foreach(list, index, document) if (strcmp(status_of(document), "failed") == 0) return true;
+  return false;
 }
 
 /* --- upload --- */
@@ -107,8 +110,11 @@ int context_upload(const struct cli_command *self, int argc, char **argv) {
     int batch = count - at < LIMIT_UPLOAD_FILES ? count - at : LIMIT_UPLOAD_FILES;
     if (upload_batch(client, path, files + at, (size_t)batch, documents, &err)) return remote_failed(&err);
   }
-  if (asked.as_json) return remote_print_json(documents), CLI_OK;
-  return print_documents(documents) ? CLI_FAILED : CLI_OK;
+  if (asked.as_json)
+    remote_print_json(documents);
+  else
+    print_documents(documents);
+  return any_failed(documents) ? CLI_FAILED : CLI_OK;
 }
 
 /* --- list, show, delete, get --- */
@@ -279,8 +285,9 @@ int context_query(const struct cli_command *self, int argc, char **argv) {
 int context_reembed(const struct cli_command *self, int argc, char **argv) {
   struct asked asked = {0};
   struct term term;
+  int count = 0;
   const struct cli_option options[] = {ASKED_OPTIONS(asked)};
-  if (!cli_args(self, argc, argv, options, 2, NULL, 0, NULL)) return CLI_USAGE;
+  if (!cli_args(self, argc, argv, options, 2, NULL, 0, &count)) return CLI_USAGE;
   JSON_AUTO *body = json_object();
   JSON_AUTO *result = run_job(&asked, "context/reembed", body, BUCKET_SECONDS);
   if (!result) return CLI_FAILED;

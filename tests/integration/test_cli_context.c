@@ -87,6 +87,8 @@ static void files_are_uploaded_listed_shown_fetched_and_deleted(void **state) {
   assert_says(output, "20 kB");
   assert_says(output, "its pages are pictures");
   assert_narrow(output, 80);
+  finish_newest(h, "document.ingest", "{\"documents\": [{\"name\": \"handbook.md\", \"status\": \"failed\"}]}");
+  assert_says(RUN(1, "upload", "--json", first), "\"failed\"");
   output = RUN(0, "list", "--connection", connection);
   assert_says(output, "pending    handbook.md  9 B, 0 chunks");
   assert_narrow(output, 80);
@@ -126,6 +128,13 @@ static void an_answer_is_printed_for_people(void **state) {
   assert_narrow(output, 100);
 }
 
+static void another_model_is_reported(void **state) {
+  struct harness *h = *state;
+  finish_newest(h, "context.reembed", "{\"documents\": 2, \"chunks\": 9, \"embedding_model\": \"openai/m\", \"dims\": 256}");
+  assert_says(RUN(0, "reembed"), "2 documents, 9 chunks now have vectors of openai/m, 256 dimensions");
+  RUN(2, "reembed", "now");
+}
+
 static void a_bucket_is_reported(void **state) {
   struct harness *h = *state;
   finish_newest(
@@ -153,6 +162,7 @@ static void wrong_usage_is_said(void **state) {
   RUN(2, "list", "--status", "a&b=c");
   RUN(2, "s3");
   assert_says(RUN(1, "upload", "/nonexistent/file.md"), "/nonexistent/file.md can't be read");
+  assert_says(RUN(1, "upload", h->dir), "is a directory");
   assert_says(RUN(0, "--help"), "autodb context upload FILE");
   assert_says(RUN(2, "upset"), "`context upset` is not a command");
 }
@@ -161,6 +171,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(files_are_uploaded_listed_shown_fetched_and_deleted),
       cmocka_unit_test(an_answer_is_printed_for_people),
+      cmocka_unit_test(another_model_is_reported),
       cmocka_unit_test(a_bucket_is_reported),
       cmocka_unit_test(wrong_usage_is_said),
   };
