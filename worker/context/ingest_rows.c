@@ -4,6 +4,7 @@
 #include "common/id.h"
 #include "common/log.h"
 #include "common/pg.h"
+#include "common/pgrows.h"
 #include "worker/context/copy.h"
 #include "worker/context/vector_rows.h"
 
@@ -62,30 +63,6 @@ static enum status take_one(struct ingest *ingest, struct ingest_item *item, str
   return PQntuples(res) ? taken(ingest, item, res, 0, err) : OK;
 }
 
-/* An array parameter of a column, as `column` gives it of each item. */
-static const char *column_param(struct ingest *ingest, const char *(*column)(const struct ingest_item *item)) {
-  const char *values[INGEST_GROUP];
-  for (size_t i = 0; i < ingest->count; i++) values[i] = column(&ingest->items[i]);
-  return pg_array_param(ingest->arena, values, ingest->count);
-}
-static const char *name_of(const struct ingest_item *item) { return item->source->name; }
-static const char *source_of(const struct ingest_item *item) { return item->source->source; }
-static const char *type_of(const struct ingest_item *item) { return item->source->content_type; }
-static const char *bytes_of(const struct ingest_item *item) { return item->bytes; }
-static const char *sha256_of(const struct ingest_item *item) { return item->sha256; }
-static const char *etag_of(const struct ingest_item *item) { return item->source->etag; }
-
-static const char *new_ids(struct ingest *ingest) {
-  char texts[INGEST_GROUP][ID_TEXT];
-  const char *values[INGEST_GROUP];
-  for (size_t i = 0; i < ingest->count; i++) {
-    struct id id;
-    id_new(&id);
-    values[i] = id_format(&id, texts[i]);
-  }
-  return pg_array_param(ingest->arena, values, ingest->count);
-}
-
 static struct ingest_item *find_item(struct ingest *ingest, const char *name, const char *source) {
   for (size_t i = 0; i < ingest->count; i++) {
     struct ingest_item *item = &ingest->items[i];
@@ -95,22 +72,20 @@ static struct ingest_item *find_item(struct ingest *ingest, const char *name, co
 }
 
 static enum status make_all(struct ingest *ingest, struct error *err) {
-  const char *const params[] = {ingest->made_as,
-                                ingest->job->owner_id,
-                                ingest->job->connection_id,
-                                ingest->job->id,
-                                ingest->attempt,
-                                new_ids(ingest),
-                                column_param(ingest, name_of),
-                                column_param(ingest, source_of),
-                                column_param(ingest, type_of),
-                                column_param(ingest, bytes_of),
-                                column_param(ingest, sha256_of),
-                                column_param(ingest, etag_of)};
+  const char *params[12] = {ingest->made_as, ingest->job->owner_id, ingest->job->connection_id, ingest->job->id, ingest->attempt};
+  struct pg_rows rows;
   PGRESULT_AUTO res = NULL;
-  for (size_t i = 5; i < sizeof params / sizeof *params; i++)
-    if (!params[i]) return error_oom(err);
-  enum status status = pg_query_kept(ingest->job->db, statements, MAKE, 12, params, &res, err);
+  pg_rows_init(&rows, ingest->arena, 7);
+  for (size_t i = 0; i < ingest->count; i++) {
+    struct ingest_item *item = &ingest->items[i];
+    const struct ingest_source *source = item->source;
+    struct id id;
+    id_new(&id);
+    pg_rows_add(&rows, (const char *const[]){id_format(&id, item->new_id), source->name, source->source, source->content_type, item->bytes,
+                                             item->sha256, source->etag});
+  }
+  enum status status = pg_rows_params(&rows, params + 5, err);
+  if (!status) status = pg_query_kept(ingest->job->db, statements, MAKE, 12, params, &res, err);
   for (int row = 0; !status && row < PQntuples(res); row++) {
     struct ingest_item *item = find_item(ingest, pg_str(res, row, 1), pg_str(res, row, 2));
     status = item ? taken(ingest, item, res, row, err) : error_set(err, ERR_INTERNAL, "a document was made that nobody gave");
@@ -131,32 +106,30 @@ enum status ingest_rows_take(struct ingest *ingest, struct error *err) {
 /* --- how they end --- */
 
 /* The fence: who was overtaken meanwhile changes no row. */
-#define OURS " WHERE d.id = g.id AND d.sha256 = g.sha256 AND d.job_id = $3 AND d.attempt = $4"
+#define OURS " WHERE d.id = g.id AND d.sha256 = g.sha256 AND d.job_id = $1 AND d.attempt = $2"
 static const char unchanged_sql[] =
-    "UPDATE autodb.documents d SET status = 'ready', updated_at = now() FROM unnest($1::uuid[], $2::text[]) AS g (id, sha256)" OURS;
+    "UPDATE autodb.documents d SET status = 'ready', updated_at = now() FROM unnest($3::uuid[], $4::text[]) AS g (id, sha256)" OURS;
 static const char ended_sql[] =
     "UPDATE autodb.documents d SET status = CASE WHEN g.error IS NULL THEN 'ready' ELSE 'failed' END, error = g.error::jsonb, "
     "chunks = g.chunks, updated_at = now(), ingested_sha256 = CASE WHEN g.error IS NULL THEN d.sha256 END, "
-    "ingested_as = CASE WHEN g.error IS NULL THEN $9 END, model = CASE WHEN g.error IS NULL THEN $10::smallint END, "
+    "ingested_as = CASE WHEN g.error IS NULL THEN $3 END, model = CASE WHEN g.error IS NULL THEN $4::smallint END, "
     "content_type = coalesce(g.content_type, d.content_type), title = CASE WHEN g.error IS NULL THEN g.title ELSE d.title END, "
     "changed = CASE WHEN g.error IS NULL THEN pg_current_xact_id() ELSE d.changed END, "
     "ingested_at = CASE WHEN g.error IS NULL THEN now() ELSE d.ingested_at END "
-    "FROM unnest($1::uuid[], $2::text[], $5::int4[], $6::text[], $7::text[], $8::text[]) AS g (id, sha256, chunks, content_type, title, "
+    "FROM unnest($5::uuid[], $6::text[], $7::int4[], $8::text[], $9::text[], $10::text[]) AS g (id, sha256, chunks, content_type, title, "
     "error)" OURS " RETURNING d.id";
 
 static enum status set_unchanged(struct ingest *ingest, struct error *err) {
-  const char *ids[INGEST_GROUP], *hashes[INGEST_GROUP];
-  size_t count = 0;
+  const char *params[4] = {ingest->job->id, ingest->attempt};
+  struct pg_rows rows;
+  pg_rows_init(&rows, ingest->arena, 2);
   for (size_t i = 0; i < ingest->count; i++) {
-    struct ingest_item *item = &ingest->items[i];
-    if (item->outcome->state != INGEST_UNCHANGED) continue;
-    ids[count] = item->document_id;
-    hashes[count++] = item->sha256;
+    const struct ingest_item *item = &ingest->items[i];
+    if (item->outcome->state == INGEST_UNCHANGED) pg_rows_add(&rows, (const char *const[]){item->document_id, item->sha256});
   }
-  if (!count) return OK;
-  const char *const params[] = {pg_array_param(ingest->arena, ids, count), pg_array_param(ingest->arena, hashes, count), ingest->job->id,
-                                ingest->attempt};
-  return params[0] && params[1] ? pg_exec(ingest->job->db, unchanged_sql, 4, params, err) : error_oom(err);
+  if (!rows.count) return OK;
+  enum status status = pg_rows_params(&rows, params + 2, err);
+  return status ? status : pg_exec(ingest->job->db, unchanged_sql, 4, params, err);
 }
 
 static const char *error_text(struct ingest *ingest, const struct ingest_outcome *outcome) {
@@ -166,55 +139,41 @@ static const char *error_text(struct ingest *ingest, const struct ingest_outcome
   return text && arena_defer(ingest->arena, free, text) == 0 ? text : NULL;
 }
 
-struct ended { /* columns of items that are READY or FAILED */
-  const char *ids[INGEST_GROUP], *hashes[INGEST_GROUP], *chunks[INGEST_GROUP], *types[INGEST_GROUP], *titles[INGEST_GROUP],
-      *errors[INGEST_GROUP];
+struct ended { /* items that are READY or FAILED */
   struct ingest_item *items[INGEST_GROUP];
   size_t count;
+  struct pg_rows rows;
 };
 
 static enum status list_ended(struct ingest *ingest, struct ended *ended, struct error *err) {
+  pg_rows_init(&ended->rows, ingest->arena, 6);
   for (size_t i = 0; i < ingest->count; i++) {
     struct ingest_item *item = &ingest->items[i];
     bool failed = item->outcome->state == INGEST_FAILED;
-    size_t n = ended->count;
     if (!failed && item->outcome->state != INGEST_READY) continue;
-    ended->items[n] = item;
-    ended->ids[n] = item->document_id;
-    ended->hashes[n] = item->sha256;
-    ended->chunks[n] = failed ? "0" : arena_printf(ingest->arena, "%zu", item->chunks.count);
-    ended->types[n] = failed ? NULL : item->extract.content_type;
-    ended->titles[n] = failed ? NULL : item->chunks.title;
-    ended->errors[n] = failed ? error_text(ingest, item->outcome) : NULL;
-    if (!ended->chunks[n] || (failed && !ended->errors[n])) return error_oom(err);
-    ended->count++;
+    const char *chunks = failed ? "0" : arena_printf(ingest->arena, "%zu", item->chunks.count);
+    const char *error = failed ? error_text(ingest, item->outcome) : NULL;
+    if (!chunks || (failed && !error)) return error_oom(err);
+    pg_rows_add(&ended->rows, (const char *const[]){item->document_id, item->sha256, chunks, failed ? NULL : item->extract.content_type,
+                                                    failed ? NULL : item->chunks.title, error});
+    ended->items[ended->count++] = item;
   }
   return OK;
 }
 
 /* Sets their rows and takes those's locks; whose row is another's becomes SUPERSEDED. */
 static enum status set_ended(struct ingest *ingest, const struct ended *ended, struct error *err) {
-  struct arena *arena = ingest->arena;
   char model[16];
   snprintf(model, sizeof model, "%d", embedder_model(ingest->embedder)->id);
-  const char *const params[] = {pg_array_param(arena, ended->ids, ended->count),
-                                pg_array_param(arena, ended->hashes, ended->count),
-                                ingest->job->id,
-                                ingest->attempt,
-                                pg_array_param(arena, ended->chunks, ended->count),
-                                pg_array_param(arena, ended->types, ended->count),
-                                pg_array_param(arena, ended->titles, ended->count),
-                                pg_array_param(arena, ended->errors, ended->count),
-                                ingest->made_as,
-                                model};
+  const char *params[10] = {ingest->job->id, ingest->attempt, ingest->made_as, model};
   PGRESULT_AUTO res = NULL;
-  for (size_t i = 0; i < sizeof params / sizeof *params; i++)
-    if (!params[i]) return error_oom(err);
+  enum status status = pg_rows_params(&ended->rows, params + 4, err);
+  if (status) return status;
   /* Not a kept statement: planned for many rows or few, it would be the wrong one for most. */
-  enum status status = pg_query(ingest->job->db, ended_sql, 10, params, &res, err);
+  status = pg_query(ingest->job->db, ended_sql, 10, params, &res, err);
   for (size_t i = 0; i < ended->count && !status; i++) {
     bool ours = false;
-    for (int row = 0; row < PQntuples(res) && !ours; row++) ours = strcmp(pg_str(res, row, 0), ended->ids[i]) == 0;
+    for (int row = 0; row < PQntuples(res) && !ours; row++) ours = strcmp(pg_str(res, row, 0), ended->items[i]->document_id) == 0;
     if (!ours) ended->items[i]->outcome->state = INGEST_SUPERSEDED;
   }
   return status;
@@ -227,7 +186,7 @@ static enum status clear(struct ingest *ingest, const struct ended *ended, struc
   const char *ids[INGEST_GROUP];
   size_t count = 0;
   for (size_t i = 0; i < ended->count; i++)
-    if (ended->items[i]->has_rows && ended->items[i]->outcome->state != INGEST_SUPERSEDED) ids[count++] = ended->ids[i];
+    if (ended->items[i]->has_rows && ended->items[i]->outcome->state != INGEST_SUPERSEDED) ids[count++] = ended->items[i]->document_id;
   if (!count) return OK;
   const char *const param = pg_array_param(ingest->arena, ids, count);
   enum status status = param ? OK : error_oom(err);

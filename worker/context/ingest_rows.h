@@ -3,6 +3,7 @@
 #define AUTODB_CONTEXT_INGEST_ROWS_H
 
 #include "common/crypto.h"
+#include "common/id.h"
 #include "worker/context/chunk.h"
 #include "worker/context/definitions.h"
 #include "worker/context/ingest.h"
@@ -12,8 +13,8 @@ struct ingest_item { /* one document */
   const struct ingest_source *source;
   struct ingest_outcome *outcome; /* its state says what is to be done: what is not READY yet is not read either */
   const char *document_id, *name, *origin;
-  char sha256[SHA256_HEX], bytes[24];
-  bool has_rows; /* of content that was ingested before */
+  char sha256[SHA256_HEX], bytes[24], new_id[ID_TEXT]; /* new_id: for one without a row */
+  bool has_rows;                                       /* of content that was ingested before */
   struct extract extract;
   struct chunk_list chunks;
   struct definition_list definitions;

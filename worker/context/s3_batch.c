@@ -6,6 +6,7 @@
 #include "common/json.h"
 #include "common/limits.h"
 #include "common/pg.h"
+#include "common/pgrows.h"
 #include "worker/context/ingest.h"
 #include "worker/context/s3_fetch.h"
 #include "worker/context/s3_ingest.h"
@@ -92,7 +93,7 @@ static enum status load(struct batch *batch, struct error *err) {
 /* --- telling --- */
 
 static const char mark_sql[] =
-    "WITH marked AS (UPDATE autodb.s3_objects o SET state = g.state, chunks = g.chunks, error = nullif(g.error, 'null')::jsonb "
+    "WITH marked AS (UPDATE autodb.s3_objects o SET state = g.state, chunks = g.chunks, error = g.error::jsonb "
     "FROM unnest($4::int8[], $5::text[], $6::int4[], $7::text[]) AS g(n, state, chunks, error) "
     "WHERE o.ingest_id = $1 AND o.batch = $2 AND o.n = g.n AND o.state = 'waiting' RETURNING o.n) "
     "UPDATE autodb.s3_batches b SET done = b.done + (SELECT count(*) FROM marked) WHERE b.ingest_id = $1 AND b.batch = $2 AND b.job_id = "
@@ -112,21 +113,19 @@ static const char wake_sql[] =
     "AND i.job_id = q.id AND i.listed_all AND NOT EXISTS (SELECT FROM autodb.s3_batches b WHERE b.ingest_id = $1 AND b.done < b.objects)";
 
 static enum status tell(struct batch *batch, struct error *err) {
-  struct arena *arena = batch->job->arena;
-  const char *columns[4][INGEST_GROUP];
-  if (!batch->mark_count) return OK;
-  for (size_t i = 0; i < batch->mark_count; i++) {
-    columns[0][i] = batch->marks[i].n;
-    columns[1][i] = batch->marks[i].state;
-    columns[2][i] = batch->marks[i].chunks;
-    columns[3][i] = batch->marks[i].error ? batch->marks[i].error : "null";
-  }
   const char *params[7] = {batch->ingest, batch->number, batch->job->id};
-  for (size_t i = 0; i < 4; i++)
-    if (!(params[3 + i] = pg_array_param(arena, columns[i], batch->mark_count))) return error_oom(err);
+  struct pg_rows rows;
+  if (!batch->mark_count) return OK;
+  pg_rows_init(&rows, batch->job->arena, 4);
+  for (size_t i = 0; i < batch->mark_count; i++) {
+    const struct mark *mark = &batch->marks[i];
+    pg_rows_add(&rows, (const char *const[]){mark->n, mark->state, mark->chunks, mark->error});
+  }
+  enum status status = pg_rows_params(&rows, params + 3, err);
+  if (status) return status;
   batch->mark_count = 0;
   PGRESULT_AUTO res = NULL;
-  enum status status = pg_query(batch->job->db, mark_sql, 7, params, &res, err);
+  status = pg_query(batch->job->db, mark_sql, 7, params, &res, err);
   if (status) return status;
   batch->ended = PQntuples(res) == 0;
   batch->done = pg_int(res, 0, 0, batch->done);

@@ -9,6 +9,7 @@
 #include "common/limits.h"
 #include "common/log.h"
 #include "common/pg.h"
+#include "common/pgrows.h"
 #include "common/utf8.h"
 #include "worker/context/ingest.h"
 #include "worker/context/s3_source.h"
@@ -67,7 +68,8 @@ struct item {
   const struct s3_object *object;
   const char *key; /* as text: one that is none is shown in part, and failed */
   const char *state, *error;
-  long long n, batch; /* batch 0: settled already */
+  long long n;
+  char n_text[24], bytes[24], batch[24]; /* batch "0": settled already */
 };
 struct page {
   struct ingest *ingest;
@@ -110,8 +112,10 @@ static enum status take_items(struct page *page, const struct s3_page *listed, s
     if (text) page->last_key = object->key;
     if (!s3_source_wants(&page->ingest->source, object->key, object->bytes)) continue;
     struct item *item = &page->items[page->count++];
-    *item = (struct item){.object = object, .key = text ? object->key : shown(object, page->arena), .state = "waiting"};
+    *item = (struct item){.object = object, .key = text ? object->key : shown(object, page->arena), .state = "waiting", .batch = "0"};
     item->n = page->ingest->listed + (long long)page->count;
+    snprintf(item->n_text, sizeof item->n_text, "%lld", item->n);
+    snprintf(item->bytes, sizeof item->bytes, "%lld", (long long)object->bytes);
     if (!item->key) return error_oom(err);
     if (!text || object->bytes > LIMIT_DOCUMENT_BYTES) {
       item->state = "failed";
@@ -119,27 +123,6 @@ static enum status take_items(struct page *page, const struct s3_page *listed, s
     }
   }
   return OK;
-}
-
-/* One column of the items as an array. */
-typedef const char *(*item_text)(const struct page *page, const struct item *item);
-static const char *number_text(const struct page *page, long long number) { return arena_printf(page->arena, "%lld", number); }
-static const char *key_text(const struct page *page, const struct item *item) { return (void)page, item->key; }
-static const char *etag_text(const struct page *page, const struct item *item) { return (void)page, item->object->etag; }
-static const char *bytes_text(const struct page *page, const struct item *item) { return number_text(page, item->object->bytes); }
-static const char *state_text(const struct page *page, const struct item *item) { return (void)page, item->state; }
-static const char *error_text(const struct page *page, const struct item *item) { return (void)page, item->error ? item->error : "null"; }
-static const char *n_text(const struct page *page, const struct item *item) { return number_text(page, item->n); }
-static const char *batch_text(const struct page *page, const struct item *item) { return number_text(page, item->batch); }
-
-/* NULL when memory is out. Those that are left out have no row: unchanged ones, unless what is missing is looked for later. */
-static const char *column(const struct page *page, item_text text, bool all) {
-  const char **values = arena_calloc(page->arena, page->count + 1, sizeof *values);
-  size_t count = 0;
-  for (size_t i = 0; values && i < page->count; i++)
-    if (all || page->ingest->source.delete_missing || strcmp(page->items[i].state, "unchanged") != 0)
-      if (!(values[count++] = text(page, &page->items[i]))) return NULL;
-  return values ? pg_array_param(page->arena, values, count) : NULL;
 }
 
 /* Key by key, whatever the planner takes the table for: pages come in by the thousand, and rows that it knows nothing of yet as fast. */
@@ -150,11 +133,14 @@ static const char judge_sql[] =
 
 static enum status find_unchanged(struct page *page, struct error *err) {
   struct job *job = page->ingest->job;
-  const char *const params[] = {job->connection_id, column(page, key_text, true), column(page, etag_text, true),
-                                column(page, bytes_text, true), page->ingest->source.origin};
+  const char *params[5] = {job->connection_id, NULL, NULL, NULL, page->ingest->source.origin};
+  struct pg_rows rows;
   PGRESULT_AUTO res = NULL;
-  if (!params[1] || !params[2] || !params[3]) return error_oom(err);
-  enum status status = pg_query(job->db, judge_sql, 5, params, &res, err);
+  pg_rows_init(&rows, page->arena, 3);
+  for (size_t i = 0; i < page->count; i++)
+    pg_rows_add(&rows, (const char *const[]){page->items[i].key, page->items[i].object->etag, page->items[i].bytes});
+  enum status status = pg_rows_params(&rows, params + 1, err);
+  if (!status) status = pg_query(job->db, judge_sql, 5, params, &res, err);
   for (int row = 0; !status && row < PQntuples(res); row++) {
     struct item *item = &page->items[pg_int(res, row, 0, 1) - 1];
     if (strcmp(item->state, "waiting") != 0) continue;
@@ -180,15 +166,15 @@ static enum status make_batches(struct page *page, struct error *err) {
     }
     page->batches[last].count++;
     bytes += item->object->bytes;
-    item->batch = page->batches[last].first;
+    snprintf(item->batch, sizeof item->batch, "%lld", page->batches[last].first);
   }
   for (size_t i = 0; i < page->batch_count; i++) {
     struct id id;
     char text[ID_TEXT];
     id_new(&id);
     page->batches[i].job_id = arena_strdup(page->arena, id_format(&id, text));
-    page->batches[i].number = number_text(page, page->batches[i].first);
-    page->batches[i].objects = number_text(page, page->batches[i].count);
+    page->batches[i].number = arena_printf(page->arena, "%lld", page->batches[i].first);
+    page->batches[i].objects = arena_printf(page->arena, "%d", page->batches[i].count);
     if (!page->batches[i].job_id || !page->batches[i].number || !page->batches[i].objects) return error_oom(err);
   }
   return OK;
@@ -202,7 +188,7 @@ static const char step_sql[] =
     "AND i.last_key IS NOT DISTINCT FROM $3 AND NOT i.listed_all RETURNING i.job_id";
 static const char objects_sql[] =
     "INSERT INTO autodb.s3_objects (ingest_id, batch, n, key, etag, bytes, state, error) SELECT $1, g.batch, g.n, g.key, g.etag, g.bytes, "
-    "g.state, nullif(g.error, 'null')::jsonb FROM unnest($2::int8[], $3::int8[], $4::text[], $5::text[], $6::int8[], $7::text[], "
+    "g.state, g.error::jsonb FROM unnest($2::int8[], $3::int8[], $4::text[], $5::text[], $6::int8[], $7::text[], "
     "$8::text[]) "
     "AS g(batch, n, key, etag, bytes, state, error)";
 static const char batches_sql[] =
@@ -226,38 +212,42 @@ static enum status make_jobs(struct job *job, struct arena *arena, const char *n
 }
 
 static enum status store_batches(struct page *page, struct error *err) {
-  const char *values[3][S3_PAGE];
-  for (size_t i = 0; i < page->batch_count; i++) {
-    values[0][i] = page->batches[i].number;
-    values[1][i] = page->batches[i].job_id;
-    values[2][i] = page->batches[i].objects;
-  }
-  const char *params[] = {page->ingest->job->id, NULL, NULL, NULL};
-  for (size_t i = 0; i < 3; i++)
-    if (!(params[i + 1] = pg_array_param(page->arena, values[i], page->batch_count))) return error_oom(err);
-  enum status status = pg_exec(page->ingest->job->db, batches_sql, 4, params, err);
+  const char *params[4] = {page->ingest->job->id};
+  struct pg_rows rows;
+  pg_rows_init(&rows, page->arena, 3);
+  for (size_t i = 0; i < page->batch_count; i++)
+    pg_rows_add(&rows, (const char *const[]){page->batches[i].number, page->batches[i].job_id, page->batches[i].objects});
+  enum status status = pg_rows_params(&rows, params + 1, err);
+  if (!status) status = pg_exec(page->ingest->job->db, batches_sql, 4, params, err);
   return status ? status : make_jobs(page->ingest->job, page->arena, params[1], params[2], err);
+}
+
+/* Unchanged ones have no row, unless what is missing is looked for later. */
+static enum status store_objects(struct page *page, struct error *err) {
+  const char *params[8] = {page->ingest->job->id};
+  struct pg_rows rows;
+  pg_rows_init(&rows, page->arena, 7);
+  for (size_t i = 0; i < page->count; i++) {
+    const struct item *item = &page->items[i];
+    if (!page->ingest->source.delete_missing && strcmp(item->state, "unchanged") == 0) continue;
+    pg_rows_add(&rows,
+                (const char *const[]){item->batch, item->n_text, item->key, item->object->etag, item->bytes, item->state, item->error});
+  }
+  enum status status = pg_rows_params(&rows, params + 1, err);
+  return status ? status : pg_exec(page->ingest->job->db, objects_sql, 8, params, err);
 }
 
 static enum status store_rows(struct page *page, bool last, const char *region, struct error *err) {
   struct ingest *ingest = page->ingest;
-  const char *const step[] = {ingest->job->id,
-                              ingest->attempt,
-                              ingest->last_key,
-                              page->last_key,
-                              number_text(page, (long long)page->count),
-                              number_text(page, page->unchanged),
-                              last ? "true" : "false",
-                              region};
-  static const item_text texts[] = {batch_text, n_text, key_text, etag_text, bytes_text, state_text, error_text};
-  const char *params[8] = {ingest->job->id};
+  char listed[24], unchanged[24];
+  snprintf(listed, sizeof listed, "%zu", page->count);
+  snprintf(unchanged, sizeof unchanged, "%lld", page->unchanged);
+  const char *const step[] = {ingest->job->id, ingest->attempt, ingest->last_key,        page->last_key,
+                              listed,          unchanged,       last ? "true" : "false", region};
   PGRESULT_AUTO res = NULL;
-  if (!step[4] || !step[5]) return error_oom(err);
   enum status status = pg_query(ingest->job->db, step_sql, 8, step, &res, err);
   if (!status && !PQntuples(res)) status = error_set_code(err, ERR_UNAVAILABLE, "OVERTAKEN", "another attempt of this job lists as well");
-  for (size_t i = 0; i < 7 && !status; i++)
-    if (!(params[i + 1] = column(page, texts[i], false))) status = error_oom(err);
-  if (!status) status = pg_exec(ingest->job->db, objects_sql, 8, params, err);
+  if (!status) status = store_objects(page, err);
   return !status && page->batch_count ? store_batches(page, err) : status;
 }
 
