@@ -117,6 +117,7 @@ static void the_one_refused_is_found_out(void **state) {
   static const struct http_reply replies[] = {
       {200, NULL, VECTORS(VECTOR(0, "1,0,0,0")), .cut = 0}, /* how many dimensions there are */
       {400, NULL, "{\"error\":{\"message\":\"input 1 is invalid\"}}", .cut = 0},
+      {200, NULL, VECTORS(VECTOR(0, "1,0,0,0")), .cut = 0}, /* a word is taken: it is one of the texts */
       {200, NULL, VECTORS(VECTOR(0, "1,0,0,0")), .cut = 0},
       {400, NULL, "{\"error\":{\"message\":\"input 0 is invalid\"}}", .cut = 0},
       {200, NULL, VECTORS(VECTOR(0, "0,1,0,0")), .cut = 0},
@@ -126,7 +127,7 @@ static void the_one_refused_is_found_out(void **state) {
   ERROR_AUTO err = {0};
   EMBEDDER_AUTO embedder = NULL;
   struct context_job job;
-  struct http_double *server = http_double_new(replies, 6);
+  struct http_double *server = http_double_new(replies, 7);
   struct config remote = context_config("openai", http_double_url(server));
   remote.embed_model = "test-model";
   context_job(&fixture, &job);
@@ -138,16 +139,47 @@ static void the_one_refused_is_found_out(void **state) {
   assert_int_equal(outcomes[1].state, INGEST_FAILED);
   assert_string_equal(outcomes[1].code, "PROVIDER_REFUSED");
   assert_int_equal(outcomes[2].state, INGEST_READY);
-  assert_int_equal(http_double_count(server), 5);
+  assert_int_equal(http_double_count(server), 6);
   struct ingest_source more[] = {source_of("5", "Five."), source_of("4", "Four.")};
   if (ingest_documents(&job.job, embedder, more, 2, outcomes, &err)) fail_msg("%s", err.message);
-  assert_int_equal(http_double_count(server), 6); /* asked for both at once */
+  assert_int_equal(http_double_count(server), 7); /* asked for both at once */
   char sql[500];
   snprintf(sql, sizeof sql,
            "SELECT count(*) FROM autodb.chunk_vectors v JOIN autodb.documents d ON d.id = v.document_id WHERE d.connection_id = '%s' AND "
            "(d.name, v.embedding::text) IN (('1', '[1,0,0,0]'), ('3', '[0,1,0,0]'), ('4', '[0,0,1,0]'), ('5', '[0,0,0,1]'))",
            job.connection_id);
   assert_int_equal(harness_count(fixture.h->database_url, sql), 4);
+  http_double_free(server);
+  arena_free(job.job.arena);
+}
+
+/* A key that was revoked is no document's fault: the job says so, and what was found is found still. */
+static void settings_that_are_refused_harm_no_document(void **state) {
+  static const struct http_reply replies[] = {{200, NULL, VECTORS(VECTOR(0, "1,0,0,0")), .cut = 0},
+                                              {200, NULL, VECTORS(VECTOR(0, "0,1,0,0")), .cut = 0},
+                                              {401, NULL, "{\"error\":{\"message\":\"no such key\"}}", .cut = 0}};
+  (void)state;
+  ERROR_AUTO err = {0};
+  EMBEDDER_AUTO embedder = NULL;
+  struct context_job job;
+  struct http_double *server = http_double_new(replies, 3);
+  struct config remote = context_config("openai", http_double_url(server));
+  remote.embed_model = "revoked-model";
+  context_job(&fixture, &job);
+  assert_int_equal(embedder_new(&remote, fixture.own, &embedder, &err), OK);
+  struct ingest_source first = source_of("1", "One."), again = source_of("1", "One, and more.");
+  struct ingest_outcome outcome = {0};
+  if (ingest_documents(&job.job, embedder, &first, 1, &outcome, &err)) fail_msg("%s", err.message);
+  assert_int_equal(ingest_documents(&job.job, embedder, &again, 1, &outcome, &err), ERR_VALIDATION);
+  assert_string_equal(err.code, "PROVIDER_REFUSED");
+  assert_non_null(strstr(err.message, "no such key"));
+  char sql[300];
+  snprintf(
+      sql, sizeof sql,
+      "SELECT count(*) FROM autodb.chunks c JOIN autodb.chunk_vectors v ON v.connection_id = c.connection_id AND v.chunk_id = c.id WHERE "
+      "c.connection_id = '%s' AND c.body = 'One.'",
+      job.connection_id);
+  assert_int_equal(harness_count(fixture.h->database_url, sql), 1);
   http_double_free(server);
   arena_free(job.job.arena);
 }
@@ -177,6 +209,7 @@ int main(void) {
       cmocka_unit_test(each_ends_as_alone),
       cmocka_unit_test(all_or_none),
       cmocka_unit_test(the_one_refused_is_found_out),
+      cmocka_unit_test(settings_that_are_refused_harm_no_document),
       cmocka_unit_test(what_is_no_group),
   };
   return cmocka_run_group_tests(tests, context_setup, context_teardown);

@@ -71,11 +71,13 @@ static enum status ask(struct ingest *ingest, struct ingest_item *items, size_t 
   return status;
 }
 
-/* What the provider will have none of, today or tomorrow, is the document's fault: of one among several it is asked one by one which. */
+/* What the provider will have none of, today or tomorrow, is the document's fault, unless it has none of a mere word either: then the job
+ * fails, and the documents are found as before. Of one among several it is asked one by one which. */
 static enum status ask_for_vectors(struct ingest *ingest, struct error *err) {
   ERROR_AUTO fault = {0};
   enum status status = ask(ingest, ingest->items, ingest->count, &fault);
   if (status != ERR_VALIDATION) return status ? error_set_code(err, status, fault.code, "%s", fault.message) : OK;
+  if ((status = embedder_check(ingest->embedder, err))) return status;
   for (size_t i = 0; i < ingest->count; i++) {
     struct ingest_item *item = &ingest->items[i];
     error_clear(&fault);

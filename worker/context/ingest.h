@@ -40,7 +40,8 @@ struct ingest_outcome { /* strings in the job's arena */
 #define INGEST_GROUP 16 /* documents at most in one transaction: what small ones cost is mostly the statements around them */
 
 /* What is wrong with a document is its outcome; a failure is of the job, and of the whole group: ERR_UNAVAILABLE when the database or the
- * provider of vectors can't be reached, so that the job is tried again. Sources have ids, all of them, or are all different by source and
+ * provider of vectors can't be reached, so that the job is tried again; ERR_VALIDATION when the provider refuses whatever it is asked, as
+ * with a wrong key. Sources have ids, all of them, or are all different by source and
  * name; an outcome for each. embedder may be used for many. The job's arena grows by what the outcomes need only. */
 MUST_CHECK enum status ingest_documents(struct job *job, struct embedder *embedder, const struct ingest_source *sources, size_t count,
                                         struct ingest_outcome *ret_outcomes, struct error *err);

@@ -19,6 +19,7 @@
 
 #define SETTINGS_BYTES (64 * 1024)
 #define PROBE_MS 30000
+#define PROBE_BYTES ((size_t)8 << 20)
 #define DIMS_MAX 4000 /* embedding_models */
 
 static const struct embed_driver *const drivers[] = {&embed_builtin, &embed_bedrock, &embed_openai};
@@ -115,11 +116,12 @@ static enum status known_dims(struct embedder *embedder, struct error *err) {
 static enum status ask(struct embedder *embedder, enum embed_purpose purpose, const struct embed_text *texts, size_t count, int timeout_ms,
                        struct arena *arena, float *vectors, struct error *err);
 
+static const struct embed_text probe = {"dimensions", 10};
+
 /* The model says itself how long its vectors are. */
 static enum status measure_dims(struct embedder *embedder, struct error *err) {
-  static const struct embed_text word = {"dimensions", 10};
-  ARENA_AUTO arena = arena_new((size_t)8 << 20);
-  enum status status = arena ? ask(embedder, EMBED_PASSAGE, &word, 1, PROBE_MS, arena, NULL, err) : error_oom(err);
+  ARENA_AUTO arena = arena_new(PROBE_BYTES);
+  enum status status = arena ? ask(embedder, EMBED_PASSAGE, &probe, 1, PROBE_MS, arena, NULL, err) : error_oom(err);
   if (!status && (embedder->target.dims < 1 || embedder->target.dims > DIMS_MAX))
     return error_set_code(err, ERR_VALIDATION, "PROVIDER_REFUSED", "the model's vectors have %d dimensions: at most %d can be stored",
                           embedder->target.dims, DIMS_MAX);
@@ -455,6 +457,12 @@ enum status embedder_run(struct embedder *embedder, enum embed_purpose purpose, 
   if (!status) status = ask_for_open(&run, purpose, timeout_ms, err);
   if (!status) *ret_vectors = run.vectors;
   return status;
+}
+
+enum status embedder_check(struct embedder *embedder, struct error *err) {
+  ARENA_AUTO arena = arena_new(PROBE_BYTES);
+  float *vector = arena ? arena_calloc(arena, (size_t)embedder->target.dims, sizeof *vector) : NULL;
+  return vector ? ask(embedder, EMBED_PASSAGE, &probe, 1, PROBE_MS, arena, vector, err) : error_oom(err);
 }
 
 /* --- accounting --- */

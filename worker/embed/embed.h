@@ -58,6 +58,9 @@ const struct embed_model *embedder_model(const struct embedder *embedder); /* li
 MUST_CHECK enum status embedder_run(struct embedder *embedder, enum embed_purpose purpose, const struct embed_text *texts, size_t count,
                                     int timeout_ms, struct arena *arena, const float **ret_vectors, struct error *err);
 
+/* Whether it makes a vector of a word, asked anew: what is refused then is no text's fault but the settings'. Errors as embedder_run's. */
+MUST_CHECK enum status embedder_check(struct embedder *embedder, struct error *err);
+
 /* Models that are made of words (the built-in one) take them as they were read, for who has read them already, or means others with them:
  * the vector as embedder_run makes it, at `out`, model.dims zeroes. */
 struct lexicon_list;
