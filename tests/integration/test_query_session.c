@@ -1,6 +1,8 @@
 /* test_query_session.c - the guarded session: limits, what is cut, plans, and how failures are told. */
 #include "tests/support/guarded.h"
 
+#include <signal.h>
+
 #include "common/json.h"
 #include "common/pg.h"
 #include "worker/query/session.h"
@@ -98,6 +100,23 @@ static void test_settings_do_not_stay(void **state) {
   assert_string_equal(PQgetvalue(res, 0, 2), "shop, hr, pg_temp");
   PQclear(res);
   assert_int_equal(query_session_query(session, "SET TRANSACTION READ WRITE", 0, NULL, &res, &err), ERR_VALIDATION); /* too late */
+}
+
+/* A server that says nothing, not even that its own timeout is over. */
+static void test_a_silent_server_is_a_timeout(void **state) {
+  (void)state;
+  ERROR_AUTO err = {0};
+  QUERY_SESSION_AUTO session = open_session(world.reader);
+  PGresult *res = NULL;
+  assert_int_equal(query_session_begin(session, NULL, 100, &err), OK);
+  assert_int_equal(query_session_query(session, "SELECT pg_backend_pid()", 0, NULL, &res, &err), OK);
+  pid_t backend = (pid_t)strtol(PQgetvalue(res, 0, 0), NULL, 10);
+  PQclear(res);
+  assert_int_equal(kill(backend, SIGSTOP), 0);
+  enum status status = query_session_query(session, "SELECT 1", 0, NULL, &res, &err);
+  kill(backend, SIGCONT);
+  assert_int_equal(status, ERR_VALIDATION);
+  assert_string_equal(err.code, "STATEMENT_TIMEOUT");
 }
 
 static void expect(struct query_session *session, const char *sql, const char *text) {
@@ -199,6 +218,7 @@ int main(void) {
                                      cmocka_unit_test(test_byte_budget),
                                      cmocka_unit_test(test_failures),
                                      cmocka_unit_test(test_settings_do_not_stay),
+                                     cmocka_unit_test(test_a_silent_server_is_a_timeout),
                                      cmocka_unit_test(test_runs_in_the_open_transaction),
                                      cmocka_unit_test(test_a_role_that_writes_is_refused_in_the_open_transaction),
                                      cmocka_unit_test(test_explain),

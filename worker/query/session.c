@@ -100,12 +100,16 @@ static enum status lost(struct query_session *session, struct error *err) {
   return error_set(err, ERR_UNAVAILABLE, "the connection to the database was lost while the query ran");
 }
 
+static enum status too_long(const struct query_session *session, struct error *err) {
+  return error_set_code(err, ERR_VALIDATION, "STATEMENT_TIMEOUT", "the query took longer than %d ms and was cancelled",
+                        session->statement_ms);
+}
+
 enum status session_failed(struct query_session *session, const PGresult *res, struct error *err) {
   const char *sqlstate = res ? pg_sqlstate(res) : "";
   enum status status = pg_error(session->conn, res, err);
   if (strcmp(sqlstate, "57014") == 0 || strcmp(sqlstate, "25P04") == 0)
-    status = error_set_code(err, ERR_VALIDATION, "STATEMENT_TIMEOUT", "the query took longer than %d ms and was cancelled",
-                            session->statement_ms);
+    status = too_long(session, err);
   else if (status == ERR_VALIDATION)
     snprintf(err->code, sizeof err->code, "EXECUTION_FAILED");
   else if (strncmp(sqlstate, "53", 2) == 0 && session->conn &&
@@ -136,12 +140,19 @@ static bool wait_input(const struct query_session *session, int64_t deadline_ms)
   }
 }
 
-/* The next result, or NULL at the end; false: the connection failed or the time is over. */
-static bool next_result(struct query_session *session, int64_t deadline_ms, PGresult **ret_res) {
-  while (PQisBusy(session->conn))
-    if (!wait_input(session, deadline_ms) || !PQconsumeInput(session->conn)) return false;
+/* The next result, or NULL at the end. Fails, the connection being dropped, when it is lost, or when the server says nothing long after its
+ * own timeout: while it makes one large value it does not look at the clock. */
+static enum status next_result(struct query_session *session, int64_t deadline_ms, PGresult **ret_res, struct error *err) {
+  while (PQisBusy(session->conn)) {
+    if (!wait_input(session, deadline_ms)) {
+      cancel(session);
+      session_drop(session);
+      return too_long(session, err);
+    }
+    if (!PQconsumeInput(session->conn)) return lost(session, err);
+  }
   *ret_res = PQgetResult(session->conn);
-  return true;
+  return OK;
 }
 
 /* What a message that was sent is answered with. */
@@ -151,10 +162,8 @@ static enum status collect(struct query_session *session, session_row each, void
   bool stopped = false;
   for (;;) {
     PGresult *res = NULL;
-    if (!next_result(session, deadline, &res)) {
-      cancel(session);
-      return lost(session, err);
-    }
+    enum status status = next_result(session, deadline, &res, err);
+    if (status) return status;
     if (!res) break;
     ExecStatusType kind = PQresultStatus(res);
     if (kind == PGRES_COPY_IN || kind == PGRES_COPY_OUT || kind == PGRES_COPY_BOTH) { /* no statement of ours: would wait for ever */

@@ -301,7 +301,9 @@ static enum status run_it(struct pipeline *pipeline, struct query_result **ret_r
   if (!session_of(pipeline))
     return error_set_code(err, ERR_UNAVAILABLE, "EXECUTION_FAILED", "the database can't be reached: %.800s", pipeline->why.message);
   job_progress(pipeline->job, 75, "execute", NULL);
-  return query_session_run(pipeline->session, pipeline->guarded, &limits, pipeline->job->arena, ret_rows, err);
+  enum status status = query_session_run(pipeline->session, pipeline->guarded, &limits, pipeline->job->arena, ret_rows, err);
+  if (status == ERR_UNAVAILABLE) snprintf(err->code, sizeof err->code, "EXECUTION_FAILED");
+  return status;
 }
 
 static const char *finish(struct pipeline *pipeline, const struct error *failed) {
