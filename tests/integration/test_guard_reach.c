@@ -39,8 +39,9 @@ static const char more[] =
     "CREATE CAST (shop.seen AS text) WITH FUNCTION shop.seen_text(shop.seen);"
     "CREATE FUNCTION shop.json_seen(json) RETURNS shop.seen LANGUAGE plpgsql AS $$ BEGIN RAISE 'called'; END $$;"
     "CREATE CAST (json AS shop.seen) WITH FUNCTION shop.json_seen(json);"
-    "CREATE TABLE shop.spied (id int, s shop.spy, c shop.seen, note text);"
-    "INSERT INTO shop.spied VALUES (1, 'x', ROW(7), 'n')";
+    "CREATE TYPE shop.kinds AS ENUM ('a', 'b');"
+    "CREATE TABLE shop.spied (id int, s shop.spy, c shop.seen, note text, kind shop.kinds);"
+    "INSERT INTO shop.spied VALUES (1, 'x', ROW(7), 'n', 'a')";
 
 static int setup(void **state) {
   guarded_begin(&world, major, more);
@@ -163,6 +164,7 @@ static void test_casts_to_show(void **state) {
                                        {"SELECT max(s) FROM shop.spied", "", "x", 0},
                                        {"SELECT NULL::shop.seen", "", "", 0},
                                        {"SELECT s::text FROM shop.spied", "cast-not-allowed", NULL, 0},
+                                       {"SELECT kind::text FROM shop.spied", "", "a", 0}, /* a cast of another type */
                                        {"SELECT s || 'x' FROM shop.spied", "cast-not-allowed", NULL, 0},
                                        {"SELECT 'x' || c FROM shop.spied", "cast-not-allowed", NULL, 0},
                                        {"SELECT note || 'x' FROM shop.spied", "", "nx", 0},

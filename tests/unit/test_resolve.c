@@ -56,6 +56,8 @@ static void test_unresolved(void **state) {
       {"SELECT * FROM shop.customer", QUERY_NAME_TABLE, "shop.customer", "shop.customers"},
       {"SELECT totl_amount FROM orders", QUERY_NAME_COLUMN, "totl_amount", "total_amount"},
       {"SELECT o.amount_total FROM orders o", QUERY_NAME_COLUMN, "o.amount_total", "o.total_amount"},
+      {"SELECT (o).totl_amount FROM orders o", QUERY_NAME_COLUMN, "o.totl_amount", "o.total_amount"},
+      {"SELECT (x).b FROM (SELECT 1 AS a) x", QUERY_NAME_COLUMN, "x.b", NULL},
       {"SELECT orders.id FROM orders o", QUERY_NAME_COLUMN, "orders.id", "o.id"},
       {"SELECT c.total_amount FROM customers c JOIN orders o ON o.customer_id = c.id", QUERY_NAME_COLUMN, "c.total_amount",
        "o.total_amount"},

@@ -189,6 +189,15 @@ static bool named_alone(const struct check *check, const char *target) {
   return false;
 }
 
+/* Of no other type at heart, as a domain is. */
+static bool is_enum(const struct check *check, const char *type) {
+  for (size_t i = 0; i < check->snapshot->enum_count; i++) {
+    const char *own = sql_qualified(check->arena, check->snapshot->enums[i].schema, check->snapshot->enums[i].name);
+    if (own && strcmp(own, type) == 0) return true;
+  }
+  return false;
+}
+
 /* x::target, CAST (x AS target), and target(x). */
 static bool written(const struct check *check, const struct query_resolution *resolution, const json_t *own) {
   const char *source = json_str(own, "source", ""), *target = json_str(own, "target", "");
@@ -198,7 +207,7 @@ static bool written(const struct check *check, const struct query_resolution *re
     if (to && (!guard_same_type(to, target) || untyped(cast->arg))) continue;
     bool is_free;
     const char *from = type_of(check, resolution, cast->arg, &is_free);
-    if (!from || !of_server(from) || guard_same_type(from, source) || !compares(from)) return true;
+    if (!from || guard_same_type(from, source) || !(compares(from) || is_enum(check, from))) return true;
   }
   const char *dot = strrchr(target, '.');
   for (size_t i = 0; i < resolution->function_count; i++)

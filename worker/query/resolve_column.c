@@ -184,15 +184,14 @@ static void unknown_entry(struct resolver *r, const struct query_scope *scope, c
                     schema ? "." : "", name);
 }
 
-static void unknown_member(struct resolver *r, const struct query_scope *scope, const PgQuery__ColumnRef *ref, const struct query_rte *rte,
-                           const char *name) {
+static void unknown_member(struct resolver *r, const struct query_scope *scope, const char *dotted, int position,
+                           const struct query_rte *rte, const char *name) {
   struct suggest suggest = {.wanted = name};
-  const char *dotted = resolve_dotted(r, ref->n_fields, ref->fields);
   offer_columns(r, &suggest, rte, true, 0.15);
   for (size_t i = scope->visible_from; i < scope->rte_count; i++)
     if (scope->rtes[i] != rte && !scope->rtes[i]->hidden) offer_columns(r, &suggest, scope->rtes[i], true, 0);
   offer_elsewhere(r, &suggest);
-  resolve_problem(r, QUERY_NAME_COLUMN, ref->location, dotted, &suggest, "%s has no column %s%s%s",
+  resolve_problem(r, QUERY_NAME_COLUMN, position, dotted, &suggest, "%s has no column %s%s%s",
                   rte->table ? rte->table->qualified : rte->name, name, suggest.best[0] ? "; the nearest is " : "",
                   suggest.best[0] ? suggest.best[0] : "");
 }
@@ -211,7 +210,7 @@ static void resolve_member(struct resolver *r, struct query_scope *scope, const 
     binding.column = WHOLE_ROW;
     bind(r, binding);
   } else {
-    unknown_member(r, scope, ref, binding.rte, name);
+    unknown_member(r, scope, resolve_dotted(r, ref->n_fields, ref->fields), ref->location, binding.rte, name);
   }
 }
 
@@ -291,6 +290,20 @@ static bool resolve_row_field(struct resolver *r, struct query_scope *scope, con
   return false;
 }
 
+/* (t).nope, where t is an entry of FROM all of whose columns are known. */
+static void unknown_field(struct resolver *r, const struct query_scope *scope, const PgQuery__Node *value, const char *name) {
+  if (value->node_case != PG_QUERY__NODE__NODE_COLUMN_REF || value->column_ref->n_fields != 1) return;
+  const char *entry = sql_node_string(value->column_ref->fields[0]);
+  const struct query_rte *rte = NULL;
+  int column;
+  for (const struct query_scope *at = scope; at && entry && !rte; at = at->parent) {
+    if (columns_named(at, entry, &rte, &column)) return;
+    rte = rte_named(at, NULL, entry);
+  }
+  const char *dotted = rte && !rte->open ? arena_printf(r->arena, "%s.%s", entry, name) : NULL;
+  if (dotted) unknown_member(r, scope, dotted, value->column_ref->location, rte, name);
+}
+
 void resolve_indirection(struct resolver *r, struct query_scope *scope, const PgQuery__AIndirection *indirection) {
   r->out->indirection_count++;
   const char *first = indirection->n_indirection ? sql_node_string(indirection->indirection[0]) : NULL;
@@ -303,7 +316,8 @@ void resolve_indirection(struct resolver *r, struct query_scope *scope, const Pg
       resolve_expression(r, scope, part->a_indices->lidx);
       resolve_expression(r, scope, part->a_indices->uidx);
     } else if (name && !(i == 0 && (known || is_field(r, indirection->arg, name)))) {
-      resolve_attribute_call(r, name, -1); /* or a field that we can't know */
+      bool call = resolve_attribute_call(r, name, -1); /* or a field that we can't know */
+      if (!call && i == 0) unknown_field(r, scope, indirection->arg, name);
     }
   }
 }
