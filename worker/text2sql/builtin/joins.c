@@ -1,7 +1,9 @@
 /* joins.c - edges and cheapest paths. */
 #include "worker/text2sql/builtin/joins.h"
 
+#include <ctype.h>
 #include <string.h>
+#include <strings.h>
 
 #define EDGES_MAX 4096
 /* Costs of a step. What the design means (a declared key to the one) is cheapest. */
@@ -116,6 +118,12 @@ static void read_declared(struct edge_reader *r, size_t at) {
   }
 }
 
+/* "pid" of publication: an initial, where no table of that initial has a longer way to say it. */
+static bool initial_key(const struct snap_table *table, const struct names *names, size_t at, const char *column) {
+  const char *name = names->table_counts[at] ? names->table_words[at][0]->text : "";
+  return strlen(column) == 3 && strcasecmp(column + 1, "id") == 0 && tolower((unsigned char)*column) == *name && !table_primary(table);
+}
+
 /* The one column a table is known by; views and tables without a key: a column named id, or <table>_id. */
 static const struct snap_column *single_key(const struct snap_table *table, const struct names *names, size_t at, struct arena *arena,
                                             struct words *words) {
@@ -128,7 +136,22 @@ static const struct snap_column *single_key(const struct snap_table *table, cons
     for (size_t i = 0; i + 1 < count; i++) same &= parts[i] == names->table_words[at][own - count + 1 + i];
     if (same) return &table->columns[c];
   }
+  for (size_t c = 0; c < table->column_count; c++)
+    if (initial_key(table, names, at, table->columns[c].name)) return &table->columns[c];
   return NULL;
+}
+
+/* The one table whose key is called so, too: "aid". 0: none, or several; else its index and one. */
+static size_t same_short_key(const struct edge_reader *r, size_t at, const struct snap_column *column,
+                             const struct snap_column *const *keys) {
+  size_t found = 0, len = strlen(column->name);
+  if (len != 3 || strcasecmp(column->name + 1, "id") != 0) return 0;
+  for (size_t to = 0; to < r->snapshot->table_count; to++) {
+    if (to == at || !keys[to] || strcasecmp(keys[to]->name, column->name) != 0 || strcmp(keys[to]->type, column->type) != 0) continue;
+    if (found) return 0;
+    found = to + 1;
+  }
+  return found;
 }
 
 static bool same_type(const struct snap_column *a, const struct snap_column *b) {
@@ -186,6 +209,7 @@ static void read_inferred(struct edge_reader *r, size_t at, const struct snap_co
     bool itself = count > 1 && reflexive(words, count) && (keyed || names_row_of(r, words[count - 1], at));
     for (size_t to = 0; !keyed && !best && column_integer(column) && to < r->snapshot->table_count; to++) /* "airline", a number */
       if (to != at && keys[to] && column_integer(keys[to]) && names_are_table(r->names, words, count, to)) best = to + 1;
+    if (!keyed && !best) best = same_short_key(r, at, column, keys);
     if (!keyed && !itself && !best) continue;
     for (size_t to = 0; (keyed || itself) && to < r->snapshot->table_count; to++) {
       double score = to != at && keys[to] && same_type(column, keys[to]) ? leads_to(r, words, count, to, keys[to], column->name) : 0;

@@ -94,6 +94,12 @@ static size_t said(const struct study *study, size_t from, size_t to, const stru
     const struct token *token = &study->tokens.items[i];
     if (token->kind != TOKEN_WORD) return 0;
     bool edge = i == from || i + 1 == to;
+    bool thing = to == from + 1 && from > 0 && study_phrase(study, from, "make|makes") && /* "the make, model and year" */
+                 study_phrase(study, from - 1, "the|,|and|by|their|its|per|each|of") && study_phrase(study, from + 1, ",|and|or|of|?");
+    if (thing) {
+      ret_words[n++] = token->word;
+      continue;
+    }
     bool verb_or_noun = i == from && i > 0 && to > from + 1 && study_phrase(study, i, "display|list|like|show|return"); /* "list price" */
     if (study_glue(token->lower) && !verb_or_noun) {
       bool hand = study_phrase(study, i, "on hand|on order|in stock") > 0; /* "quantity on hand" */

@@ -80,6 +80,34 @@ static bool ties_together(const struct study *study, size_t at) {
   return asked;
 }
 
+/* "mountains that climbers climbed": what a table's rows do, who are called by it. */
+static bool agents_verb(const struct study *study, size_t at) {
+  static const char *const agents[] = {"er", "r", "or", "eer"};
+  const struct word *verb = study->tokens.items[at].word;
+  size_t len = verb ? strlen(verb->text) : 0;
+  for (size_t t = 0; len > 3 && t < study->snapshot->table_count; t++) {
+    size_t count = study->names.table_counts[t];
+    const char *name = count && study->mentioned[t] ? study->names.table_words[t][count - 1]->text : "";
+    if (strncmp(name, verb->text, len) != 0) continue;
+    for (size_t i = 0; i < sizeof agents / sizeof *agents; i++)
+      if (strcmp(name + len, agents[i]) == 0) return true;
+  }
+  return false;
+}
+
+/* "born in California" of born_state: the rest of the name of a column that a condition or group near it is about. */
+static bool rest_of_name(const struct study *study, size_t at) {
+  const struct reading *r = &study->reading;
+  const struct word *word = study->tokens.items[at].word;
+  for (size_t i = 0; word && i < r->filter_count + r->group_count; i++) {
+    const struct filter *filter = i < r->filter_count ? &r->filters[i] : NULL;
+    const struct place *of = filter ? &filter->of : &r->groups[i - r->filter_count].of;
+    if (!of->column || (filter && (filter->at > at + 5 || at > filter->end + 1))) continue;
+    if (named_by(study, of->column, (const char *const[]){word->text, NULL})) return true;
+  }
+  return false;
+}
+
 /* "business class", "gold tier": the noun behind a value that says what kind of thing it is. */
 static bool classifies(const struct study *study, size_t at) {
   if (!study_phrase(study, at,
@@ -233,6 +261,8 @@ void judge_coverage(struct study *study) {
   for (size_t i = 0; i < study->tokens.count; i++) {
     const struct token *token = &study->tokens.items[i];
     if (study->explained[i] || token->kind == TOKEN_MARK || newly(study, i)) continue;
+    bool plain = token->kind == TOKEN_WORD && !weighty(token->lower) && !token->capital;
+    if (plain && (agents_verb(study, i) || rest_of_name(study, i))) continue;
     words++;
     list = arena_printf(study->arena, "%s%s\u201c%s\u201d", list, *list ? ", " : "", study_words(study, i, i + 1));
   }

@@ -150,7 +150,8 @@ size_t rule_table(struct reader *reader, size_t at) {
   struct reading *out = reader->out;
   const struct mention *mention = mention_at(reader, at);
   const struct link *table = mention_best(mention, LINK_TABLE), *column = mention_best(mention, LINK_COLUMN);
-  if (!table || (column && column->score > table->score + 0.1)) return 0;
+  bool synonym = table && column && !says_table(reader->study, mention, table->table) && says_word(reader, mention, column);
+  if (!table || (column && column->score > table->score + (synonym ? -0.2 : 0.1))) return 0; /* "city" is no location, but its name */
   bool state = table->score < 0.9 && at > 0 && token_is(reader, at - 1, "are|were") && !words_plural(token_lower(reader, mention->to - 1));
   if (state && !mention->verb) return 0; /* "machines are down": no rows of downtime */
   if (only_kind_of(reader, mention) && mention_best(mention_at(reader, mention->to), LINK_TABLE)->table == reader->out->subject)
@@ -292,6 +293,10 @@ size_t rule_column(struct reader *reader, size_t at) {
     if (column->score >= 0.6) draw_done(reader, column, at);
     return column->score >= 0.7 ? mention->to - at : 0;
   }
+  const struct measure *last = reader->out->item_count ? &reader->out->items[reader->out->item_count - 1] : NULL;
+  bool kind = last && last->kind == MEASURE_COUNT && last->of.column && at > 0 && study->explained[at - 1] && mention_at(reader, at - 1);
+  if (kind && !says_word(reader, mention, column) && token_is(reader, at, "status|statuses|type|types|kinds|levels|categories|states"))
+    return mention->to - at; /* "how many acting statuses": what the column before is */
   bool doing = column->score < 0.99 && at > 0 && at == mention->to - 1 && token_is(reader, mention->to, "the|more|less|over|under") &&
                reader->last_table != NO_TABLE && mention_at(reader, at - 1) && mention_best(mention_at(reader, at - 1), LINK_TABLE);
   if (doing) return 1; /* "doctors charge the highest fee" */

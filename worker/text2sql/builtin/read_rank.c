@@ -80,6 +80,13 @@ static bool averaged(const struct study *study, const struct snap_column *column
   return named_by(study, column, (const char *const[]){"rating", "score", "grade", "star", "gpa", "rate", "satisfact", NULL});
 }
 
+/* Each row asked for has one such number: its own, or that of the one row it belongs to. */
+static bool rows_own(const struct reader *reader, struct place place) {
+  const struct reading *out = reader->out;
+  if (place.table == out->subject) return true;
+  return wants_rows(reader) && !out->group_count && study_belongs(reader->study, out->subject, place.table);
+}
+
 /* A column, count or sum that rows are ranked by. */
 size_t ranking_measure(struct reader *reader, size_t at, bool count, bool falling, struct measure *ret) {
   struct study *study = reader->study;
@@ -87,9 +94,9 @@ size_t ranking_measure(struct reader *reader, size_t at, bool count, bool fallin
   if (done) return done;
   size_t n = read_measure(reader, at, ret), p = skip_glue(reader, at);
   bool counts = study_phrase(study, at, "number of|the number of");
-  bool rows_own =
+  bool each =
       n && counts && ret->kind == MEASURE_SUM && ret->of.table == reader->out->subject && wants_rows(reader) && !reader->out->group_count;
-  if (rows_own) ret->kind = MEASURE_NONE; /* "who has the greatest number of points": each has one */
+  if (each) ret->kind = MEASURE_NONE; /* "who has the greatest number of points": each has one */
   if (n || study->doubt) return n;
   const struct mention *mention = mention_at(reader, p);
   const struct link *table = mention_best(mention, LINK_TABLE), *column = mention_best(mention, LINK_COLUMN);
@@ -98,10 +105,7 @@ size_t ranking_measure(struct reader *reader, size_t at, bool count, bool fallin
   if (mention && table && !said && (!column || table->score > column->score + 0.05 || count) && !mention->verb) {
     const struct mention *next = mention_at(reader, mention->to);
     if (next && mention_best(next, LINK_COLUMN) && !next->verb && settle_column(reader, next, WANT_MEASURABLE, &place)) {
-      *ret = (struct measure){.of = place,
-                              .kind = place.table == reader->out->subject ? MEASURE_NONE
-                                      : falling                           ? MEASURE_MAX
-                                                                          : MEASURE_MIN};
+      *ret = (struct measure){.of = place, .kind = rows_own(reader, place) ? MEASURE_NONE : falling ? MEASURE_MAX : MEASURE_MIN};
       return next->to - at;
     }
     size_t which = study->doubt ? NO_TABLE : settle_table(reader, mention);
@@ -119,8 +123,7 @@ size_t ranking_measure(struct reader *reader, size_t at, bool count, bool fallin
     *ret = (struct measure){.kind = MEASURE_COUNT, .of.table = place.table};
     return mention->to - at;
   }
-  bool own = place.table == reader->out->subject || /* or of the one row that each belongs to */
-             (wants_rows(reader) && !reader->out->group_count && study_belongs(study, reader->out->subject, place.table));
+  bool own = rows_own(reader, place);
   enum measure_kind all = averaged(study, place.column) ? MEASURE_AVG : MEASURE_SUM;
   *ret = (struct measure){.kind = own ? MEASURE_NONE : count ? all : falling ? MEASURE_MAX : MEASURE_MIN, .of = place};
   return mention->to - at;
@@ -254,6 +257,9 @@ static size_t read_top(struct reader *reader, size_t at) {
   reader->out->limit = count;
   if (number_first) return 1;
   reader->top = true;
+  size_t well = study_phrase(study, at + 2, "best selling|top selling|best performing|top performing|highest grossing");
+  for (size_t i = at + 2; well && i < study->tokens.count; i++) /* "top 5 best selling models by revenue": the same said twice */
+    if (study_phrase(study, i, "by|in terms of|based on") && (reader->top_falling = true)) return 2 + well;
   reader->top_falling = !token_is(reader, at, "bottom|worst|first");
   if (token_is(reader, at, "last|first")) {
     size_t noun, table = ranked_table(reader, at + 2, &noun);
@@ -310,6 +316,13 @@ static size_t rank_plainly(struct reader *reader, size_t at, bool falling, bool 
     return 1;
   }
   if (token_is(reader, at, "most|least|fewest") || !next || next->verb || !mention_best(next, LINK_TABLE)) return 0;
+  if (token_is(reader, at, "highest|lowest") && settle_table(reader, next) == reader->out->subject &&
+      find_concept(reader, reader->out->subject, "elevation altitude height", WANT_NUMBER, &place)) { /* "the highest mountain" */
+    add_key(reader, (struct measure){.of = place}, falling);
+    reader->out->listed = true;
+    set_limit(reader, next->to - 1);
+    return 1;
+  }
   bool by = false;
   for (size_t i = next->to; i < study->tokens.count && i < next->to + 6; i++) by |= study_phrase(study, i, "by|in terms of|based on") > 0;
   if (!by || reader->out->key_count) return 0;

@@ -12,7 +12,8 @@ static const struct way {   /* of saying that a text is within another */
      "x%", false},
     {"ends with|end with|ending with|ends in|ending in", "%x", false},
     {"does not contain|do not contain|not containing|doesn contain|not contain", "%x%", true},
-    {"mentions the word|mentions|mention|mentioning|contains the word|containing the word|contain the word|contains the text|includes "
+    {"has the substring|have the substring|had the substring|with the substring|contains the substring|contain the substring|mentions the "
+     "word|mentions|mention|mentioning|contains the word|containing the word|contain the word|contains the text|includes "
      "the word|contains the "
      "string|contains|containing|contain|includes|include|including|is like|are like|like|has the "
      "word|matching|matches|with|have|has|having",
@@ -61,9 +62,9 @@ static size_t match_way(struct reader *reader, const struct way *way, const stru
   struct study *study = reader->study;
   size_t n = study_phrase(study, from, way->phrases), p = from + n;
   if (!n) return 0;
-  bool word = token_is(reader, p, "the") && token_is(reader, p + 1, "word|letter|text|string|letters|phrase|term");
+  bool word = token_is(reader, p, "the") && token_is(reader, p + 1, "word|letter|text|string|substring|letters|phrase|term");
   if (word) p += 2;
-  word |= token_is(reader, p - 1, "word|text|string|letter");
+  word |= token_is(reader, p - 1, "word|text|string|substring|letter");
   bool article = from > at && !word && token_is(reader, p, "a|an") && token_at(reader, p + 1)->kind == TOKEN_WORD; /* "mentions a garage" */
   p += article ? 1 : 0;
   const struct token *token = text_behind(reader, from, p, !word && way == &ways[sizeof ways / sizeof *ways - 1], from > at);

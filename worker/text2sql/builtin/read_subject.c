@@ -80,7 +80,8 @@ static size_t first_table(struct reader *reader) {
     if (called != NO_TABLE) return called;
     if (!table || (mention->verb && !(at == 1 && token_is(reader, 0, "who"))) || behind_group_word(reader, at)) continue;
     const struct link *column = mention_best(mention, LINK_COLUMN), *value = mention_best(mention, LINK_VALUE);
-    if ((column && column->score > table->score + 0.05) || (value && value->score > table->score + 0.16)) continue;
+    bool synonym = column && !says_table(reader->study, mention, table->table) && says_word(reader, mention, column);
+    if ((column && column->score > table->score + (synonym ? -0.2 : 0.05)) || (value && value->score > table->score + 0.16)) continue;
     if (table->score < 0.62 || only_kind_of(reader, mention)) continue;
     found = settle_table(reader, mention);
     if (found != NO_TABLE || reader->study->doubt) return found;

@@ -122,6 +122,20 @@ static bool exact_in_reach(struct reader *reader, const struct mention *mention,
   return false;
 }
 
+/* "user ID" of users, which only their notifications call user_id: the key that it leads to, without a join. */
+static void own_key(const struct reader *reader, struct place *place) {
+  const struct study *study = reader->study;
+  size_t subject = reader->out->subject;
+  for (size_t i = 0; subject != NO_TABLE && place->table != subject && i < study->graph.edge_count; i++) {
+    const struct join_edge *edge = &study->graph.edges[i];
+    if (edge->from != place->table || edge->to != subject || edge->role_count || edge->column_count != 1) continue;
+    const struct snap_column *key = table_key_column(study_table(study, subject));
+    if (!key || strcmp(edge->from_columns[0], place->column->name) != 0 || strcmp(edge->to_columns[0], key->name) != 0) continue;
+    *place = (struct place){.table = subject, .column = key};
+    return;
+  }
+}
+
 bool settle_column(struct reader *reader, const struct mention *mention, enum wanted wanted, struct place *ret_place) {
   const struct link *best = NULL, *rival = NULL;
   double most = -9, next = -9;
@@ -145,6 +159,7 @@ bool settle_column(struct reader *reader, const struct mention *mention, enum wa
     return false;
   }
   *ret_place = (struct place){.table = best->table, .column = best->column};
+  own_key(reader, ret_place);
   return true;
 }
 
