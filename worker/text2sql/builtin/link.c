@@ -426,16 +426,7 @@ static void cut(struct study *study) {
                     (participle(&study->tokens.items[at]) || verb_form(study, at, mention) || doing(study, at, mention));
     study->at[at] = mention;
     study->mention_count++;
-    fprintf(stderr, "DBG %s%s:", study_words(study, mention->from, mention->to), mention->verb ? " (verb)" : "");
-    for (size_t i = 0; i < mention->count; i++) {
-      struct link *l = &mention->links[i];
-      fprintf(stderr, " %s %.2f %s.%s%s%s,", (const char *[]){"T", "C", "F", "V", "R", "X"}[l->kind], l->score,
-              l->table == NO_TABLE ? "" : study_table(study, l->table)->name, l->column ? l->column->name : "", l->value ? "=" : "",
-              l->value ? l->value : "");
-    }
-    fprintf(stderr, "\n");
   }
-}
 }
 
 /* --- where values are looked for first --- */
