@@ -25,6 +25,11 @@ static const char more[] =
     "CREATE VIEW shop.tenants AS SELECT id FROM shop.orders WHERE note IS DISTINCT FROM current_setting('app.tenant', true);"
     "CREATE FUNCTION shop.called(text) RETURNS bool LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $$ BEGIN RAISE 'called'; END $$;"
     "CREATE FUNCTION shop.checked(text) RETURNS bool LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN true; END $$;"
+    "CREATE VIEW shop.acts AS SELECT id, shop.called(note) AS c FROM shop.orders;"
+    "CREATE FUNCTION shop.shout(text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN upper($1); END $$;" /* VOLATILE, as most are */
+    "CREATE VIEW shop.shouts AS SELECT id, shop.shout('x') AS c FROM shop.orders;"
+    "CREATE AGGREGATE shop.last (text) (sfunc = textcat, stype = text);"
+    "CREATE VIEW shop.lasts AS SELECT shop.last('x'::text) AS c FROM shop.orders;"
     "CREATE DOMAIN shop.traps AS text CHECK (shop.called(VALUE)); CREATE DOMAIN shop.traps_too AS shop.traps;"
     "CREATE DOMAIN shop.\"Odd. Trap\" AS text CHECK (shop.called(VALUE));"
     "CREATE DOMAIN shop.positive AS int CHECK (VALUE > 0 AND VALUE IN (1, 2, 3));"
@@ -104,6 +109,9 @@ static void test_relations(void **state) {
                                        {"SELECT * FROM shop.columns", "catalog", NULL, 0},
                                        {"SELECT id FROM shop.sleeps", "view-calls", NULL, 0},
                                        {"SELECT * FROM shop.sleeps_in_from", "view-calls", NULL, 0},
+                                       {"SELECT id FROM shop.acts", "view-calls", NULL, 0},
+                                       {"SELECT count(c) FROM shop.shouts", "", NULL, 0},
+                                       {"SELECT count(c) FROM shop.lasts", "", NULL, 0},
                                        {"SELECT count(*) FROM shop.tenants", "", NULL, 0}};
   CHECK_ALL(cases);
 }

@@ -202,7 +202,7 @@ static bool added(const char *list, const char *schema, const char *name) {
 
 static const char *const not_named = "functions of PostgreSQL itself; others when AUTODB_GUARD_FUNCTIONS names them";
 
-static bool trusted_language(const char *language) { return strcmp(language, "sql") == 0 || strcmp(language, "plpgsql") == 0; }
+bool guard_trusted_language(const char *language) { return strcmp(language, "sql") == 0 || strcmp(language, "plpgsql") == 0; }
 
 static void judge_user_function(struct check *check, const struct query_function *call) {
   const struct snap_function *function = call->function;
@@ -213,7 +213,7 @@ static void judge_user_function(struct check *check, const struct query_function
     why = "is VOLATILE: it may write";
   else if (function->security_definer)
     why = "is SECURITY DEFINER: it runs with its owner's rights";
-  else if (!trusted_language(function->language))
+  else if (!guard_trusted_language(function->language))
     why = "is written in a language that can reach beyond the database";
   if (why)
     guard_refuse(check, "function", "function-not-allowed", call->position, not_named, "%s.%s() %s", function->schema, function->name, why);
@@ -266,7 +266,7 @@ const char *guard_refuses(const struct check *check, const json_t *own) {
   const char *volatility = json_str(function, "volatility", "");
   if (strcmp(volatility, "immutable") != 0 && strcmp(volatility, "stable") != 0) return "is VOLATILE: it may write";
   if (!json_is_false(json_object_get(function, "security_definer"))) return "is SECURITY DEFINER: it runs with its owner's rights";
-  return trusted_language(json_str(function, "language", "")) ? NULL : "is written in a language that can reach beyond the database";
+  return guard_trusted_language(json_str(function, "language", "")) ? NULL : "is written in a language that can reach beyond the database";
 }
 
 /* Which of those of the name PostgreSQL takes hangs on the types of its sides: each that these leave must do. */

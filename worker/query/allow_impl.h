@@ -41,6 +41,8 @@ void guard_relations(struct check *check, struct guarded *guarded);
 void guard_functions(struct check *check, const struct query_resolution *resolution);
 /* Whether nobody may call it, whoever names it. */
 bool guard_never(const char *name);
+/* What is written in it cannot leave the database by itself. */
+bool guard_trusted_language(const char *language);
 /* Why a function somebody made, which an operator or cast calls, is not to be called; NULL: it may be. `own`: of the snapshot's lists. */
 const char *guard_refuses(const struct check *check, const json_t *own);
 /* allow_domains.c: types whose values are checked, or read, by calls that nobody wrote. */

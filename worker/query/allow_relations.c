@@ -75,6 +75,18 @@ static bool reaches_out(const struct check *check, const char *name) {
   return builtin && builtin->volatility == 'v';
 }
 
+/* A function somebody made that may do more than read, and with other rights than the reader's, or outside of the database. One that is
+ * only not known to read (VOLATILE is what nobody wrote down) is held by the read-only transaction. */
+static bool acts(const struct check *check, const char *schema, const char *name) {
+  for (size_t i = 0; i < check->snapshot->function_count; i++) {
+    const struct snap_function *function = &check->snapshot->functions[i];
+    if (strcmp(function->name, name) != 0 || (schema && strcmp(function->schema, schema) != 0)) continue;
+    bool leaves = !guard_trusted_language(function->language) && strcmp(function->kind, "aggregate") != 0; /* those say "internal" */
+    if (leaves || (function->volatility == 'v' && function->security_definer)) return true;
+  }
+  return false;
+}
+
 static bool see_inside(void *arg, PgQuery__Node *node) {
   struct inside *inside = arg;
   const char *schema, *name;
@@ -82,7 +94,7 @@ static bool see_inside(void *arg, PgQuery__Node *node) {
     inside->catalog = node->range_var->relname;
   } else if (node->node_case == PG_QUERY__NODE__NODE_FUNC_CALL) {
     sql_name_split(node->func_call->n_funcname, node->func_call->funcname, &schema, &name);
-    if (name && reaches_out(inside->check, name)) inside->call = name;
+    if (name && (reaches_out(inside->check, name) || acts(inside->check, schema, name))) inside->call = name;
   }
   return true;
 }
