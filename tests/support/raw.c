@@ -57,5 +57,5 @@ void raw_read(int fd, bool head_only, struct raw_answer *ret_answer) {
 bool raw_closed(int fd, int timeout_ms) {
   struct pollfd poller = {.fd = fd, .events = POLLIN};
   char byte;
-  return poll(&poller, 1, timeout_ms) == 1 && recv(fd, &byte, 1, 0) <= 0;
+  return poll(&poller, 1, timeout_ms * PATIENCE) == 1 && recv(fd, &byte, 1, 0) <= 0;
 }

@@ -16,7 +16,7 @@ void raw_free(struct raw_answer *answer);
 bool raw_send(int fd, const void *bytes, size_t len); /* false when the peer is gone */
 /* Reads one answer (head_only: to a HEAD request), byte-exact, leaving what follows on the socket. */
 void raw_read(int fd, bool head_only, struct raw_answer *ret_answer);
-bool raw_closed(int fd, int timeout_ms); /* the peer closes, with nothing more to read */
+bool raw_closed(int fd, int timeout_ms); /* the peer closes, with nothing more to read; a timeout as POLL_UNTIL's */
 char *raw_header(const struct raw_answer *answer, const char *name, char *out, size_t size); /* "" when absent */
 
 #endif

@@ -110,7 +110,7 @@ static bool take_block(struct sse *sse, struct sse_event *event) {
 }
 
 bool sse_next(struct sse *sse, int timeout_ms, struct sse_event *ret_event) {
-  int64_t end = harness_now_ms() + timeout_ms;
+  int64_t end = harness_now_ms() + (int64_t)timeout_ms * PATIENCE;
   *ret_event = (struct sse_event){0};
   for (;;) {
     while (take_block(sse, ret_event)) {

@@ -28,7 +28,7 @@ void sse_answer(struct sse *sse);
 void sse_close(struct sse *sse);
 #define SSE_AUTO __attribute__((cleanup(sse_close))) struct sse
 
-/* The next event; false when the stream ended (sse->ended), broke or said nothing for that long. */
+/* The next event; false when the stream ended (sse->ended), broke or said nothing for that long, taken as POLL_UNTIL takes it. */
 bool sse_next(struct sse *sse, int timeout_ms, struct sse_event *ret_event);
 void sse_event_free(struct sse_event *event);
 #define SSE_EVENT_AUTO __attribute__((cleanup(sse_event_free))) struct sse_event
