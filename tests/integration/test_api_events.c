@@ -132,7 +132,8 @@ static void a_stream_tells_a_job_from_begin_to_end(void **state) {
   hear_job(h, id, "", &heard);
   expect_tail(&heard, "succeeded");
   assert_true(find_status(&heard, "running") >= 0);
-  assert_in_range(count_type(&heard, "progress"), 3, (harness_now_ms() - began) / 250 + 2); /* every 100 ms, told at most four times a second */
+  assert_in_range(count_type(&heard, "progress"), 3,
+                  (harness_now_ms() - began) / 250 + 2); /* every 100 ms, told at most four times a second */
   long long percent = -1;
   for (int i = 0; i < heard.count; i++) {
     if (strcmp(heard.events[i].type, "progress") != 0) continue;

@@ -725,6 +725,12 @@ static void the_cli_does_it_all(void **state) {
   http_double_free(server);
 }
 
+static bool metrics_say(const char *url, const char *line) {
+  REPLY_AUTO metrics = {0};
+  harness_http(h, "GET", url, NULL, NULL, &metrics);
+  return metrics.body && strstr(metrics.body, line);
+}
+
 static void is_counted(void **state) {
   (void)state;
   char env[64];
@@ -744,12 +750,10 @@ static void is_counted(void **state) {
   await("state = 'delivered'", 10000);
   char url[64];
   snprintf(url, sizeof url, "http://127.0.0.1:%d/metrics", ntohs(address.sin_port));
-  REPLY_AUTO metrics = {0};
-  harness_http(h, "GET", url, NULL, NULL, &metrics);
-  assert_non_null(strstr(metrics.body, "autodb_webhook_deliveries_total{outcome=\"delivered\"} 1"));
-  assert_non_null(strstr(metrics.body, "autodb_webhook_delivery_seconds_count{outcome=\"delivered\"} 1"));
-  assert_non_null(strstr(metrics.body, "autodb_webhook_backlog"));
-  assert_non_null(strstr(metrics.body, "autodb_webhook_open_circuits 0"));
+  assert_true(POLL_UNTIL(metrics_say(url, "autodb_webhook_deliveries_total{outcome=\"delivered\"} 1"), 5000)); /* once it is committed */
+  assert_true(metrics_say(url, "autodb_webhook_delivery_seconds_count{outcome=\"delivered\"} 1"));
+  assert_true(metrics_say(url, "autodb_webhook_backlog"));
+  assert_true(metrics_say(url, "autodb_webhook_open_circuits 0"));
   assert_false(harness_log_has(worker, "can't be"));
   http_double_free(server);
 }

@@ -262,7 +262,6 @@ static void every_provider_answers_beside_the_point(void **state) {
     }
 }
 
-/* After trouble that passes the same question is answered, by each of them. */
 /* Sums of them stay what they are: numbers. */
 static void tokens_are_plausible(void **state) {
   (void)state;
@@ -287,6 +286,7 @@ static void tokens_are_plausible(void **state) {
   }
 }
 
+/* After trouble that passes the same question is answered, by each of them. */
 static void every_provider_is_asked_again(void **state) {
   (void)state;
   static const char *const good[] = {OPENAI("{\\\"a\\\":1}"),
@@ -367,6 +367,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(gives_up, setup, teardown),
       cmocka_unit_test_setup_teardown(every_provider_misbehaves, setup, teardown),
       cmocka_unit_test_setup_teardown(every_provider_answers_beside_the_point, setup, teardown),
+      cmocka_unit_test_setup_teardown(tokens_are_plausible, setup, teardown),
       cmocka_unit_test_setup_teardown(every_provider_is_asked_again, setup, teardown),
       cmocka_unit_test_setup_teardown(none_is_none, setup, teardown),
       cmocka_unit_test_setup_teardown(narrative_by_model_is_marked, setup, teardown),
