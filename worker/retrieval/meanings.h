@@ -24,13 +24,4 @@ bool meaning_of(uint32_t term, struct meaning *ret_meaning);
 /* 1: the same; about 0: nothing in common. */
 float meaning_likeness(const struct meaning *a, const struct meaning *b);
 
-/* What is asked, turned towards how names say it: "landed" is nearer to "diversions" than in a newspaper. A matrix, learnt from questions
- * and the tables they need (meanings/asked.bin, made by tests/bench/asked.c): MEANING_DIMS rows of as many floats, little-endian, a row for
- * each dimension that is asked. */
-void meaning_turn(const float asked[MEANING_DIMS], float ret_named[MEANING_DIMS]);
-/* As nearly as whole numbers can. */
-struct meaning meaning_packed(const float vector[MEANING_DIMS]);
-/* From now on by this matrix, for those who learn one; NULL: by the one compiled in. Lent. */
-void meaning_turn_by(const float (*matrix)[MEANING_DIMS]);
-
 #endif

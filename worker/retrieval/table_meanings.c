@@ -67,12 +67,8 @@ static void put(struct ranked *near, size_t *count, struct ranked one) {
 size_t table_meanings_near(const struct table_index *index, uint32_t term, struct ranked ret_near[TABLE_NEAR]) {
   const struct table_meanings *meanings = &index->meanings;
   struct meaning of;
-  float asked[MEANING_DIMS] = {0}, named[MEANING_DIMS];
   size_t count = 0;
   if (!meaning_of(term, &of)) return 0;
-  add(asked, &of, 1);
-  meaning_turn(asked, named);
-  of = meaning_packed(named);
   for (size_t i = 0; i < meanings->count; i++) {
     float likeness = meaning_likeness(&of, &meanings->words[i].meaning);
     if (likeness > NEAR && meanings->words[i].term != term)
@@ -88,13 +84,11 @@ void table_meanings_add(float sum[MEANING_DIMS], uint32_t term, double weight) {
 
 void table_meanings_like(const struct table_index *index, const float sum[MEANING_DIMS], double *ret_scores) {
   const struct table_meanings *meanings = &index->meanings;
-  float named[MEANING_DIMS];
-  meaning_turn(sum, named);
-  float length = length_of(named);
+  float length = length_of(sum);
   double usual = 0;
   for (size_t t = 0; length > 0 && t < meanings->table_count; t++) {
     float product = 0;
-    for (size_t i = 0; i < MEANING_DIMS; i++) product += named[i] * meanings->tables[t][i];
+    for (size_t i = 0; i < MEANING_DIMS; i++) product += sum[i] * meanings->tables[t][i];
     ret_scores[t] = fmax((double)(product / length), 0);
     usual += ret_scores[t] / (double)meanings->table_count;
   }

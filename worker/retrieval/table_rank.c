@@ -149,7 +149,8 @@ static void score_by_vector(struct search *search) {
 
 /* --- by meaning --- */
 
-void table_rank_meaning(const struct table_index *index, const struct question *question, float sum[MEANING_DIMS]) {
+/* Of all that the question says, word by word. */
+static void add_meanings(const struct table_index *index, const struct question *question, float sum[MEANING_DIMS]) {
   for (size_t w = 0; w < question->word_count; w++) {
     const struct question_word *word = &question->words[w];
     double idf = rank_idf((double)index->count, table_index_entry(index, word->name_term)->df);
@@ -160,7 +161,7 @@ void table_rank_meaning(const struct table_index *index, const struct question *
 static void score_by_meaning(struct search *search) {
   float sum[MEANING_DIMS] = {0};
   if (search->vector_share == VECTOR_MODEL) return;
-  table_rank_meaning(search->index, search->question, sum);
+  add_meanings(search->index, search->question, sum);
   table_meanings_like(search->index, sum, search->meaning);
   search->meaning_best = largest(search->meaning, search->tables);
 }

@@ -2,7 +2,6 @@
 #ifndef AUTODB_RETRIEVAL_TABLE_RANK_H
 #define AUTODB_RETRIEVAL_TABLE_RANK_H
 
-#include "worker/retrieval/meanings.h"
 #include "worker/retrieval/question.h"
 #include "worker/retrieval/rank.h"
 #include "worker/retrieval/tables.h"
@@ -10,8 +9,5 @@
 /* At most `most`, items being indexes of the snapshot's tables, best first; scores above 0. NULL: out of memory. */
 struct ranked *table_rank(const struct table_index *index, const struct snapshot *snapshot, struct question *question, size_t most,
                           struct arena *arena, size_t *ret_count);
-
-/* All that a question says, word by word, as table_meanings_like takes it: sum begins as 0. */
-void table_rank_meaning(const struct table_index *index, const struct question *question, float sum[MEANING_DIMS]);
 
 #endif
