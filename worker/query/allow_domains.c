@@ -59,8 +59,10 @@ static void judge(struct check *check, const char *type, int position, int depth
       judge(check, snapshot->tables[t].columns[c].type, position, depth + 1);
 }
 
-/* json_populate_record (row, …) makes values of that row's columns. */
+/* json_populate_record (row, …) makes values of that row's columns; so does row #= hstore. */
 static bool populates(const struct query_resolution *resolution) {
+  for (size_t i = 0; i < resolution->operator_count; i++)
+    if (strcmp(resolution->operators[i].name, "#=") == 0) return true;
   for (size_t i = 0; i < resolution->function_count; i++)
     if (strstr(resolution->functions[i].name, "populate_record")) return true;
   return false;

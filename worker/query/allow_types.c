@@ -178,7 +178,8 @@ static bool implied(const struct check *check, const struct query_resolution *re
   return at_hand(check, resolution, of_server(source) ? target : source);
 }
 
-/* A type that stands elsewhere than in a cast: RETURNING, the columns of JSON_TABLE or of a record. Values are made of it there. */
+/* A type that stands elsewhere than in a cast: RETURNING, the columns of JSON_TABLE or of a record. Values of it are made there, of JSON.
+ */
 static bool named_alone(const struct check *check, const char *target) {
   for (size_t i = 0; i < check->type_count; i++) {
     bool cast = false;
@@ -212,7 +213,7 @@ static bool written(const struct check *check, const struct query_resolution *re
   const char *dot = strrchr(target, '.');
   for (size_t i = 0; i < resolution->function_count; i++)
     if (resolution->functions[i].arguments == 1 && strcmp(resolution->functions[i].name, dot ? dot + 1 : target) == 0) return true;
-  return named_alone(check, target);
+  return !of_server(target) && named_alone(check, target);
 }
 
 void guard_casts(struct check *check, const struct query_resolution *resolution) {
