@@ -332,6 +332,15 @@ static void read_column(struct reader *r, const struct snap_table *table, const 
   if (name) name->owned = true;
 }
 
+/* "name" of dname in a table of departments: behind the table's initial. */
+static void read_initial(struct reader *r, const struct snap_table *table, const struct snap_column *column) {
+  size_t at = (size_t)(table - r->snapshot->tables);
+  const char *own = r->names->table_counts[at] ? r->names->table_words[at][0]->text : "";
+  if (strcasecmp(column->name + (*column->name ? 1 : 0), "name") != 0 || tolower((unsigned char)*column->name) != *own) return;
+  const struct word *name = words_of(r->words, "name");
+  if (name) push(r, table, column, &name, 1);
+}
+
 /* "opening date" of opened_on, "hire date" of hired_at. */
 static void read_date(struct reader *r, const struct snap_table *table, const struct snap_column *column) {
   const struct word *words[NAME_WORDS];
@@ -370,7 +379,7 @@ bool names_read(struct names *names, const struct snapshot *snapshot, struct are
   struct reader r = {names, snapshot, arena, words};
   size_t columns = 0;
   for (size_t i = 0; i < snapshot->table_count; i++) columns += snapshot->tables[i].column_count;
-  *names = (struct names){.room = 2 * snapshot->table_count + 3 * columns};
+  *names = (struct names){.room = 2 * snapshot->table_count + 4 * columns};
   names->items = arena_calloc(arena, names->room + 1, sizeof *names->items);
   names->table_words = arena_calloc(arena, snapshot->table_count + 1, sizeof *names->table_words);
   names->table_counts = arena_calloc(arena, snapshot->table_count + 1, sizeof *names->table_counts);
@@ -384,6 +393,7 @@ bool names_read(struct names *names, const struct snapshot *snapshot, struct are
     for (size_t c = 0; c < table->column_count; c++) {
       read_column(&r, table, &table->columns[c], shared);
       read_date(&r, table, &table->columns[c]);
+      read_initial(&r, table, &table->columns[c]);
       read_comment(&r, table, &table->columns[c]);
     }
   }

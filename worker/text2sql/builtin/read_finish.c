@@ -303,10 +303,61 @@ static void unsum_ordered(struct reader *reader) {
   for (size_t k = 0; k < out->key_count; k++) out->keys[k].by.kind = MEASURE_NONE;
 }
 
+/* "how many bank branches", "the number of cities that banks are in": of all rows, not of each one, where it is 1. */
+static void count_all(struct reader *reader) {
+  struct reading *out = reader->out;
+  const struct snap_table *table = out->subject != NO_TABLE ? study_table(reader->study, out->subject) : NULL;
+  const struct snap_column *key = table ? table_key_column(table) : NULL;
+  bool counts = false, plain = table && !out->group_count && !reader->per && !out->key_count && !out->nested_average && !out->ratio;
+  for (size_t i = 0; i < out->item_count; i++) {
+    const struct measure *item = &out->items[i];
+    counts |= item->kind == MEASURE_COUNT;
+    plain &= item->of.table == out->subject && (item->kind == MEASURE_COUNT || (item->kind == MEASURE_NONE && item->of.column == key));
+  }
+  for (size_t at = 0; at < reader->study->tokens.count; at++) plain &= !token_is(reader, at, "each|every|per"); /* "how many of each" */
+  if (!plain || !counts) return;
+  size_t kept = 0;
+  for (size_t i = 0; i < out->item_count; i++)
+    if (out->items[i].kind == MEASURE_COUNT) out->items[kept++] = out->items[i];
+  out->item_count = kept;
+  out->listed = false;
+}
+
+/* "customers without a loan with a type of Auto": the type is a condition on what there is not; nothing of it is shown. */
+static void hide_absent(struct reading *out) {
+  for (size_t b = 0; b < out->branch_count; b++) {
+    size_t kept = 0, table = out->branches[b].table;
+    for (size_t i = 0; i < out->item_count; i++) {
+      const struct measure *item = &out->items[i];
+      bool gone = out->branches[b].absent && item->kind == MEASURE_NONE && item->of.column && item->of.table == table;
+      if (!gone || table == out->subject) out->items[kept++] = *item;
+    }
+    if (kept) out->item_count = kept;
+  }
+}
+
+/* "the average age of gymnasts", which people have: of those people who are gymnasts. */
+static void keep_subject(struct reader *reader) {
+  struct reading *out = reader->out;
+  size_t subject = out->subject;
+  if (subject == NO_TABLE || !out->item_count || out->group_count || out->listed || out->key_count || out->branch_count || out->ratio)
+    return;
+  for (size_t i = 0; i < out->item_count; i++)
+    if (out->items[i].kind == MEASURE_NONE || !out->items[i].of.column || out->items[i].of.table == subject ||
+        !study_belongs(reader->study, subject, out->items[i].of.table))
+      return;
+  for (size_t i = 0; i < out->filter_count; i++)
+    if (out->filters[i].of.table == subject) return;
+  if (reader->study->mentioned[subject] && out->related_count < READING_ROWS) out->related[out->related_count++] = subject;
+}
+
 void finish_groups(struct reader *reader) {
   struct reading *out = reader->out;
   extreme_row(reader);
   unsum_ordered(reader);
+  count_all(reader);
+  hide_absent(out);
+  keep_subject(reader);
   average_over(reader);
   drop_own_group(out);
   if (out->ratio) return;

@@ -207,6 +207,10 @@ static bool show_names(struct reader *reader, const struct mention *mention) {
   size_t behind = named == NO_TABLE ? owner_behind(reader, mention->to) : NO_TABLE;
   if (behind != NO_TABLE && settled && place.table != behind && study_display(study, behind, (const struct snap_column *[2]){0}))
     named = behind;
+  if (behind != NO_TABLE && settled && named == NO_TABLE && place.table != behind && !study_belongs(study, behind, place.table)) {
+    study_doubt(study, NULL, "What are the rows of %s called by?", study_table(study, behind)->name);
+    return false;
+  }
   if (!settled && !study->doubt) return false;
   for (size_t i = 0; i < mention->count; i++)
     if (mention->links[i].kind == LINK_COLUMN && mention->links[i].table == place.table && mention->links[i].score > exact)

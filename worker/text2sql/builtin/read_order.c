@@ -158,15 +158,39 @@ static size_t order_by_parent(struct reader *reader, const struct mention *menti
   return mention->to - mention->from;
 }
 
+/* "by the students' last names": a text of the rows that stand before. */
+static size_t order_by_owned(struct reader *reader, const struct mention *owner, struct measure *ret_by) {
+  const struct mention *next = owner && !owner->verb && mention_best(owner, LINK_TABLE) ? mention_at(reader, owner->to) : NULL;
+  const struct link *column = mention_best(next, LINK_COLUMN);
+  const char *doubt = reader->study->doubt;
+  struct place place;
+  if (!column || next->verb || column->score < 0.9) return 0;
+  bool own = settle_column(reader, next, WANT_TEXT, &place) && place.table == mention_best(owner, LINK_TABLE)->table;
+  reader->study->doubt = doubt;
+  if (!own) return 0;
+  *ret_by = (struct measure){.of = place};
+  return next->to - owner->from;
+}
+
 /* What follows "sorted by". */
 static size_t order_measure(struct reader *reader, size_t at, struct measure *ret_by) {
   struct study *study = reader->study;
   const struct mention *mention = mention_at(reader, at);
   struct place place;
-  size_t n = order_by_parent(reader, mention, ret_by);
+  size_t of = study_phrase(study, at, "amount of|amounts of"); /* "by amount of money requested" */
+  const struct mention *amount = of ? mention_at(reader, skip_glue(reader, at + of)) : NULL;
+  if (amount && mention_best(amount, LINK_COLUMN) && mention_best(amount, LINK_COLUMN)->score >= 0.9 &&
+      settle_column(reader, amount, WANT_NUMBER, &place)) {
+    *ret_by = (struct measure){.of = place};
+    return amount->to - at;
+  }
+  if (study->doubt) return 0;
+  size_t n = order_by_owned(reader, mention, ret_by);
+  if (!n) n = order_by_parent(reader, mention, ret_by);
   if (!n) n = ranking_measure(reader, at, true, true, ret_by);
   if (study->doubt) return 0;
-  if (n && ret_by->kind == MEASURE_SUM && mention_best(mention, LINK_COLUMN) && wants_rows(reader) && !reader->out->group_count)
+  bool own = ret_by->of.table == reader->out->subject || !token_is(reader, at, "total|sum|combined");
+  if (n && ret_by->kind == MEASURE_SUM && own && mention_best(mention, LINK_COLUMN) && wants_rows(reader) && !reader->out->group_count)
     ret_by->kind = MEASURE_NONE;
   if (n) return n;
   if (mention_best(mention, LINK_COLUMN) && settle_column(reader, mention, WANT_ANY, &place)) {
@@ -266,7 +290,8 @@ size_t rule_order(struct reader *reader, size_t at) {
   struct measure by;
   size_t m = order_measure(reader, p, &by), after = 0;
   if (study->doubt) return 0;
-  if (!m && taken && order_alone(reader, falling)) return n + taken;
+  bool alone = taken && !token_is(reader, at + n + taken, "by|of");
+  if (!m && alone && order_alone(reader, falling)) return n + taken;
   reader->ordering |= m != 0;
   if (!m && dates_unit(token_lower(reader, p)) != UNIT_NONE && reader->out->group_count) { /* in order anyway */
     reader->ordering = true;

@@ -173,6 +173,25 @@ static bool by_done(struct reader *reader, size_t at, struct measure *ret) {
   return true;
 }
 
+static bool only_sums(const struct reading *out) {
+  for (size_t i = 0; i < out->item_count; i++)
+    if (out->items[i].kind != MEASURE_SUM || !out->items[i].of.column || out->items[i].of.table != out->subject) return false;
+  return out->item_count > 0;
+}
+
+/* "of the gymnast with the", before a superlative: one row of those asked for. */
+static bool of_the_one(const struct reader *reader, size_t at) {
+  size_t p = at;
+  while (p > 0 && token_is(reader, p - 1, "the|with|having|that|which|has|had|who")) p--;
+  for (size_t back = 1; p < at && back <= 3 && back <= p; back++) {
+    const struct mention *rows = mention_at(reader, p - back);
+    if (!rows || rows->to != p) continue;
+    const struct link *table = mention_best(rows, LINK_TABLE);
+    return table && table->table == reader->out->subject && !words_plural(token_lower(reader, rows->to - 1));
+  }
+  return false;
+}
+
 static size_t rank_by_noun(struct reader *reader, size_t at, bool falling) {
   struct study *study = reader->study;
   size_t p = at + 1;
@@ -215,6 +234,12 @@ static size_t rank_by_noun(struct reader *reader, size_t at, bool falling) {
       return p + n - at;
     }
     reader->out->listed = true;
+  }
+  if (n && only_sums(reader->out) && of_the_one(reader, at) &&
+      (by.of.table == reader->out->subject || study_belongs(study, reader->out->subject, by.of.table)) && by.of.column) {
+    by.kind = MEASURE_NONE; /* "the total points of the gymnast with the lowest age" */
+    reader->out->limit = 1;
+    return add_key(reader, by, falling) ? p + n - at : 0;
   }
   if (!wants_rows(reader) && !reader->timed && (by.kind == MEASURE_MAX || by.kind == MEASURE_MIN)) {
     add_item(reader, by);

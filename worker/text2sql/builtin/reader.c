@@ -110,6 +110,10 @@ static bool behind_or(struct reader *reader, const struct filter *filter, size_t
 struct filter *add_filter(struct reader *reader, struct filter filter, size_t at) {
   filter.branch = filter.branch ? filter.branch : reader->branch;
   filter.at = at;
+  if (filter.kind == FILTER_NULL && filter.of.column && column_boolean(filter.of.column) && !filter.either) { /* "with a final exam" */
+    filter.kind = FILTER_FLAG;
+    filter.negated = !filter.negated;
+  }
   filter.either |= behind_or(reader, &filter, at);
   ADD(reader, filters, filter_count, filter);
 }

@@ -42,6 +42,10 @@ bool table_beside(const struct reader *reader, size_t from, size_t to, size_t ta
     const struct mention *before = mention_at(reader, from - back);
     if (before && before->to == from && leads_table(before, table)) return true;
   }
+  const struct mention *whose = NULL; /* "guests whose name" */
+  for (size_t back = 2; back <= 5 && back <= from && token_is(reader, from - 1, "whose"); back++)
+    if (mention_at(reader, from - back) && mention_at(reader, from - back)->to == from - 1) whose = mention_at(reader, from - back);
+  if (whose && leads_table(whose, table)) return true;
   size_t after = to;
   while (token_is(reader, after, "and|,") && mention_at(reader, skip_glue(reader, after + 1))) { /* "name and price of products" */
     const struct mention *next = mention_at(reader, skip_glue(reader, after + 1));
