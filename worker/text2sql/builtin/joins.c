@@ -68,7 +68,8 @@ static void read_roles(struct edge_reader *r, struct join_edge *edge) {
       continue;
     }
     if (is(words[i], touch) && (i + 1 == count || strcmp(words[i + 1]->text, "by") == 0)) edge->audit = true;
-    if (!target && !key_word(words[i]) && edge->role_count < ROLE_WORDS) edge->roles[edge->role_count++] = words[i];
+    bool done_by = i + 1 < count && strcmp(words[i + 1]->text, "by") == 0; /* "referred_by" is no reference */
+    if (!target && (!key_word(words[i]) || done_by) && edge->role_count < ROLE_WORDS) edge->roles[edge->role_count++] = words[i];
   }
 }
 

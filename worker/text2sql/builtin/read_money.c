@@ -64,21 +64,37 @@ static bool adds_up(struct study *study, size_t table) {
   return true;
 }
 
+/* What one pays oneself, or gives back. */
+static bool out_of_pocket(const struct study *study, size_t table) {
+  static const char *const spent[] = {"refund", "expens", "cost", "salari", "purchas", "budget", "payrol", "fine", "loan", "claim"};
+  for (size_t w = 0; w < study->names.table_counts[table]; w++)
+    for (size_t i = 0; i < sizeof spent / sizeof *spent; i++)
+      if (strncmp(study->names.table_words[table][w]->text, spent[i], strlen(spent[i])) == 0) return true;
+  return false;
+}
+
 /* The table whose rows make the revenue: the only one near that has amounts, or quantities and prices. */
 bool find_revenue(struct reader *reader, struct measure *ret) {
   struct study *study = reader->study;
   double best = 99;
-  bool tie = false;
+  bool tie = false, named = false; /* named: something in the question says where */
+  size_t amounts = 0;
   for (size_t t = 0; t < study->snapshot->table_count; t++) {
     struct measure worth;
+    named |= study->mentioned[t];
     bool view = study_table(study, t)->kind == SNAP_VIEW || study_table(study, t)->kind == SNAP_MATVIEW;
     if (!table_readable(study_table(study, t)) || (view && !study->mentioned[t]) || !find_worth(reader, t, &worth)) continue;
     double distance = t == reader->out->subject ? -1
                                                 : study_distance(study, reader->out->subject, t) - (study->mentioned[t] ? 0.5 : 0) +
                                                       (worth.times.column ? 0.3 : 0);
     if (!adds_up(study, t)) distance += 4;
+    amounts += !worth.times.column && !out_of_pocket(study, t);
     tie = distance > best - 0.2 && distance < best + 0.2 ? true : distance < best ? false : tie;
     if (distance < best) best = distance, *ret = worth;
+  }
+  if (!named && amounts > 1) {
+    study_doubt(study, NULL, "There are several tables with amounts. Which of them are to be added up?");
+    return false;
   }
   return best < 9 && !tie;
 }

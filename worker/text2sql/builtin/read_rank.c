@@ -310,13 +310,16 @@ static size_t read_top_key(struct reader *reader, size_t at) {
   if (!skip && token_is(reader, at, "with|for")) return 0;
   bool rising = token_is(reader, p, "lowest|fewest|least"), counting = token_is(reader, p, "most|fewest|least");
   struct measure by;
+  size_t total = study_phrase(study, p + skip, "total|total amount of|the total amount of"); /* "by total successful payments" */
+  if (total && rank_by_kind(reader, p + skip + total, true, skip ? !rising : reader->top_falling, 0)) {
+    reader->top = false;
+    return p + skip + total - at;
+  }
   size_t m = ranking_measure(reader, p + skip, counting || !skip, !rising, &by);
   size_t of = m ? 0 : study_phrase(study, p + skip, "number of|count of|the number of");
-  size_t total =
-      m || of ? 0 : study_phrase(study, p + skip, "total|total amount of|the total amount of"); /* "by total successful payments" */
-  if (of + total && !study->doubt && rank_by_kind(reader, p + skip + of + total, total != 0, skip ? !rising : reader->top_falling, 0)) {
+  if (of && !study->doubt && rank_by_kind(reader, p + skip + of, false, skip ? !rising : reader->top_falling, 0)) {
     reader->top = false;
-    return p + skip + of + total - at;
+    return p + skip + of - at;
   }
   if (!m) return 0;
   if (by.kind == MEASURE_MAX && !skip) by.kind = MEASURE_SUM;

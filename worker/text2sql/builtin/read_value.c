@@ -211,13 +211,31 @@ static bool add_others(struct reader *reader, const struct link *value, const ch
   return add_filter(reader, others, at) != NULL;
 }
 
+/* "referred by", of a key called referred_by; NULL: none. */
+static const struct join_edge *edge_done_by(const struct reader *reader, size_t at, size_t table) {
+  const struct join_graph *graph = &reader->study->graph;
+  const struct word *verb = reader->study->tokens.items[at].word;
+  for (size_t i = 0; i < graph->edge_count; i++) {
+    const struct join_edge *edge = &graph->edges[i];
+    if (edge->from != table || edge->to != table || !verb) continue;
+    for (size_t w = 0; w < edge->role_count; w++) {
+      if (edge->roles[w] != verb) continue;
+      reader->study->explained[at] = true;
+      return edge;
+    }
+  }
+  return NULL;
+}
+
 /* The key to the own table that "report to" means, or "managed by"; NULL: none. */
 static const struct join_edge *key_to_superior(const struct reader *reader, size_t at, size_t table) {
   const struct join_graph *graph = &reader->study->graph;
   size_t said = at;
   while (said > 0 && token_is(reader, said - 1, "to|directly|by|under|the|of")) said--;
-  if (said == at || said == 0 || !token_is(reader, said - 1, "report|reports|reporting|reported|managed|supervised|led|mentored"))
-    return NULL;
+  if (said == at || said == 0) return NULL;
+  const struct join_edge *called = token_is(reader, at - 1, "by") ? edge_done_by(reader, at - 2, table) : NULL;
+  if (called) return called;
+  if (!token_is(reader, said - 1, "report|reports|reporting|reported|managed|supervised|led|mentored")) return NULL;
   for (size_t i = 0; i < graph->edge_count; i++) {
     if (graph->edges[i].from != table || !edge_superior(&graph->edges[i])) continue;
     reader->study->explained[said - 1] = true;
@@ -228,8 +246,11 @@ static const struct join_edge *key_to_superior(const struct reader *reader, size
 
 /* "the manager of Smith", "Smith's manager": of whom it is the role, not who plays it. */
 static bool role_of(const struct reader *reader, size_t at, const struct mention *value, const struct join_edge *edge) {
-  const struct link *behind = mention_best(mention_at(reader, value->to), LINK_ROLE); /* "Smith's manager" */
-  if (behind && behind->edge == edge && edge->from == edge->to) return true;
+  const struct mention *next = mention_at(reader, value->to); /* "Smith's manager", "Carl Smith's" */
+  while (next && mention_best(next, LINK_VALUE) && !mention_best(next, LINK_ROLE)) next = mention_at(reader, next->to);
+  const struct link *behind = mention_best(next, LINK_ROLE);
+  if (behind && behind->edge == edge && edge->from == edge->to && strchr(study_words(reader->study, value->from, next->to), '\''))
+    return true;
   while (at > 0 && token_is(reader, at - 1, "the")) at--;
   if (at < 2 || edge->from != edge->to || !token_is(reader, at - 1, "of")) return false;
   const struct link *role = mention_best(mention_at(reader, at - 2), LINK_ROLE);
@@ -272,6 +293,20 @@ static bool denied_verb(const struct reader *reader, size_t at) {
   return study->explained[p - 1] = study->explained[p - 2] = true;
 }
 
+/* Where the values begin that stand in a row before this one: a first and a last name. */
+static size_t names_begin(const struct reader *reader, size_t at) {
+  while (at > 0 && mention_best(mention_at(reader, at - 1), LINK_VALUE) && mention_at(reader, at - 1)->to == at) at--;
+  return at;
+}
+
+/* Of each row the one that a key leads to, by its name. */
+static void show_role(struct reader *reader, const struct join_edge *edge) {
+  const struct snap_column *display[2];
+  size_t n = study_display(reader->study, edge->to, display);
+  for (size_t i = 0; i < n; i++) add_item(reader, (struct measure){.of = {edge->to, display[i], edge}});
+  reader->out->listed = false;
+}
+
 static size_t known_value(struct reader *reader, size_t at, const struct mention *mention) {
   struct study *study = reader->study;
   size_t to;
@@ -308,8 +343,12 @@ static size_t known_value(struct reader *reader, size_t at, const struct mention
                  (value->table == reader->out->subject && denied_verb(reader, at)) || lacks(reader, noun, at) || value->negative;
   struct place place = {value->table, value->column, role_of_value(reader, at, mention, value)};
   bool agent = at > 1 && token_is(reader, at - 1, "by") && participle_like(token_lower(reader, at - 2)),
-       patient = at == 2 && token_is(reader, 0, "who") && participle_like(token_lower(reader, 1)); /* "who referred Smith" */
-  if (!place.role && value->table == reader->out->subject && (agent || patient) && person_like(study, value->table)) {
+       patient = value->table == reader->out->subject && names_begin(reader, at) == 2 && token_is(reader, 0, "who") &&
+                 participle_like(token_lower(reader, 1));
+  const struct join_edge *doer = patient ? edge_done_by(reader, 1, value->table) : NULL;
+  if (patient) place.role = NULL; /* "who referred Smith": the row that Smith's leads to */
+  if (doer && at == 2) show_role(reader, doer);
+  if (!place.role && value->table == reader->out->subject && (agent || (patient && !doer)) && person_like(study, value->table)) {
     study_doubt(study, NULL, "In which way do %s and %s belong together?", study_table(study, value->table)->name,
                 study_words(study, mention->from, mention->to));
     return 0;
