@@ -45,13 +45,16 @@ struct batch {
 
 /* --- what there is to do --- */
 
-/* $4: of the documents' source, in front of the key. */
+/* $4: of the documents' source, in front of the key. Counts anew: what was settled while the ingest was cancelled, or the batch another
+ * job's, nobody counted. */
 static const char settle_sql[] =
     "WITH settled AS (UPDATE autodb.s3_objects o SET state = 'ingested', chunks = d.chunks FROM autodb.documents d "
     "WHERE o.ingest_id = $1 AND o.batch = $2 AND o.state = 'waiting' AND o.etag <> '' AND d.connection_id = $5 AND d.source = $4::text || "
     "o.key "
     "AND d.name = o.key AND d.etag = o.etag AND d.bytes = o.bytes AND d.status = 'ready' RETURNING o.n) "
-    "UPDATE autodb.s3_batches b SET done = b.done + (SELECT count(*) FROM settled) FROM autodb.s3_ingests i "
+    "UPDATE autodb.s3_batches b SET done = (SELECT count(*) FROM autodb.s3_objects o WHERE o.ingest_id = $1 AND o.batch = $2 AND o.state "
+    "<> "
+    "'waiting') + (SELECT count(*) FROM settled) FROM autodb.s3_ingests i "
     "WHERE b.ingest_id = $1 AND b.batch = $2 AND b.job_id = $3 AND i.job_id = b.ingest_id "
     "AND EXISTS (SELECT FROM autodb.queue q WHERE q.id = $1) RETURNING i.region, b.done";
 static const char rows_sql[] =
