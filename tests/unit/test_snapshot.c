@@ -343,12 +343,34 @@ static void passwords_of_user_mappings_are_cut_out(void **state) {
   check_redacted("a\nCREATE USER MAPPING FOR x SERVER y OPTIONS (password 'never ends", "a\n");
 }
 
+/* Names that take quotes, as many tools make them ("OrderStatus"). */
+static void types_by_name(void **state) {
+  (void)state;
+  static const struct {
+    const char *type, *schema, *name;
+    bool is;
+  } cases[] = {{"shop.e", "shop", "e", true},
+               {"e", "shop", "e", true},
+               {"other.e", "shop", "e", false},
+               {"shop.ee", "shop", "e", false},
+               {"shop.e[]", "shop", "e", false},
+               {"public.\"OrderStatus\"", "public", "OrderStatus", true},
+               {"\"My Shop\".\"a.b\"", "My Shop", "a.b", true},
+               {"\"a\"\"b\".c", "a\"b", "c", true},
+               {"\"a\"\"b\"", "x", "a\"b", true},
+               {"\"Order\"", "shop", "OrderStatus", false}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+    if (snapshot_type_is(cases[i].type, cases[i].schema, cases[i].name) != cases[i].is)
+      fail_msg("%s: %s.%s", cases[i].type, cases[i].schema, cases[i].name);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(fields_are_read, setup, teardown),
       cmocka_unit_test_setup_teardown(relations_are_sorted, setup, teardown),
       cmocka_unit_test_setup_teardown(links_go_both_ways, setup, teardown),
       cmocka_unit_test_setup_teardown(names_follow_the_search_path, setup, teardown),
+      cmocka_unit_test(types_by_name),
       cmocka_unit_test_setup_teardown(the_most_volatile_overload_counts, setup, teardown),
       cmocka_unit_test(what_is_no_snapshot_is_refused),
       cmocka_unit_test(missing_parts_are_unknown),

@@ -217,12 +217,6 @@ const char *query_expression_type(const struct query_resolution *resolution, con
 
 /* ---- row types ---- */
 
-static bool same_type(const char *type, const char *schema, const char *name) {
-  size_t length = strlen(schema);
-  if (strcmp(type, name) == 0) return true;
-  return strncmp(type, schema, length) == 0 && type[length] == '.' && strcmp(type + length + 1, name) == 0;
-}
-
 static bool composite_columns(struct resolver *r, const json_t *attributes, struct query_column **ret_columns, size_t *ret_count) {
   size_t count = json_array_size(attributes);
   struct query_column *columns = arena_calloc(r->arena, count + 1, sizeof *columns);
@@ -247,12 +241,12 @@ bool resolve_row_type(struct resolver *r, const char *type, struct query_column 
     const json_t *composite = json_array_get(composites, i);
     const char *schema = json_string_value(json_object_get(composite, "schema")),
                *name = json_string_value(json_object_get(composite, "name"));
-    if (schema && name && same_type(type, schema, name))
+    if (schema && name && snapshot_type_is(type, schema, name))
       return composite_columns(r, json_object_get(composite, "attributes"), ret_columns, ret_count);
   }
   for (size_t t = 0; t < r->snapshot->table_count; t++) {
     const struct snap_table *table = &r->snapshot->tables[t];
-    if (!same_type(type, table->schema, table->name)) continue;
+    if (!snapshot_type_is(type, table->schema, table->name)) continue;
     struct query_column *columns = arena_calloc(r->arena, table->column_count + 1, sizeof *columns);
     for (size_t c = 0; columns && c < table->column_count; c++)
       columns[c] = (struct query_column){.name = table->columns[c].name, .type = table->columns[c].type, .nullable = true};

@@ -470,13 +470,28 @@ static bool build_lookup(struct load *load, const json_t *json) {
 
 /* ---- public ---- */
 
+/* What follows the identifier in the text; NULL: it does not begin with it. */
+static const char *after_identifier(const char *text, const char *name) {
+  bool quoted = *text == '"';
+  for (text += quoted; *name; name++) {
+    if (*text++ != *name) return NULL;
+    if (quoted && *name == '"' && *text++ != '"') return NULL;
+  }
+  if (quoted && *text++ != '"') return NULL;
+  return text;
+}
+
+bool snapshot_type_is(const char *type, const char *schema, const char *name) {
+  const char *rest = after_identifier(type, schema);
+  if (rest && *rest == '.') type = rest + 1;
+  rest = after_identifier(type, name);
+  return rest && !*rest;
+}
+
 static const struct snap_domain *domain_of(const struct snapshot *snapshot, const char *type) {
-  const char *dot = strrchr(type, '.'), *name = dot ? dot + 1 : type;
   for (size_t i = 0; i < snapshot->domain_count; i++) {
     const struct snap_domain *domain = &snapshot->domains[i];
-    if (strcmp(domain->name, name) != 0 || !domain->base_type) continue;
-    size_t len = strlen(domain->schema);
-    if (!dot || ((size_t)(dot - type) == len && strncmp(type, domain->schema, len) == 0)) return domain;
+    if (domain->base_type && snapshot_type_is(type, domain->schema, domain->name)) return domain;
   }
   return NULL;
 }

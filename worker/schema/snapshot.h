@@ -172,6 +172,8 @@ struct snap_column *snap_table_column(const struct snap_table *table, const char
 bool snap_table_refers_by(const struct snap_table *table, const char *column); /* it is of a foreign key */
 struct snap_table *snapshot_index_table(const struct snapshot *snapshot, const char *schema, const char *index,
                                         struct snap_index **ret_index);
+/* Whether a type's text, as format_type() prints it, names this type: with its schema or without, quoted where that takes quotes. */
+bool snapshot_type_is(const char *type, const char *schema, const char *name);
 /* Volatility of a function by name: the most volatile of its overloads ('v' when unknown; built-ins are in the caller's table). */
 char snapshot_function_volatility(const struct snapshot *snapshot, const char *schema, const char *name);
 

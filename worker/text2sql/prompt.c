@@ -51,12 +51,8 @@ static void put_name(struct buf *out, const char *name) { put_line(out, name ? n
 /* --- tables --- */
 
 static const struct snap_enum *enum_of(const struct snapshot *snapshot, const char *type) {
-  const char *dot = strchr(type, '.');
-  for (size_t i = 0; i < snapshot->enum_count; i++) {
-    const struct snap_enum *found = &snapshot->enums[i];
-    if (strcmp(found->name, dot ? dot + 1 : type) != 0) continue;
-    if (!dot || (strncmp(found->schema, type, (size_t)(dot - type)) == 0 && found->schema[dot - type] == '\0')) return found;
-  }
+  for (size_t i = 0; i < snapshot->enum_count; i++)
+    if (snapshot_type_is(type, snapshot->enums[i].schema, snapshot->enums[i].name)) return &snapshot->enums[i];
   return NULL;
 }
 

@@ -122,12 +122,6 @@ struct safety {
   bool fails;
 };
 
-static bool is_named(const char *type, const char *schema, const char *name) {
-  const char *dot = strrchr(type, '.');
-  size_t len = dot ? (size_t)(dot - type) : 0;
-  return strcmp(dot ? dot + 1 : type, name) == 0 && (!dot || (strlen(schema) == len && strncmp(schema, type, len) == 0));
-}
-
 /* Types that rules know, enums, and domains over such: comparing their values can't fail. */
 static bool compares_safely(struct rewrite *rw, const PgQuery__Node *node) {
   const char *type = query_expression_type(rw->names, node, rw->arena);
@@ -135,9 +129,9 @@ static bool compares_safely(struct rewrite *rw, const PgQuery__Node *node) {
     if (rewrite_type_of(type) != TYPE_OTHER) return true;
     const char *base = NULL;
     for (size_t i = 0; i < rw->snapshot->enum_count; i++)
-      if (is_named(type, rw->snapshot->enums[i].schema, rw->snapshot->enums[i].name)) return true;
+      if (snapshot_type_is(type, rw->snapshot->enums[i].schema, rw->snapshot->enums[i].name)) return true;
     for (size_t i = 0; !base && i < rw->snapshot->domain_count; i++)
-      if (is_named(type, rw->snapshot->domains[i].schema, rw->snapshot->domains[i].name)) base = rw->snapshot->domains[i].base_type;
+      if (snapshot_type_is(type, rw->snapshot->domains[i].schema, rw->snapshot->domains[i].name)) base = rw->snapshot->domains[i].base_type;
     type = base;
   }
   return false;

@@ -90,9 +90,8 @@ static uint32_t roll(struct rows *rows, uint32_t sides) { /* splitmix64 */
 }
 
 static const struct snap_enum *enum_named(const struct rows *rows, const char *type) {
-  const char *dot = strrchr(type, '.'), *name = dot ? dot + 1 : type;
   for (size_t i = 0; i < rows->snapshot->enum_count; i++)
-    if (strcmp(rows->snapshot->enums[i].name, name) == 0) return &rows->snapshot->enums[i];
+    if (snapshot_type_is(type, rows->snapshot->enums[i].schema, rows->snapshot->enums[i].name)) return &rows->snapshot->enums[i];
   return NULL;
 }
 

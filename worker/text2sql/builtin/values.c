@@ -285,13 +285,12 @@ static void match_check(struct probe *p, size_t table, const struct snap_column 
 
 static void match_type(struct probe *p, size_t table, const struct snap_column *column) {
   const struct snapshot *snapshot = p->study->snapshot;
-  const char *dot = strrchr(column->type, '.'), *name = dot ? dot + 1 : column->type;
   for (size_t i = 0; i < snapshot->enum_count; i++)
-    if (strcmp(snapshot->enums[i].name, name) == 0)
+    if (snapshot_type_is(column->type, snapshot->enums[i].schema, snapshot->enums[i].name))
       for (size_t l = 0; l < snapshot->enums[i].label_count && l < LABELS_MAX; l++)
         match_label(p, table, column, snapshot->enums[i].labels[l]);
   for (size_t i = 0; i < snapshot->domain_count; i++)
-    if (strcmp(snapshot->domains[i].name, name) == 0)
+    if (snapshot_type_is(column->type, snapshot->domains[i].schema, snapshot->domains[i].name))
       for (size_t c = 0; c < snapshot->domains[i].check_count; c++) match_check(p, table, column, snapshot->domains[i].checks[c]);
 }
 
