@@ -5,7 +5,7 @@
 
 #define PHRASE_SCORE 0.97 /* a column called just so is better */
 
-static const char measures[] = "score|scores|point|points|value|values|amount|amounts|figure|figures";
+static const char measures[] = "score|scores|point|points|value|values|amount|amounts|figure|figures|percentage|percentages";
 
 static bool number_name(const struct name *name) {
   return name->column && !name->owned && name->worth >= 1 && column_numeric(name->column) && !column_key(name->table, name->column);

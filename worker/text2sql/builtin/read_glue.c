@@ -7,7 +7,7 @@
 static const char benign[] =
     " information info detail details data record records entry entries result results list database table value "
     "values respectively overall available different following place placed places make makes made "
-    "belong belongs belonging associate associated relate related correspond corresponding exist exists existing "
+    "respective belong belongs belonging associate associated relate related correspond corresponding exist exists existing "
     "locate located live lives living base based work works working come comes coming came through together contain "
     "contains involve involved occur occurred happen happened call called name named use used uses receive "
     "received get gets got getting include included including total please along "

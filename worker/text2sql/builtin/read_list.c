@@ -188,7 +188,9 @@ size_t rule_table(struct reader *reader, size_t at) {
 static size_t owner_behind(const struct reader *reader, size_t at) {
   const struct mention *next = token_is(reader, at, "of|for") ? mention_at(reader, skip_glue(reader, at + 1)) : NULL;
   const struct link *table = mention_best(next, LINK_TABLE);
-  if (!table || next->verb || table->score < 0.95 || mention_at(reader, next->to) || token_is(reader, next->to, "'s|'")) return NO_TABLE;
+  if (!table || next->verb || (table->score < 0.95 && !says_table(reader->study, next, table->table)) || mention_at(reader, next->to) ||
+      token_is(reader, next->to, "'s|'"))
+    return NO_TABLE;
   return table->table;
 }
 

@@ -42,9 +42,11 @@ bool table_beside(const struct reader *reader, size_t from, size_t to, size_t ta
     const struct mention *before = mention_at(reader, from - back);
     if (before && before->to == from && leads_table(before, table)) return true;
   }
-  const struct mention *whose = NULL; /* "guests whose name" */
-  for (size_t back = 2; back <= 5 && back <= from && token_is(reader, from - 1, "whose"); back++)
-    if (mention_at(reader, from - back) && mention_at(reader, from - back)->to == from - 1) whose = mention_at(reader, from - back);
+  size_t lead = from; /* "guests whose name", "the party with id 3" */
+  while (lead > 0 && lead + 2 > from && token_is(reader, lead - 1, "the|a|an")) lead--;
+  const struct mention *whose = NULL;
+  for (size_t back = 2; lead > 0 && back <= 5 && back <= lead && token_is(reader, lead - 1, "whose|with"); back++)
+    if (mention_at(reader, lead - back) && mention_at(reader, lead - back)->to == lead - 1) whose = mention_at(reader, lead - back);
   if (whose && leads_table(whose, table)) return true;
   size_t after = to;
   while (token_is(reader, after, "and|,") && mention_at(reader, skip_glue(reader, after + 1))) { /* "name and price of products" */
