@@ -6,7 +6,8 @@
  * every 10 minutes, and at once again while there are more. bodies   results past their time lose their body, page after page; and so with
  * deliveries. Every minute, and at once while pages are full. schedule   connections whose schema is due get a job that reads it, unless
  * one is there; every 2 s. originals   a job that looks for what no document needs; every hour. documents   those whose job
- * ended before it was done with them, by dying or by being cancelled: they say so. Every 15 s. */
+ * ended before it was done with them, by dying or by being cancelled: they say so. Every 15 s. forgotten   documents and confirmed
+ * questions of connections that were deleted, page after page; every 15 s, and at once while pages are full. */
 #include "worker/upkeep.h"
 
 #include <stdlib.h>
@@ -25,7 +26,8 @@
 #define ORIGINALS_EVERY_MS (3600 * 1000)
 #define ORIGINALS_FIRST_MS (10 * 60 * 1000)
 #define DOCUMENTS_EVERY_MS 15000
-#define BUSY_MS 2000 /* before the lock of a table is asked for again */
+#define FORGET_PAGE 100 /* documents, whose chunks go with them */
+#define BUSY_MS 2000    /* before the lock of a table is asked for again */
 #define MORE_MS 200
 #define FAILED_MS 10000
 #define PATIENCE "interval '100 milliseconds'" /* what accepting may be held up by a drop that waits */
@@ -124,6 +126,17 @@ static const struct pg_stmt documents_stmt = {
     " RETURNING d.id) SELECT count(*) FROM told",
     0};
 
+/* Nobody can reach them any more. The originals go by their own sweep, the connection's row stays for what its jobs were. */
+static const struct pg_stmt forgotten_stmt = {
+    "upkeep_forgotten",
+    "WITH page AS MATERIALIZED (SELECT d.id FROM autodb.connections c CROSS JOIN LATERAL (SELECT id FROM autodb.documents"
+    " WHERE connection_id = c.id LIMIT " LIMIT_TEXT(FORGET_PAGE) ") d WHERE c.deleted_at IS NOT NULL LIMIT " LIMIT_TEXT(
+        FORGET_PAGE) "), "
+                     "questions AS (DELETE FROM autodb.verified_queries v USING autodb.connections c WHERE c.id = v.connection_id"
+                     " AND c.deleted_at IS NOT NULL), "
+                     "gone AS (DELETE FROM autodb.documents d USING page p WHERE d.id = p.id RETURNING d.id) SELECT count(*) FROM gone",
+    0};
+
 /* A task: when it runs next, and whether its statement is on the way. */
 struct task_clock {
   int64_t next_ms;
@@ -134,7 +147,7 @@ struct upkeep {
   const struct config *cfg;
   struct pgloop *pool;
   struct bell *bell;
-  struct task_clock resume, turns, gauges, days, bodies, deliveries, schedule, originals, documents;
+  struct task_clock resume, turns, gauges, days, bodies, deliveries, schedule, originals, documents, forgotten;
   char resumed[ID_TEXT], body[ID_TEXT]; /* where the last page ended */
   int parent;                           /* whose days are looked at */
 };
@@ -243,6 +256,14 @@ static void on_documents(void *arg, const PGresult *res, const struct error *err
   if (count == LIMIT_SWEEP_BATCH) again_soon(&upkeep->documents, MORE_MS);
 }
 
+static void on_forgotten(void *arg, const PGresult *res, const struct error *err) {
+  struct upkeep *upkeep = arg;
+  if (!answered(&upkeep->forgotten, "forgotten", res, err)) return;
+  long count = strtol(PQgetvalue(res, 0, 0), NULL, 10);
+  metric_add(&dropped, "document", count);
+  if (count == FORGET_PAGE) again_soon(&upkeep->forgotten, MORE_MS);
+}
+
 /* --- gauges --- */
 
 /* The series stay when their jobs have gone, at zero. */
@@ -313,6 +334,7 @@ void upkeep_lead(struct upkeep *upkeep, int64_t now) {
   if (is_time(&upkeep->originals, now, ORIGINALS_EVERY_MS))
     ask_for_jobs(upkeep, &upkeep->originals, &originals_stmt, "system.sweep", on_originals);
   if (is_time(&upkeep->documents, now, DOCUMENTS_EVERY_MS)) ask(upkeep, &upkeep->documents, &documents_stmt, NULL, -1, on_documents);
+  if (is_time(&upkeep->forgotten, now, DOCUMENTS_EVERY_MS)) ask(upkeep, &upkeep->forgotten, &forgotten_stmt, NULL, -1, on_forgotten);
   if (!bell_up(upkeep->bell)) return; /* workers poll, and see pauses and caps for themselves */
   if (is_time(&upkeep->resume, now, RESUME_EVERY_MS)) ask(upkeep, &upkeep->resume, &resume_stmt, upkeep->resumed, -1, on_resumed);
   if (is_time(&upkeep->turns, now, TURNS_EVERY_MS)) ask(upkeep, &upkeep->turns, &turns_stmt, NULL, cfg->owner_running, on_turns);

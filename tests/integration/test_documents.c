@@ -711,6 +711,27 @@ static void buckets_are_checked(void **state) {
   }
 }
 
+static void a_deleted_connections_documents_go(void **state) {
+  struct harness *h = *state;
+  REPLY_AUTO reply, kept, query, deleted;
+  char path[240], gone[40];
+  upload(h, NULL, &(struct form_part){.file = "kept.md", .text = "Paid orders count.\n"}, 1, 202, &kept);
+  snprintf(gone, sizeof gone, "%s", connection);
+  create_connection(h, connection);
+  upload(h, NULL, &(struct form_part){.file = "a.md", .text = "# Orders\n\n- **GMV**: sum(orders.total)\n"}, 1, 202, &reply);
+  snprintf(path, sizeof path, "/api/v1/connections/%s/verified-queries", connection);
+  call(h, "POST", path, NULL, "{\"question\": \"How many orders?\", \"sql\": \"SELECT count(*) FROM orders\"}", 201, &query);
+  struct harness_proc *worker = harness_worker(h, NULL);
+  assert_true(POLL_UNTIL(rows(h, "chunks") == 1 && rows(h, "glossary") == 1, 20000));
+  snprintf(path, sizeof path, "/api/v1/connections/%s", connection);
+  call(h, "DELETE", path, NULL, NULL, 204, &deleted);
+  assert_true(POLL_UNTIL(rows(h, "documents") + rows(h, "chunks") + rows(h, "chunk_vectors") + rows(h, "glossary") == 0, 20000));
+  assert_int_equal(rows(h, "verified_queries"), 0);
+  snprintf(connection, sizeof connection, "%s", gone);
+  assert_int_equal(rows(h, "documents"), 1);
+  harness_stop(worker);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup(name, fresh)
   const struct CMUnitTest tests[] = {
@@ -740,6 +761,7 @@ int main(void) {
       TEST(questions_are_checked),
       TEST(a_question_waits_for_its_answer_unless_told_otherwise),
       TEST(buckets_are_checked),
+      TEST(a_deleted_connections_documents_go),
   };
   return cmocka_run_group_tests(tests, setup, harness_teardown);
 }
