@@ -71,7 +71,7 @@ static const struct snap_column *named(struct study *study, size_t table, const 
 size_t study_display(struct study *study, size_t table, const struct snap_column *ret_columns[2]) {
   static const char *const first[] = {"first", "name"}, *const last[] = {"last", "name"}, *const given[] = {"given", "name"},
                            *const family[] = {"family", "name"};
-  static const char *const single[] = {"name", "title", "label", "username", "subject", "email", "code", "number"};
+  static const char *const single[] = {"name", "title", "label", "username", "subject", "company", "email", "code", "number"};
   enum { NAMED = 5 }; /* of them names; the others only where no column is a "…name" */
   const struct snap_column *a = named(study, table, first, 2), *b = named(study, table, last, 2);
   const struct snap_column *full = named(study, table, single, 1);

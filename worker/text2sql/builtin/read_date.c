@@ -154,6 +154,10 @@ size_t rule_date(struct reader *reader, size_t at) {
   const char *kept = study->doubt;
   bool ranked = table != reader->out->subject && !reader->out->item_count; /* "customers by revenue in 2025" */
   bool near = last != NO_TABLE && last != table && reader->where && !reader->branch && !(ranked && last == reader->out->subject);
+  for (size_t back = 1; near && back <= 4 && back <= at; back++) { /* "placed by customers in Berlin in March": when they were placed */
+    const struct mention *before = mention_at(reader, at - back);
+    if (before && before->to == at && mention_best(before, LINK_VALUE) && !mention_best(before, LINK_TABLE)) near = false;
+  }
   for (size_t back = 1; near && back <= 3 && back <= at; back++) /* "comments were posted in": when they were */
     if (mention_at(reader, at - back) && mention_at(reader, at - back)->verb && at > back &&
         token_is(reader, at - back - 1, "was|were|been|are|is"))

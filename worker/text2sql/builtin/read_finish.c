@@ -351,8 +351,25 @@ static void keep_subject(struct reader *reader) {
   if (reader->study->mentioned[subject] && out->related_count < READING_ROWS) out->related[out->related_count++] = subject;
 }
 
+/* "How many hammers were sold?": not how many rows are called so. */
+static void ask_how_many_sold(struct reader *reader) {
+  struct reading *out = reader->out;
+  const struct snap_column *display[2];
+  struct place sold;
+  bool rows =
+      out->item_count == 1 && out->items[0].kind == MEASURE_COUNT && !out->items[0].of.column && out->items[0].of.table == out->subject;
+  if (!rows || out->group_count || study_display(reader->study, out->subject, display) != 1) return;
+  bool called = false, said = false;
+  for (size_t i = 0; i < out->filter_count; i++)
+    called |= out->filters[i].kind == FILTER_IN && out->filters[i].of.column == display[0] && !out->filters[i].negated;
+  for (size_t at = 0; at < reader->study->tokens.count; at++) said |= token_is(reader, at, "sold|ordered|bought|purchased");
+  if (called && said && find_sold(reader, out->subject, &sold))
+    study_doubt(reader->study, NULL, "How many rows of %s, or how many pieces?", study_table(reader->study, out->subject)->qualified);
+}
+
 void finish_groups(struct reader *reader) {
   struct reading *out = reader->out;
+  ask_how_many_sold(reader);
   extreme_row(reader);
   unsum_ordered(reader);
   count_all(reader);

@@ -457,6 +457,16 @@ static size_t numbered_row(struct reader *reader, size_t at) {
   return add_filter(reader, (struct filter){.kind = FILTER_COMPARE, .of = place, .op = "=", .literal = number->lower}, at) ? 1 : 0;
 }
 
+/* "weight shipped", of shipments: what they are, no state of other rows. */
+static bool only_what_happened(const struct reader *reader, size_t at, const struct link *value) {
+  const struct names *names = &reader->study->names;
+  size_t subject = reader->out->subject, count = subject == NO_TABLE ? 0 : names->table_counts[subject];
+  const struct word *verb = reader->study->tokens.items[at].word;
+  if (!count || value->table == subject || mention_at(reader, at)->to != at + 1 || !verb || strlen(verb->text) < 4) return false;
+  const char *table = names->table_words[subject][count - 1]->text;
+  return participle_like(token_lower(reader, at)) && strcmp(table, verb->text) != 0 && strncmp(table, verb->text, strlen(verb->text)) == 0;
+}
+
 /* "booked more than 5 sessions", where a booking may be 'booked': the rows, whatever their state. */
 static bool rows_of_verb(const struct reader *reader, size_t at, const struct link *value) {
   const struct mention *mention = mention_at(reader, at);
@@ -495,6 +505,7 @@ size_t rule_value(struct reader *reader, size_t at) {
       date_by_verb(reader, mention->to, reader->out->subject, &happened_at))
     return 1;
   if (mention->to == at + 1 && made(reader, at, value)) return 1;
+  if (only_what_happened(reader, at, value)) return 1;
   if (new_or_newly(reader, at, value) || rows_of_verb(reader, at, value)) return 0;
   if (mention_best(mention, LINK_ROLE) && at > 0 && token_is(reader, at - 1, "their|his|her|its|a|the|whose|and")) return 0;
   bool name = value_over_synonym(study, mention) || study->tokens.items[at].capital || study->tokens.items[at].kind == TOKEN_QUOTED ||
