@@ -4,10 +4,12 @@
 #include "worker/optimizer/candidates_impl.h"
 #include "worker/sql/text.h"
 
-#define PARTIAL_SHARE 0.2 /* of the rows, at most */
-#define TIGHT_SHARE 0.4   /* where bytes are bounded: so much less of them is worth it */
-#define STATES_MAX 100    /* values of a column that is a state of its rows */
-#define BRIN_PAGES 16384  /* 128 MiB */
+#define PARTIAL_SHARE 0.2   /* of the rows, at most */
+#define TIGHT_SHARE 0.4     /* where bytes are bounded: so much less of them is worth it */
+#define STATES_MAX 100      /* values of a column that is a state of its rows */
+#define FREQUENT_SHARE 0.01 /* of the rows have a value that is frequent among many others, */
+#define FREQUENT_TIMES 10   /* and so many times as many as have another one */
+#define BRIN_PAGES 16384    /* 128 MiB */
 #define BRIN_CORRELATION 0.9
 
 /* --- which columns --- */
@@ -101,21 +103,31 @@ static void add_joins(struct building *building, const struct index_keys *equal)
   }
 }
 
-/* A state, a flag, a NULL: what stays the same from query to query. Not one value of many, which was this query's alone. */
+/* Rows that the condition lets in, by the planner; -1 unknown. */
+static double rows_of(struct building *building, const struct ask *ask) {
+  struct candidates *candidates = building->candidates;
+  return candidates->count ? candidates->count(candidates->arg, building->source->table, ask->predicate) : -1;
+}
+
+/* A state, a flag, a NULL: what stays the same from query to query. Not one value of many, which was this query's alone, unless it is one
+ * that many rows have. */
 static bool bounds(struct building *building, const struct ask *ask) {
   const char *text = ask->predicate;
   if (!text || ask->arm || ask->kind == ASK_RANGE || ask->kind == ASK_JOIN) return false;
   if (ask->kind == ASK_TRUE || ask->kind == ASK_NULL || strstr(text, " IS NOT NULL")) return true;
   double distinct = facts_column(building->candidates->facts, building->source->table, ask->column->name).distinct;
-  return (ask->kind == ASK_EQUAL || ask->kind == ASK_PREDICATE) && distinct > 0 && distinct <= STATES_MAX;
+  if ((ask->kind != ASK_EQUAL && ask->kind != ASK_PREDICATE) || distinct <= 0) return false;
+  double all = facts_table(building->candidates->facts, building->source->table).rows;
+  if (distinct <= STATES_MAX) return true;
+  bool one = ask->kind == ASK_EQUAL && !ask->several && distinct < all;
+  return one && rows_of(building, ask) >= fmax(FREQUENT_SHARE * all, FREQUENT_TIMES * all / distinct);
 }
 
 /* A condition that few rows meet, in front of what else is asked. */
 static void add_partial(struct building *building, const struct ask *bound) {
   struct candidates *candidates = building->candidates;
   const struct snap_table *table = building->source->table;
-  double rows = candidates->count ? candidates->count(candidates->arg, table, bound->predicate) : -1,
-         all = facts_table(candidates->facts, table).rows;
+  double rows = rows_of(building, bound), all = facts_table(candidates->facts, table).rows;
   if (rows < 0 || all <= 0 || rows > (candidates->tight ? TIGHT_SHARE : PARTIAL_SHARE) * all) return;
   struct index_keys rest = equalities(building, bound), none = {0};
   add_ranges(building, &rest, bound->predicate, rows);

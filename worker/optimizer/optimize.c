@@ -133,7 +133,10 @@ static void agree(struct optimization *o) {
     json_array_foreach(o->index_recommendations, index, one) {
       if (!table || strcmp(json_str(one, "table", ""), table->qualified) != 0 || strcmp(json_str(one, "verified_by", ""), "heuristic") == 0)
         continue;
-      finding->advice = json_str(one, "create_sql", finding->advice);
+      const char *sql = json_str(one, "create_sql", finding->advice);
+      finding->advice = strchr(sql, '\n')
+                            ? arena_printf(o->arena, "The index that was tried: %s, on all partitions", json_str(one, "name", ""))
+                            : sql; /* one statement */
       break;
     }
   }
