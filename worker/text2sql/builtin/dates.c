@@ -119,6 +119,15 @@ static size_t read_month(const struct date_reader *r, size_t at, struct stretch 
     *ret = day ? one_day(r->arena, year, month, day) : whole_months(r->arena, year, month, 1);
     return p + skip + 1 - at;
   }
+  size_t other = ANY(word(r, p), "and", "to", "until", "-") ? p + 1 : 0; /* "1 May to 5 June 2024": the year is of both */
+  if (day && other && count_at(r, other) && month_of(word(r, other + 1)))
+    year = year_at(r, other + 2 + (ANY(word(r, other + 2), ",", "of") ? 1 : 0));
+  if (day && other && month_of(word(r, other)) && count_at(r, other + 1))
+    year = year_at(r, other + 2 + (ANY(word(r, other + 2), ",", "of") ? 1 : 0));
+  if (day && year && real_day(year, month, day)) {
+    *ret = one_day(r->arena, year, month, day);
+    return p - at;
+  }
   if (day) return 0; /* a day of which year? */
   if (strcmp(word(r, p - 1), "may") == 0 && !r->tokens->items[p - 1].capital) return 0;
   if (ANY(word(r, p - 1), "march", "mar", "dec", "sun", "jan") && !r->tokens->items[p - 1].capital && at == 0) return 0;

@@ -16,14 +16,15 @@
 #define OTHER_WORD 0.12 /* what is lost by a word of the same stem that is another */
 #define NEAR_STEPS 2    /* joins from a table that is named */
 
-static const char glue[] = " a an the of in on at to for from with and or by is are was were be been being do does did done have has had "
-                           "having that which who whom whose what where when how why it its they them their theirs he she his her "
-                           "him i me my we our us you your this these those there here as than then so if not no nor but also too any some "
-                           "all each every per please can could would should will may might must want need like show list give get find "
-                           "return display tell provide let select fetch retrieve see know across among within into onto over under about "
-                           "such only just please many much more most less least fewer few "
-                           "between during since after before until above below along both either one ones other others same way make sure "
-                           "ever never currently now yet still already exactly using up out off per via according whether s t re ve ";
+static const char glue[] =
+    " a an the of in on at to for from with and or by is are was were be been being do does did done have has had "
+    "having that which who whom whose what where when how why it its they them their theirs he she his her "
+    "him i me my we our us you your this these those there here as than then so if not no nor but also too any some "
+    "all each every per please can could would should will may might must want need like show list give get find "
+    "return display tell provide let select fetch retrieve see know across among within into onto over under about "
+    "such only just please many much more most less least fewer few "
+    "between during since after before until above below along both either one ones other others same way make sure "
+    "ever never currently now yet still already exactly actually really using up out off per via according whether s t re ve ";
 
 bool study_glue(const char *lower) {
   size_t len = strlen(lower);
@@ -95,7 +96,8 @@ static size_t said(const struct study *study, size_t from, size_t to, const stru
     if (token->kind != TOKEN_WORD) return 0;
     bool edge = i == from || i + 1 == to;
     bool thing = to == from + 1 && from > 0 && study_phrase(study, from, "make|makes") && /* "the make, model and year" */
-                 study_phrase(study, from - 1, "the|,|and|by|their|its|per|each|of") && study_phrase(study, from + 1, ",|and|or|of|?");
+                 study_phrase(study, from - 1, "the|,|and|by|their|its|per|each|of") &&
+                 (from + 1 == study->tokens.count || study_phrase(study, from + 1, ",|and|or|of|?|."));
     if (thing) {
       ret_words[n++] = token->word;
       continue;
@@ -249,9 +251,12 @@ static bool participle(const struct token *token) {
   return false;
 }
 
-/* "orders paid in cash": what was done to them is no name, unless one has that word ("units sold"). */
+/* "orders paid in cash": what was done to them is no name, unless one has that word ("units sold"); "value of paid orders" never is. */
 static bool ends_in_doing(const struct study *study, size_t from, size_t to, const struct name *name) {
-  const struct token *last = &study->tokens.items[to - 1];
+  const struct token *last = &study->tokens.items[to - 1], *behind = to < study->tokens.count ? &study->tokens.items[to] : NULL;
+  if (to > from + 2 && participle(last) && study_phrase(study, to - 2, "of") && behind && behind->kind == TOKEN_WORD &&
+      !study_phrase(study, from, "number|count"))
+    return true;
   if (to < from + 2 || !participle(last) || !words_plural(study->tokens.items[to - 2].lower)) return false;
   for (size_t w = 0; w < name->count; w++)
     if (name->words[w] == last->word) return false;
@@ -382,13 +387,14 @@ static bool verb_form(const struct study *study, size_t at, const struct mention
   return before && mention_best(before, LINK_TABLE) && !before->verb;
 }
 
-/* "cards expiring in 2025": what they do, unless a column is called just so. */
+/* "cards expiring in 2025", "due before May": what they do, unless a column is called just so. */
 static bool doing(const struct study *study, size_t at, const struct mention *mention) {
   static const char behind[] = "in|on|at|before|after|since|between|to|from|during|within|this|next|last|by|until";
   const char *lower = study->tokens.items[at].lower;
   size_t len = strlen(lower);
   const struct mention *rows = at > 0 ? study->at[at - 1] : NULL;
-  if (len < 6 || strcmp(lower + len - 3, "ing") != 0 || !rows || rows->to != at || !mention_best(rows, LINK_TABLE)) return false;
+  bool due = strcmp(lower, "due") == 0;
+  if (!due && (len < 6 || strcmp(lower + len - 3, "ing") != 0 || !rows || rows->to != at || !mention_best(rows, LINK_TABLE))) return false;
   if (!study_phrase(study, at + 1, behind)) return false;
   for (size_t i = 0; i < mention->count; i++)
     if (mention->links[i].column && strcasecmp(mention->links[i].column->name, lower) == 0) return false;

@@ -41,8 +41,10 @@ static void explain(struct study *study, size_t from, size_t count) {
 
 static void read_all(struct reader *reader) {
   struct study *study = reader->study;
+  static const char idle[] = "his or her|her or his|his/her|he or she|him or her|to his name|to her name|to its name|to their name|"
+                             "to their names";
   for (size_t at = 0; at < study->tokens.count && !study->doubt && !study->oom;) {
-    size_t taken = study_phrase(study, at, "his or her|her or his|his/her|he or she|him or her"); /* one person's */
+    size_t taken = study_phrase(study, at, idle);
     note_clause(reader, at);
     size_t filters = reader->out->filter_count;
     for (size_t i = 0; i < sizeof rules / sizeof *rules && !taken && !study->doubt; i++) taken = rules[i](reader, at);

@@ -142,6 +142,7 @@ size_t adjective_ranks(struct reader *reader, size_t at, size_t table, struct pl
 /* The tokens of an adjective that ranks by this column: "cheapest", of a price. */
 size_t adjective_of(struct reader *reader, size_t at, struct place place, bool *ret_falling);
 /* "5 minutes" of a column in seconds: 300. The unit, in the tokens up to *to, is taken, too. */
+const char *in_one_unit(struct reader *reader, size_t at, const struct snap_column *column); /* "hour" of minutes: 60; NULL: no such unit */
 const char *in_columns_unit(struct reader *reader, size_t from, size_t *to, const struct snap_column *column, const char *number);
 /* "more than|over|…" at a place: the operator, and the tokens it takes; 0: none. */
 size_t read_comparison(const struct reader *reader, size_t at, const char **ret_op);

@@ -22,8 +22,8 @@ static const struct {
     {"longest serving|longest tenured|longest standing|longest employed|most senior|most tenured|with us the longest|here the longest|with "
      "us longest|with the company the longest|with the company longest",
      false, NULL, WANT_DATE, NULL},
-    {"longest running|longest|lengthiest", true, "duration length runtime distance minutes seconds time", WANT_NUMBER, NULL},
-    {"shortest", false, "duration length runtime distance minutes seconds time height", WANT_NUMBER, NULL},
+    {"longest running|longest|lengthiest", true, "duration length runtime distance minutes seconds time words pages", WANT_NUMBER, NULL},
+    {"shortest", false, "duration length runtime distance minutes seconds time height words pages", WANT_NUMBER, NULL},
     {"heaviest", true, "weight mass", WANT_NUMBER, NULL},
     {"lightest", false, "weight mass", WANT_NUMBER, NULL},
     {"tallest", true, "height elevation", WANT_NUMBER, NULL},
@@ -141,7 +141,7 @@ static size_t latest_column(struct reader *reader, const struct adjective *said)
 /* A column by its name: "longest duration". */
 static bool names_column(const struct mention *mention) {
   const struct link *column = mention_best(mention, LINK_COLUMN);
-  return column && column->score > 0.9 && !mention_best(mention, LINK_TABLE);
+  return column && column->score > 0.9 && !column_boolean(column->column) && !mention_best(mention, LINK_TABLE);
 }
 
 /* "longest flight distance": an extreme, no rank. */

@@ -29,8 +29,8 @@ static const struct {
 } compared[] = {
     {"older than", ">", "age"},
     {"younger than", "<", "age"},
-    {"longer than", ">", "duration length runtime minutes"},
-    {"shorter than", "<", "duration length runtime minutes height"},
+    {"longer than", ">", "duration length runtime minutes words pages"},
+    {"shorter than", "<", "duration length runtime minutes height words pages"},
     {"heavier than", ">", "weight"},
     {"lighter than", "<", "weight"},
     {"taller than", ">", "height"},
@@ -198,6 +198,8 @@ static size_t compare_adjective(struct reader *reader, size_t at) {
                  find_trait(reader, table, compared[i].concepts, WANT_NUMBER, &place) ||
                  find_trait(reader, reader->last_table, compared[i].concepts, WANT_NUMBER, &place);
     size_t m;
+    const char *one = found && token_is(reader, p, "a|an|one") ? in_one_unit(reader, p + 1, place.column) : NULL;
+    if (one) return compare_number(reader, at, place, compared[i].op, one, p + 2 - at);
     if (found && number_at(reader, p))
       return compare_number(reader, at, place, compared[i].op, token_at(reader, p)->lower, skip_units(reader, p + 1, place.column) - at);
     if (found && ((m = compare_than(reader, at, p, place, compared[i].op, false)) || study->doubt)) return m;
@@ -251,6 +253,24 @@ static bool verb_column(struct reader *reader, size_t at, struct place *ret_plac
     return true;
   }
   return false;
+}
+
+/* "last between 40 and 55 minutes", "between 1000 and 1500 words long": of the verb's column, or the one that the unit says. */
+static size_t between_told(struct reader *reader, size_t at) {
+  if (!token_is(reader, at, "between|from") || !number_at(reader, at + 1) || !token_is(reader, at + 2, "and|to") ||
+      !number_at(reader, at + 3))
+    return 0;
+  size_t units = at + 4, end;
+  struct place place;
+  bool verb = verb_column(reader, at, &place), told = token_is(reader, units + 1, "long|tall|wide|high|deep");
+  if (!verb && (!told || !find_concept(reader, told_table(reader), token_lower(reader, units), WANT_NUMBER, &place))) return 0;
+  end = told ? units + 2 : skip_units(reader, units, place.column);
+  struct filter filter = {.kind = FILTER_COMPARE, .of = place, .op = "BETWEEN"};
+  size_t taken = end;
+  filter.upper = in_columns_unit(reader, at + 3, &taken, place.column, token_at(reader, at + 3)->lower);
+  if (filter.upper != token_at(reader, at + 3)->lower) return 0; /* of another unit than the column's */
+  filter.literal = token_at(reader, at + 1)->lower;
+  return add_filter(reader, filter, at) ? (taken > end ? taken : end) - at : 0;
 }
 
 /* "above 1000 feet": the unit behind says which column. */
@@ -330,6 +350,17 @@ static size_t compare_average(struct reader *reader, size_t at, size_t p, const 
   return compare_than(reader, at, p, place, op, false);
 }
 
+/* "earn more per hour than the average trainer". */
+static size_t compare_earned(struct reader *reader, size_t at) {
+  bool more = token_is(reader, at, "more");
+  size_t p = at + 1, n = study_phrase(reader->study, p, "per|an|a|each|every");
+  struct place place;
+  if (!more && !token_is(reader, at, "less")) return 0;
+  if (n && dates_unit(token_lower(reader, p + n)) != UNIT_NONE) p += n + 1;
+  if (p == at + 1 || !token_is(reader, p, "than") || !verb_column(reader, at, &place)) return 0;
+  return compare_than(reader, at, p + 1, place, more ? ">" : "<", false);
+}
+
 /* "worth 15 credits", "with 3 bedrooms": a number and its column. */
 static size_t compare_exactly(struct reader *reader, size_t at) {
   const struct mention *mention = mention_at(reader, at + 1);
@@ -345,7 +376,7 @@ static size_t compare_exactly(struct reader *reader, size_t at) {
 static size_t compare_before(struct reader *reader, size_t at) {
   struct study *study = reader->study;
   size_t split = compare_split(reader, at);
-  if (split || study->doubt) return split;
+  if (split || study->doubt || (split = between_told(reader, at)) || (split = compare_earned(reader, at))) return split;
   const char *op = NULL;
   size_t n = read_comparison(reader, at, &op), p = at + n;
   struct place place;

@@ -95,6 +95,15 @@ static bool agents_verb(const struct study *study, size_t at) {
   return false;
 }
 
+/* "specialises in" of specialty. */
+static bool one_stem(const struct study *study, const struct snap_column *column, const struct word *word) {
+  const struct word *words[NAME_WORDS];
+  size_t n = names_split(column->name, study->arena, study->words, words);
+  for (size_t w = 0; w < n; w++)
+    if (strncmp(words[w]->text, word->text, 7) == 0 && strlen(word->text) >= 7) return true;
+  return false;
+}
+
 /* "born in California" of born_state: the rest of the name of a column that a condition or group near it is about. */
 static bool rest_of_name(const struct study *study, size_t at) {
   const struct reading *r = &study->reading;
@@ -103,7 +112,7 @@ static bool rest_of_name(const struct study *study, size_t at) {
     const struct filter *filter = i < r->filter_count ? &r->filters[i] : NULL;
     const struct place *of = filter ? &filter->of : &r->groups[i - r->filter_count].of;
     if (!of->column || (filter && (filter->at > at + 5 || at > filter->end + 1))) continue;
-    if (named_by(study, of->column, (const char *const[]){word->text, NULL})) return true;
+    if (named_by(study, of->column, (const char *const[]){word->text, NULL}) || one_stem(study, of->column, word)) return true;
   }
   return false;
 }

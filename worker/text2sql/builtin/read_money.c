@@ -4,7 +4,7 @@
 #include "worker/text2sql/builtin/read.h"
 
 bool money_like(const struct reader *reader, size_t at) {
-  return token_is(reader, at, "sales|revenue|payments|donations|spending|spend|spent|turnover|earnings|expenses|income");
+  return token_is(reader, at, "sales|revenue|payments|donations|spending|spend|spent|turnover|earnings|expenses|income|money");
 }
 
 /* Something that happened once: it has a date, belongs to something, and nothing belongs to it. Its price was paid. */

@@ -12,13 +12,15 @@ static bool direction_at(const struct reader *reader, size_t at, size_t *ret_tak
       "worst|from most to least|from most "
       "expensive to cheapest|newest first|latest first|most recent first|most expensive first|"
       "in reverse order|in reversed lexicographical order|in reverse lexicographical order|reversed lexicographical order|in descending "
-      "alphabetical order|most first|largest to smallest|high to low|from newest to oldest|newest to oldest|z to "
+      "alphabetical order|most first|most frequent first|most common first|largest to smallest|high to low|from newest to oldest|newest to "
+      "oldest|z to "
       "a|in reverse alphabetical order|in decreasing order|decreasing|from z to a";
   static const char rises[] =
       "in ascending order|ascending order|ascending|asc|from lowest to highest|from low to high|lowest first|lowest to highest|worst "
       "first|from worst to best|worst to best|least to most|smallest "
       "first|from smallest to largest|from least to most|from cheapest to most expensive|oldest first|earliest first|cheapest first|fewest "
-      "first|smallest to largest|low to high|from oldest to newest|oldest to newest|a to z|from a to z|in increasing order|increasing|in "
+      "first|least frequent first|least common first|smallest to largest|low to high|from oldest to newest|oldest to newest|a to z|from a "
+      "to z|in increasing order|increasing|in "
       "ascending alphabetical order|ascending alphabetical order|in lexicographical order|lexicographically|in alphabetical "
       "order|alphabetically|in chronological order|chronologically";
   while (token_is(reader, at, "in|,|(|and") && !study_phrase(study, at, falls) && !study_phrase(study, at, rises) && *ret_taken < 2)
@@ -249,7 +251,11 @@ static size_t direction_alone(struct reader *reader, size_t at) {
     order_by_place(reader, place, falling);
   else if (number) /* "orders per status, highest first" */
     add_key(reader, *number, falling);
-  return lead < taken || number ? taken : 0;
+  bool often = !number && reader->out->group_count && !reader->out->item_count && reader->out->subject != NO_TABLE &&
+               study_phrase(study, at + lead_in(reader, at), "most frequent|most common|least frequent|least common");
+  if (often) /* "claims by cause, most frequent first" */
+    add_key(reader, (struct measure){.kind = MEASURE_COUNT, .of.table = reader->out->subject}, falling);
+  return lead < taken || number || often ? taken : 0;
 }
 
 /* "sorted in ascending order": by the number beside groups, or the one column that is listed. */

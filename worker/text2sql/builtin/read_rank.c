@@ -62,6 +62,16 @@ static bool by_last_verb(struct reader *reader, struct measure *ret) {
   return false;
 }
 
+/* "has booked the most classes": of what was done, where each such row is about one of them. */
+static bool count_of_verb(const struct reader *reader, size_t verb, size_t table, struct measure *ret) {
+  const struct mention *said = mention_at(reader, verb);
+  const struct link *done = mention_best(said, LINK_TABLE);
+  if (!done || !said->verb || said->to != verb + 1 || done->table == table || done->table == reader->out->subject) return false;
+  if (!study_belongs(reader->study, done->table, table) || !study_belongs(reader->study, done->table, reader->out->subject)) return false;
+  *ret = (struct measure){.kind = MEASURE_COUNT, .of.table = done->table};
+  return true;
+}
+
 /* "closed the most sales": so many of them, whatever they came to. */
 static size_t count_of_done(struct reader *reader, size_t at, struct measure *ret) {
   const struct mention *mention = mention_at(reader, at);
@@ -70,6 +80,7 @@ static size_t count_of_done(struct reader *reader, size_t at, struct measure *re
   while (verb > 0 && token_is(reader, verb - 1, "the|most|fewest|least")) verb--;
   if (!table || table->table == reader->out->subject || !says_table(reader->study, mention, table->table) || verb == at || verb == 0)
     return 0;
+  if (count_of_verb(reader, verb - 1, table->table, ret)) return mention->to - at;
   if (!token_is(reader, verb - 1, "closed|completed|handled|finished|recorded|processed|cancelled|canceled")) return 0;
   *ret = (struct measure){.kind = MEASURE_COUNT, .of.table = table->table};
   return mention->to - at;

@@ -13,12 +13,12 @@ static const struct mention *next_mention(const struct reader *reader, size_t at
     if (turns_meaning(token_lower(reader, p)) && !token_is(reader, p, "left")) return NULL;
     if (verb_neutral(reader->study, p)) continue;
     if (len > 4 && strcmp(token_lower(reader, p) + len - 2, "ed") == 0) continue; /* "assigned to any" */
-    if (!token_is(
-            reader, p,
-            "any|a|an|the|single|teach|attend|own|use|visit|buy|order|sell|write|work|take|rent|borrow|publish|supply|manage|lead|"
-            "review|submit|participate|play|direct|offer|host|contain|include|belong|appear|placed|made|been|yet|ever|have|had|has|"
-            "received|get|got|given|at|all|their|its|in|written|taken|"
-            "bought|place|make|left|seen|out|up|in|purchased|by|associated|related|corresponding|matching|one|to|on|with|of|for|from"))
+    if (!token_is(reader, p,
+                  "any|a|an|the|single|teach|attend|own|use|visit|buy|order|sell|write|work|take|rent|borrow|publish|supply|manage|lead|"
+                  "review|submit|participate|play|direct|offer|host|contain|include|belong|appear|placed|made|been|yet|ever|have|had|has|"
+                  "received|get|got|given|at|all|their|its|in|written|taken|"
+                  "bought|place|make|left|us|me|seen|out|up|in|purchased|by|associated|related|corresponding|matching|one|to|on|with|of|"
+                  "for|from"))
       return NULL;
   }
   return NULL;
@@ -50,6 +50,24 @@ static size_t absent_role(struct reader *reader, const struct mention *mention, 
     return mention->to - at;
   }
   return 0;
+}
+
+/* "shifts nobody has taken": of the one person a row may belong to, and needs not. */
+static size_t own_person(struct reader *reader, size_t at, size_t verb) {
+  const struct study *study = reader->study;
+  const struct snap_table *table = reader->out->subject != NO_TABLE ? study_table(study, reader->out->subject) : NULL;
+  const struct snap_column *found = NULL;
+  if (!table || !verb_neutral(study, verb) || !study_phrase(study, at, "nobody|no one")) return 0;
+  for (size_t i = 0; i < study->graph.edge_count; i++) {
+    const struct join_edge *edge = &study->graph.edges[i];
+    if (edge->from != reader->out->subject || edge->column_count != 1 || !person_like(study, edge->to)) continue;
+    if (found) return 0;
+    for (size_t c = 0; c < table->column_count; c++)
+      if (strcmp(table->columns[c].name, edge->from_columns[0]) == 0) found = &table->columns[c];
+  }
+  if (!found || found->not_null) return 0;
+  struct filter filter = {.kind = FILTER_NULL, .of = {.table = reader->out->subject, .column = found}};
+  return add_filter(reader, filter, at) ? verb + 1 - at : 0;
 }
 
 /* "trainings nobody took": of the one kind of rows that belong to them. */
@@ -234,7 +252,8 @@ size_t rule_absence(struct reader *reader, size_t at) {
   struct absence said = {.at = at, .behind = at + n, .lack = lack != 0, .never = never != 0};
   if (token_is(reader, said.behind, "have|has|had") && token_is(reader, said.behind + 1, "a|an|any")) said.behind++;
   said.object = next_mention(reader, said.behind, 6);
-  if (!said.object) return never ? only_child(reader, at, said.behind) : 0;
+  size_t person = said.object ? 0 : own_person(reader, at, said.behind);
+  if (!said.object) return person || !never ? person : only_child(reader, at, said.behind);
   if (negates_value(reader, &said)) return 0;
   size_t taken = said.object->verb || never ? find_object(reader, &said) : 0;
   if (taken) return taken;
@@ -372,7 +391,8 @@ static size_t having_rows(struct reader *reader, size_t at) {
   struct branch branch = {0};
   size_t n = read_quantity(reader, at, &branch.op, &branch.literal);
   if (!n) return 0;
-  size_t p = skip_glue(reader, at + n), times = having_times(reader, at, at + n, branch);
+  size_t of = study_phrase(reader->study, at + n, "piece of|pieces of|items of|units of"); /* "five pieces of equipment" */
+  size_t p = skip_glue(reader, at + n + of), times = having_times(reader, at, at + n, branch);
   if (times || reader->study->doubt) return times;
   const struct mention *mention = mention_at(reader, p);
   const struct link *table = mention_best(mention, LINK_TABLE), *column = mention_best(mention, LINK_COLUMN);

@@ -26,9 +26,12 @@ static const struct token *text_behind(const struct reader *reader, size_t from,
   const struct token *token = token_at(reader, at);
   if (token->kind != TOKEN_QUOTED && token->kind != TOKEN_WORD) return NULL;
   if (!loose) return token;
+  static const char says[] = "contains|containing|contain|mentions|mention|mentioning";
   bool owns = token_is(reader, from, "with|have|has|having") && !token_is(reader, at + 1, "in|within");
-  bool taken = token->kind == TOKEN_QUOTED ? named || !owns
-                                           : named && token_is(reader, from, "contains|containing|contain|mentions|mention|mentioning");
+  const struct mention *where = token_is(reader, at + 1, "in|within") ? mention_at(reader, skip_glue(reader, at + 2)) : NULL;
+  const struct link *column = !study_glue(token_lower(reader, at)) ? mention_best(where, LINK_COLUMN) : NULL;
+  named |= column && column->score >= 0.95 && wanted_fits(column->column, WANT_TEXT); /* "mention beginners in their description" */
+  bool taken = token->kind == TOKEN_QUOTED ? named || !owns : named && token_is(reader, from, says);
   return taken ? token : NULL;
 }
 
@@ -65,7 +68,8 @@ static size_t match_way(struct reader *reader, const struct way *way, const stru
   bool word = token_is(reader, p, "the") && token_is(reader, p + 1, "word|letter|text|string|substring|letters|phrase|term");
   if (word) p += 2;
   word |= token_is(reader, p - 1, "word|text|string|substring|letter");
-  bool article = from > at && !word && token_is(reader, p, "a|an") && token_at(reader, p + 1)->kind == TOKEN_WORD; /* "mentions a garage" */
+  bool article =
+      from > at && !word && token_is(reader, p, "a|an|the") && token_at(reader, p + 1)->kind == TOKEN_WORD; /* "mentions a garage" */
   p += article ? 1 : 0;
   const struct token *token = text_behind(reader, from, p, !word && way == &ways[sizeof ways / sizeof *ways - 1], from > at);
   if (!token) return 0;
@@ -81,7 +85,21 @@ static size_t match_way(struct reader *reader, const struct way *way, const stru
   return p + 1 - at;
 }
 
+/* "with a gmail address": the provider is within the address. */
+static size_t mail_provider(struct reader *reader, size_t at) {
+  size_t n = study_phrase(reader->study, at, "with a|with an|having a|having an|have a|have an|has a|has an|using a|using an"), p = at + n;
+  size_t behind =
+      n ? study_phrase(reader->study, p + 1, "email address|email addresses|email|emails|address|addresses|account|accounts") : 0;
+  struct place place;
+  if (!behind || !token_is(reader, p, "gmail|yahoo|hotmail|outlook|icloud|aol|gmx|protonmail")) return 0;
+  if (!find_concept(reader, reader->out->subject, "email mail", WANT_TEXT, &place)) return 0;
+  struct filter filter = {.kind = FILTER_LIKE, .of = place, .literal = token_lower(reader, p), .op = "%x%"};
+  return add_filter(reader, filter, at) ? n + 1 + behind : 0;
+}
+
 size_t rule_match(struct reader *reader, size_t at) {
+  size_t mail = mail_provider(reader, at);
+  if (mail) return mail;
   const struct mention *mention = mention_at(reader, at);
   const struct link *table = mention_best(mention, LINK_TABLE), *column = mention_best(mention, LINK_COLUMN);
   bool named = column && !mention->verb && (!table || table->score <= column->score);
@@ -143,7 +161,8 @@ static size_t happened(struct reader *reader, size_t at) {
   bool past = (len > 4 && strcmp(verb + len - 2, "ed") == 0) || strcmp(verb, "paid") == 0 || strcmp(verb, "sent") == 0 ||
               strcmp(verb, "left") == 0 || strcmp(verb, "quit") == 0;
   const struct link *noun = mention_best(mention_at(reader, at + 1), LINK_TABLE); /* "closed tickets" */
-  bool told = opposite || (at > 0 && token_is(reader, at - 1, "not|been|yet|was|were|never|are|is|have|has|already|who|that")) ||
+  bool told = opposite ||
+              (at > 0 && token_is(reader, at - 1, "not|been|yet|was|were|never|are|is|have|has|already|actually|really|who|that")) ||
               (noun && noun->table == reader->out->subject && !mention_best(mention_at(reader, at), LINK_VALUE));
   if (!past || !told || token_is(reader, at + 1, "in|on|since|before|after|between|during|by|last|from|to|at")) return 0;
   const struct word *stem = words_of(study->words, verb);

@@ -166,12 +166,12 @@ static void mark_mentioned(struct reader *reader) {
 }
 
 bool person_like(const struct study *study, size_t table) {
-  static const char *const people[] = {"custom",   "customer", "passeng", "user",   "employee", "employe",    "agent",   "student",
-                                       "teacher",  "patient",  "doctor",  "player", "member",   "guest",      "author",  "driver",
-                                       "client",   "person",   "request", "staff",  "actor",    "director",   "seller",  "owner",
-                                       "subscrib", "viewer",   "reader",  "voter",  "worker",   "coach",      "refere",  "nurs",
-                                       "pilot",    "singer",   "candid",  "applic", "learner",  "visitor",    "travel",  "rider",
-                                       "emp",      "cust",     "tenant",  "donor",  "artist",   "instructor", "contact", "account"};
+  static const char *const people[] = {
+      "custom", "customer", "passeng", "user",   "employee", "employe", "agent",      "student", "teacher", "patient",
+      "doctor", "player",   "member",  "guest",  "author",   "driver",  "client",     "person",  "request", "staff",
+      "actor",  "director", "seller",  "owner",  "subscrib", "viewer",  "reader",     "voter",   "worker",  "coach",
+      "refere", "nurs",     "pilot",   "singer", "candid",   "applic",  "learner",    "visitor", "travel",  "rider",
+      "volunt", "emp",      "cust",    "tenant", "donor",    "artist",  "instructor", "contact", "account"};
   size_t count = study->names.table_counts[table];
   for (size_t i = 0; count && i < sizeof people / sizeof *people; i++)
     if (strcmp(study->names.table_words[table][count - 1]->text, people[i]) == 0) return true;
@@ -182,6 +182,10 @@ bool person_like(const struct study *study, size_t table) {
 static size_t person_asked(struct reader *reader, size_t table) {
   struct study *study = reader->study;
   if (!token_is(reader, 0, "who") || table == NO_TABLE || study->doubt || person_like(study, table)) return table;
+  for (size_t at = 1; at < 4; at++) { /* "Who is the editor of the section?": whose role it is */
+    const struct link *role = mention_best(mention_at(reader, at), LINK_ROLE);
+    if (role && role->edge->from == table && token_is(reader, mention_at(reader, at)->to, "of|for")) return table;
+  }
   size_t found = NO_TABLE;
   for (size_t i = 0; i < study->graph.edge_count; i++) {
     const struct join_edge *edge = &study->graph.edges[i];

@@ -30,6 +30,20 @@ static double unit_of(const char *text, int *ret_kind) {
   return 0;
 }
 
+/* "an hour" of a column in minutes: 60. */
+const char *in_one_unit(struct reader *reader, size_t at, const struct snap_column *column) {
+  struct study *study = reader->study;
+  const struct word *words[NAME_WORDS];
+  size_t n = names_split(column->name, study->arena, study->words, words);
+  int said = 0, own = 0;
+  double worth = token_at(reader, at)->kind == TOKEN_WORD ? unit_of(token_at(reader, at)->word->text, &said) : 0;
+  for (size_t w = 0; worth > 0 && w < n; w++) {
+    double column_worth = unit_of(words[w]->text, &own);
+    if (column_worth > 0 && own == said) return arena_printf(study->arena, "%.15g", worth / column_worth);
+  }
+  return NULL;
+}
+
 /* "5 minutes" of a column in seconds: 300. The unit is taken, too. */
 const char *in_columns_unit(struct reader *reader, size_t from, size_t *to, const struct snap_column *column, const char *number) {
   struct study *study = reader->study;

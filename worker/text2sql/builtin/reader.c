@@ -80,7 +80,62 @@ const struct token *token_at(const struct reader *reader, size_t at) {
     return &(reader)->out->rows[(reader)->out->count++];                                          \
   } while (0)
 
+/* Each row is of a thing and a date. */
+static bool keyed_by_date(const struct snap_table *table) {
+  const struct snap_constraint *key = table_primary(table);
+  bool dated = false;
+  for (size_t c = 0; key && key->column_count > 1 && c < table->column_count; c++)
+    dated |= column_temporal(&table->columns[c]) && column_primary(table, &table->columns[c]);
+  return dated;
+}
+
+/* Rows that nobody calls by a name, in a table that says of which stretch of time its figures are. */
+static bool called_figures(struct study *study, size_t which) {
+  static const char *const told[] = {"daily", "hourly", "weekly", "monthly", "_stats", "statistic", "summary", "metrics"};
+  const struct snap_table *table = study_table(study, which);
+  const struct snap_column *display[2];
+  const char *name = tokens_lower(study->arena, table->name, strlen(table->name));
+  for (size_t i = 0; name && i < sizeof told / sizeof *told; i++)
+    if (strstr(name, told[i])) return study_display(study, which, display) == 0;
+  return false;
+}
+
+static bool shares_word(const struct study *study, const struct snap_column *column, size_t table) {
+  for (size_t w = 0; w < study->names.table_counts[table]; w++)
+    if (named_by(study, column, (const char *const[]){study->names.table_words[table][w]->text, NULL})) return true;
+  return false;
+}
+
+/* The column that says how many there were, in a table of figures: `views` of page_view_daily. NULL: none, or several alike. */
+static const struct snap_column *tally_of(struct study *study, size_t which) {
+  static const char *const counts[] = {"view",   "visit",    "click", "count",  "impress", "session", "visitor",
+                                       "signup", "download", "play",  "stream", "hit",     "call",    NULL};
+  const struct snap_table *table = study_table(study, which);
+  bool called = called_figures(study, which);
+  const struct snap_column *own = NULL, *other = NULL;
+  size_t owns = 0, others = 0;
+  for (size_t c = 0; (called || keyed_by_date(table)) && c < table->column_count; c++) {
+    const struct snap_column *column = &table->columns[c];
+    if (!column_integer(column) || column_key(table, column) || !named_by(study, column, counts)) continue;
+    if (shares_word(study, column, which))
+      own = column, owns++;
+    else
+      other = column, others++;
+  }
+  if (owns) return owns == 1 ? own : NULL;
+  return called && others == 1 ? other : NULL;
+}
+
+/* "page views per month" where a row holds those of a day: added up, not counted. */
+static struct measure added_up(struct study *study, struct measure measure) {
+  bool rows = measure.kind == MEASURE_COUNT && !measure.of.column && !measure.distinct && !measure.term && measure.of.table != NO_TABLE;
+  const struct snap_column *tally = rows ? tally_of(study, measure.of.table) : NULL;
+  if (tally) measure.kind = MEASURE_SUM, measure.of.column = tally;
+  return measure;
+}
+
 struct measure *add_item(struct reader *reader, struct measure measure) {
+  measure = added_up(reader->study, measure);
   for (size_t i = 0; i < reader->out->item_count; i++) {
     struct measure *old = &reader->out->items[i];
     if (old->kind == measure.kind && old->of.table == measure.of.table && old->of.column == measure.of.column &&
@@ -125,9 +180,10 @@ struct group *add_group(struct reader *reader, struct group group) {
   ADD(reader, groups, group_count, group);
 }
 struct key *add_key(struct reader *reader, struct measure by, bool falling) {
-  ADD(reader, keys, key_count, ((struct key){by, falling}));
+  ADD(reader, keys, key_count, ((struct key){added_up(reader->study, by), falling}));
 }
 struct branch *add_branch(struct reader *reader, struct branch branch) {
+  branch.measure = added_up(reader->study, branch.measure);
   ADD(reader, branches, branch_count, branch);
 }
 

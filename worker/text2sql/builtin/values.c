@@ -186,11 +186,13 @@ static void collect(struct probe *p) {
   for (size_t from = 0; from < tokens->count; from++) {
     const struct token *first = &tokens->items[from];
     if (first->kind == TOKEN_QUOTED) add_phrase(p, tokens_lower(p->study->arena, first->lower, strlen(first->lower)), from, from + 1, 1.3);
-    if (!plain_word(p->study, from) && first->kind != TOKEN_NUMBER) continue;
+    bool no = first->kind == TOKEN_WORD && strcmp(first->lower, "no") == 0; /* "no show" */
+    if (!plain_word(p->study, from) && !no && first->kind != TOKEN_NUMBER) continue;
     for (size_t to = from + 1; to <= tokens->count && to - from <= PHRASE_WORDS; to++) {
       const struct token *last = &tokens->items[to - 1];
       if (last->kind == TOKEN_QUOTED || last->kind == TOKEN_DATE || (last->kind == TOKEN_MARK && !strchr("-/&+", *last->lower))) break;
-      bool joined = to > from + 1 && tokens->items[to - 2].kind == TOKEN_MARK && *tokens->items[to - 2].lower == '-'; /* "no-show" */
+      bool joined = (no && to == from + 2) ||
+                    (to > from + 1 && tokens->items[to - 2].kind == TOKEN_MARK && *tokens->items[to - 2].lower == '-'); /* "no-show" */
       if (last->kind == TOKEN_MARK || (last->kind == TOKEN_WORD && !plain_word(p->study, to - 1) && !joined)) continue;
       if (to == from + 1 && (first->kind == TOKEN_NUMBER || (study_glue(first->lower) && !first->capital))) continue;
       size_t end = last->to;
