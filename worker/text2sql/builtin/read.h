@@ -89,7 +89,7 @@ size_t rule_period(struct reader *reader, size_t at);      /* read_period.c: "va
 size_t rule_taking(struct reader *reader, size_t at);      /* read_interval.c: "how long does it take from order to delivery" */
 size_t rule_late(struct reader *reader, size_t at);        /* read_period.c: "late", "overdue" */
 size_t rule_whole(struct reader *reader, size_t at);       /* read_glue.c: "in our company" */
-size_t rule_absence(struct reader *reader, size_t at);     /* read_rows.c: "without orders", "never" */
+size_t rule_absence(struct reader *reader, size_t at);     /* read_absence.c: "without orders", "never" */
 size_t rule_having(struct reader *reader, size_t at);      /* read_rows.c: "with more than 3 orders" */
 size_t rule_sold(struct reader *reader, size_t at);        /* read_rows.c: "products that were sold" */
 size_t rule_compare(struct reader *reader, size_t at);     /* read_compare.c: "price over 100" */

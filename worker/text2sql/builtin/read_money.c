@@ -4,7 +4,11 @@
 #include "worker/text2sql/builtin/read.h"
 
 bool money_like(const struct reader *reader, size_t at) {
-  return token_is(reader, at, "sales|revenue|payments|donations|spending|spend|spent|turnover|earnings|expenses|income|money");
+  if (!token_is(reader, at, "money"))
+    return token_is(reader, at, "sales|revenue|payments|donations|spending|spend|spent|turnover|earnings|expenses|income");
+  const struct mention *before = at > 0 ? mention_at(reader, at - 1) : NULL; /* "sponsorship money", "money spent": whose it is was said */
+  return token_is(reader, at + 1, "spent|made|earned|raised") ||
+         (mention_best(before, LINK_TABLE) && !before->verb && before->to == at && !words_plural(token_lower(reader, at - 1)));
 }
 
 /* Something that happened once: it has a date, belongs to something, and nothing belongs to it. Its price was paid. */
@@ -73,6 +77,18 @@ static bool out_of_pocket(const struct study *study, size_t table) {
   return false;
 }
 
+/* "revenue by payment method": a column of that table alone. */
+static bool column_said(const struct study *study, size_t table) {
+  for (size_t at = 0; at < study->tokens.count; at++) {
+    const struct link *column = mention_best(study->at[at], LINK_COLUMN);
+    bool sole = column && column->score >= 0.95 && column->table == table && study->at[at]->to > at + 1;
+    for (size_t i = 0; sole && i < study->at[at]->count; i++)
+      sole = study->at[at]->links[i].kind != LINK_COLUMN || study->at[at]->links[i].table == table;
+    if (sole) return true;
+  }
+  return false;
+}
+
 /* The table whose rows make the revenue: the only one near that has amounts, or quantities and prices. */
 bool find_revenue(struct reader *reader, struct measure *ret) {
   struct study *study = reader->study;
@@ -92,7 +108,7 @@ bool find_revenue(struct reader *reader, struct measure *ret) {
     tie = distance > best - 0.2 && distance < best + 0.2 ? true : distance < best ? false : tie;
     if (distance < best) best = distance, *ret = worth;
   }
-  if (!named && amounts > 1) {
+  if (!named && amounts > 1 && !column_said(study, ret->of.table)) {
     study_doubt(study, NULL, "There are several tables with amounts. Which of them are to be added up?");
     return false;
   }
