@@ -117,7 +117,7 @@ bool table_text_show(const struct snapshot *snapshot, const struct snap_table *t
 
 /* --- to be found --- */
 
-static void find_column(const struct snapshot *snapshot, const struct wording *wording, const struct snap_table *table,
+static void find_column(const struct snapshot *snapshot, struct wording *wording, const struct snap_table *table,
                         const struct snap_column *column, struct buf *out) {
   buf_puts(out, column->name);
   wording_put(wording, column->name, out);
@@ -128,7 +128,7 @@ static void find_column(const struct snapshot *snapshot, const struct wording *w
   buf_putc(out, '\n');
 }
 
-bool table_text_find(const struct snapshot *snapshot, const struct wording *wording, const struct snap_table *table, enum table_words kind,
+bool table_text_find(const struct snapshot *snapshot, struct wording *wording, const struct snap_table *table, enum table_words kind,
                      size_t from, size_t to, struct buf *out) {
   if (kind == TABLE_NAME) {
     buf_puts(out, table->name);

@@ -18,7 +18,7 @@ enum table_words {
   TABLE_ITS_COLUMNS, /* names, comments, values of columns, those of keys as well: they speak of the table they refer to */
   TABLE_WORDS
 };
-bool table_text_find(const struct snapshot *snapshot, const struct wording *wording, const struct snap_table *table, enum table_words kind,
+bool table_text_find(const struct snapshot *snapshot, struct wording *wording, const struct snap_table *table, enum table_words kind,
                      size_t from, size_t to, struct buf *out); /* columns [from, to) */
 /* Values a column may have as its type or a CHECK lists them, "a, b, c", at most `most` bytes; false when it lists none. */
 bool table_text_values(const struct snapshot *snapshot, const struct snap_table *table, const struct snap_column *column, size_t most,

@@ -36,8 +36,8 @@ struct table_index {
   struct table_keys *keys; /* by table */
   struct table_shorts shorts;
   struct table_meanings meanings;
-  const struct wording *wording; /* of the schema's names */
-  const float *vectors;          /* one a text; NULL: none */
+  struct wording *wording; /* of the schema's names */
+  const float *vectors;    /* one a text; NULL: none */
   int dims;
 };
 

@@ -121,8 +121,10 @@ static const char *const nouns[] = {"authority",  "booking",    "building", "cus
 struct own { /* a word of the schema */
   uint32_t hash;
   const char *word;
+  const char *means; /* as wording_put puts it; NULL until it is asked for: names share most of their words */
 };
 struct wording {
+  struct arena *arena;
   struct own *words; /* open addressing */
   size_t mask, count;
 };
@@ -289,14 +291,25 @@ static void put_meant_by_bones(const struct wording *wording, const char *word, 
 
 /* --- all of it --- */
 
-void wording_put(const struct wording *wording, const char *name, struct buf *out) {
+static void put_word(const struct wording *wording, const char *word, struct buf *out) {
+  const char *means = abbreviated(word);
+  if (means)
+    buf_printf(out, " %s", means);
+  else if (!is_common(word) && !put_parts(wording, word, word, PARTS, out))
+    put_meant_by_bones(wording, word, out);
+}
+
+void wording_put(struct wording *wording, const char *name, struct buf *out) {
   char word[WORDING_BYTES];
   while ((name = wording_next(name, word))) {
-    const char *means = abbreviated(word);
-    if (means)
-      buf_printf(out, " %s", means);
-    else if (!is_common(word) && !put_parts(wording, word, word, PARTS, out))
-      put_meant_by_bones(wording, word, out);
+    struct own *own = own_of(wording, word);
+    size_t mark = out->len;
+    if (own->means) {
+      buf_puts(out, own->means);
+      continue;
+    }
+    put_word(wording, word, out);
+    if (own->word && buf_ok(out)) own->means = arena_strndup(wording->arena, buf_str(out) + mark, out->len - mark);
   }
 }
 
@@ -308,15 +321,15 @@ static size_t count_words(const struct snapshot *snapshot) {
     for (size_t c = 0; c < table->column_count; c++)
       count += strlen(table->columns[c].name) + (table->columns[c].comment ? strlen(table->columns[c].comment) : 0);
   }
-  return count / (SHORTEST_OWN + 1);
+  return count / SHORTEST;
 }
 
 static bool add_own(struct wording *wording, const char *text, struct arena *arena) {
   char word[WORDING_BYTES];
   while (text && (text = wording_next(text, word))) {
     struct own *own = own_of(wording, word);
-    if (own->word || strlen(word) < SHORTEST_OWN || wording->count * 2 > wording->mask) continue;
-    *own = (struct own){lexicon_term(word), arena_strdup(arena, word)};
+    if (own->word || strlen(word) < SHORTEST || wording->count * 2 > wording->mask) continue;
+    *own = (struct own){.hash = lexicon_term(word), .word = arena_strdup(arena, word)};
     if (!own->word) return false;
     wording->count++;
   }
@@ -327,7 +340,7 @@ struct wording *wording_new(const struct snapshot *snapshot, struct arena *arena
   struct wording *wording = ARENA_NEW(arena, struct wording);
   size_t size = 1024, most = count_words(snapshot);
   while (size < most * 2) size *= 2;
-  if (wording) *wording = (struct wording){.words = arena_calloc(arena, size, sizeof *wording->words), .mask = size - 1};
+  if (wording) *wording = (struct wording){.arena = arena, .words = arena_calloc(arena, size, sizeof *wording->words), .mask = size - 1};
   if (!wording || !wording->words) return NULL;
   for (size_t t = 0; t < snapshot->table_count; t++) {
     const struct snap_table *table = &snapshot->tables[t];

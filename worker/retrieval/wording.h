@@ -21,10 +21,10 @@ const char *wording_next(const char *at, char word[WORDING_BYTES]);
 /* The words that names may be made of: common ones, and those that the schema's own names and comments hold. */
 struct wording;
 
-/* NULL: out of memory. The arena's. */
+/* NULL: out of memory. The arena's, which words are also remembered in. */
 struct wording *wording_new(const struct snapshot *snapshot, struct arena *arena);
 /* Appends, each behind a blank, the words that those of the name stand for: of abbreviations what is commonly meant, of words run together
  * their parts, of a word without vowels the ones it may be the bones of. Nothing for names in plain words. */
-void wording_put(const struct wording *wording, const char *name, struct buf *out);
+void wording_put(struct wording *wording, const char *name, struct buf *out);
 
 #endif
