@@ -21,7 +21,9 @@ static struct pool pools[] = {{.name = "seen", .file = "questions.txt", .bar = 0
                               {.name = "tracker's", .file = "questions_tracker.txt", .bar = 0.94},
                               {.name = "retail bank's", .file = "questions_retail_bank.txt", .bar = 0.96},
                               {.name = "hospital group's", .file = "questions_hospital_group.txt", .bar = 0.93},
-                              {.name = "games studio's", .file = "questions_games_studio.txt", .bar = 0.80},
+                              {.name = "games studio's", .file = "questions_games_studio.txt", .bar = 0.83},
+                              {.name = "telecom operator's", .file = "questions_telecom.txt", .bar = 0.96},
+                              {.name = "property manager's", .file = "questions_propman.txt", .bar = 0.96},
                               {.name = "transport's (unseen)", .file = "questions_transport.txt", .unseen = true, .bar = 0.88}};
 #define POOLS (sizeof pools / sizeof *pools)
 static struct snapshot *pool; /* the first's */
@@ -189,12 +191,13 @@ static void bones_are_found_by_what_is_asked(void **state) {
 /* "ach" is short for what begins so, "trnmnt" for what has it as bones; a word of English is short for nothing. */
 static void short_words_are_found_by_what_they_are_short_for(void **state) {
   (void)state;
-  struct snapshot *snapshot =
-      TABLES("app.ach_def: id, x", "app.trnmnt: id, y", "app.card: id, z", "app.crdgn: id, w", "app.ply_fdbk: id, q", "app.plain: id, u");
+  struct snapshot *snapshot = TABLES("app.ach_def: id, x", "app.trnmnt: id, y", "app.card: id, z", "app.crdgn: id, w",
+                                     "app.ply_fdbk: id, q", "app.inflr: id, v", "app.plain: id, u");
   assert_string_equal(search(snapshot, "How many achievements?", 1).tables[0].table->name, "ach_def");
   assert_string_equal(search(snapshot, "Tournaments", 1).tables[0].table->name, "trnmnt");
   assert_string_equal(search(snapshot, "What feedback was there?", 1).tables[0].table->name, "ply_fdbk");
   assert_string_equal(search(snapshot, "cardigans", 1).tables[0].table->name, "crdgn");
+  assert_string_equal(search(snapshot, "How many influencers?", 1).tables[0].table->name, "inflr");
 }
 
 /* What is meant is found, not what the words of the saying are called like; a particle may stand apart. */
@@ -207,6 +210,25 @@ static void sayings_are_found_by_what_they_mean(void **state) {
   assert_string_equal(search(snapshot, "What have we let our best ones off?", 1).tables[0].table->name, "waivers");
   assert_string_equal(search(snapshot, "Who vouched for him?", 1).tables[0].table->name, "guarantors");
   assert_string_equal(search(snapshot, "Which orders are out?", 1).tables[0].table->name, "orders");
+}
+
+/* Whose it is and how much of it says nothing of what is said. */
+static void sayings_may_hold_whose_it_is(void **state) {
+  (void)state;
+  struct snapshot *snapshot = TABLES("app.notices: id, x", "app.terminations: id, x", "app.spoons: id, x");
+  assert_string_equal(search(snapshot, "Which ones gave us their notice?", 1).tables[0].table->name, "terminations");
+  assert_string_equal(search(snapshot, "Which ones handed in all of their notices?", 1).tables[0].table->name, "notices");
+}
+
+/* Of two tables that are referred to alike, the one whose rows have people's names is who is asked for. */
+static void who_is_one_with_a_name(void **state) {
+  (void)state;
+  struct snapshot *snapshot = TABLES("app.wards: id, label, floor", "app.zebras: id, LastName, floor",
+                                     "app.spoons: id, ward_id>app.wards, zebra_id>app.zebras", "app.others: id, x");
+  struct retrieval found = search(snapshot, "Who has the spoons?", 3);
+  assert_true(place_of(&found, "app.zebras") < place_of(&found, "app.wards"));
+  found = search(snapshot, "Where are the spoons?", 3);
+  assert_false(place_of(&found, "app.zebras") < place_of(&found, "app.wards"));
 }
 
 static void products_are_no_production(void **state) {
@@ -290,6 +312,8 @@ int main(void) {
       cmocka_unit_test(bones_are_found_by_what_is_asked),
       cmocka_unit_test(short_words_are_found_by_what_they_are_short_for),
       cmocka_unit_test(sayings_are_found_by_what_they_mean),
+      cmocka_unit_test(sayings_may_hold_whose_it_is),
+      cmocka_unit_test(who_is_one_with_a_name),
       cmocka_unit_test(keys_that_nobody_declared_lead_somewhere),
       cmocka_unit_test(a_booking_is_no_book),
       cmocka_unit_test(products_are_no_production),

@@ -101,7 +101,8 @@ static void add_synonyms(struct question *question) {
   static const char *const persons[] = {"person", "peopl", "employe", "staff", "custom", "member", "user"};
   size_t own = question->word_count;
   if (names_maker(question->text)) add_all(question, makers, sizeof makers / sizeof *makers);
-  if (asks_for_person(question->text)) add_all(question, persons, sizeof persons / sizeof *persons);
+  question->asks_for_person = asks_for_person(question->text);
+  if (question->asks_for_person) add_all(question, persons, sizeof persons / sizeof *persons);
   for (size_t i = 0; i < own; i++) {
     struct meaning meaning = meant_by(question, i);
     if (question->words[i].meaning == i && !synonyms_of(question->words[i].stem, question->words[i].name_term, add_stem, &meaning)) return;

@@ -24,6 +24,7 @@ struct question {
   size_t len;
   struct question_word words[QUESTION_WORDS];
   size_t word_count;
+  bool asks_for_person;      /* "who", "whose" */
   struct embedder *embedder; /* NULL: there is none to ask */
   struct arena *arena;
   const float *vector;     /* of providers that weigh no words: asked for once */

@@ -20,6 +20,7 @@ struct token {
   uint32_t term; /* as it stands there */
   uint32_t base; /* of the base form */
   bool particle;
+  bool filler; /* says only whose or which: "gave us their notice" is to give notice */
 };
 struct saying {
   uint32_t words[SAID_MOST]; /* base forms */
@@ -83,16 +84,19 @@ static const char *next_token(const char *at, const char *end, char word[WORDING
   return at;
 }
 
-static bool is_particle(const char *word) {
-  static const char *const particles[] = {"along", "apart", "around", "aside", "away", "back", "behind",  "down",
-                                          "for",   "in",    "off",    "on",    "out",  "over", "through", "up"};
-  for (size_t i = 0; i < sizeof particles / sizeof *particles; i++)
-    if (strcmp(particles[i], word) == 0) return true;
+static bool is_one_of(const char *word, const char *const *words, size_t count) {
+  for (size_t i = 0; i < count; i++)
+    if (strcmp(words[i], word) == 0) return true;
   return false;
 }
 
 static bool read_token(const char *word, struct token *ret_token) {
-  ret_token->particle = is_particle(word);
+  static const char *const particles[] = {"along", "apart", "around", "aside", "away", "back", "behind",  "down",
+                                          "for",   "in",    "off",    "on",    "out",  "over", "through", "up"};
+  static const char *const fillers[] = {"a",     "an", "the", "this", "that", "my", "your", "his", "her", "its", "our",
+                                        "their", "me", "you", "him",  "it",   "us", "them", "any", "all", "most"};
+  ret_token->particle = is_one_of(word, particles, sizeof particles / sizeof *particles);
+  ret_token->filler = is_one_of(word, fillers, sizeof fillers / sizeof *fillers);
   return term_of(word, &ret_token->term) && term_of(base_of(word), &ret_token->base);
 }
 
@@ -159,17 +163,17 @@ static bool read_text(const char *at, size_t len, struct text *text) {
   return true;
 }
 
-/* Where a word is, from `at` on, at most so many behind it and before any particle; the text's end: nowhere. */
+/* Where a word is, from `at` on, at most so many behind it, fillers not counted, and before any particle; the text's end: nowhere. */
 static size_t find_word(const struct text *text, size_t at, size_t most, uint32_t word) {
-  for (size_t last = at + most; at < text->count && text->tokens[at].base != word; at++)
-    if (at == last || text->tokens[at].particle) return text->count;
+  for (size_t between = 0; at < text->count && text->tokens[at].base != word; at++)
+    if (text->tokens[at].particle || (!text->tokens[at].filler && ++between > most)) return text->count;
   return at;
 }
 
 /* Where its words are from `at` on; false: they are not there, or of something else. */
 static bool stands_at(const struct text *text, size_t at, const struct saying *saying, size_t ret_places[SAID_MOST]) {
   for (size_t w = 0; w < saying->count; w++, at++) {
-    at = find_word(text, at, w && saying->apart ? APART : 0, saying->words[w]);
+    if (w) at = find_word(text, at, saying->apart ? APART : 0, saying->words[w]);
     if (at >= text->count || (saying->count > 1 && text->taken[at])) return false;
     ret_places[w] = at;
   }

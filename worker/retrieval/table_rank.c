@@ -23,6 +23,7 @@
 #define VECTOR_WORDS 0.1   /* the vectors' part of a score, where they are made of the same words … */
 #define VECTOR_MODEL 0.5   /* … and where a model has made them */
 #define REFERRED 0.5       /* of a table's score for what it refers to … */
+#define PERSON 0.7         /* … if those are people and the question asks who … */
 #define REFERRING 0.4      /* … and for what refers to it, less where much does */
 #define HUB 0.25
 #define KEYS 2        /* that are followed */
@@ -179,13 +180,19 @@ static double found_by(const struct search *search, size_t table) {
 
 static void raise_to(double *scores, size_t table, double score) { scores[table] = fmax(scores[table], score); }
 
+/* "Who", "whose": one of those whom it knows by name. */
+static bool is_asked_for(const struct search *search, size_t table) {
+  return search->question->asks_for_person && search->index->of_people[table];
+}
+
 /* To the neighbours of each what they have of its score. */
 static void pass_on(const struct search *search, const double *scores, double *ret_passed) {
   for (size_t t = 0; t < search->tables; t++) {
     if (scores[t] <= 0 || !table_is_searched(&search->snapshot->tables[t])) continue;
     const struct table_keys *keys = &search->index->keys[t];
     double referring = scores[t] * REFERRING / pow((double)keys->referred_by_count, HUB);
-    for (size_t k = 0; k < keys->refers_to_count; k++) raise_to(ret_passed, keys->refers_to[k], scores[t] * REFERRED);
+    for (size_t k = 0; k < keys->refers_to_count; k++)
+      raise_to(ret_passed, keys->refers_to[k], scores[t] * (is_asked_for(search, keys->refers_to[k]) ? PERSON : REFERRED));
     for (size_t k = 0; k < keys->referred_by_count; k++) raise_to(ret_passed, keys->referred_by[k], referring);
   }
 }

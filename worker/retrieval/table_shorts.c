@@ -46,6 +46,7 @@ bool table_shorts_make(struct table_index *index, const struct snapshot *snapsho
   shorts->words = arena_calloc(index->arena, SHORTS_MAX, sizeof *shorts->words);
   if (!shorts->words) return false;
   for (size_t t = 0; t < snapshot->table_count; t++) {
+    add_words(shorts, snapshot->tables[t].schema);
     add_words(shorts, snapshot->tables[t].name);
     for (size_t c = 0; c < snapshot->tables[t].column_count; c++) add_words(shorts, snapshot->tables[t].columns[c].name);
   }
@@ -66,6 +67,7 @@ double table_short_for(const char *brief, const char *word) {
   if (*brief != *word || word_len < len + LEFT_OUT) return 0;
   if (strncmp(brief, word, len) == 0) return len > SHORTEST ? 1 : THREE;
   size_t bones_len = wording_bones(word, bones);
+  if (len > SHORTEST && brief[len - 1] == 'r' && strncmp(brief, word, len - 1) == 0) return SOME_BONES; /* stems have lost their "er" */
   if (!bones_len || !lies_in(brief, bones)) return 0;
   if (bones_len <= len + 1) return BONES;
   char last = brief[len - 1];

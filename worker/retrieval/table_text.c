@@ -1,11 +1,13 @@
 #include "worker/retrieval/table_text.h"
 
+#include <ctype.h>
 #include <string.h>
 
 #include "common/utf8.h"
 
 #define VALUES_BYTES 300 /* of one column's */
 #define COMMENT_BYTES 600
+#define NAME_BYTES 1024 /* with what it stands for */
 
 /* --- values --- */
 
@@ -126,6 +128,30 @@ static void find_column(const struct snapshot *snapshot, struct wording *wording
   buf_puts(out, ": ");
   if (!table_text_values(snapshot, table, column, VALUES_BYTES, out)) buf_cut(out, mark);
   buf_putc(out, '\n');
+}
+
+/* A first or a last name: "first_name", "lastName", "fname". */
+static bool is_persons_name(struct wording *wording, const char *column, struct buf *scratch) {
+  static const char *const names[] = {"firstname", "lastname", "givenname", "familyname", "surname"};
+  size_t len = 0;
+  buf_reset(scratch);
+  buf_puts(scratch, column);
+  wording_put(wording, column, scratch);
+  if (!buf_ok(scratch)) return false;
+  for (size_t i = 0; i < scratch->len; i++)
+    if (isalpha((unsigned char)scratch->data[i])) scratch->data[len++] = (char)tolower((unsigned char)scratch->data[i]);
+  buf_cut(scratch, len);
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (strstr(buf_str(scratch), names[i])) return true;
+  return false;
+}
+
+bool table_text_is_of_people(struct wording *wording, const struct snap_table *table) {
+  bool found = false;
+  BUF_AUTO scratch;
+  buf_init(&scratch, NAME_BYTES);
+  for (size_t c = 0; c < table->column_count && !found; c++) found = is_persons_name(wording, table->columns[c].name, &scratch);
+  return found;
 }
 
 bool table_text_find(const struct snapshot *snapshot, struct wording *wording, const struct snap_table *table, enum table_words kind,

@@ -20,6 +20,8 @@ enum table_words {
 };
 bool table_text_find(const struct snapshot *snapshot, struct wording *wording, const struct snap_table *table, enum table_words kind,
                      size_t from, size_t to, struct buf *out); /* columns [from, to) */
+/* Its rows are people: they have a first or a last name. */
+bool table_text_is_of_people(struct wording *wording, const struct snap_table *table);
 /* Values a column may have as its type or a CHECK lists them, "a, b, c", at most `most` bytes; false when it lists none. */
 bool table_text_values(const struct snapshot *snapshot, const struct snap_table *table, const struct snap_column *column, size_t most,
                        struct buf *out);

@@ -73,10 +73,12 @@ static bool add_texts(struct builder *builder) {
   buf_init(&scratch, TEXT_BYTES);
   for (size_t i = 0; i < snapshot->table_count; i++) most += parts_of(&snapshot->tables[i]);
   index->texts = arena_calloc(index->arena, most + 1, sizeof *index->texts);
+  index->of_people = arena_calloc(index->arena, snapshot->table_count + 1, sizeof *index->of_people);
   builder->found_by = arena_calloc(index->arena, most + 1, sizeof *builder->found_by);
   builder->ends = arena_calloc(index->arena, most + 1, sizeof *builder->ends);
   index->wording = wording_new(snapshot, index->arena);
-  if (!index->texts || !builder->found_by || !builder->ends || !index->wording) return false;
+  if (!index->texts || !index->of_people || !builder->found_by || !builder->ends || !index->wording) return false;
+  for (size_t i = 0; i < snapshot->table_count; i++) index->of_people[i] = table_text_is_of_people(index->wording, &snapshot->tables[i]);
   for (size_t i = 0; i < snapshot->table_count; i++)
     for (size_t part = 0; table_is_searched(&snapshot->tables[i]) && part < parts_of(&snapshot->tables[i]); part++)
       if (!add_text(builder, (uint32_t)i, part, &scratch)) return false;

@@ -34,6 +34,7 @@ struct table_index {
   struct table_entry *entries;
   size_t mask;
   struct table_keys *keys; /* by table */
+  bool *of_people;         /* likewise */
   struct table_shorts shorts;
   struct table_meanings meanings;
   struct wording *wording; /* of the schema's names */

@@ -26,12 +26,13 @@ static const char *const abbreviations[] = {
     "br branch", "brch branch", "bus business",
     /* c */
     "cal calendar", "calc calculation", "cap capacity", "capa corrective action", "capex capital expense investment", "cat category",
-    "cert certificate certification", "cfg configuration", "chg change charge", "chk check", "clm claim", "cls class", "cmpl completed",
-    "cmsn commission", "cnt count", "cntr center contract", "cntry country", "co company", "coll collection", "com commission",
-    "comm commission communication", "comp component company compensation", "conf confirmation conference", "config configuration",
-    "cons consumption", "cont contact contract", "contr contract", "cpn coupon", "cr credit", "crd card", "cred credit",
-    "crm customer relationship", "crncy currency", "crs course", "csat customer satisfaction", "cst cost", "ctr center", "ctry country",
-    "cty city", "cur current currency", "curr current currency", "cust customer", "cvg coverage", "cvrg coverage", "cxl cancellation",
+    "ccy currency", "cert certificate certification", "cfg configuration", "chg change charge", "chk check", "clm claim", "cls class",
+    "cmpl completed", "cmsn commission", "cnt count", "cntr center contract", "cntry country", "co company", "coll collection",
+    "com commission", "comm commission communication", "comp component company compensation", "conf confirmation conference",
+    "config configuration", "cons consumption", "cont contact contract", "contr contract", "cpn coupon", "cr credit", "crd card",
+    "cred credit", "crm customer relationship", "crncy currency", "crs course", "csat customer satisfaction", "cst cost", "ctr center",
+    "ctry country", "cty city", "cur current currency", "curr current currency", "cust customer", "cvg coverage", "cvrg coverage",
+    "cxl cancellation",
     /* d */
     "ded deduction", "def defect definition", "del delivery", "dep deposit department", "dept department", "desc description",
     "descr description", "dest destination", "dev device", "dflt default", "diag diagnosis", "dim dimension", "disc discount",
@@ -39,8 +40,8 @@ static const char *const abbreviations[] = {
     "docs documents", "dpt department", "drv driver", "dt date", "dtl detail", "dur duration", "dx diagnosis",
     /* e */
     "eff effective", "emp employee", "empl employee", "eng engineering engine", "enr enrollment", "enrl enrollment", "eqp equipment",
-    "equip equipment", "est estimate", "eta expected arrival", "eval evaluation", "evt event", "exam examination", "exp expense expiry",
-    "expir expiry", "ext external extension",
+    "equip equipment", "est estimate", "eta expected arrival", "eval evaluation", "evt event", "exam examination",
+    "exp expense expiry experiment", "expir expiry", "ext external extension",
     /* f */
     "fa fixed asset", "fac facility faculty", "fclty facility faculty", "fcst forecast", "fin finance", "flt flight", "fname first name",
     "freq frequency", "fst first", "fte full time employee", "fx exchange rate currency",
@@ -71,12 +72,12 @@ static const char *const abbreviations[] = {
     "opex operating expense", "opp opportunity", "oppty opportunity", "opr operation operator", "ops operations", "ord order", "ordr order",
     "org organization", "orig origin", "ot overtime",
     /* p */
-    "pass passenger", "pat patient", "pax passenger", "pct percent", "perf performance", "perm permission permit", "ph phone",
-    "pkg package", "plcy policy", "pln plan", "pmt payment", "pmts payments", "pnlty penalty", "po purchase order", "pol policy",
-    "pos position point of sale", "prc price", "prd product period", "prem premium", "proc procedure process", "prod product production",
-    "prof professor profile", "prog program", "proj project", "prom promised promotion", "promo promotion", "prop property",
-    "prov provider", "prsn person", "pt patient point part", "pto vacation absence leave", "purch purchase", "pwd password", "pwr power",
-    "pymt payment",
+    "pass passenger", "pat patient", "pax passenger", "pct percent", "pen penalty", "perf performance", "perm permission permit",
+    "ph phone", "pkg package", "plcy policy", "pln plan", "pmt payment", "pmts payments", "pnlty penalty", "po purchase order",
+    "pol policy", "pos position point of sale", "prc price", "prd product period", "prem premium", "proc procedure process",
+    "prod product production", "prof professor profile", "prog program", "proj project", "prom promised promotion", "promo promotion",
+    "prop property", "prov provider", "prsn person", "pt patient point part", "pto vacation absence leave", "purch purchase",
+    "pwd password", "pwr power", "px price", "pymt payment",
     /* q */
     "qa quality assurance", "qc quality control", "qlty quality", "qt quote", "qte quote", "qtr quarter", "qty quantity",
     /* r */
@@ -87,8 +88,8 @@ static const char *const abbreviations[] = {
     "rtg rating routing", "rtn return", "rx prescription",
     /* s */
     "sal salary", "sched schedule", "sec section security", "seg segment", "sem semester", "seq sequence", "ser serial", "sess session",
-    "sgmt segment", "shp shipment", "shpmt shipment", "shpt shipment", "sku product stock item", "sla service level", "sls sales",
-    "so sales order", "spec specification specialty", "sr service request", "sso single sign on", "st street state status",
+    "sgmt segment", "shp shipment", "shpmt shipment", "shpt shipment", "sig signature", "sku product stock item", "sla service level",
+    "sls sales", "so sales order", "spec specification specialty", "sr service request", "sso single sign on", "st street state status",
     "stat status statistics", "std standard student", "stk stock", "stmt statement", "sts status", "stu student", "stud student",
     "sub subscription", "subj subject", "subs subscription subscriber", "supp supplier support", "suppl supplier", "surg surgery",
     "svc service", "svcs services", "svy survey", "sys system",
@@ -100,8 +101,8 @@ static const char *const abbreviations[] = {
     /* u */
     "univ university", "uom unit of measure", "usg usage", "usr user", "util utility utilization",
     /* v */
-    "val value", "veh vehicle", "vend vendor", "ver version", "vin vehicle", "vis visit", "vndr vendor", "vol volume volunteer",
-    "vou voucher",
+    "val value", "var variant variable", "veh vehicle", "vend vendor", "ver version", "vin vehicle", "vis visit", "vndr vendor",
+    "vol volume volunteer", "vou voucher",
     /* w */
     "wh warehouse", "whs warehouse", "whse warehouse", "wht withholding tax", "wk week work", "wkly weekly", "wo work order production",
     "wrk work", "wrt write", "wt weight",
