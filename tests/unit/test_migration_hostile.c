@@ -14,7 +14,7 @@
 #include "worker/sql/text.h"
 
 #define CORPUS AUTODB_SOURCE_DIR "/tests/fixtures/ddl_more.txt"
-#define LONGEST_MS 20000 /* of the processor, sanitizers included: what grows with the square of the script is far above */
+#define LONGEST_MS 60000 /* of the processor, sanitizers included: what grows with the square of the script is far above */
 #define FAULTS_SHOWN 20
 
 static struct arena *arena;
