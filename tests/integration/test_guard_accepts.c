@@ -13,10 +13,6 @@ static int setup(void **state) {
   *state = &world;
   return 0;
 }
-static int teardown(void **state) {
-  (void)state;
-  return guarded_end(&world);
-}
 
 struct tally {
   int all, newer, refused, failed, wrong_names;
@@ -92,5 +88,5 @@ static void test_analytics(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_analytics)};
-  return harness_each_major(&major, tests, setup, teardown);
+  return harness_each_major(&major, tests, setup, guarded_teardown);
 }

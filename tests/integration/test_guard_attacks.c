@@ -169,10 +169,6 @@ static int setup(void **state) {
   *state = &world;
   return 0;
 }
-static int teardown(void **state) {
-  (void)state;
-  return guarded_end(&world);
-}
 
 static void test_none_passes_the_guard(void **state) {
   (void)state;
@@ -350,5 +346,5 @@ int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_none_passes_the_guard), cmocka_unit_test(test_reader_without_guard),
                                      cmocka_unit_test(test_superuser_without_guard), cmocka_unit_test(test_roles),
                                      cmocka_unit_test(test_resources)};
-  return harness_each_major(&major, tests, setup, teardown);
+  return harness_each_major(&major, tests, setup, guarded_teardown);
 }

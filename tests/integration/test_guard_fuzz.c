@@ -34,9 +34,8 @@ static int setup(void **state) {
   return 0;
 }
 static int teardown(void **state) {
-  (void)state;
   while (line_count) free(lines[--line_count]);
-  return guarded_end(&world);
+  return guarded_teardown(state);
 }
 
 /* ---- texts ---- */

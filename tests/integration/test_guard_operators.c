@@ -13,10 +13,6 @@ static int setup(void **state) {
   *state = &world;
   return 0;
 }
-static int teardown(void **state) {
-  (void)state;
-  return guarded_end(&world);
-}
 
 static void fingerprint(char out[80]) {
   PGconn *conn = harness_connect(world.url);
@@ -211,5 +207,5 @@ int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_operators), cmocka_unit_test(test_explain_analyze_calls_none),
                                      cmocka_unit_test(test_types_of_sides), cmocka_unit_test(test_casts),
                                      cmocka_unit_test(test_a_snapshot_without_lists)};
-  return harness_each_major(&major, tests, setup, teardown);
+  return harness_each_major(&major, tests, setup, guarded_teardown);
 }

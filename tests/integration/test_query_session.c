@@ -14,10 +14,6 @@ static int setup(void **state) {
   *state = &world;
   return 0;
 }
-static int teardown(void **state) {
-  (void)state;
-  return guarded_end(&world);
-}
 
 static struct query_session *open_session(const char *url) {
   ERROR_AUTO err = {0};
@@ -223,5 +219,5 @@ int main(void) {
                                      cmocka_unit_test(test_a_role_that_writes_is_refused_in_the_open_transaction),
                                      cmocka_unit_test(test_explain),
                                      cmocka_unit_test(test_owner_views_are_refused)};
-  return cmocka_run_group_tests(tests, setup, teardown);
+  return cmocka_run_group_tests(tests, setup, guarded_teardown);
 }

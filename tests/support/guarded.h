@@ -59,7 +59,9 @@ static inline void guarded_begin(struct guarded_world *world, int major, const c
   world->snapshot = guarded_look(world->url, major, world->arena);
 }
 
-static inline int guarded_end(struct guarded_world *world) {
+/* cmocka fixture: the setup left the world in *state. */
+static inline int guarded_teardown(void **state) {
+  struct guarded_world *world = *state;
   void *harness = world->harness;
   arena_free(world->arena);
   return harness_teardown(&harness);

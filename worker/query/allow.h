@@ -26,6 +26,7 @@ struct guard_rules {
   const char *functions; /* comma-separated additions; NULL or "": none */
   bool parameters;       /* $1 may stand where a value may: for plans, never for running */
   bool trusting;         /* the statement is the client's own: no caps, any relation, and functions that promise not to write */
+  bool *judged;          /* NULL; the guard's own: domains, by index in the snapshot, whose checks were looked at for the statement */
 };
 
 struct guard_violation {

@@ -18,6 +18,8 @@ static bool is_named(const struct check *check, const char *type, const char *na
 /* Would the check pass as a question of its own? */
 static void judge_check(struct check *check, const struct snap_domain *domain, const char *definition, int position) {
   ERROR_AUTO err = {0};
+  struct guard_rules rules = *check->rules;
+  rules.judged = check->judged;
   struct guarded *guarded;
   const char *condition = strncmp(definition, "CHECK ", 6) == 0 ? definition + 6 : definition, *rest = strstr(condition, " NOT VALID");
   size_t len = rest && !rest[strlen(" NOT VALID")] ? (size_t)(rest - condition) : strlen(condition);
@@ -25,12 +27,16 @@ static void judge_check(struct check *check, const struct snap_domain *domain, c
       arena_printf(check->arena, "SELECT 1 FROM (SELECT NULL::%s) AS d (value) WHERE %.*s", domain->base_type, (int)len, condition);
   if (!sql)
     check->oom = true;
-  else if (guard_check(check->snapshot, sql, strlen(sql), check->rules, check->arena, &guarded, &err))
+  else if (guard_check(check->snapshot, sql, strlen(sql), &rules, check->arena, &guarded, &err))
     guard_refuse(check, "function", "domain-not-allowed", position, "its base type", "a value of domain %s.%s is checked: %s",
                  domain->schema, domain->name, err.message);
 }
 
+/* Once: its checks may lead back to it, and many to the same. */
 static void judge_domain(struct check *check, const struct snap_domain *domain, int position, int depth) {
+  bool *judged = &check->judged[domain - check->snapshot->domains];
+  if (*judged) return;
+  *judged = true;
   for (size_t i = 0; i < domain->check_count; i++) judge_check(check, domain, domain->checks[i], position);
   judge(check, domain->base_type, position, depth + 1);
 }
@@ -69,6 +75,12 @@ static bool populates(const struct query_resolution *resolution) {
 }
 
 void guard_domains(struct check *check, const struct query_resolution *resolution) {
+  check->judged = check->rules->judged;
+  if (!check->judged) check->judged = arena_calloc(check->arena, check->snapshot->domain_count + 1, sizeof *check->judged);
+  if (!check->judged) {
+    check->oom = true;
+    return;
+  }
   for (size_t i = 0; i < check->type_count; i++) judge(check, sql_type(check->arena, check->types[i]), check->types[i]->location, 0);
   for (size_t i = 0; populates(resolution) && i < resolution->relation_count; i++) {
     const struct query_relation *relation = &resolution->relations[i];

@@ -25,6 +25,8 @@ struct check {
   const PgQuery__TypeName **types; /* those of casts among them */
   size_t type_count;
   size_t from_items;
+
+  bool *judged; /* see guard_rules */
 };
 
 /* A violation; texts are borrowed or formatted into the arena. Beyond GUARD_VIOLATIONS they are dropped. */
