@@ -148,7 +148,18 @@ static bool other_word(const struct study *study, size_t at, const struct name *
   return !inflection(said + same) || !inflection(tokens_lower(study->arena, raw + same, strlen(raw + same)));
 }
 
+/* "ticket revenue" of ticket_sale: a word for money asks for an amount; it ends no table's name that hasn't that very word. */
+static bool money_in_name(const struct study *study, size_t from, size_t to, const struct name *name) {
+  for (size_t i = from; !name->column && to > from + 1 && i < to; i++) {
+    bool own = !study_phrase(study, i, "revenue|revenues|turnover|income|takings|proceeds|earnings");
+    for (size_t w = 0; w < name->count && !own; w++) own = name->words[w] == study->tokens.items[i].word;
+    if (!own) return true;
+  }
+  return false;
+}
+
 static void link_name(struct study *study, size_t from, size_t to, const struct name *name, double score) {
+  if (money_in_name(study, from, to, name)) return;
   if (to == from + 1 && score >= 0.95 && other_word(study, from, name)) score -= OTHER_WORD;
   enum link_kind kind = !name->column ? LINK_TABLE : name->flag ? LINK_FLAG : LINK_COLUMN;
   if (derived(study, name->table) && (name->column || to < from + name->count || score < 0.99)) score *= DERIVED;
@@ -376,10 +387,16 @@ static bool done_by_each(const struct study *study, size_t at) {
   return false;
 }
 
+/* "did we sell", "have they closed": what somebody did, who is named by no noun. */
+static bool done_by_them(const struct study *study, size_t at) {
+  return at > 1 &&
+         study_phrase(study, at - 2, "do we|did we|do they|did they|have we|have they|had we|do you|did you|did he|did she|did it");
+}
+
 /* "team plays", "does each referee lead": a verb that a synonym makes a table of. */
 static bool verb_form(const struct study *study, size_t at, const struct mention *mention) {
   const struct link *table = mention_best(mention, LINK_TABLE);
-  if (done_by_each(study, at)) return true;
+  if (done_by_each(study, at) || done_by_them(study, at)) return true;
   if (!table || table->score >= 0.95 || at == 0 || !verb_neutral(study, at)) return false;
   const struct mention *before = NULL;
   for (size_t back = 1; back <= 3 && back <= at && !before; back++)

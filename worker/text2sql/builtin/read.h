@@ -173,6 +173,8 @@ bool behind_rows(const struct reader *reader, size_t at);
 size_t read_happenings(struct reader *reader, size_t at, struct measure *ret);
 /* What the rows of a table are worth: their amount, or how many for how much. */
 bool find_worth(struct reader *reader, size_t table, struct measure *ret);
+/* What the rows of a table cost, each of which happened once, where "spend" was said. */
+bool find_spent(struct reader *reader, size_t table, struct measure *ret);
 bool money_like(const struct reader *reader, size_t at);
 bool by_money(struct reader *reader, size_t at, struct measure *ret); /* "spent the most" */
 /* The row a key leads to, unless the key itself was asked for. */

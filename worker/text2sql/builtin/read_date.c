@@ -136,6 +136,74 @@ static bool named_day(const struct reader *reader, size_t at, size_t taken) {
   return false;
 }
 
+/* Rows of something that happened: they belong to those asked for, and have a date that is no birthday. */
+static bool happened_to(const struct study *study, size_t rows, size_t subject) {
+  static const char *const lives[] = {"born", "birth", "birthdat", "hire", "employ", NULL};
+  const struct snap_table *table = study_table(study, rows);
+  bool ties = false, dated = false;
+  for (size_t i = 0; i < study->graph.edge_count && rows != subject; i++)
+    ties |= study->graph.edges[i].from == rows && study->graph.edges[i].to == subject;
+  for (size_t c = 0; ties && c < table->column_count; c++)
+    dated |= column_temporal(&table->columns[c]) && !named_by(study, &table->columns[c], lives);
+  return dated;
+}
+
+/* What happened to the rows asked for and those of another table: rows of that, or between the two. NO_TABLE: nothing, or there is doubt.
+ */
+static size_t happened_with(struct reader *reader, size_t other) {
+  struct study *study = reader->study;
+  size_t subject = reader->out->subject, found = NO_TABLE;
+  bool direct = false; /* they belong to those asked for in another way, too */
+  if (happened_to(study, other, subject)) return other;
+  for (size_t i = 0; i < study->graph.edge_count; i++) direct |= study->graph.edges[i].from == other && study->graph.edges[i].to == subject;
+  for (size_t rows = 0; rows < study->snapshot->table_count; rows++) {
+    if (!happened_to(study, rows, subject) || !study_belongs(study, rows, other)) continue;
+    if (found != NO_TABLE || direct) study_doubt(study, NULL, "The date of what is meant? Name its table or column.");
+    found = rows;
+  }
+  return study->doubt ? NO_TABLE : found;
+}
+
+/* The last verb before `at` is what drew the table in: "bought" of customers is about their orders, whenever they were created. */
+static bool done_last(const struct reader *reader, size_t at, size_t table) {
+  const struct mention *verb = NULL;
+  for (size_t p = at; p-- > 0 && !verb;) {
+    verb = mention_at(reader, p) && mention_at(reader, p)->verb ? mention_at(reader, p) : NULL;
+    if (!verb && participle_like(token_lower(reader, p)) && !mention_at(reader, p)) return false;
+  }
+  const struct link *done = mention_best(verb, LINK_TABLE);
+  return done && done->table == table && reader->study->drawn[table];
+}
+
+/* "worked the night shift on 24 December", "have seen a vet in May": when that was, not when who did it was born or hired, unless the verb
+ * says so. */
+static size_t event_before(struct reader *reader, size_t at) {
+  struct study *study = reader->study;
+  size_t other = NO_TABLE, subject = reader->out->subject;
+  struct place own;
+  for (size_t p = at; p-- > 0 && other == NO_TABLE;) {
+    const struct mention *mention = mention_at(reader, p);
+    const struct link *table = mention_best(mention, LINK_TABLE), *column = mention_best(mention, LINK_COLUMN);
+    if (!mention || mention->to > at) continue;
+    if (mention->verb && table && happened_to(study, table->table, subject)) other = table->table;
+    if (mention->verb) continue;
+    if (column && column_temporal(column->column) && (!table || table->score < column->score)) return NO_TABLE;
+    if (table && (!column || column->score <= table->score)) other = table->table;
+    for (size_t i = 0; i < reader->out->filter_count && !table; i++)
+      if (reader->out->filters[i].at == p && reader->out->filters[i].kind == FILTER_IN) other = reader->out->filters[i].of.table;
+    for (size_t v = p; other != NO_TABLE && v-- > 0;) { /* "bought a laptop": when it was bought */
+      const struct link *done =
+          mention_at(reader, v) && mention_at(reader, v)->verb ? mention_best(mention_at(reader, v), LINK_TABLE) : NULL;
+      if (done && happened_to(study, done->table, subject)) other = done->table;
+    }
+  }
+  if (other == NO_TABLE || other == subject || study_belongs(study, subject, other)) return NO_TABLE;
+  const char *kept = study->doubt;
+  bool done = !done_last(reader, at, other) && date_by_verb(reader, at, subject, &own);
+  study->doubt = kept;
+  return done ? NO_TABLE : happened_with(reader, other);
+}
+
 size_t rule_date(struct reader *reader, size_t at) {
   struct study *study = reader->study;
   size_t compared = dates_compared(reader, at);
@@ -167,7 +235,11 @@ size_t rule_date(struct reader *reader, size_t at) {
     done = !study_glue(token_lower(reader, at - back)) && find_concept(reader, table, date_words(reader, at - back), WANT_NUMBER, &place) &&
            named_by(study, place.column, (const char *const[]){"year", NULL});
   if (done && year_filter(reader, at, table, &range)) return n;
-  bool found = near && settle_date(reader, at, last, &place);
+  size_t event = table == reader->out->subject && !reader->branch ? event_before(reader, at) : NO_TABLE;
+  if (study->doubt && !kept) return 0;
+  bool found = event != NO_TABLE && settle_date(reader, at, event, &place);
+  if (!found && event != NO_TABLE && study->doubt) return 0;
+  found = found || (near && settle_date(reader, at, last, &place));
   if (!found && near && !study->doubt && year_filter(reader, at, last, &range)) return n; /* "performed in a concert in 2014" */
   if (!found && study->doubt && !near) return 0;
   if (!found) study->doubt = kept;

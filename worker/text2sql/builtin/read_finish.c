@@ -367,8 +367,23 @@ static void ask_how_many_sold(struct reader *reader) {
     study_doubt(reader->study, NULL, "How many rows of %s, or how many pieces?", study_table(reader->study, out->subject)->qualified);
 }
 
+/* "bring in per month", of a monthly fee: it is for a month already; when the contract began says nothing of it. */
+static void ask_per_unit(struct reader *reader) {
+  const struct reading *out = reader->out;
+  for (size_t g = 0; g < out->group_count; g++) {
+    const struct group *group = &out->groups[g];
+    const char *const unit[] = {group->bucket ? dates_unit_name(group->bucket) : NULL, NULL};
+    if (!unit[0] || !group->of.column || named_by(reader->study, group->of.column, unit)) continue;
+    for (size_t i = 0; i < out->item_count; i++)
+      if (out->items[i].of.column && column_numeric(out->items[i].of.column) && named_by(reader->study, out->items[i].of.column, unit))
+        study_doubt(reader->study, NULL, "%s is for one %s. Is it to be added up over all rows, or apart by %s?",
+                    out->items[i].of.column->name, unit[0], group->of.column->name);
+  }
+}
+
 void finish_groups(struct reader *reader) {
   struct reading *out = reader->out;
+  ask_per_unit(reader);
   ask_how_many_sold(reader);
   extreme_row(reader);
   unsum_ordered(reader);

@@ -105,6 +105,15 @@ static bool only_there(const struct reader *reader, size_t at) {
   return at > 0 && !token_is(reader, at - 1, "and|,|or|with|per|each|every|of|for|by|many|are|is|there|show|list");
 }
 
+/* "animals that have seen a vet", "did they call a doctor": that there is one, not which. */
+static bool some_one(const struct reader *reader, size_t at) {
+  if (at < 3 || !token_is(reader, at - 1, "a|an|any") || token_is(reader, at - 2, "and|,|with|per|of|for|by|in|is|are|was|were|show"))
+    return false;
+  for (size_t back = 2; back <= 4 && back <= at; back++)
+    if (token_is(reader, at - back, "have|has|had|did|do|does")) return true;
+  return false;
+}
+
 /* The rows asked for, or others beside them: "customers and their orders". False: nothing was made of it. */
 static bool list_table(struct reader *reader, size_t at, size_t which) {
   struct reading *out = reader->out;
@@ -116,7 +125,7 @@ static bool list_table(struct reader *reader, size_t at, size_t which) {
     return true;
   }
   if (reader->top) return false;
-  if (only_there(reader, at)) {
+  if (only_there(reader, at) || some_one(reader, at)) {
     add_related(reader, which);
     return true;
   }

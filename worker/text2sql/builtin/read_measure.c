@@ -19,6 +19,7 @@ static const struct {
 };
 
 static size_t aggregate_at(const struct reader *reader, size_t at, enum measure_kind *ret_kind) {
+  if (at > 0 && study_phrase(reader->study, at - 1, "i mean|we mean|you mean|they mean")) return 0;
   for (size_t i = 0; i < sizeof aggregates / sizeof *aggregates; i++) {
     size_t n = study_phrase(reader->study, at, aggregates[i].phrases);
     if (!n) continue;
@@ -100,6 +101,27 @@ static size_t count_compound(struct reader *reader, const struct mention *table,
   return next->to - table->to;
 }
 
+/* "how many tickets", of ticket_sale and its ticket_type: those that were sold, where a row says how many, or its rows; never the types. */
+static bool count_sold(struct reader *reader, const struct mention *mention, struct measure *ret) {
+  static const char *const kinds[] = {"type", "kind", "category", "categori", "class", "code", "status", NULL};
+  struct study *study = reader->study;
+  const struct link *column = mention_best(mention, LINK_COLUMN);
+  const struct word *words[NAME_WORDS];
+  struct place price;
+  if (mention->to != mention->from + 1 || !words_plural(token_lower(reader, mention->from))) return false;
+  size_t n = names_split(column->column->name, study->arena, study->words, words);
+  if (n < 2 || words[n - 1] == study->tokens.items[mention->from].word || !named_by(study, column->column, kinds)) return false;
+  for (size_t i = 0; i < mention->count; i++)
+    if (mention->links[i].kind == LINK_TABLE && mention->links[i].table != column->table && mention->links[i].score >= 0.75) return false;
+  if (!says_table(study, mention, column->table)) return false;
+  *ret = rows_of(column->table, false);
+  struct place many;
+  if (find_concept(reader, column->table, "quantity", WANT_NUMBER, &many) &&
+      find_concept(reader, column->table, "price", WANT_NUMBER, &price) && find_worth(reader, column->table, &(struct measure){0}))
+    *ret = (struct measure){.kind = MEASURE_SUM, .of = many};
+  return true;
+}
+
 /* Rows that are sums of money themselves. */
 static const char amounts[] = "fine|fines|refund|refunds|penalties|bonus|bonuses|tips|donations|taxes|fees|reimbursements";
 
@@ -131,6 +153,7 @@ static size_t measured(struct reader *reader, size_t at, enum measure_kind kind,
     const struct link *flag = mention_best(mention, LINK_FLAG), *value = mention_best(mention, LINK_VALUE);
     double least = table && !mention->verb ? table->score : 0.75;
     if ((flag && flag->score > least) || (value && value->score > least)) return 0; /* "how many active …" */
+    if (column && !distinct && !mention->verb && count_sold(reader, mention, ret)) return mention->to - at;
     if (rows && !mention->verb && (n = count_compound(reader, mention, distinct, ret))) return mention->to + n - at;
     if (rows && !mention->verb && (table->score >= 0.75 || !column)) {
       size_t which = settle_table(reader, mention);
@@ -147,8 +170,12 @@ static size_t measured(struct reader *reader, size_t at, enum measure_kind kind,
   enum wanted wanted = kind == MEASURE_MAX || kind == MEASURE_MIN ? WANT_MEASURABLE : WANT_NUMBER;
   if (kind == MEASURE_SUM && money_like(reader, at) && !(column && column->score >= 0.9) && find_revenue(reader, ret))
     return mention ? mention->to - at : 1;
-  if ((n = measured_mention(reader, at, wanted, &place)) && token_is(reader, at + n, "sold|ordered|purchased|bought") &&
-      place.table == reader->out->subject && find_sold(reader, place.table, &place)) { /* not what is on stock */
+  n = measured_mention(reader, at, wanted, &place);
+  bool nobodys = n && kind == MEASURE_SUM && (money_like(reader, at) || mention->verb) && column && column->score < 0.9 &&
+                 place.table != reader->out->subject && !reader->study->mentioned[place.table];
+  if (nobodys) return 0; /* "did we spend on vet visits": no amount of donations, which only another word for it finds */
+  if (n && token_is(reader, at + n, "sold|ordered|purchased|bought") && place.table == reader->out->subject &&
+      find_sold(reader, place.table, &place)) { /* not what is on stock */
     *ret = (struct measure){.kind = kind, .of = place};
     return n + 1;
   }
@@ -329,7 +356,7 @@ static size_t read_awaited(struct reader *reader, size_t at) {
   size_t n = measured(reader, at, reader->pending, reader->pending_distinct, &measure);
   if (!n) return 0;
   if (reader->pending == MEASURE_SUM && reader->pending_worth && measure.kind == MEASURE_COUNT && !measure.of.column &&
-      !find_worth(reader, measure.of.table, &measure)) /* "how much … in refunds" */
+      !find_worth(reader, measure.of.table, &measure) && !find_spent(reader, measure.of.table, &measure)) /* "how much … in refunds" */
     study_doubt(reader->study, NULL, "How much of what? Name the column.");
   reader->pending = MEASURE_NONE;
   add_item(reader, measure);
@@ -383,7 +410,7 @@ static size_t read_aggregate(struct reader *reader, size_t at, enum measure_kind
   if (reader->study->doubt) return 0;
   if (reader->pending == MEASURE_AVG && kind == MEASURE_COUNT) reader->out->nested_average = true;
   reader->pending = kind;
-  reader->pending_worth = token_is(reader, at, "how");
+  reader->pending_worth = token_is(reader, at, "how") || money_like(reader, skip_glue(reader, at + n));
   reader->pending_distinct = token_is(reader, at + n, "distinct|unique|different");
   return n + (reader->pending_distinct ? 1 : 0);
 }
@@ -394,6 +421,12 @@ static bool listed_column(const struct reader *reader, size_t at) {
   const struct link *column = mention_best(mention, LINK_COLUMN);
   return column && column->score >= 0.99 && mention->to == at + 1 && at > 0 && token_is(reader, at - 1, "and|,") && wants_rows(reader) &&
          reader->last_column.column && reader->last_column.table == column->table && token_is(reader, at + 1, "of|for|and|,");
+}
+
+/* "what did we spend on vet visits": an amount, of what stands behind. */
+static bool spent_on(const struct reader *reader, size_t at) {
+  return at > 0 && token_is(reader, at, "spend|spent|pay|paid") && token_is(reader, at - 1, "we") && token_is(reader, at + 1, "on|for") &&
+         !wants_rows(reader) && !reader->out->item_count && reader->pending == MEASURE_NONE;
 }
 
 size_t rule_measure(struct reader *reader, size_t at) {
@@ -417,6 +450,10 @@ size_t rule_measure(struct reader *reader, size_t at) {
   }
   if (!n && money_like(reader, at) && !reader->where && (whole = read_measure(reader, at, &measure)))
     return !money_rows(reader, at) && add_item(reader, measure) ? whole : 0;
+  if (!n && spent_on(reader, at)) {
+    reader->pending = MEASURE_SUM;
+    return reader->pending_worth = true;
+  }
   if (!n || (mention && mention->to - at > n && mention_best(mention, LINK_COLUMN))) return 0;
   if (kind == MEASURE_COUNT && token_is(reader, at, "count") && mention_best(mention, LINK_COLUMN) && at > 1) return 0;
   return read_aggregate(reader, at, kind, n);

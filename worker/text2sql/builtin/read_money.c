@@ -5,7 +5,7 @@
 
 bool money_like(const struct reader *reader, size_t at) {
   if (!token_is(reader, at, "money"))
-    return token_is(reader, at, "sales|revenue|payments|donations|spending|spend|spent|turnover|earnings|expenses|income");
+    return token_is(reader, at, "sales|revenue|payments|donations|spending|spend|spent|turnover|earnings|expenses|income|takings|proceeds");
   const struct mention *before = at > 0 ? mention_at(reader, at - 1) : NULL; /* "sponsorship money", "money spent": whose it is was said */
   return token_is(reader, at + 1, "spent|made|earned|raised") ||
          (mention_best(before, LINK_TABLE) && !before->verb && before->to == at && !words_plural(token_lower(reader, at - 1)));
@@ -42,10 +42,17 @@ bool find_sold(struct reader *reader, size_t table, struct place *ret_place) {
   return false;
 }
 
+/* "amount_kg": an amount, and no money. */
+static bool weighed(const struct study *study, const struct snap_column *column) {
+  return named_by(study, column,
+                  (const char *const[]){"kg", "kilogram", "gram", "lb", "pound", "ton", "tonn", "liter", "litr", "ml", "kwh", "mwh", NULL});
+}
+
 /* Rows that are worth something: their amount; else the product of how many and for how much. */
 bool find_worth(struct reader *reader, size_t table, struct measure *ret) {
   struct place place, times;
-  if (find_concept(reader, table, "revenue sales amount total spent subtotal", WANT_NUMBER, &place) ||
+  bool amount = find_concept(reader, table, "revenue sales amount total spent subtotal", WANT_NUMBER, &place);
+  if ((amount && !weighed(reader->study, place.column)) ||
       (is_event(reader->study, table) && find_concept(reader, table, "fare fee charge price", WANT_NUMBER, &place))) {
     *ret = (struct measure){.kind = MEASURE_SUM, .of = place};
     return true;
@@ -56,6 +63,15 @@ bool find_worth(struct reader *reader, size_t table, struct measure *ret) {
     return true;
   }
   return false;
+}
+
+bool find_spent(struct reader *reader, size_t table, struct measure *ret) {
+  bool said = false;
+  struct place cost;
+  for (size_t at = 0; at < reader->study->tokens.count; at++) said |= token_is(reader, at, "spend|spent|spending|pay|paid");
+  if (!said || !is_event(reader->study, table) || !find_concept(reader, table, "cost price fee", WANT_NUMBER, &cost)) return false;
+  *ret = (struct measure){.kind = MEASURE_SUM, .of = cost};
+  return true;
 }
 
 /* Every table that is mentioned is the only one of its kind for a row of this: nothing is added up twice. */
@@ -89,6 +105,13 @@ static bool column_said(const struct study *study, size_t table) {
   return false;
 }
 
+/* "did we spend on vet visits": what we pay is an amount of the rows named, never what others pay us. */
+static bool spent_by_us(const struct study *study) {
+  for (size_t at = 0; at < study->tokens.count; at++)
+    if (study_phrase(study, at, "we spend|we spent|we pay|we paid|we been spending|our spending|our expenses|our spend")) return true;
+  return false;
+}
+
 /* The table whose rows make the revenue: the only one near that has amounts, or quantities and prices. */
 bool find_revenue(struct reader *reader, struct measure *ret) {
   struct study *study = reader->study;
@@ -103,7 +126,9 @@ bool find_revenue(struct reader *reader, struct measure *ret) {
     double distance = t == reader->out->subject ? -1
                                                 : study_distance(study, reader->out->subject, t) - (study->mentioned[t] ? 0.5 : 0) +
                                                       (worth.times.column ? 0.3 : 0);
-    if (!adds_up(study, t)) distance += 4;
+    bool once = adds_up(study, t);
+    if (!study->mentioned[t] && (!once || spent_by_us(study))) continue; /* what vet visits cost is no donation for their animals */
+    if (!once) distance += 4;
     amounts += !worth.times.column && !out_of_pocket(study, t);
     tie = distance > best - 0.2 && distance < best + 0.2 ? true : distance < best ? false : tie;
     if (distance < best) best = distance, *ret = worth;
